@@ -1,0 +1,88 @@
+"""Decorate an agent, run it, and see what it did, what it cost and where it went wrong.
+
+Recording is loaded at once and is light; everything else is loaded when its name is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from instrument.errors import BudgetExceeded, InstrumentError, LoopDetected, SettingsError
+from instrument.record.context import carry, current_span, extract, inject, session
+from instrument.record.decorators import agent, llm_call, tool, traced, wrap
+from instrument.record.spans import span, switch
+from instrument.version import __version__
+
+if TYPE_CHECKING:
+    from instrument.analysis.report import Report, analyse
+    from instrument.analysis.tree import Trace
+    from instrument.reading import read, records
+    from instrument.record.logs import log, score
+    from instrument.settings import Settings
+    from instrument.wiring import configure, flush, shutdown
+
+_LATER = {
+    "Report": "instrument.analysis.report",
+    "Settings": "instrument.settings",
+    "Trace": "instrument.analysis.tree",
+    "analyse": "instrument.analysis.report",
+    "configure": "instrument.wiring",
+    "flush": "instrument.wiring",
+    "log": "instrument.record.logs",
+    "read": "instrument.reading",
+    "records": "instrument.reading",
+    "score": "instrument.record.logs",
+    "shutdown": "instrument.wiring",
+}
+
+__all__ = [
+    "BudgetExceeded",
+    "InstrumentError",
+    "LoopDetected",
+    "Report",
+    "Settings",
+    "SettingsError",
+    "Trace",
+    "__version__",
+    "agent",
+    "analyse",
+    "carry",
+    "configure",
+    "current_span",
+    "extract",
+    "flush",
+    "inject",
+    "llm_call",
+    "log",
+    "read",
+    "records",
+    "score",
+    "session",
+    "shutdown",
+    "span",
+    "tool",
+    "traced",
+    "wrap",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(_LATER[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def _start() -> None:
+    from instrument.wiring import start
+
+    start()
+
+
+switch.start = _start

@@ -1,0 +1,278 @@
+"""The records: what is sent to sinks and what lies on disk, one JSON object a line.
+
+Every record is an immutable struct; `type` is the tag that tells them apart in JSON. Times are
+integers in nanoseconds since the Unix epoch, durations integers in nanoseconds, money a decimal
+string in US dollars. This module imports nothing of ours and never looks at the context: ids,
+parents and times are handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import Raw, Struct
+
+SCHEMA = 1
+"""Version of the record format, written into every `run` record."""
+
+
+class Failure(Struct, frozen=True, omit_defaults=True):
+    """An exception as it was recorded; `causes` is its chain of causes and contexts, nearest first."""
+
+    type: str
+    message: str = ""
+    stack: str | None = None
+    causes: list[Failure] = []
+
+
+class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens of one model call.
+
+    `input` and `output` are inclusive; `cached` and `cache_write` are parts of `input`, `reasoning`
+    is part of `output`, `audio` is part of either. None means the provider did not say.
+    `source` is `reported` (by the provider) or `estimated` (counted by us).
+    """
+
+    input: int | None = None
+    cached: int | None = None
+    cache_write: int | None = None
+    output: int | None = None
+    reasoning: int | None = None
+    audio: int | None = None
+    source: str = "reported"
+
+
+class Cost(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Money of one model call in US dollars as decimal strings.
+
+    `basis` is `priced` (reported tokens times a known price), `estimated` (estimated tokens),
+    `unpriced` (no price known: `usd` is None, never 0) or `free`. `input` is the part for tokens
+    that were not cached, `cached`, `cache_write` and `output` are the other parts.
+    `price_date` names the version of the price list.
+    """
+
+    usd: str | None = None
+    input: str | None = None
+    cached: str | None = None
+    cache_write: str | None = None
+    output: str | None = None
+    basis: str = "unpriced"
+    price_date: str | None = None
+
+
+class Event(Struct, frozen=True, omit_defaults=True):
+    """A named moment inside a span."""
+
+    name: str
+    time_ns: int
+    attributes: dict[str, Any] = {}
+
+
+class Link(Struct, frozen=True, omit_defaults=True):
+    """A relation to a span that is no ancestor."""
+
+    trace_id: str
+    span_id: str
+    attributes: dict[str, Any] = {}
+
+
+class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """Base of all records. `run` is the id of the process's recording; `extra` keeps unknown keys."""
+
+    run: str = ""
+    extra: dict[str, Any] = {}
+
+
+class Run(Record, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
+    """The head of one process's recording."""
+
+    schema: int = SCHEMA
+    start_ns: int = 0
+    agent_id: str | None = None
+    service: str | None = None
+    pid: int = 0
+    argv: list[str] = []
+    python: str = ""
+    platform: str = ""
+    instrument: str = ""
+    git: dict[str, Any] = {}
+    resource: dict[str, Any] = {}
+
+
+class Open(Record, frozen=True, kw_only=True, omit_defaults=True, tag="open"):
+    """The head of a span that is still running, written only for spans that stay open a moment."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None = None
+    start_ns: int
+    kind: str = "span"
+    name: str
+    input: Any = None
+    attributes: dict[str, Any] = {}
+
+
+class Span(Record, frozen=True, kw_only=True, omit_defaults=True, tag="span"):
+    """One unit of work that has ended (or, on reading, one that never did: status `open`).
+
+    `input` maps parameters to values; `status` is `ok`, `error`, `cancelled` or `open`.
+    While records are on their way to a sink `input`, `output` and attribute values may be
+    `msgspec.Raw`, JSON that is already encoded; `plain()` decodes it.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None = None
+    start_ns: int
+    duration_ns: int
+    kind: str
+    name: str
+    status: str
+    error: Failure | None = None
+    input: Any = None
+    output: Any = None
+    attributes: dict[str, Any] = {}
+    usage: Usage | None = None
+    cost: Cost | None = None
+    events: list[Event] = []
+    links: list[Link] = []
+
+
+class Update(Record, frozen=True, kw_only=True, omit_defaults=True, tag="update"):
+    """Facts about a span that came after it had ended."""
+
+    trace_id: str
+    span_id: str
+    usage: Usage | None = None
+    cost: Cost | None = None
+    attributes: dict[str, Any] = {}
+
+
+class Log(Record, frozen=True, kw_only=True, omit_defaults=True, tag="log"):
+    """One line of a log; `trace_id` and `span_id` are None outside of any span."""
+
+    trace_id: str | None = None
+    span_id: str | None = None
+    time_ns: int
+    level: str = "INFO"
+    event: str = ""
+    message: str = ""
+    agent_id: str | None = None
+    logger: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class Finding(Record, frozen=True, kw_only=True, omit_defaults=True, tag="finding"):
+    """What a detector saw: one sentence and the spans that prove it. `severity`: info, warning, error."""
+
+    trace_id: str | None = None
+    span_ids: list[str] = []
+    time_ns: int = 0
+    detector: str
+    severity: str = "warning"
+    message: str
+    data: dict[str, Any] = {}
+
+
+class Score(Record, frozen=True, kw_only=True, omit_defaults=True, tag="score"):
+    """A judgement on a trace or a span, by a person or a program (`source`)."""
+
+    trace_id: str | None = None
+    span_id: str | None = None
+    time_ns: int
+    name: str
+    value: float | None = None
+    label: str | None = None
+    source: str = ""
+
+
+class Other(Record, frozen=True, kw_only=True):
+    """A record of a type that this version does not know; all its keys are in `extra`."""
+
+
+AnyRecord = Run | Open | Span | Update | Log | Finding | Score
+
+_encoder = msgspec.json.Encoder()
+_typed = msgspec.json.Decoder(AnyRecord)
+_KNOWN = {kind.__struct_config__.tag: kind for kind in AnyRecord.__args__}
+
+
+def encode(record: Record) -> bytes:
+    """The record as one line of JSON, without the newline."""
+    if not record.extra:
+        return _encoder.encode(record)
+    fields = msgspec.to_builtins(record, enc_hook=_decode_raw)
+    return _encoder.encode({**{key: value for key, value in fields.items() if key != "extra"}, **record.extra})
+
+
+def decode(line: bytes | str) -> Record:
+    """One line of JSON as a record; keys and types that this version does not know are kept in `extra`.
+
+    Raises `ValueError` for a line that is no JSON object or lacks what its type needs.
+    """
+    fields = msgspec.json.decode(line)
+    if not isinstance(fields, dict):
+        raise ValueError(f"a record is a JSON object, this line holds {type(fields).__name__}")
+    kind = _KNOWN.get(fields.get("type"))
+    if kind is None:
+        return Other(run=str(fields.get("run", "")), extra=fields)
+    known = kind.__struct_fields__
+    extra = {key: value for key, value in fields.items() if key not in known and key != "type"}
+    record = msgspec.convert(fields, kind)
+    return msgspec.structs.replace(record, extra=extra) if extra else record
+
+
+def decode_known(line: bytes) -> Record:
+    """As `decode`, several times faster, for lines that this version wrote itself."""
+    return _typed.decode(line)
+
+
+def plain(record: Record) -> Record:
+    """The record with every encoded part decoded to plain values."""
+    return decode(encode(record))
+
+
+def _decode_raw(value: object) -> Any:
+    if isinstance(value, Raw):
+        return msgspec.json.decode(value)
+    raise TypeError(f"a record cannot hold {type(value).__name__}")
+
+
+class Batch(tuple[Record, ...]):
+    """Records on their way to the sinks, in the order in which they ended.
+
+    `lines` are the same records as JSON without newlines; `depths` says how deep each lay below
+    the root of its trace (0 for a root or where there is none).
+    """
+
+    lines: Sequence[bytes]
+    depths: Sequence[int]
+
+    def __new__(cls, records: Iterable[Record], lines: Sequence[bytes] | None = None, depths: Sequence[int] | None = None) -> Batch:
+        batch = super().__new__(cls, records)
+        batch.lines = [encode(record) for record in batch] if lines is None else lines
+        batch.depths = [0] * len(batch) if depths is None else depths
+        return batch
+
+    def plain(self) -> Iterator[Record]:
+        """The records with every encoded part decoded to plain values."""
+        return map(decode, self.lines)
+
+
+class Sink(Protocol):
+    """Takes batches of records and puts them somewhere.
+
+    All three methods are called from one thread at a time. A sink that raises is switched off,
+    reported once and counted; the others go on.
+    """
+
+    def write(self, batch: Batch, /) -> None:
+        """Take the records; they are safe to keep, nobody changes them."""
+
+    def flush(self) -> None:
+        """Return when everything taken is where it belongs."""
+
+    def close(self) -> None:
+        """Flush and give back files and connections; called once."""

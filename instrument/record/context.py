@@ -1,0 +1,162 @@
+"""Where a new span would hang: one context variable, and what carries its value to other threads and processes.
+
+The variable holds a *place*: a live span, or a `Place` that `session()` or `extract()` made. It is set and put
+back by value and never by token, because a dropped generator ends in another context than it began in.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from instrument.record.spans import LiveSpan
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+TRACEPARENT = "traceparent"
+
+
+class Place:
+    """What a child span takes from its surroundings; a live span has the same attributes.
+
+    `trace_id` and `span_id` are those of the parent to be (None where the child begins a trace), `shared` is what
+    everything below inherits as attributes, `span` is the nearest live span. What begins below a place that is not
+    `sampled` is not stored.
+    """
+
+    __slots__ = ("agent_id", "depth", "name", "sampled", "shared", "span", "span_id", "trace_id")
+
+    def __init__(
+        self,
+        trace_id: str | None = None,
+        span_id: str | None = None,
+        depth: int = -1,
+        shared: Mapping[str, Any] | None = None,
+        span: LiveSpan | None = None,
+        name: str | None = None,
+        agent_id: str | None = None,
+        sampled: bool = True,
+    ) -> None:
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.depth = depth
+        self.shared = shared
+        self.span = span
+        self.name = name
+        self.agent_id = agent_id
+        self.sampled = sampled
+
+
+current: ContextVar[LiveSpan | Place | None] = ContextVar("instrument_place", default=None)
+
+
+def current_span() -> LiveSpan | None:
+    """The innermost span that is running here, or None outside of any."""
+    place = current.get()
+    return None if place is None else place.span
+
+
+@contextmanager
+def session(id: str, *, user: str | None = None, tags: tuple[str, ...] | list[str] = ()) -> Iterator[None]:
+    """Everything recorded inside belongs to the session `id` (a conversation), its `user` and `tags`.
+
+    They become the attributes `session.id`, `user.id` and `instrument.tags` of every span that begins inside.
+    """
+    outer = current.get()
+    current.set(_with_shared(outer, _session_attributes(id, user, tags)))
+    try:
+        yield
+    finally:
+        current.set(outer)
+
+
+def _session_attributes(id: str, user: str | None, tags: tuple[str, ...] | list[str]) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"session.id": str(id)}
+    if user is not None:
+        attributes["user.id"] = str(user)
+    if tags:
+        attributes["instrument.tags"] = [str(tag) for tag in tags]
+    return attributes
+
+
+def _with_shared(place: LiveSpan | Place | None, attributes: dict[str, Any]) -> Place:
+    if place is None:
+        return Place(shared=attributes)
+    return Place(
+        place.trace_id,
+        place.span_id,
+        place.depth,
+        {**(place.shared or {}), **attributes},
+        place.span,
+        place.name,
+        place.agent_id,
+        place.sampled,
+    )
+
+
+def carry(fn: Callable[P, R]) -> Callable[P, R]:
+    """`fn`, to be called on another thread as if it were called here: what it does hangs below the current span."""
+    place = current.get()
+
+    @functools.wraps(fn)
+    def carried(*args: P.args, **kwargs: P.kwargs) -> R:
+        before = current.get()
+        current.set(place)
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            current.set(before)
+
+    return carried
+
+
+def inject(headers: MutableMapping[str, str]) -> MutableMapping[str, str]:
+    """Write the current span into `headers` as W3C `traceparent`; returns `headers`. Outside of a span it adds nothing.
+
+    For the environment of a subprocess give a copy of `os.environ`: there the name is written in capitals.
+    """
+    place = current.get()
+    if place is not None and place.trace_id and place.span_id:
+        headers[_header_name(headers)] = f"00-{place.trace_id}-{place.span_id}-01"
+    return headers
+
+
+def _header_name(headers: Mapping[str, str]) -> str:
+    return TRACEPARENT.upper() if "PATH" in headers else TRACEPARENT
+
+
+@contextmanager
+def extract(headers: Mapping[str, str]) -> Iterator[None]:
+    """Spans that begin inside hang below the span that `inject` wrote into `headers`; a bad header changes nothing."""
+    outer = current.get()
+    current.set(place_of(headers) or outer)
+    try:
+        yield
+    finally:
+        current.set(outer)
+
+
+def place_of(headers: Mapping[str, str]) -> Place | None:
+    """The remote parent that W3C `traceparent` in `headers` names (any capitals), or None where it is missing or bad."""
+    for name, value in headers.items():
+        if isinstance(name, str) and name.lower() == TRACEPARENT:
+            return _parse(value)
+    return None
+
+
+def _parse(value: object) -> Place | None:
+    parts = value.strip().split("-") if isinstance(value, str) else []
+    if len(parts) < 4 or [len(part) for part in parts[:4]] != [2, 32, 16, 2] or parts[0] == "ff":
+        return None
+    if not all(_is_hex(part) for part in parts[:4]) or not int(parts[1], 16) or not int(parts[2], 16):
+        return None
+    return Place(parts[1], parts[2])
+
+
+def _is_hex(text: str) -> bool:
+    return all(letter in "0123456789abcdef" for letter in text)

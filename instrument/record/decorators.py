@@ -1,0 +1,275 @@
+"""The decorators: `@traced`, `@tool`, `@llm_call`, `@agent`, and `wrap` for code that one does not want to edit.
+
+What can be known about a callable is worked out once, here, when it is decorated; `wrappers` runs the calls.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from types import BuiltinFunctionType, FunctionType, TracebackType
+from typing import Any, TypeVar, cast, overload
+
+import wrapt
+
+from instrument.record import wrappers
+from instrument.record.spans import Plan
+
+T = TypeVar("T")
+SELF = ("self", "cls")
+
+
+@overload
+def traced(target: T, /) -> T: ...
+@overload
+def traced(
+    *,
+    name: str | None = None,
+    kind: str = "span",
+    capture_input: bool = True,
+    capture_output: bool = True,
+    attributes: Mapping[str, Any] | None = None,
+) -> Callable[[T], T]: ...
+def traced(
+    target: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    kind: str = "span",
+    capture_input: bool = True,
+    capture_output: bool = True,
+    attributes: Mapping[str, Any] | None = None,
+) -> Any:
+    """Record every call as a span of `kind` (agent, step, workflow, llm, tool, embedding, retrieval, span or your own).
+
+    `name` defaults to the qualified name (`Agent.think`). `capture_input` and `capture_output` say whether arguments
+    and result are recorded, `attributes` are set on every span. Works bare and with options on anything that can be
+    called but classes; the decorated callable behaves like the plain one.
+    """
+    options = {"capture_input": capture_input, "capture_output": capture_output, "attributes": attributes}
+    return _decorated(target, name, kind, options)
+
+
+@overload
+def tool(target: T, /) -> T: ...
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    capture_input: bool = True,
+    capture_output: bool = True,
+    attributes: Mapping[str, Any] | None = None,
+) -> Callable[[T], T]: ...
+def tool(
+    target: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    capture_input: bool = True,
+    capture_output: bool = True,
+    attributes: Mapping[str, Any] | None = None,
+) -> Any:
+    """Record every call as a tool call. Options as for `traced`."""
+    options = {"capture_input": capture_input, "capture_output": capture_output, "attributes": attributes}
+    return _decorated(target, name, "tool", options)
+
+
+@overload
+def llm_call(target: T, /) -> T: ...
+@overload
+def llm_call(
+    *,
+    name: str | None = None,
+    model: str | None = None,
+    capture_input: bool = True,
+    capture_output: bool = True,
+    attributes: Mapping[str, Any] | None = None,
+) -> Callable[[T], T]: ...
+def llm_call(
+    target: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    model: str | None = None,
+    capture_input: bool = True,
+    capture_output: bool = True,
+    attributes: Mapping[str, Any] | None = None,
+) -> Any:
+    """Record every call as a model call, with its tokens and money.
+
+    Model and usage are read from what the function returns (an OpenAI, Anthropic or Gemini answer, a `(text, usage)`
+    pair); for a plain string the tokens are counted and marked as estimated, at the price of `model` or of the
+    argument called `model`. `current_span().usage(...)` inside the function says it outright. Options as for `traced`.
+    """
+    options = {
+        "capture_input": capture_input,
+        "capture_output": capture_output,
+        "attributes": attributes,
+        "model": model,
+    }
+    return _decorated(target, name, "llm", options)
+
+
+@overload
+def agent(target: T, /) -> T: ...
+@overload
+def agent(
+    *,
+    id: str | None = None,
+    budget: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    capture_input: bool = True,
+    capture_output: bool = True,
+    attributes: Mapping[str, Any] | None = None,
+) -> Callable[[T], T]: ...
+def agent(
+    target: Any = None,
+    /,
+    *,
+    id: str | None = None,
+    budget: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    capture_input: bool = True,
+    capture_output: bool = True,
+    attributes: Mapping[str, Any] | None = None,
+) -> Any:
+    """Record every call as one run of an agent.
+
+    `id` names the attribute of the instance that identifies the agent: spans and logs below carry it as
+    `gen_ai.agent.id`. `budget` limits each run (`{"usd": 0.5, "calls": 20}`, see `budget`). Other options as for
+    `traced`.
+    """
+    options = {
+        "capture_input": capture_input,
+        "capture_output": capture_output,
+        "attributes": attributes,
+        "agent_id": id,
+        "budget": budget,
+    }
+    return _decorated(target, name, "agent", options)
+
+
+class Wrapped:
+    """What `wrap` changed; `.undo()`, or leaving it as a context manager, puts the plain methods back."""
+
+    def __init__(self, target: Any, plain: dict[str, Any]) -> None:
+        self._target = target
+        self._plain = plain
+
+    def undo(self) -> None:
+        """Put the plain methods back; a second time does nothing."""
+        while self._plain:
+            name, method = self._plain.popitem()
+            if method is _INHERITED:
+                delattr(self._target, name)
+            else:
+                setattr(self._target, name, method)
+
+    def __enter__(self) -> Wrapped:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.undo()
+
+
+_INHERITED = object()
+
+
+def wrap(target: object, **methods: Callable[[Any], Any]) -> Wrapped:
+    """Decorate methods of a class, an object or a module from outside: `wrap(Agent, think=llm_call, act=tool(name="act"))`.
+
+    Raises `AttributeError` for a name that the target does not have, before anything is changed.
+    """
+    plain = {name: vars(target).get(name, _INHERITED) for name in methods}
+    decorated = {name: decorate(_method_of(target, name)) for name, decorate in methods.items()}
+    for name, method in decorated.items():
+        setattr(target, name, method)
+    return Wrapped(target, plain)
+
+
+def _method_of(target: Any, name: str) -> Any:
+    found = inspect.getattr_static(target, name)
+    is_class_attribute = not inspect.isclass(target) and name not in vars(target)
+    return getattr(target, name) if is_class_attribute else found
+
+
+def _decorated(target: Any, name: str | None, kind: str, options: dict[str, Any]) -> Any:
+    if target is None:
+        return lambda later: _decorated(later, name, kind, options)
+    if inspect.isclass(target) or not (callable(target) or isinstance(target, classmethod | staticmethod)):
+        what = f"the class {target.__name__}" if inspect.isclass(target) else repr(target)
+        raise TypeError(f"cannot decorate {what}: decorate its methods, or use wrap(target, method=decorator)")
+    return Decorated(target, _wrapper(target, name, kind, options))
+
+
+def _wrapper(target: Any, name: str | None, kind: str, options: dict[str, Any]) -> wrappers.Wrapper:
+    inner = _function_in(target)
+    names, rest, defaults = _parameters_of(inner)
+    plan = Plan(name or _name_of(target, inner), kind, names, rest=rest, defaults=defaults, **options)
+    if inspect.isasyncgenfunction(inner):
+        return wrappers.async_generator(plan)
+    if inspect.iscoroutinefunction(inner):
+        return wrappers.coroutine(plan)
+    if inspect.isgeneratorfunction(inner) and not inner.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE:
+        return wrappers.generator(plan)
+    return wrappers.plain(plan)
+
+
+def _function_in(target: Any) -> Any:
+    """The function whose code runs: below classmethod, staticmethod, partial, bound method and `__call__`."""
+    while True:
+        if isinstance(target, classmethod | staticmethod) or inspect.ismethod(target):
+            target = target.__func__
+        elif isinstance(target, functools.partial):
+            target = target.func
+        elif isinstance(target, FunctionType | BuiltinFunctionType) or not hasattr(type(target), "__call__"):  # noqa: B004 - looks for the function, does not ask whether it can be called
+            return target
+        elif isinstance(type(target).__call__, FunctionType):
+            return type(target).__call__
+        else:
+            return target
+
+
+def _parameters_of(function: Any) -> tuple[tuple[str, ...], str | None, dict[str, Any] | None]:
+    """Names of the positional parameters, the name behind `*`, and the defaults; nothing for what has no signature."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return (), None, None
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = tuple(p.name for p in parameters if p.kind in positional)
+    rest = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
+    defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+    return names, rest, defaults or None
+
+
+def _name_of(target: Any, inner: Any) -> str:
+    named = getattr(inner, "__qualname__", None) or type(target).__qualname__
+    return str(named).rpartition("<locals>.")[2].removesuffix(".__call__")
+
+
+class _Restorable:
+    """Pickles by name and copies as the plain callable does; wrapt leaves both out."""
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
+
+
+class BoundDecorated(wrapt.BoundFunctionWrapper, _Restorable):  # type: ignore[misc]  # wrapt's stubs call it Any
+    """A decorated method, bound to its instance or class."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return getattr, (self._self_instance, self.__name__)
+
+
+class Decorated(wrapt.FunctionWrapper, _Restorable):  # type: ignore[misc]  # wrapt's stubs call it Any
+    """A decorated callable."""
+
+    __bound_function_wrapper__ = BoundDecorated
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return cast(str, self.__qualname__)

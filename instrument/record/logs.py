@@ -1,0 +1,90 @@
+"""`log` and `score`, and the bridges that bring what user code logs elsewhere to the span it was logged in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from instrument.model import Log, Score
+from instrument.record.context import current
+from instrument.record.recorder import Recorder
+from instrument.record.spans import installed
+
+
+def log(event: str, message: str = "", *, level: str = "INFO", **metadata: Any) -> None:
+    """Record that something happened, tied to the span that is running here, if any.
+
+    `event` is the type (`TOOL_CALL`), `level` DEBUG, INFO, WARNING, ERROR or CRITICAL. The log carries the id of the
+    agent that is running; outside of any, `agent_id=` in the metadata says whose it is.
+    """
+    recorder = installed()
+    if recorder is not None:
+        agent_id = metadata.pop("agent_id", None)
+        write(recorder, str(event), str(message), str(level).upper(), metadata, agent_id=agent_id)
+
+
+def write(
+    recorder: Recorder,
+    event: str,
+    message: str,
+    level: str,
+    metadata: dict[str, Any],
+    *,
+    agent_id: Any = None,
+    logger: str | None = None,
+    time_ns: int | None = None,
+) -> None:
+    """Queue one log record at the place that is current; never raises."""
+    place = current.get()
+    if place is not None and not place.sampled:
+        return
+    try:
+        record = Log(
+            run=recorder.run.run,
+            trace_id=None if place is None else place.trace_id,
+            span_id=None if place is None else place.span_id,
+            time_ns=recorder.now() if time_ns is None else time_ns,
+            level=level,
+            event=event,
+            message=message,
+            agent_id=_agent_id(agent_id, place, recorder),
+            logger=logger,
+            metadata=recorder.arguments(metadata) if metadata else {},
+        )
+        recorder.put(record, 0 if place is None else place.depth + 1)
+    except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
+        recorder.fault("log", error)
+
+
+def _agent_id(given: Any, place: Any, recorder: Recorder) -> str | None:
+    if given is not None:
+        return str(given)
+    return place.agent_id if place is not None and place.agent_id is not None else recorder.run.agent_id
+
+
+def score(
+    name: str,
+    value: float | bool | str,
+    *,
+    trace_id: str | None = None,
+    span_id: str | None = None,
+    source: str = "code",
+) -> None:
+    """Judge the current span, or the one given: a number, a yes or no, or a word. `source` says who judged."""
+    recorder = installed()
+    if recorder is None:
+        return
+    place = current.get()
+    if trace_id is None and place is not None:
+        trace_id, span_id = place.trace_id, place.span_id
+    judged: dict[str, Any] = {"label": value} if isinstance(value, str) else {"value": float(value)}
+    recorder.put(
+        Score(
+            run=recorder.run.run,
+            trace_id=trace_id,
+            span_id=span_id,
+            time_ns=recorder.now(),
+            name=str(name),
+            source=str(source),
+            **judged,
+        )
+    )

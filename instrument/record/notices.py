@@ -1,0 +1,23 @@
+"""What the recording says about itself: one sentence on stderr through loguru, each only once."""
+
+from __future__ import annotations
+
+import sys
+
+_said: set[str] = set()
+
+
+def notice(sentence: str) -> None:
+    """Say `sentence` once; never raises, whatever has become of loguru or stderr."""
+    if sentence in _said or len(_said) > 1000:
+        return
+    _said.add(sentence)
+    try:
+        from loguru import logger
+
+        logger.bind(instrument=True).opt(depth=1).warning("instrument: {}", sentence)
+    except Exception:  # noqa: BLE001 - the last word must not fail
+        try:
+            sys.stderr.write(f"instrument: {sentence}\n")
+        except Exception:  # noqa: BLE001, S110 - nobody is listening
+            pass

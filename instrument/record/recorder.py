@@ -1,0 +1,243 @@
+"""The installed recorder: one process's recording, and everything about it that changes."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from instrument.model import Batch, Cost, Record, Run, Sink, Usage
+from instrument.record.capture import Camera, settle
+from instrument.record.pipeline import Flushed, Pipeline
+from instrument.record.settle import line_of, open_record, span_record
+from instrument.record.spans import LiveSpan
+
+if TYPE_CHECKING:
+    from instrument.record.context import Place
+    from instrument.redact import Redactor
+    from instrument.store.blobs import Blobs
+
+ANNOUNCE_NS = 50_000_000
+"""A span that has been open for longer is written as an `open` record."""
+
+WATCH_SECONDS = 0.05
+
+
+class Guard(Protocol):
+    """Asked before a call, told after it. It may refuse the call by raising, nothing else."""
+
+    def before(self, span: LiveSpan, /) -> None:
+        """Raise to refuse the call."""
+
+    def after(self, span: LiveSpan, /) -> None:
+        """The call is over; called on the caller's thread, also when the call failed."""
+
+
+class Recorder:
+    """Ids, clock, capture, guards, the spans that are open, and the way to the sinks.
+
+    `clock` gives monotonic nanoseconds, `now` the wall clock at the start plus the monotonic clock since, so that
+    order and durations survive a jumping clock. `origin` is the span of another process that roots hang below. `price` gives the cost of usage, `answer` reads what a model call
+    returned, `redactor` is None only in tests. `notify` says a sentence about the recording itself.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        sinks: Sequence[Sink],
+        *,
+        camera: Camera,
+        redactor: Redactor | None = None,
+        blobs: Blobs | None = None,
+        guards: tuple[Guard, ...] = (),
+        price: Callable[[Usage, LiveSpan], Cost] | None = None,
+        answer: Callable[[object], Any] | None = None,
+        detectors: Any = None,
+        sample_rate: float = 1.0,
+        notify: Callable[[str], None] = lambda sentence: None,
+        clock: Callable[[], int] = time.perf_counter_ns,
+        ids: random.Random | None = None,
+        origin: Place | None = None,
+    ) -> None:
+        self.run = run
+        self.clock = clock
+        self.value = camera.value
+        self.arguments = camera.arguments
+        self.guards = guards
+        self.open: dict[LiveSpan, None] = {}
+        self.faults: Counter[str] = Counter()
+        self.pipeline = Pipeline(sinks, self._settle, self._watch, self._sink_failed)
+        self.queue = self.pipeline.queue
+        self._redactor = redactor
+        self._blobs = blobs
+        self._price = price or _unpriced
+        self._answer = answer
+        self._detectors = detectors
+        self._sample_rate = sample_rate
+        self._notify = notify
+        self._bits = (ids or random.Random()).getrandbits
+        self._offset = run.start_ns - clock()
+        self._headed = False
+        self.origin = origin
+
+    def now(self) -> int:
+        """Nanoseconds since the epoch."""
+        return self._offset + self.clock()
+
+    def new_trace_id(self) -> str:
+        """32 hexadecimal digits, from a generator of our own: the user's `random` is neither read nor moved."""
+        return f"{self._bits(128) or 1:032x}"
+
+    def new_span_id(self) -> str:
+        """16 hexadecimal digits."""
+        return f"{self._bits(64) or 1:016x}"
+
+    def samples(self, trace_id: str) -> bool:
+        """Whether the trace is stored; the same for every process that sees the trace."""
+        return self._sample_rate >= 1.0 or int(trace_id[16:], 16) < self._sample_rate * 2**64
+
+    def opened(self, span: LiveSpan) -> None:
+        """Keep sight of a span that is running."""
+        self.open[span] = None
+        if self.pipeline.asleep:
+            self.pipeline.wake()
+
+    def ask_guards(self, span: LiveSpan) -> None:
+        """Raise what a guard refuses the call with; the refused call is recorded as failed."""
+        span.started = self.clock()
+        for guard in self.guards:
+            try:
+                guard.before(span)
+            except BaseException as refusal:
+                span.fail(refusal)
+                raise
+
+    def take(self, span: LiveSpan) -> None:
+        """Hand over a span that has ended, once; what began before a fork stays with the process that began it."""
+        if span.taken:
+            return
+        span.taken = True
+        self.open.pop(span, None)
+        for guard in self.guards:
+            guard.after(span)
+        self.pipeline.put(span)
+
+    def put(self, record: Record, depth: int = 0) -> None:
+        """Hand over a finished record that belongs `depth` levels below its root."""
+        self.pipeline.put((record, depth))
+
+    def fault(self, where: str, error: BaseException) -> None:
+        """Count a fault of ours; the first of its kind is said aloud."""
+        key = f"{where}: {type(error).__name__}"
+        self.faults[key] += 1
+        if self.faults[key] == 1:
+            self._notify(f"a fault of the recording itself was kept from your program ({key}: {error!s:.200})")
+
+    def agent_id_of(self, instance: object, attribute: str) -> str | None:
+        """What the agent's instance calls itself; None while it has no such attribute."""
+        found = getattr(instance, attribute, None)
+        return None if found is None else str(found)
+
+    def read_answer(self, span: LiveSpan, result: object) -> None:
+        """Take model, usage and messages from what a model call returned; what the user set before wins."""
+        found = self._answer(result) if self._answer is not None else None
+        if found is None:
+            return
+        if span.model is None:
+            span.model = found.model or (span.plan.model if span.plan is not None else None)
+        if found.usage is not None:
+            reported = msgspec.to_builtins(found.usage)
+            span.tokens = {**reported, **(span.tokens or {})}
+        attributes = found.attributes()
+        span.attributes = {**{key: self.value(value) for key, value in attributes.items()}, **(span.attributes or {})}
+        if found.output_messages and span.plan is not None and span.plan.capture_output:
+            span.output = self.arguments({"messages": found.output_messages})
+
+    def flush(self, timeout: float | None = 30.0) -> Flushed:
+        """Return when everything ended before is where it belongs; says what was written and lost."""
+        self.pipeline.flush(timeout)
+        return self.told()
+
+    def close(self, timeout: float = 2.0) -> Flushed:
+        """Write what is left, close the sinks."""
+        self.pipeline.close(timeout)
+        return self.told()
+
+    def abandon(self) -> None:
+        """In a forked child: take nothing more, touch no sink."""
+        self.pipeline.abandon()
+
+    def told(self) -> Flushed:
+        """What was written and what was lost, faults of the recording included."""
+        written, lost = self.pipeline.told()
+        return Flushed(written, {**lost, **{f"fault in {where}": count for where, count in self.faults.items()}})
+
+    def _settle(self, items: list[Any]) -> Batch:
+        records: list[Record] = []
+        lines: list[bytes] = []
+        depths: list[int] = []
+        if not self._headed:
+            self._headed = True
+            items.insert(0, (self.run, 0))
+        for item in items:
+            try:
+                self._settle_one(item, records, lines, depths)
+            except Exception as error:  # noqa: BLE001 - one odd record must not cost the others
+                self.fault("settle", error)
+        return Batch(records, lines, depths)
+
+    def _settle_one(self, item: Any, records: list[Record], lines: list[bytes], depths: list[int]) -> None:
+        record, depth = self._record_of(item)
+        if record is None:
+            return
+        if self._redactor is not None:
+            record, line = line_of(record, self._redactor.line)
+        else:
+            record, line = line_of(record, _unredacted)
+        records.append(record)
+        lines.append(line)
+        depths.append(depth)
+
+    def _record_of(self, item: LiveSpan | tuple[Record, int]) -> tuple[Record | None, int]:
+        if item.__class__ is not LiveSpan:
+            return item  # type: ignore[return-value]  # a record with its depth
+        if item.settled or not item.sampled:
+            return None, 0
+        item.settled = True
+        if item.duration is None:
+            item.duration = self.clock() - item.started
+        self.open.pop(item, None)
+        start = self._offset + item.started
+        record = span_record(item, self.run.run, start, self._finish_value, self._price)
+        item.input = item.output = None
+        return record, item.depth
+
+    def _finish_value(self, captured: Any) -> Any:
+        return settle(captured, self._redactor, self._blobs)
+
+    def _watch(self) -> tuple[list[tuple[Record, int]], float | None]:
+        """Spans that have been open for a moment and were not announced; look again soon while any may come."""
+        fresh = [span for span in list(self.open) if not span.announced]
+        late = self.clock() - ANNOUNCE_NS
+        said = [self._announce(span) for span in fresh if 0 < span.started < late and span.sampled]
+        return said, (WATCH_SECONDS if len(said) < len(fresh) else None)
+
+    def _announce(self, span: LiveSpan) -> tuple[Record, int]:
+        span.announced = True
+        return open_record(span, self.run.run, self._offset + span.started, self._finish_value), span.depth
+
+    def _sink_failed(self, name: str, why: str) -> None:
+        self._notify(f"the sink {name} failed and is switched off, the others go on ({why})")
+
+
+def _unredacted(line: bytes, start: int) -> bytes:
+    return line
+
+
+def _unpriced(usage: Usage, span: LiveSpan) -> Cost:
+    return Cost()
+

@@ -1,0 +1,108 @@
+"""From what the caller's thread left in the queue to finished records. Runs on the worker."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable
+from typing import Any
+
+from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usage, decode_known, encode
+from instrument.record.spans import LiveSpan, describe
+
+Value = Callable[[Any], Any]
+Price = Callable[[Usage, LiveSpan], Cost]
+
+
+def span_record(live: LiveSpan, run: str, start_ns: int, value: Value, price: Price) -> Span:
+    """The record of a span that has ended. `value` finishes what capture left over, `price` gives the cost of usage."""
+    if live.unsettled is not None:
+        live.status, live.error, live.unsettled = "error", describe(live.unsettled), None
+    usage = Usage(**live.tokens) if live.tokens else None
+    fields: dict[str, Any] = {}
+    attributes = attributes_of(live, value)
+    if attributes:
+        fields["attributes"] = attributes
+    if usage is not None:
+        fields["usage"], fields["cost"] = usage, price(usage, live)
+    if live.error is not None:
+        fields["error"] = failure(live.error)
+    if live.events is not None:
+        fields["events"] = [Event(name, at, {k: value(v) for k, v in more.items()}) for name, at, more in live.events]
+    if live.links is not None:
+        fields["links"] = [Link(*link) for link in live.links]
+    return Span(
+        run=run,
+        trace_id=live.trace_id,
+        span_id=live.span_id,
+        parent_id=live.parent_id,
+        start_ns=start_ns,
+        duration_ns=live.duration or 0,
+        kind=live.kind,
+        name=live.name,
+        status=live.status,
+        input=value(live.input),
+        output=value(live.output),
+        **fields,
+    )
+
+
+def open_record(live: LiveSpan, run: str, start_ns: int, value: Value) -> Open:
+    """The head of a span that is still running."""
+    return Open(
+        run=run,
+        trace_id=live.trace_id,
+        span_id=live.span_id,
+        parent_id=live.parent_id,
+        start_ns=start_ns,
+        kind=live.kind,
+        name=live.name,
+        input=value(live.input),
+        attributes=attributes_of(live, value),
+    )
+
+
+def attributes_of(live: LiveSpan, value: Value) -> dict[str, Any]:
+    """What the span inherited, what its kind adds and what was set on it; the nearest wins."""
+    attributes: dict[str, Any] = dict(live.shared) if live.shared else {}
+    if live.agent_id is not None:
+        attributes["gen_ai.agent.id"] = live.agent_id
+    if live.operation is not None:
+        attributes["instrument.operation"] = live.operation
+    if live.attributes is not None:
+        attributes.update((name, value(taken)) for name, taken in live.attributes.items())
+    return attributes
+
+
+def failure(error: tuple[str, str, list[Any]]) -> Failure:
+    """An exception and its causes as they are recorded, nearest cause first."""
+    kind, message, chain = error
+    causes = [Failure(name, text, stack(frames)) for name, text, frames in chain[1:]]
+    return Failure(kind, message, stack(chain[0][2]), causes)
+
+
+def stack(frames: list[tuple[str, int, str]]) -> str | None:
+    """Raw frames as text, outermost first, with the source lines where they can be had; our own frames are left out."""
+    lines = [_frame(*frame) for frame in frames if not _is_ours(frame[0])]
+    return "\n".join(lines) or None
+
+
+def _frame(file: str, line: int, name: str) -> str:
+    if not file:
+        return f"  … {line} more frames"
+    source = linecache.getline(file, line).strip()
+    return f'  File "{file}", line {line}, in {name}' + (f"\n    {source}" if source else "")
+
+
+_HERE = __file__.rpartition("/")[0]
+
+
+def _is_ours(file: str) -> bool:
+    return file.startswith(_HERE)
+
+
+def line_of(record: Record, redact: Callable[[bytes, int], bytes]) -> tuple[Record, bytes]:
+    """The record and its JSON line, both without secrets. The head of ids and numbers is ours and is not looked at."""
+    line = encode(record)
+    clean = redact(line, max(line.find(b'"kind":'), 0))
+    return (record, line) if clean is line else (decode_known(clean), clean)
+

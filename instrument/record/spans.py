@@ -1,0 +1,363 @@
+"""A live span: begun, current for a while, ended, handed over. The only mutable thing that user code ever sees.
+
+*Open* and *current* are separate: `begin` opens a span, the caller makes it current, `end` closes it. A generator's
+span stays open from its first pull to its last and is current only while its body runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+
+from instrument.record.context import Place, current
+
+if TYPE_CHECKING:
+    from instrument.record.recorder import Recorder
+
+MAX_FRAMES = 50
+CANCELLATIONS = frozenset({"CancelledError", "Cancelled"})
+
+
+class Plan:
+    """What is decided about a callable once, at decoration."""
+
+    __slots__ = (
+        "agent_id",
+        "attributes",
+        "budget",
+        "capture_input",
+        "capture_output",
+        "defaults",
+        "kind",
+        "model",
+        "name",
+        "names",
+        "names_of_method",
+        "rest",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        names: tuple[str, ...] = (),
+        *,
+        rest: str | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        capture_input: bool = True,
+        capture_output: bool = True,
+        attributes: Mapping[str, Any] | None = None,
+        model: str | None = None,
+        agent_id: str | None = None,
+        budget: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.names = names
+        self.names_of_method = names[1:]
+        self.rest = rest
+        self.defaults = defaults
+        self.capture_input = capture_input
+        self.capture_output = capture_output
+        self.attributes = attributes
+        self.model = model
+        self.agent_id = agent_id
+        self.budget = budget
+
+    def named(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of one call by parameter, without `self` or `cls`; surplus positional ones under `*name`."""
+        names = self.names if instance is None else self.names_of_method
+        if instance is None and names and args and names[0] in ("self", "cls"):
+            names, args = names[1:], args[1:]
+        named = dict(zip(names, args, strict=False))
+        if len(args) > len(names) and self.rest is not None:
+            named[f"*{self.rest}"] = args[len(names) :]
+        if kwargs:
+            named.update(kwargs)
+        if self.defaults is not None and len(args) < len(names):
+            for name, value in self.defaults.items():
+                if name not in named and name in names:
+                    named[name] = value
+        return named
+
+
+class LiveSpan:
+    """A span that is running. `.set`, `.event`, `.usage` and `.link` add to it until it ends; afterwards they do nothing."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None = None
+    depth = 0
+    shared: Mapping[str, Any] | None = None
+    agent_id: str | None = None
+    operation: str | None = None
+    sampled = True
+    plan: Plan | None = None
+    started = 0
+    duration: int | None = None
+    status = "ok"
+    announced = False
+    taken = False
+    settled = False
+    unsettled: BaseException | None = None
+    input: Any = None
+    output: Any = None
+    error: tuple[str, str, list[Any]] | None = None
+    model: str | None = None
+    attributes: dict[str, Any] | None = None
+    tokens: dict[str, Any] | None = None
+    events: list[tuple[str, int, dict[str, Any]]] | None = None
+    links: list[tuple[str, str]] | None = None
+
+    def __init__(self, recorder: Recorder, name: str, kind: str, place: LiveSpan | Place | None) -> None:
+        self.recorder = recorder
+        self.name = name
+        self.kind = kind
+        if place is None:
+            place = recorder.origin
+        if place is None or place.trace_id is None:
+            self.trace_id = recorder.new_trace_id()
+            self.sampled = recorder.samples(self.trace_id)
+        else:
+            self.trace_id = place.trace_id
+            self.parent_id = place.span_id
+            self.depth = place.depth + 1
+            if not place.sampled:
+                self.sampled = False
+        if place is not None:
+            if place.shared is not None:
+                self.shared = place.shared
+            if place.agent_id is not None:
+                self.agent_id = place.agent_id
+        self.span_id = recorder.new_span_id()
+
+    @property
+    def span(self) -> LiveSpan:
+        """Itself: so that a live span can stand where a `Place` does."""
+        return self
+
+    def set(self, attributes: Mapping[str, Any] | None = None, /, **more: Any) -> None:
+        """Set attributes, from a mapping (for names with dots) or keywords; a later value replaces an earlier one."""
+        if self.duration is not None:
+            return
+        recorder = self.recorder
+        try:
+            taken = {str(key): recorder.value(value) for key, value in {**(attributes or {}), **more}.items()}
+            self.attributes = {**(self.attributes or {}), **taken}
+        except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
+            recorder.fault("set", error)
+
+    def event(self, name: str, /, **attributes: Any) -> None:
+        """Mark a moment inside the span."""
+        if self.duration is not None:
+            return
+        recorder = self.recorder
+        try:
+            taken = {key: recorder.value(value) for key, value in attributes.items()}
+            self.events = [*(self.events or ()), (str(name), recorder.now(), taken)]
+        except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
+            recorder.fault("event", error)
+
+    def usage(
+        self,
+        input: int | None = None,
+        output: int | None = None,
+        cached: int | None = None,
+        cache_write: int | None = None,
+        reasoning: int | None = None,
+        model: str | None = None,
+    ) -> None:
+        """Say how many tokens this model call took; `input` and `output` are inclusive, the others parts of them."""
+        if self.duration is not None:
+            return
+        given = {"input": input, "output": output, "cached": cached, "cache_write": cache_write, "reasoning": reasoning}
+        self.tokens = {**(self.tokens or {}), **{kind: count for kind, count in given.items() if count is not None}}
+        if model is not None:
+            self.model = model
+
+    def link(self, trace_id: str, span_id: str) -> None:
+        """Relate this span to one that is no ancestor of it."""
+        if self.duration is None:
+            self.links = [*(self.links or ()), (str(trace_id), str(span_id))]
+
+    def end(self) -> None:
+        """Close the span and hand it over. A second end does nothing."""
+        if self.duration is None:
+            self.duration = self.recorder.clock() - self.started
+            self.recorder.take(self)
+
+    def succeed(self, result: object) -> None:
+        """Close the span with what the call returned."""
+        recorder = self.recorder
+        try:
+            self.duration = recorder.clock() - self.started
+            plan = self.plan
+            if plan is not None and plan.capture_output and result is not None:
+                self.output = recorder.value(result)
+            if self.kind == "llm":
+                recorder.read_answer(self, result)
+        except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
+            recorder.fault("result", fault)
+        recorder.take(self)
+
+    def fail(self, error: BaseException) -> None:
+        """Close the span with the exception that left it."""
+        recorder = self.recorder
+        try:
+            if self.duration is None:
+                self.duration = recorder.clock() - self.started
+            self.status = "cancelled" if is_cancellation(error) else "error"
+            if self.status == "error":
+                self.error = describe(error)
+        except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
+            recorder.fault("error", fault)
+        recorder.take(self)
+
+
+def arguments_of(recorder: Recorder, plan: Plan, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The arguments of one call as they are now, encoded; None where they are not wanted."""
+    if not plan.capture_input:
+        return None
+    try:
+        return recorder.arguments(plan.named(instance, args, kwargs))
+    except RecursionError:
+        return None
+    except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
+        recorder.fault("arguments", fault)
+        return None
+
+
+def begin(
+    recorder: Recorder, plan: Plan, place: LiveSpan | Place | None, instance: object = None, captured: Any = None
+) -> LiveSpan | None:
+    """Open the span of one call; the caller makes it current. None when recording it failed.
+
+    Raises what a guard refuses the call with, and nothing else.
+    """
+    try:
+        span = LiveSpan(recorder, plan.name, plan.kind, place)
+        span.plan = plan
+        span.input = captured
+        if plan.agent_id is not None and instance is not None:
+            span.agent_id = recorder.agent_id_of(instance, plan.agent_id)
+        if plan.attributes is not None:
+            span.set(plan.attributes)
+        recorder.opened(span)
+    except RecursionError:
+        return None
+    except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
+        recorder.fault("begin", fault)
+        return None
+    if recorder.guards:
+        recorder.ask_guards(span)
+    span.started = recorder.clock()
+    return span
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether the exception asks the work to stop rather than says that it failed (asyncio, trio, a closed coroutine)."""
+    return isinstance(error, GeneratorExit) or any(kind.__name__ in CANCELLATIONS for kind in type(error).__mro__)
+
+
+def describe(error: BaseException) -> tuple[str, str, list[Any]]:
+    """Type, message and the raw frames of an exception with its causes; text is made of them on the worker."""
+    chain: list[Any] = []
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen and len(chain) < 8:
+        seen.add(id(error))
+        chain.append((_type_name(type(error)), _message(error), _frames(error.__traceback__)))
+        suppressed = error.__suppress_context__
+        error = error.__cause__ or (None if suppressed else error.__context__)  # type: ignore[assignment]  # ends the loop
+    return chain[0][0], chain[0][1], chain
+
+
+def _type_name(kind: type) -> str:
+    module = kind.__module__
+    return kind.__qualname__ if module in ("builtins", "__main__") else f"{module}.{kind.__qualname__}"
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the user's __str__ may do anything
+        return f"<{type(error).__name__} whose __str__ failed>"
+
+
+def _frames(traceback: TracebackType | None) -> list[tuple[str, int, str]]:
+    frames: list[tuple[str, int, str]] = []
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        frames.append((code.co_filename, traceback.tb_lineno, code.co_qualname))
+        traceback = traceback.tb_next
+    if len(frames) > MAX_FRAMES:
+        omitted = len(frames) - MAX_FRAMES
+        frames[10 : 10 + omitted] = [("", omitted, "")]
+    return frames
+
+
+class span:  # noqa: N801 - a context manager that reads as a verb
+    """`with span("name", kind="step") as s:` records the block as a span; an exception passes and marks it.
+
+    `s` is the live span. `attributes` are set from the start.
+    """
+
+    def __init__(self, name: str, kind: str = "span", attributes: Mapping[str, Any] | None = None) -> None:
+        self._plan = Plan(str(name), str(kind), attributes=attributes)
+        self._live: LiveSpan | None = None
+        self._outer: LiveSpan | Place | None = None
+
+    def __enter__(self) -> LiveSpan:
+        recorder = installed()
+        self._outer = current.get()
+        if recorder is None:
+            return unrecorded()
+        self._live = begin(recorder, self._plan, self._outer)
+        if self._live is None:
+            return unrecorded()
+        current.set(self._live)
+        return self._live
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        live, self._live = self._live, None
+        if live is None:
+            return
+        current.set(self._outer)
+        if error is None:
+            live.end()
+        else:
+            live.fail(error)
+
+
+class _Nowhere:
+    """Stands in for the recorder of a span that is not recorded: it takes everything and keeps nothing."""
+
+    origin = None
+
+    def __getattr__(self, name: str) -> Callable[..., str]:
+        return lambda *args, **kwargs: ""
+
+
+def unrecorded() -> LiveSpan:
+    """A live span that goes nowhere, so that `with span(...) as s: s.set(...)` works while recording is off."""
+    live = LiveSpan(cast("Recorder", _Nowhere()), "", "span", None)
+    live.duration = 0
+    return live
+
+
+class _Switch:
+    """Holds the installed recorder; `start` installs one at the first recorded call."""
+
+    recorder: Recorder | None = None
+    decided = False
+    start: Callable[[], None]
+
+
+switch = _Switch()
+
+
+def installed() -> Recorder | None:
+    """The recorder in force, or None when recording is off; the first call configures with defaults."""
+    if not switch.decided:
+        switch.start()
+    return switch.recorder

@@ -1,0 +1,147 @@
+"""Threads, executors and subprocesses keep their parent span without a change in the user's code.
+
+Only our variable travels, set for one piece of work and put back after it: the user's own context variables stay as
+Python has them, and a pool's worker never keeps the span of whoever submitted first.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import wrapt
+
+from instrument.record.context import current, inject, place_of
+
+_ENV_POSITION = 11  # of `env` among the parameters of Popen.__init__, `self` counted
+_patched: list[tuple[Any, str]] = []
+folder_for_children: str | None = None
+
+
+def attach() -> None:
+    """Patch `Thread.start`, the executors' `submit` (when they are imported) and `Popen`; a second time does nothing."""
+    if _patched:
+        return
+    _patch(threading.Thread, "start", _start)
+    _patch(subprocess.Popen, "__init__", _popen)
+    wrapt.register_post_import_hook(
+        lambda module: _patch(module.ThreadPoolExecutor, "submit", _submit), "concurrent.futures.thread"
+    )
+    wrapt.register_post_import_hook(
+        lambda module: _patch(module.ProcessPoolExecutor, "submit", _submit_across), "concurrent.futures.process"
+    )
+
+
+def detach() -> None:
+    """Take the patches back."""
+    while _patched:
+        owner, name = _patched.pop()
+        setattr(owner, name, owner.__dict__[name].__wrapped__)
+
+
+def _patch(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
+    if (owner, name) not in _patched:
+        wrapt.wrap_function_wrapper(owner, name, wrapper)
+        _patched.append((owner, name))
+
+
+def _start(wrapped: Callable[..., Any], thread: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    place = current.get()
+    if place is None:
+        return wrapped(*args, **kwargs)
+    own = vars(thread).get("run")
+    run = thread.run
+
+    def run_below() -> None:
+        _put_back(thread, own)
+        current.set(place)
+        try:
+            run()
+        finally:
+            current.set(None)
+
+    thread.run = run_below
+    try:
+        return wrapped(*args, **kwargs)
+    except BaseException:
+        _put_back(thread, own)
+        raise
+
+
+def _put_back(thread: Any, own: Any) -> None:
+    if own is None:
+        vars(thread).pop("run", None)
+    else:
+        thread.run = own
+
+
+class Carried:
+    """A piece of work that runs below the place it was submitted from."""
+
+    __slots__ = ("fn", "place")
+
+    def __init__(self, fn: Callable[..., Any], place: Any) -> None:
+        self.fn = fn
+        self.place = place
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        before = current.get()
+        current.set(self.place)
+        try:
+            return self.fn(*args, **kwargs)
+        finally:
+            current.set(before)
+
+
+def _submit(wrapped: Callable[..., Any], executor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if not args:
+        return wrapped(*args, **kwargs)
+    place = current.get()
+    current.set(None)  # a worker that is started now must not inherit this span
+    try:
+        return wrapped(Carried(args[0], place), *args[1:], **kwargs)
+    finally:
+        current.set(place)
+
+
+class CarriedAcross:
+    """A piece of work for another process, with the submitter's span as W3C `traceparent`."""
+
+    __slots__ = ("fn", "folder", "headers")
+
+    def __init__(self, fn: Callable[..., Any], headers: Mapping[str, str], folder: str | None) -> None:
+        self.fn = fn
+        self.headers = headers
+        self.folder = folder
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.folder is not None:
+            os.environ.setdefault("INSTRUMENT_DIR", self.folder)
+        before = current.get()
+        current.set(place_of(self.headers))
+        try:
+            return self.fn(*args, **kwargs)
+        finally:
+            current.set(before)
+
+
+def _submit_across(wrapped: Callable[..., Any], executor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    headers = inject({})
+    if not args or not headers:
+        return wrapped(*args, **kwargs)
+    return wrapped(CarriedAcross(args[0], headers, folder_for_children), *args[1:], **kwargs)
+
+
+def _popen(wrapped: Callable[..., Any], process: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    given = kwargs.get("env") if len(args) < _ENV_POSITION else args[_ENV_POSITION - 1]
+    if given is None and len(args) < _ENV_POSITION:
+        headers = inject({})
+        if headers:
+            handed = {name.upper(): value for name, value in headers.items()}
+            if folder_for_children is not None:
+                handed.setdefault("INSTRUMENT_DIR", folder_for_children)
+            kwargs = {**kwargs, "env": {**os.environ, **handed}}
+    return wrapped(*args, **kwargs)

@@ -1,0 +1,291 @@
+"""The four ways to run a decorated callable: plain, coroutine, generator, async generator.
+
+Each follows one lifecycle: arguments are captured at the call, the span begins when the body does, is current only
+while the body runs, and ends with it. The user's exceptions are re-raised untouched. At the recursion limit recording
+gives way: a span that cannot be closed there is put into the queue as it is and closed by the worker.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import TYPE_CHECKING, Any
+
+from instrument.record.context import current
+from instrument.record.spans import LiveSpan, Plan, arguments_of, begin, installed, switch
+
+if TYPE_CHECKING:
+    from instrument.record.recorder import Recorder
+
+Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
+
+
+def plain(plan: Plan) -> Wrapper:
+    """For functions that are over when they return."""
+
+    def call(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        recorder = switch.recorder
+        if recorder is None:
+            if switch.decided or (recorder := installed()) is None:
+                return wrapped(*args, **kwargs)
+        outer = current.get()
+        try:
+            span = begin(recorder, plan, outer, instance, arguments_of(recorder, plan, instance, args, kwargs))
+        except RecursionError:
+            span = None
+        if span is None:
+            return wrapped(*args, **kwargs)
+        current.set(span)
+        try:
+            result = wrapped(*args, **kwargs)
+        except BaseException as error:
+            current.set(outer)
+            try:
+                span.fail(error)
+            except RecursionError:
+                span.unsettled = error
+                recorder.queue.append(span)
+            raise
+        current.set(outer)
+        try:
+            span.succeed(result)
+        except RecursionError:
+            recorder.queue.append(span)
+        return result
+
+    return call
+
+
+def coroutine(plan: Plan) -> Wrapper:
+    """For `async def`: the coroutine is made at once, so that a wrong call raises at the call."""
+
+    def call(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        recorder = switch.recorder or installed()
+        inner = wrapped(*args, **kwargs)
+        if recorder is None or type(inner) is not CoroutineType:
+            return inner
+        captured = arguments_of(recorder, plan, instance, args, kwargs)
+        outer = _run(recorder, plan, instance, captured, _Unstarted(inner))
+        outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
+        return outer
+
+    return call
+
+
+class _Unstarted:
+    """Holds a coroutine until it is awaited and closes it if that never happens, so that Python warns only once."""
+
+    __slots__ = ("coroutine",)
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self.coroutine: Coroutine[Any, Any, Any] | None = coroutine
+
+    def start(self) -> Coroutine[Any, Any, Any]:
+        inner, self.coroutine = self.coroutine, None
+        assert inner is not None
+        return inner
+
+    def __del__(self) -> None:
+        if self.coroutine is not None:
+            self.coroutine.close()
+
+
+async def _run(recorder: Recorder, plan: Plan, instance: Any, captured: Any, held: _Unstarted) -> Any:
+    outer = current.get()
+    span = begin(recorder, plan, outer, instance, captured)
+    instance = captured = None
+    if span is None:
+        return await held.start()
+    current.set(span)
+    try:
+        result = await held.start()
+    except BaseException as error:
+        current.set(outer)
+        _fail(span, error)
+        raise
+    current.set(outer)
+    span.succeed(result)
+    return result
+
+
+def _fail(span: LiveSpan, error: BaseException) -> None:
+    try:
+        span.fail(error)
+    except RecursionError:
+        span.unsettled = error
+        span.recorder.queue.append(span)
+
+
+def generator(plan: Plan) -> Wrapper:
+    """For generator functions: the span covers first pull to last and is current only while the body runs."""
+
+    def call(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        recorder = switch.recorder or installed()
+        inner = wrapped(*args, **kwargs)
+        if recorder is None or type(inner) is not GeneratorType:
+            return inner
+        captured = arguments_of(recorder, plan, instance, args, kwargs)
+        outer = _drive(recorder, plan, instance, captured, inner)
+        outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
+        return outer
+
+    return call
+
+
+def _drive(
+    recorder: Recorder, plan: Plan, instance: Any, captured: Any, inner: Generator[Any, Any, Any]
+) -> Generator[Any, Any, Any]:
+    # What passes through lies in `box` and is popped at once: a suspended generator must not keep it alive.
+    outside = current.get()
+    span = begin(recorder, plan, outside, instance, captured)
+    instance = captured = None
+    if span is None:
+        return (yield from inner)
+    yields = Yields(span)
+    inside: Any = span
+    step: Callable[[Any], Any] = inner.send
+    box: list[Any] = [None]
+    while True:
+        outside = current.get()
+        current.set(inside)
+        try:
+            box.append(step(box.pop()))
+        except StopIteration as stop:
+            current.set(outside)
+            yields.finish(stop.value)
+            return stop.value
+        except BaseException as error:
+            current.set(outside)
+            yields.fail(error)
+            raise
+        inside = current.get()
+        current.set(outside)
+        outside = None
+        yields.take(box[0])
+        try:
+            box.append((yield box.pop()))
+            step = inner.send
+        except BaseException as error:  # noqa: BLE001 - it belongs to the body, which gets it below
+            box.append(error)
+            step = inner.throw
+            yields.closing(error)
+
+
+def async_generator(plan: Plan) -> Wrapper:
+    """For async generator functions, as `generator`; every step is awaited in the consumer's own task."""
+
+    def call(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        recorder = switch.recorder or installed()
+        inner = wrapped(*args, **kwargs)
+        if recorder is None or type(inner) is not AsyncGeneratorType:
+            return inner
+        captured = arguments_of(recorder, plan, instance, args, kwargs)
+        outer = _adrive(recorder, plan, instance, captured, inner)
+        outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
+        return outer
+
+    return call
+
+
+async def _adrive(
+    recorder: Recorder, plan: Plan, instance: Any, captured: Any, inner: AsyncGenerator[Any, Any]
+) -> AsyncGenerator[Any, Any]:
+    outside = current.get()
+    span = begin(recorder, plan, outside, instance, captured)
+    instance = captured = None
+    yields = Yields(span)
+    inside: Any = outside if span is None else span
+    step: Callable[[Any], Any] = _without_hooks(inner)
+    box: list[Any] = [None]
+    while True:
+        outside = current.get()
+        current.set(inside)
+        try:
+            box.append(await step(box.pop()))
+        except StopAsyncIteration:
+            current.set(outside)
+            yields.finish(None)
+            return
+        except BaseException as error:
+            current.set(outside)
+            yields.fail(error)
+            raise
+        inside = current.get()
+        current.set(outside)
+        outside = None
+        yields.take(box[0])
+        try:
+            box.append((yield box.pop()))
+            step = inner.asend
+        except BaseException as error:  # noqa: BLE001 - it belongs to the body, which gets it below
+            box.append(error)
+            step = inner.athrow
+            yields.closing(error)
+
+
+def _without_hooks(inner: AsyncGenerator[Any, Any]) -> Callable[[Any], Any]:
+    """`inner.asend` for the first step, hidden from the event loop's hooks: the loop shall close the outer one only."""
+
+    def first_step(value: Any) -> Any:
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            return inner.asend(value)
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+
+    return first_step
+
+
+class Yields:
+    """What a generator yielded, as the output of its span: the first `LIMIT` values as they were, and how many in all."""
+
+    __slots__ = ("closed", "count", "span", "values")
+    LIMIT = 256
+
+    def __init__(self, span: LiveSpan | None) -> None:
+        self.span = span
+        self.values: list[Any] = []
+        self.count = 0
+        self.closed = False
+
+    def take(self, value: object) -> None:
+        span = self.span
+        self.count += 1
+        if span is None or self.count > self.LIMIT or span.plan is None or not span.plan.capture_output:
+            return
+        try:
+            self.values.append(span.recorder.value(value))
+        except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
+            span.recorder.fault("yield", fault)
+
+    def closing(self, error: BaseException) -> None:
+        self.closed = isinstance(error, GeneratorExit)
+
+    def finish(self, returned: object) -> None:
+        span = self.span
+        if span is None:
+            return
+        try:
+            self._describe(span, returned)
+        except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
+            span.recorder.fault("yield", fault)
+        span.end()
+
+    def fail(self, error: BaseException) -> None:
+        if self.closed and isinstance(error, GeneratorExit):
+            self.finish(None)
+        elif self.span is not None:
+            self._describe(self.span, None)
+            _fail(self.span, error)
+
+    def _describe(self, span: LiveSpan, returned: object) -> None:
+        if self.count > self.LIMIT:
+            self.values.append({"$omitted": self.count - self.LIMIT})
+        if self.values:
+            span.output = self.values
+        if returned is not None and span.plan is not None and span.plan.capture_output:
+            span.set({"instrument.returned": returned})
+        if self.closed:
+            span.set({"instrument.closed_early": True})

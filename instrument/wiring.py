@@ -1,0 +1,278 @@
+"""From settings to an installed recorder: the only place that wires the parts together."""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import os
+import platform
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from instrument import settings as settings_module
+from instrument.errors import SettingsError
+from instrument.model import Cost, Run, Sink, Usage
+from instrument.pricing import Prices
+from instrument.record import bridges, threads
+from instrument.record.capture import Camera
+from instrument.record.context import place_of
+from instrument.record.notices import notice
+from instrument.record.pipeline import Flushed
+from instrument.record.recorder import Recorder
+from instrument.record.spans import LiveSpan, switch
+from instrument.redact import Redactor, installation_key
+from instrument.settings import Settings
+from instrument.store.blobs import Blobs
+from instrument.store.folder import trim
+from instrument.usage import answer
+from instrument.version import __version__
+
+_lock = threading.RLock()
+_left_behind: list[Recorder] = []
+_install_again: Callable[[], None] | None = None
+
+
+def configure(**settings: Any) -> Settings:
+    """Configure the recording and start it; returns the settings in force.
+
+    Keywords win over the environment, the file that `INSTRUMENT_CONFIG` names and `pyproject.toml`; nested settings
+    are mappings (`budget={"usd": 1}`) or are joined by two underscores (`budget__usd=1`). An earlier configuration is
+    shut down first. Raises `SettingsError` for an unknown key or a value that cannot be used.
+    """
+    effective = settings_module.load(**settings)
+    with _lock:
+        shutdown()
+        _start_with(effective)
+    return effective
+
+
+def start() -> None:
+    """The implicit configuration at the first decorated call: never raises, says what is wrong in one sentence."""
+    with _lock:
+        if switch.decided:
+            return
+        try:
+            if _install_again is not None:
+                _install_again()
+            else:
+                effective, problems = settings_module.load_lenient()
+                _start_with(effective)
+                for problem in problems:
+                    notice(problem)
+        except Exception as error:  # noqa: BLE001 - a recorder that cannot start must not cost the user's call
+            notice(f"recording could not start and is off ({type(error).__name__}: {error})")
+        finally:
+            switch.decided = True
+
+
+def flush() -> Flushed:
+    """Return when everything that has ended is in its sinks; says what was written and what was lost, by reason."""
+    recorder = switch.recorder
+    return recorder.flush() if recorder is not None else Flushed(0, {})
+
+
+def shutdown() -> Flushed:
+    """Write what is left, close the sinks and stop recording until `configure` is called; says what `flush` says."""
+    with _lock:
+        recorder, switch.recorder = switch.recorder, None
+        switch.decided = True
+        return recorder.close() if recorder is not None else Flushed(0, {})
+
+
+@contextmanager
+def installed(build: Callable[[], Recorder]) -> Iterator[Recorder]:
+    """A recorder of one's own in force for a block, then the one before: what the test kit is made of."""
+    with _lock:
+        before = switch.recorder, switch.decided
+        recorder = build()
+        _put_in_force(recorder)
+        bridges.attach()
+        threads.attach()
+    try:
+        yield recorder
+    finally:
+        with _lock:
+            switch.recorder, switch.decided = before
+            recorder.close()
+
+
+def _start_with(settings: Settings) -> None:
+    global _install_again
+    _install_again = lambda: _start_with(settings)  # noqa: E731 - in a forked child
+    switch.decided = True
+    if settings.enabled:
+        folder = Path(settings.dir).absolute()
+        threads.folder_for_children = str(folder)
+        trim(folder, settings.retention.max_bytes)
+        _put_in_force(build(settings))
+        bridges.attach()
+        if settings.propagate_threads:
+            threads.attach()
+
+
+def _put_in_force(recorder: Recorder) -> None:
+    switch.recorder, switch.decided = recorder, True
+    _watch_process()
+
+
+def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any) -> Recorder:
+    """The recorder that `settings` describe; `sinks` and other parts of it may be given instead."""
+    folder = Path(settings.dir).absolute()
+    redactor = Redactor(
+        installation_key(), names=settings.redact.names, patterns=settings.redact.patterns, keep=settings.redact.keep
+    )
+    prices = Prices(settings.prices)
+    run = run_record(settings)
+    capture = settings.capture
+    known: dict[str, Any] = {
+        "camera": Camera(capture.max_bytes, capture.max_blob_bytes, content=capture.content, redactor=redactor),
+        "redactor": redactor,
+        "blobs": Blobs(folder / "blobs"),
+        "price": lambda usage, live: _price(prices, usage, live),
+        "answer": answer,
+        "sample_rate": settings.sample_rate,
+        "notify": notice,
+        "origin": place_of(os.environ),
+    }
+    return Recorder(run, _sinks(settings, folder, run) if sinks is None else sinks, **{**known, **parts})
+
+
+def _price(prices: Prices, usage: Usage, live: LiveSpan) -> Cost:
+    return prices.cost(usage, live.model)
+
+
+def run_record(settings: Settings) -> Run:
+    """The head of this process's recording."""
+    return Run(
+        run=os.urandom(6).hex(),
+        start_ns=time.time_ns(),
+        agent_id=settings.agent_id,
+        service=settings.service,
+        pid=os.getpid(),
+        argv=[str(word) for word in sys.argv],
+        python=platform.python_version(),
+        platform=sys.platform,
+        instrument=__version__,
+        git=_git(Path.cwd()),
+    )
+
+
+def _git(folder: Path) -> dict[str, Any]:
+    """Branch and commit of the checkout around `folder`, read from its files."""
+    for place in (folder, *folder.parents):
+        try:
+            head = (place / ".git" / "HEAD").read_text().strip()
+        except OSError:
+            continue
+        branch = head.removeprefix("ref: ")
+        if branch == head:
+            return {"commit": head}
+        try:
+            return {"branch": branch.removeprefix("refs/heads/"), "commit": (place / ".git" / branch).read_text().strip()}
+        except OSError:
+            return {"branch": branch.removeprefix("refs/heads/")}
+    return {}
+
+
+def _sinks(settings: Settings, folder: Path, run: Run) -> list[Sink]:
+    sinks: list[Sink] = []
+    for name in settings.sinks:
+        try:
+            sinks.append(_sink(name, settings, folder, run))
+        except Exception as error:  # noqa: BLE001 - one sink that cannot start must not cost the others
+            notice(f"the sink {name} cannot start and is off, the others go on ({type(error).__name__}: {error})")
+    return sinks
+
+
+def _sink(name: str, settings: Settings, folder: Path, run: Run) -> Sink:
+    if name == "console":
+        from instrument.sinks.console import ConsoleSink
+
+        console = settings.console
+        return ConsoleSink(level=console.level, color=console.color, summary=console.summary, folder=folder)
+    if name == "jsonl":
+        from instrument.sinks.jsonl import JsonlSink
+
+        jsonl = settings.jsonl
+        return JsonlSink(
+            folder, run, path=jsonl.path, rotate_bytes=jsonl.rotate_bytes, durability=jsonl.durability
+        )
+    if name == "ledger":
+        from instrument.sinks.ledger import LedgerSink
+
+        return LedgerSink(settings.ledger.url or f"sqlite:///{folder}/ledger.db")
+    if name == "memory":
+        from instrument.sinks.memory import MemorySink
+
+        return MemorySink()
+    return _sink_of_the_user(name, settings)
+
+
+def _sink_of_the_user(name: str, settings: Settings) -> Sink:
+    options = settings.sink.get(name, {})
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        return _taking_plain_records(getattr(importlib.import_module(module), attribute)(**options))
+    for entry in metadata.entry_points(group="instrument.sinks"):
+        if entry.name == name:
+            return _taking_plain_records(entry.load()(**options))
+    raise SettingsError(f"there is no sink called {name!r}")
+
+
+def _taking_plain_records(sink: Sink) -> Sink:
+    return sink
+
+
+def _watch_process() -> None:
+    global _watching
+    if _watching:
+        return
+    _watching = True
+    atexit.register(_at_exit)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+
+_watching = False
+
+
+def _at_exit() -> None:
+    recorder = switch.recorder
+    if recorder is not None:
+        recorder.close()
+
+
+def _before_fork() -> None:
+    recorder = switch.recorder
+    if recorder is not None:
+        recorder.pipeline.draining.acquire(timeout=1.0)
+
+
+def _after_fork_in_parent() -> None:
+    recorder = switch.recorder
+    if recorder is not None:
+        _release(recorder)
+
+
+def _release(recorder: Recorder) -> None:
+    try:
+        recorder.pipeline.draining.release()
+    except RuntimeError:
+        return  # a sink was stuck, the fork went on without waiting for it
+
+
+def _after_fork_in_child() -> None:
+    """The parent's recorder stays with the parent: kept, so that nothing closes its files, but out of force."""
+    global _lock
+    _lock = threading.RLock()
+    recorder = switch.recorder
+    if recorder is not None:
+        recorder.abandon()
+        _left_behind.append(recorder)
+        switch.recorder, switch.decided = None, False
