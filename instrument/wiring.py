@@ -17,7 +17,7 @@ from typing import Any
 
 from instrument import settings as settings_module
 from instrument.errors import SettingsError
-from instrument.model import Cost, Run, Sink, Usage
+from instrument.model import Run, Sink
 from instrument.pricing import Prices
 from instrument.record import bridges, threads
 from instrument.record.capture import Camera
@@ -25,12 +25,11 @@ from instrument.record.context import place_of
 from instrument.record.notices import notice
 from instrument.record.pipeline import Flushed
 from instrument.record.recorder import Recorder
-from instrument.record.spans import LiveSpan, switch
+from instrument.record.spans import switch
 from instrument.redact import Redactor, installation_key
 from instrument.settings import Settings
 from instrument.store.blobs import Blobs
 from instrument.store.folder import trim
-from instrument.usage import answer
 from instrument.version import __version__
 
 _lock = threading.RLock()
@@ -127,24 +126,18 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
     redactor = Redactor(
         installation_key(), names=settings.redact.names, patterns=settings.redact.patterns, keep=settings.redact.keep
     )
-    prices = Prices(settings.prices)
     run = run_record(settings)
     capture = settings.capture
     known: dict[str, Any] = {
         "camera": Camera(capture.max_bytes, capture.max_blob_bytes, content=capture.content, redactor=redactor),
         "redactor": redactor,
         "blobs": Blobs(folder / "blobs"),
-        "price": lambda usage, live: _price(prices, usage, live),
-        "answer": answer,
+        "prices": Prices(settings.prices),
         "sample_rate": settings.sample_rate,
         "notify": notice,
         "origin": place_of(os.environ),
     }
     return Recorder(run, _sinks(settings, folder, run) if sinks is None else sinks, **{**known, **parts})
-
-
-def _price(prices: Prices, usage: Usage, live: LiveSpan) -> Cost:
-    return prices.cost(usage, live.model)
 
 
 def run_record(settings: Settings) -> Run:

@@ -17,7 +17,7 @@ from instrument.model import Batch, Sink
 from instrument.record.context import Place, current
 
 GATHER = 0.02
-BATCH = 512
+BATCH = 64
 QUEUE_LIMIT = 50_000
 CLOSE_SECONDS = 2.0
 
@@ -60,11 +60,12 @@ class Pipeline:
         self._starting = threading.Lock()
         self._flushes: deque[threading.Event] = deque()
         self._stopping = False
+        self._room = QUEUE_LIMIT
 
     def put(self, item: Any) -> None:
         """Queue one thing and see that the worker is awake."""
-        if len(self.queue) >= QUEUE_LIMIT:
-            self.lost["queue full"] += 1
+        if len(self.queue) >= self._room:
+            self.lost["queue full" if self._room else "recording had ended"] += 1
             return
         self.queue.append(item)
         if self.asleep:
@@ -100,10 +101,10 @@ class Pipeline:
                 self._thread.join(timeout)
         elif self.draining.acquire(timeout=timeout):
             try:
-                self._drain()
-                self._each_sink("close")
+                self._finish()
             finally:
                 self.draining.release()
+        self._room = 0
         if self.queue:
             self.lost["sinks too slow at exit"] += len(self.queue)
         return self.told()
@@ -143,9 +144,13 @@ class Pipeline:
                 self._drain()
                 self._answer_flushes()
         with self.draining:
-            self._drain()
-            self._each_sink("close")
+            self._finish()
             self._answer_flushes()
+
+    def _finish(self) -> None:
+        self._drain()
+        self._each_sink("close")
+        self.sinks = []
 
     def _wait(self) -> None:
         self.asleep = True

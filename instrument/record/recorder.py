@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
-
-from instrument.model import Batch, Cost, Record, Run, Sink, Usage
+from instrument.model import Batch, Record, Run, Sink
+from instrument.pricing import Prices
+from instrument.record import llm
 from instrument.record.capture import Camera, settle
 from instrument.record.pipeline import Flushed, Pipeline
 from instrument.record.settle import line_of, open_record, span_record
@@ -54,8 +54,7 @@ class Recorder:
         redactor: Redactor | None = None,
         blobs: Blobs | None = None,
         guards: tuple[Guard, ...] = (),
-        price: Callable[[Usage, LiveSpan], Cost] | None = None,
-        answer: Callable[[object], Any] | None = None,
+        prices: Prices | None = None,
         detectors: Any = None,
         sample_rate: float = 1.0,
         notify: Callable[[str], None] = lambda sentence: None,
@@ -68,14 +67,15 @@ class Recorder:
         self.value = camera.value
         self.arguments = camera.arguments
         self.guards = guards
+        self.read_answer = llm.read_answer
+        self.take_over = llm.take_over
         self.open: dict[LiveSpan, None] = {}
         self.faults: Counter[str] = Counter()
         self.pipeline = Pipeline(sinks, self._settle, self._watch, self._sink_failed)
         self.queue = self.pipeline.queue
         self._redactor = redactor
         self._blobs = blobs
-        self._price = price or _unpriced
-        self._answer = answer
+        self._prices = prices or Prices()
         self._detectors = detectors
         self._sample_rate = sample_rate
         self._notify = notify
@@ -142,21 +142,6 @@ class Recorder:
         found = getattr(instance, attribute, None)
         return None if found is None else str(found)
 
-    def read_answer(self, span: LiveSpan, result: object) -> None:
-        """Take model, usage and messages from what a model call returned; what the user set before wins."""
-        found = self._answer(result) if self._answer is not None else None
-        if found is None:
-            return
-        if span.model is None:
-            span.model = found.model or (span.plan.model if span.plan is not None else None)
-        if found.usage is not None:
-            reported = msgspec.to_builtins(found.usage)
-            span.tokens = {**reported, **(span.tokens or {})}
-        attributes = found.attributes()
-        span.attributes = {**{key: self.value(value) for key, value in attributes.items()}, **(span.attributes or {})}
-        if found.output_messages and span.plan is not None and span.plan.capture_output:
-            span.output = self.arguments({"messages": found.output_messages})
-
     def flush(self, timeout: float | None = 30.0) -> Flushed:
         """Return when everything ended before is where it belongs; says what was written and lost."""
         self.pipeline.flush(timeout)
@@ -212,7 +197,8 @@ class Recorder:
             item.duration = self.clock() - item.started
         self.open.pop(item, None)
         start = self._offset + item.started
-        record = span_record(item, self.run.run, start, self._finish_value, self._price)
+        usage, cost = llm.settled(item, self._prices, start)
+        record = span_record(item, self.run.run, start, self._finish_value, usage, cost)
         item.input = item.output = None
         return record, item.depth
 
@@ -236,8 +222,4 @@ class Recorder:
 
 def _unredacted(line: bytes, start: int) -> bytes:
     return line
-
-
-def _unpriced(usage: Usage, span: LiveSpan) -> Cost:
-    return Cost()
 

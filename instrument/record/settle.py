@@ -10,20 +10,20 @@ from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usa
 from instrument.record.spans import LiveSpan, describe
 
 Value = Callable[[Any], Any]
-Price = Callable[[Usage, LiveSpan], Cost]
 
 
-def span_record(live: LiveSpan, run: str, start_ns: int, value: Value, price: Price) -> Span:
-    """The record of a span that has ended. `value` finishes what capture left over, `price` gives the cost of usage."""
+def span_record(
+    live: LiveSpan, run: str, start_ns: int, value: Value, usage: Usage | None = None, cost: Cost | None = None
+) -> Span:
+    """The record of a span that has ended. `value` finishes what capture left over."""
     if live.unsettled is not None:
         live.status, live.error, live.unsettled = "error", describe(live.unsettled), None
-    usage = Usage(**live.tokens) if live.tokens else None
     fields: dict[str, Any] = {}
     attributes = attributes_of(live, value)
     if attributes:
         fields["attributes"] = attributes
     if usage is not None:
-        fields["usage"], fields["cost"] = usage, price(usage, live)
+        fields["usage"], fields["cost"] = usage, cost
     if live.error is not None:
         fields["error"] = failure(live.error)
     if live.events is not None:

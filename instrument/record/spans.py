@@ -243,6 +243,8 @@ def begin(
             span.agent_id = recorder.agent_id_of(instance, plan.agent_id)
         if plan.attributes is not None:
             span.set(plan.attributes)
+        if plan.kind == "llm":
+            recorder.take_over(span, place)
         recorder.opened(span)
     except RecursionError:
         return None

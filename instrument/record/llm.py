@@ -1,0 +1,113 @@
+"""One model call: what its answer says of model and tokens, what is counted where it says nothing, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from instrument import tokens
+from instrument.model import Cost, Usage
+from instrument.pricing import Prices
+from instrument.record.context import Place
+from instrument.record.spans import LiveSpan
+from instrument.usage import Request, answer, request
+
+ASKED = "gen_ai.request.model"
+ANSWERED = "gen_ai.response.model"
+TIER = "openai.response.service_tier"
+PROVIDER = "gen_ai.provider.name"
+
+
+def take_over(span: LiveSpan, place: LiveSpan | Place | None) -> None:
+    """One model call is one llm span: where one begins directly below another, the outer one becomes a step.
+
+    The inner one is entered in the ledger under the outer one's name.
+    """
+    if place is not None and place.__class__ is LiveSpan and place.kind in ("llm", "step"):
+        span.operation = place.operation or place.name
+        if place.kind == "llm":
+            place.kind = "step"
+
+
+def read_answer(span: LiveSpan, result: object) -> None:
+    """Take model, tokens and messages from what a model call returned; what the user said outright wins."""
+    found = answer(result)
+    if found is None:
+        return
+    value = span.recorder.value
+    said = {name: value(attribute) for name, attribute in found.attributes().items()}
+    span.attributes = {**said, **(span.attributes or {})}
+    span.model = span.model or found.model
+    if found.usage is not None:
+        span.tokens = {**msgspec.to_builtins(found.usage), **(span.tokens or {})}
+    wants_output = span.plan is None or span.plan.capture_output
+    if wants_output and not isinstance(result, str) and found.output_messages:
+        span.output = value({"messages": found.output_messages})
+
+
+def settled(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage | None, Cost | None]:
+    """Usage and cost of a model call that has ended, with what its arguments say of the request put into its attributes."""
+    if span.kind != "llm":
+        return _spoken(span, prices, start_ns) if span.tokens else (None, None)
+    asked = request(_mapping(span.input))
+    span.attributes = {**asked.attributes(), **(span.attributes or {})}
+    if span.plan is not None and span.plan.model is not None:
+        span.attributes[ASKED] = span.plan.model
+    if span.model is not None:
+        span.attributes.setdefault(ANSWERED, span.model)
+    if span.tokens is None and span.output is not None:
+        span.tokens = _counted(span, asked)
+    return _spoken(span, prices, start_ns) if span.tokens else (None, None)
+
+
+def _spoken(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage, Cost]:
+    usage = Usage(**(span.tokens or {}))
+    attributes = span.attributes or {}
+    cost = prices.cost(
+        usage,
+        _text(span.model) or _text(attributes.get(ASKED)),
+        provider=_text(attributes.get(PROVIDER)),
+        tier=_text(attributes.get(TIER)),
+        at_ns=start_ns,
+    )
+    return usage, cost
+
+
+def _counted(span: LiveSpan, asked: Request) -> dict[str, Any]:
+    """Tokens counted from the texts that went in and came out: an estimate, and marked so."""
+    model = span.model or _text((span.attributes or {}).get(ASKED))
+    messages = asked.input_messages
+    prompt = tokens.estimate_messages(messages, model, asked.tools) if messages else _count(span.input, model)
+    return {"input": prompt, "output": _count(span.output, model), "source": "estimated"}
+
+
+def _count(captured: Any, model: str | None) -> int:
+    return sum(tokens.count(text, model) for text in _texts(_plain(captured)))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts(part)
+
+
+def _mapping(captured: Any) -> dict[str, Any]:
+    plain = _plain(captured)
+    return plain if isinstance(plain, dict) else {}
+
+
+def _plain(captured: Any) -> Any:
+    return msgspec.json.decode(captured) if isinstance(captured, Raw) else captured
+
+
+def _text(value: Any) -> str | None:
+    plain = _plain(value)
+    return plain if isinstance(plain, str) else None

@@ -1,0 +1,193 @@
+"""The pipeline: order, isolation of failures, waking, flushing, closing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from instrument.model import Batch, Log
+from instrument.record import pipeline as module
+from instrument.record.pipeline import Pipeline
+
+
+class Keeping:
+    """A sink that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+        self.closed = 0
+
+    def write(self, batch: Batch) -> None:
+        self.records.extend(batch)
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Failing(Keeping):
+    """A sink that raises at its first batch."""
+
+    def write(self, batch: Batch) -> None:
+        raise OSError("disk full")
+
+
+class Hanging(Keeping):
+    """A sink that does not come back until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_go = threading.Event()
+
+    def write(self, batch: Batch) -> None:
+        self.let_go.wait(20)
+
+
+def pipeline(*sinks: Any, said: list[tuple[str, str]] | None = None) -> Pipeline:
+    told: list[tuple[str, str]] = [] if said is None else said
+    return Pipeline(sinks, lambda items: Batch(items), lambda: ([], None), lambda *words: told.append(words))
+
+
+def note(n: int) -> Log:
+    return Log(time_ns=n, event=str(n))
+
+
+def test_records_arrive_in_order() -> None:
+    """Sinks get records in the order in which they were queued, across batches."""
+    kept = Keeping()
+    line = pipeline(kept)
+    for n in range(1000):
+        line.put(note(n))
+    line.flush()
+    line.close()
+    assert list(range(1000)) == [record.time_ns for record in kept.records]
+
+
+def test_records_arrive_without_flush() -> None:
+    """What is queued is written soon, whether or not anybody asks."""
+    kept = Keeping()
+    line = pipeline(kept)
+    line.put(note(1))
+    deadline = time.monotonic() + 5
+    while not kept.records and time.monotonic() < deadline:
+        time.sleep(0.005)
+    line.close()
+    assert [1] == [record.time_ns for record in kept.records]
+
+
+def test_worker_wakes_again_after_idling() -> None:
+    """A worker that has gone to sleep takes what comes later."""
+    kept = Keeping()
+    line = pipeline(kept)
+    for n in range(3):
+        line.put(note(n))
+        line.flush()
+        time.sleep(0.05)
+    line.close()
+    assert [0, 1, 2] == [record.time_ns for record in kept.records]
+
+
+def test_failing_sink_is_switched_off_alone() -> None:
+    """A sink that raises gets nothing more, the others get everything."""
+    kept = Keeping()
+    line = pipeline(Failing(), kept)
+    line.put(note(1))
+    line.flush()
+    line.put(note(2))
+    line.flush()
+    line.close()
+    assert [1, 2] == [record.time_ns for record in kept.records]
+
+
+def test_failing_sink_is_reported_once() -> None:
+    """The report names the sink and the reason, once."""
+    said: list[tuple[str, str]] = []
+    line = pipeline(Failing(), said=said)
+    for n in range(3):
+        line.put(note(n))
+        line.flush()
+    line.close()
+    assert [("Failing", "OSError: disk full")] == said
+
+
+def test_failing_sink_is_counted() -> None:
+    """`flush` says how many records a failed sink did not take."""
+    line = pipeline(Failing())
+    line.put(note(1))
+    told = line.flush()
+    line.close()
+    assert {"sink Failing failed": 1} == told.lost
+
+
+def test_close_waits_no_longer_than_its_timeout_for_a_hanging_sink() -> None:
+    """A sink that never returns does not keep the process from ending."""
+    hanging = Hanging()
+    line = pipeline(hanging)
+    line.put(note(1))
+    time.sleep(0.1)
+    begun = time.monotonic()
+    line.close(timeout=0.2)
+    waited = time.monotonic() - begun
+    hanging.let_go.set()
+    assert waited < 5
+
+
+def test_full_queue_drops_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond its bound the queue takes nothing more, and says so."""
+    monkeypatch.setattr(module, "QUEUE_LIMIT", 10)
+    hanging = Hanging()
+    line = pipeline(hanging)
+    line.put(note(0))
+    time.sleep(0.1)
+    for n in range(25):
+        line.put(note(n))
+    lost = dict(line.lost)
+    hanging.let_go.set()
+    line.close()
+    assert {"queue full": 15} == lost
+
+
+def test_close_closes_each_sink_once() -> None:
+    """Sinks are closed at the end, once, even when close is called twice."""
+    kept = Keeping()
+    line = pipeline(kept)
+    line.put(note(1))
+    line.close()
+    line.close()
+    assert 1 == kept.closed
+
+
+def test_sink_may_queue_more() -> None:
+    """A sink that queues a record while it writes does not deadlock; the record arrives."""
+    kept = Keeping()
+
+    class Echoing(Keeping):
+        def write(self, batch: Batch) -> None:
+            if batch[0].time_ns == 1:  # type: ignore[attr-defined]  # only logs here
+                line.put(note(2))
+
+    line = pipeline(Echoing(), kept)
+    line.put(note(1))
+    line.flush()
+    line.close()
+    assert [1, 2] == [record.time_ns for record in kept.records]
+
+
+def test_flush_from_a_sink_returns() -> None:
+    """A sink that flushes the pipeline it is called from does not wait for itself."""
+
+    class Flushing(Keeping):
+        def write(self, batch: Batch) -> None:
+            line.flush()
+            super().write(batch)
+
+    sink = Flushing()
+    line = pipeline(sink)
+    line.put(note(1))
+    line.flush(timeout=5)
+    line.close()
+    assert 1 == len(sink.records)
