@@ -17,6 +17,7 @@ from instrument.version import __version__
 if TYPE_CHECKING:
     from instrument.analysis.report import Report, analyse
     from instrument.analysis.tree import Trace
+    from instrument.record.budgets import budget
     from instrument.reading import read, records
     from instrument.record.logs import log, score
     from instrument.settings import Settings
@@ -27,6 +28,7 @@ _LATER = {
     "Settings": "instrument.settings",
     "Trace": "instrument.analysis.tree",
     "analyse": "instrument.analysis.report",
+    "budget": "instrument.record.budgets",
     "configure": "instrument.wiring",
     "flush": "instrument.wiring",
     "log": "instrument.record.logs",
@@ -47,6 +49,7 @@ __all__ = [
     "__version__",
     "agent",
     "analyse",
+    "budget",
     "carry",
     "configure",
     "current_span",

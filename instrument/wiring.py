@@ -20,6 +20,7 @@ from instrument.errors import SettingsError
 from instrument.model import Run, Sink
 from instrument.pricing import Prices
 from instrument.record import bridges, threads
+from instrument.record.budgets import BudgetGuard, Limits, limits_of
 from instrument.record.capture import Camera
 from instrument.record.context import place_of
 from instrument.record.notices import notice
@@ -128,16 +129,28 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
     )
     run = run_record(settings)
     capture = settings.capture
+    prices = Prices(settings.prices)
+    per_trace = _limits(settings)
     known: dict[str, Any] = {
         "camera": Camera(capture.max_bytes, capture.max_blob_bytes, content=capture.content, redactor=redactor),
         "redactor": redactor,
         "blobs": Blobs(folder / "blobs"),
-        "prices": Prices(settings.prices),
+        "prices": prices,
+        "guards": (BudgetGuard(prices, per_trace, settings.budget.assumed_output),),
+        "asks_always": per_trace is not None,
         "sample_rate": settings.sample_rate,
         "notify": notice,
         "origin": place_of(os.environ),
     }
     return Recorder(run, _sinks(settings, folder, run) if sinks is None else sinks, **{**known, **parts})
+
+
+def _limits(settings: Settings) -> Limits | None:
+    given = settings.budget
+    limits = limits_of(
+        {"usd": given.usd, "tokens": given.tokens, "calls": given.calls, "seconds": given.seconds, "strict": given.strict}
+    )
+    return None if limits[:4] == (None, None, None, None) else limits
 
 
 def run_record(settings: Settings) -> Run:

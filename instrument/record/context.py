@@ -29,7 +29,7 @@ class Place:
     `sampled` is not stored.
     """
 
-    __slots__ = ("agent_id", "depth", "name", "sampled", "shared", "span", "span_id", "trace_id")
+    __slots__ = ("agent_id", "budgets", "depth", "name", "sampled", "shared", "span", "span_id", "trace_id")
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Place:
         name: str | None = None,
         agent_id: str | None = None,
         sampled: bool = True,
+        budgets: tuple[Any, ...] = (),
     ) -> None:
         self.trace_id = trace_id
         self.span_id = span_id
@@ -50,6 +51,7 @@ class Place:
         self.name = name
         self.agent_id = agent_id
         self.sampled = sampled
+        self.budgets = budgets
 
 
 current: ContextVar[LiveSpan | Place | None] = ContextVar("instrument_place", default=None)
@@ -68,7 +70,8 @@ def session(id: str, *, user: str | None = None, tags: tuple[str, ...] | list[st
     They become the attributes `session.id`, `user.id` and `instrument.tags` of every span that begins inside.
     """
     outer = current.get()
-    current.set(_with_shared(outer, _session_attributes(id, user, tags)))
+    inherited = (outer.shared if outer is not None else None) or {}
+    current.set(place_with(outer, shared={**inherited, **_session_attributes(id, user, tags)}))
     try:
         yield
     finally:
@@ -84,19 +87,11 @@ def _session_attributes(id: str, user: str | None, tags: tuple[str, ...] | list[
     return attributes
 
 
-def _with_shared(place: LiveSpan | Place | None, attributes: dict[str, Any]) -> Place:
+def place_with(place: LiveSpan | Place | None, **changes: Any) -> Place:
+    """A place like `place`, but for `changes`."""
     if place is None:
-        return Place(shared=attributes)
-    return Place(
-        place.trace_id,
-        place.span_id,
-        place.depth,
-        {**(place.shared or {}), **attributes},
-        place.span,
-        place.name,
-        place.agent_id,
-        place.sampled,
-    )
+        return Place(**changes)
+    return Place(**{**{name: getattr(place, name) for name in Place.__slots__}, **changes})
 
 
 def carry(fn: Callable[P, R]) -> Callable[P, R]:

@@ -24,12 +24,14 @@ PROVIDER = "gen_ai.provider.name"
 def take_over(span: LiveSpan, place: LiveSpan | Place | None) -> None:
     """One model call is one llm span: where one begins directly below another, the outer one becomes a step.
 
-    The inner one is entered in the ledger under the outer one's name.
+    The inner one is entered in the ledger under the outer one's name; what the outer one reserved is given back.
     """
     if place is not None and place.__class__ is LiveSpan and place.kind in ("llm", "step"):
         span.operation = place.operation or place.name
         if place.kind == "llm":
             place.kind = "step"
+            for scope in place.budgets:
+                scope.settle(place.span_id, None)
 
 
 def read_answer(span: LiveSpan, result: object) -> None:

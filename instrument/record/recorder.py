@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from instrument.model import Batch, Record, Run, Sink
+from instrument.errors import InstrumentError
+from instrument.model import Batch, Record, Run, Sink, Span
 from instrument.pricing import Prices
 from instrument.record import llm
 from instrument.record.capture import Camera, settle
 from instrument.record.pipeline import Flushed, Pipeline
 from instrument.record.settle import line_of, open_record, span_record
-from instrument.record.spans import LiveSpan
+from instrument.record.spans import LiveSpan, describe
 
 if TYPE_CHECKING:
     from instrument.record.context import Place
@@ -54,6 +55,7 @@ class Recorder:
         redactor: Redactor | None = None,
         blobs: Blobs | None = None,
         guards: tuple[Guard, ...] = (),
+        asks_always: bool = False,
         prices: Prices | None = None,
         detectors: Any = None,
         sample_rate: float = 1.0,
@@ -67,6 +69,7 @@ class Recorder:
         self.value = camera.value
         self.arguments = camera.arguments
         self.guards = guards
+        self.asks_always = asks_always
         self.read_answer = llm.read_answer
         self.take_over = llm.take_over
         self.open: dict[LiveSpan, None] = {}
@@ -74,6 +77,7 @@ class Recorder:
         self.pipeline = Pipeline(sinks, self._settle, self._watch, self._sink_failed)
         self.queue = self.pipeline.queue
         self._redactor = redactor
+        self._redact = _unredacted if redactor is None else redactor.line
         self._blobs = blobs
         self._prices = prices or Prices()
         self._detectors = detectors
@@ -112,9 +116,18 @@ class Recorder:
         for guard in self.guards:
             try:
                 guard.before(span)
-            except BaseException as refusal:
+            except InstrumentError as refusal:
                 span.fail(refusal)
                 raise
+            except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
+                self.fault("guard", error)
+
+    def _tell_guards(self, span: LiveSpan) -> None:
+        for guard in self.guards:
+            try:
+                guard.after(span)
+            except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
+                self.fault("guard", error)
 
     def take(self, span: LiveSpan) -> None:
         """Hand over a span that has ended, once; what began before a fork stays with the process that began it."""
@@ -122,8 +135,8 @@ class Recorder:
             return
         span.taken = True
         self.open.pop(span, None)
-        for guard in self.guards:
-            guard.after(span)
+        if self.asks_always or span.budgets:
+            self._tell_guards(span)
         self.pipeline.put(span)
 
     def put(self, record: Record, depth: int = 0) -> None:
@@ -176,33 +189,34 @@ class Recorder:
         return Batch(records, lines, depths)
 
     def _settle_one(self, item: Any, records: list[Record], lines: list[bytes], depths: list[int]) -> None:
-        record, depth = self._record_of(item)
-        if record is None:
-            return
-        if self._redactor is not None:
-            record, line = line_of(record, self._redactor.line)
+        if item.__class__ is LiveSpan:
+            record, depth = self._ended(item), item.depth
         else:
-            record, line = line_of(record, _unredacted)
-        records.append(record)
-        lines.append(line)
-        depths.append(depth)
+            record, depth = item
+        if record is not None:
+            record, line = line_of(record, self._redact)
+            records.append(record)
+            lines.append(line)
+            depths.append(depth)
 
-    def _record_of(self, item: LiveSpan | tuple[Record, int]) -> tuple[Record | None, int]:
-        if item.__class__ is not LiveSpan:
-            return item  # type: ignore[return-value]  # a record with its depth
-        if item.settled or not item.sampled:
-            return None, 0
-        item.settled = True
-        if item.duration is None:
-            item.duration = self.clock() - item.started
-        self.open.pop(item, None)
-        start = self._offset + item.started
-        usage, cost = llm.settled(item, self._prices, start)
-        record = span_record(item, self.run.run, start, self._finish_value, usage, cost)
-        item.input = item.output = None
-        return record, item.depth
+    def _ended(self, live: LiveSpan) -> Span | None:
+        if live.settled or not live.sampled:
+            return None
+        live.settled = True
+        if live.unsettled is not None:
+            live.status, live.error, live.unsettled = "error", describe(live.unsettled), None
+        if live.duration is None:
+            live.duration = self.clock() - live.started
+            self.open.pop(live, None)
+        start = self._offset + live.started
+        if live.kind == "llm" or live.tokens is not None:
+            record = span_record(live, self.run.run, start, self._finish, *llm.settled(live, self._prices, start))
+        else:
+            record = span_record(live, self.run.run, start, self._finish)
+        live.input = live.output = None
+        return record
 
-    def _finish_value(self, captured: Any) -> Any:
+    def _finish(self, captured: Any) -> Any:
         return settle(captured, self._redactor, self._blobs)
 
     def _watch(self) -> tuple[list[tuple[Record, int]], float | None]:
@@ -214,7 +228,7 @@ class Recorder:
 
     def _announce(self, span: LiveSpan) -> tuple[Record, int]:
         span.announced = True
-        return open_record(span, self.run.run, self._offset + span.started, self._finish_value), span.depth
+        return open_record(span, self.run.run, self._offset + span.started, self._finish), span.depth
 
     def _sink_failed(self, name: str, why: str) -> None:
         self._notify(f"the sink {name} failed and is switched off, the others go on ({why})")

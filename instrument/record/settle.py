@@ -6,6 +6,8 @@ import linecache
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import Raw
+
 from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usage, decode_known, encode
 from instrument.record.spans import LiveSpan, describe
 
@@ -16,20 +18,8 @@ def span_record(
     live: LiveSpan, run: str, start_ns: int, value: Value, usage: Usage | None = None, cost: Cost | None = None
 ) -> Span:
     """The record of a span that has ended. `value` finishes what capture left over."""
-    if live.unsettled is not None:
-        live.status, live.error, live.unsettled = "error", describe(live.unsettled), None
-    fields: dict[str, Any] = {}
-    attributes = attributes_of(live, value)
-    if attributes:
-        fields["attributes"] = attributes
-    if usage is not None:
-        fields["usage"], fields["cost"] = usage, cost
-    if live.error is not None:
-        fields["error"] = failure(live.error)
-    if live.events is not None:
-        fields["events"] = [Event(name, at, {k: value(v) for k, v in more.items()}) for name, at, more in live.events]
-    if live.links is not None:
-        fields["links"] = [Link(*link) for link in live.links]
+    more = _rarer_fields(live, value) if live.status != "ok" or live.events is not None or live.links is not None else {}
+    inherits = live.shared is not None or live.agent_id is not None or live.operation is not None
     return Span(
         run=run,
         trace_id=live.trace_id,
@@ -40,10 +30,24 @@ def span_record(
         kind=live.kind,
         name=live.name,
         status=live.status,
-        input=value(live.input),
-        output=value(live.output),
-        **fields,
+        input=live.input if live.input.__class__ is Raw else value(live.input),
+        output=live.output if live.output.__class__ is Raw else value(live.output),
+        attributes=attributes_of(live, value) if inherits or live.attributes is not None else {},
+        usage=usage,
+        cost=cost,
+        **more,
     )
+
+
+def _rarer_fields(live: LiveSpan, value: Value) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if live.error is not None:
+        fields["error"] = failure(live.error)
+    if live.events is not None:
+        fields["events"] = [Event(name, at, {k: value(v) for k, v in more.items()}) for name, at, more in live.events]
+    if live.links is not None:
+        fields["links"] = [Link(*link) for link in live.links]
+    return fields
 
 
 def open_record(live: LiveSpan, run: str, start_ns: int, value: Value) -> Open:

@@ -35,6 +35,7 @@ class Plan:
         "names",
         "names_of_method",
         "rest",
+        "takes_self",
     )
 
     def __init__(
@@ -56,6 +57,7 @@ class Plan:
         self.kind = kind
         self.names = names
         self.names_of_method = names[1:]
+        self.takes_self = names[:1] in (("self",), ("cls",))
         self.rest = rest
         self.defaults = defaults
         self.capture_input = capture_input
@@ -68,7 +70,9 @@ class Plan:
     def named(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of one call by parameter, without `self` or `cls`; surplus positional ones under `*name`."""
         names = self.names if instance is None else self.names_of_method
-        if instance is None and names and args and names[0] in ("self", "cls"):
+        if len(args) == len(names) and not kwargs and (not self.takes_self or instance is not None):
+            return dict(zip(names, args, strict=True))
+        if instance is None and self.takes_self and args:
             names, args = names[1:], args[1:]
         named = dict(zip(names, args, strict=False))
         if len(args) > len(names) and self.rest is not None:
@@ -93,6 +97,7 @@ class LiveSpan:
     agent_id: str | None = None
     operation: str | None = None
     sampled = True
+    budgets: tuple[Any, ...] = ()
     plan: Plan | None = None
     started = 0
     duration: int | None = None
@@ -130,6 +135,8 @@ class LiveSpan:
                 self.shared = place.shared
             if place.agent_id is not None:
                 self.agent_id = place.agent_id
+            if place.budgets:
+                self.budgets = place.budgets
         self.span_id = recorder.new_span_id()
 
     @property
@@ -251,7 +258,7 @@ def begin(
     except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
         recorder.fault("begin", fault)
         return None
-    if recorder.guards:
+    if recorder.asks_always or span.budgets or plan.budget is not None:
         recorder.ask_guards(span)
     span.started = recorder.clock()
     return span
