@@ -17,8 +17,9 @@ from instrument.version import __version__
 if TYPE_CHECKING:
     from instrument.analysis.report import Report, analyse
     from instrument.analysis.tree import Trace
-    from instrument.record.budgets import budget
+    from instrument.integrations.openai import patch_openai
     from instrument.reading import read, records
+    from instrument.record.budgets import budget
     from instrument.record.logs import log, score
     from instrument.settings import Settings
     from instrument.wiring import configure, flush, shutdown
@@ -32,6 +33,7 @@ _LATER = {
     "configure": "instrument.wiring",
     "flush": "instrument.wiring",
     "log": "instrument.record.logs",
+    "patch_openai": "instrument.integrations.openai",
     "read": "instrument.reading",
     "records": "instrument.reading",
     "score": "instrument.record.logs",
@@ -58,6 +60,7 @@ __all__ = [
     "inject",
     "llm_call",
     "log",
+    "patch_openai",
     "read",
     "records",
     "score",

@@ -136,6 +136,7 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
         "redactor": redactor,
         "blobs": Blobs(folder / "blobs"),
         "prices": prices,
+        "asks_stream_usage": settings.openai.stream_usage == "auto",
         "guards": (BudgetGuard(prices, per_trace, settings.budget.assumed_output),),
         "asks_always": per_trace is not None,
         "sample_rate": settings.sample_rate,

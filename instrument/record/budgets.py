@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from msgspec import Raw, json
-
 from instrument import tokens
 from instrument.errors import BudgetExceeded, SettingsError
 from instrument.model import Usage
@@ -24,7 +22,7 @@ from instrument.record import llm
 from instrument.record.context import current, place_with
 from instrument.record.logs import write
 from instrument.record.recorder import Recorder
-from instrument.record.spans import LiveSpan
+from instrument.record.spans import MODEL_KINDS, LiveSpan
 from instrument.usage import request
 
 ASSUMED_OUTPUT = 4096
@@ -198,7 +196,7 @@ class BudgetGuard:
     def before(self, span: LiveSpan) -> None:
         """Open the budgets that begin with this span; reserve what a model call may take."""
         self._open(span)
-        if span.kind != "llm" or not span.budgets:
+        if span.kind not in MODEL_KINDS or not span.budgets:
             return
         asked = self._asked(span)
         reserved: list[Budget] = []
@@ -213,9 +211,9 @@ class BudgetGuard:
 
     def after(self, span: LiveSpan) -> None:
         """Settle the call at what it took; a call that failed without usage gives its reservation back."""
-        if not span.budgets or span.plan is None or span.plan.kind != "llm":
+        if not span.budgets or span.plan is None or span.plan.kind not in MODEL_KINDS:
             return
-        took = self._took(span) if span.kind == "llm" else None
+        took = self._took(span) if span.kind in MODEL_KINDS else None
         for scope in span.budgets:
             passed = scope.settle(span.span_id, took)
             if passed is not None:
@@ -228,17 +226,17 @@ class BudgetGuard:
             span.budgets = (*span.budgets, Budget(limits_of(span.plan.budget), span.name))
 
     def _asked(self, span: LiveSpan) -> Ask:
-        arguments = json.decode(span.input) if isinstance(span.input, Raw) else {}
-        asked = request(arguments if isinstance(arguments, dict) else {})
+        arguments = span.asked or llm.arguments_of(span)
+        asked = request(arguments)
         model = asked.model or (span.plan.model if span.plan is not None else None)
         prompt = tokens.estimate_messages(asked.input_messages, model, asked.tools)
-        output = self._output_limit(arguments if isinstance(arguments, dict) else {}, span)
+        output = self._output_limit(arguments, span)
         cost = self._prices.cost(Usage(input=prompt, output=output), model)
         if cost.usd is None and any(scope.limits.usd is not None for scope in span.budgets):
             self._once(span, f"unpriced {model}", f"the model {model} has no known price: a budget in money cannot hold it")
         return Ask(None if cost.usd is None else Decimal(cost.usd), prompt + output)
 
-    def _output_limit(self, arguments: dict[str, Any], span: LiveSpan) -> int:
+    def _output_limit(self, arguments: Mapping[str, Any], span: LiveSpan) -> int:
         given = (arguments.get(name) for name in OUTPUT_LIMITS)
         limit = next((value for value in given if isinstance(value, int)), None)
         if limit is None:

@@ -5,11 +5,14 @@ What can be known about a callable is worked out once, here, when it is decorate
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
+import operator
+import sys
 from collections.abc import Callable, Mapping
 from types import BuiltinFunctionType, FunctionType, TracebackType
-from typing import Any, TypeVar, cast, overload
+from typing import Any, TypeVar, overload
 
 import wrapt
 
@@ -17,7 +20,6 @@ from instrument.record import wrappers
 from instrument.record.spans import Plan
 
 T = TypeVar("T")
-SELF = ("self", "cls")
 
 
 @overload
@@ -200,18 +202,19 @@ def _decorated(target: Any, name: str | None, kind: str, options: dict[str, Any]
     if inspect.isclass(target) or not (callable(target) or isinstance(target, classmethod | staticmethod)):
         what = f"the class {target.__name__}" if inspect.isclass(target) else repr(target)
         raise TypeError(f"cannot decorate {what}: decorate its methods, or use wrap(target, method=decorator)")
-    return Decorated(target, _wrapper(target, name, kind, options))
+    made = Decorated if hasattr(type(target), "__get__") else DecoratedObject
+    return made(target, name, kind, options)
 
 
 def _wrapper(target: Any, name: str | None, kind: str, options: dict[str, Any]) -> wrappers.Wrapper:
     inner = _function_in(target)
-    names, rest, defaults = _parameters_of(inner)
+    names, rest, defaults = _parameters_of(target)
     plan = Plan(name or _name_of(target, inner), kind, names, rest=rest, defaults=defaults, **options)
     if inspect.isasyncgenfunction(inner):
         return wrappers.async_generator(plan)
     if inspect.iscoroutinefunction(inner):
         return wrappers.coroutine(plan)
-    if inspect.isgeneratorfunction(inner) and not inner.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE:
+    if inspect.isgeneratorfunction(inner):
         return wrappers.generator(plan)
     return wrappers.plain(plan)
 
@@ -231,9 +234,13 @@ def _function_in(target: Any) -> Any:
             return target
 
 
-def _parameters_of(function: Any) -> tuple[tuple[str, ...], str | None, dict[str, Any] | None]:
-    """Names of the positional parameters, the name behind `*`, and the defaults; nothing for what has no signature."""
+def _parameters_of(target: Any) -> tuple[tuple[str, ...], str | None, dict[str, Any] | None]:
+    """Names of the positional parameters, the name behind `*`, and the defaults; nothing for what has no signature.
+
+    The instance that a method is bound to, or will be, counts as the first parameter.
+    """
     try:
+        function = target.__func__ if isinstance(target, classmethod | staticmethod) else target
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return (), None, None
@@ -241,7 +248,7 @@ def _parameters_of(function: Any) -> tuple[tuple[str, ...], str | None, dict[str
     names = tuple(p.name for p in parameters if p.kind in positional)
     rest = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
     defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
-    return names, rest, defaults or None
+    return ("self", *names) if inspect.ismethod(target) else names, rest, defaults or None
 
 
 def _name_of(target: Any, inner: Any) -> str:
@@ -249,27 +256,86 @@ def _name_of(target: Any, inner: Any) -> str:
     return str(named).rpartition("<locals>.")[2].removesuffix(".__call__")
 
 
-class _Restorable:
-    """Pickles by name and copies as the plain callable does; wrapt leaves both out."""
+class _Twin(wrapt.ObjectProxy):  # type: ignore[misc]  # wrapt's stubs call it Any
+    """Shows itself, pickles and copies as the plain callable does; wrapt leaves these out."""
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
+
+    def __copy__(self) -> Any:
+        return self._around(copy.copy(self.__wrapped__))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self._around(copy.deepcopy(self.__wrapped__, memo))
+
+    def _around(self, copied: Any) -> Any:
+        return self if copied is self.__wrapped__ else _decorated(copied, *self._self_recipe)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        name = getattr(self, "__qualname__", None)
+        if name is not None and ("<locals>" in name or _global(self.__module__, name) is self):
+            return name
+        return _decorated, (self.__wrapped__, *self._self_recipe)
+
+
+def _global(module: str | None, qualified_name: str) -> Any:
+    """What a qualified name stands for today, None where it stands for nothing."""
+    try:
+        return operator.attrgetter(qualified_name)(sys.modules[str(module)])
+    except (KeyError, AttributeError):
+        return None
+
+
+class BoundDecorated(wrapt.BoundFunctionWrapper):  # type: ignore[misc]  # wrapt's stubs call it Any
+    """A decorated method, bound to its instance or class, or taken from its class."""
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
 
     def __copy__(self) -> Any:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return self
-
-
-class BoundDecorated(wrapt.BoundFunctionWrapper, _Restorable):  # type: ignore[misc]  # wrapt's stubs call it Any
-    """A decorated method, bound to its instance or class."""
+        instance = getattr(self.__wrapped__, "__self__", None)
+        copied = copy.deepcopy(instance, memo)
+        return self if copied is instance else self._self_parent.__get__(copied, type(copied))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return getattr, (self._self_instance, self.__name__)
+        name, owner = self.__name__, getattr(self.__wrapped__, "__self__", None)
+        if owner is not None:
+            return getattr, (owner, name)
+        found = getattr(self._self_owner, name, None)
+        if "<locals>" in self.__qualname__ or getattr(found, "_self_parent", None) is not self._self_parent:
+            return self.__qualname__  # pickle finds nothing there, and says so in its own words
+        return getattr, (self._self_owner, name)
 
 
-class Decorated(wrapt.FunctionWrapper, _Restorable):  # type: ignore[misc]  # wrapt's stubs call it Any
-    """A decorated callable."""
+_BOUND_BY_NAME = {"__init_subclass__": classmethod, "__class_getitem__": classmethod, "__new__": staticmethod}
+"""What Python itself makes of functions of these names in a class, but only of plain ones."""
+
+
+class Decorated(_Twin, wrapt.FunctionWrapper):  # type: ignore[misc]  # wrapt's stubs call it Any
+    """A decorated function, or whatever else becomes a method when it stands in a class."""
 
     __bound_function_wrapper__ = BoundDecorated
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return cast(str, self.__qualname__)
+    def __init__(self, target: Any, name: str | None, kind: str, options: dict[str, Any]) -> None:
+        super().__init__(target, _wrapper(target, name, kind, options))
+        self._self_recipe = name, kind, options
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        super().__set_name__(owner, name)
+        if name in _BOUND_BY_NAME and isinstance(self.__wrapped__, FunctionType):
+            setattr(owner, name, _BOUND_BY_NAME[name](self))
+
+
+class DecoratedObject(_Twin, wrapt.CallableObjectProxy):  # type: ignore[misc]  # wrapt's stubs call it Any
+    """A decorated callable that is no method even when it stands in a class: a partial, a builtin, an object."""
+
+    def __init__(self, target: Any, name: str | None, kind: str, options: dict[str, Any]) -> None:
+        super().__init__(target)
+        self._self_wrapper = _wrapper(target, name, kind, options)
+        self._self_recipe = name, kind, options
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self._self_wrapper(self.__wrapped__, None, args, kwargs)

@@ -12,13 +12,14 @@ from instrument import tokens
 from instrument.model import Cost, Usage
 from instrument.pricing import Prices
 from instrument.record.context import Place
-from instrument.record.spans import LiveSpan
+from instrument.record.spans import MODEL_KINDS, LiveSpan
 from instrument.usage import Request, answer, request
 
 ASKED = "gen_ai.request.model"
 ANSWERED = "gen_ai.response.model"
 TIER = "openai.response.service_tier"
 PROVIDER = "gen_ai.provider.name"
+NOT_SAID = frozenset({"role", "type", "id", "finish_reason"})
 
 
 def take_over(span: LiveSpan, place: LiveSpan | Place | None) -> None:
@@ -44,7 +45,8 @@ def read_answer(span: LiveSpan, result: object) -> None:
     span.attributes = {**said, **(span.attributes or {})}
     span.model = span.model or found.model
     if found.usage is not None:
-        span.tokens = {**msgspec.to_builtins(found.usage), **(span.tokens or {})}
+        nothing_said = {"output": 0} if span.kind == "embedding" else {}
+        span.tokens = {**nothing_said, **msgspec.to_builtins(found.usage), **(span.tokens or {})}
     wants_output = span.plan is None or span.plan.capture_output
     if wants_output and not isinstance(result, str) and found.output_messages:
         span.output = value({"messages": found.output_messages})
@@ -52,15 +54,15 @@ def read_answer(span: LiveSpan, result: object) -> None:
 
 def settled(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage | None, Cost | None]:
     """Usage and cost of a model call that has ended, with what its arguments say of the request put into its attributes."""
-    if span.kind != "llm":
+    if span.kind not in MODEL_KINDS:
         return _spoken(span, prices, start_ns) if span.tokens else (None, None)
-    asked = request(_mapping(span.input))
+    asked = request(span.asked or arguments_of(span))
     span.attributes = {**asked.attributes(), **(span.attributes or {})}
     if span.plan is not None and span.plan.model is not None:
         span.attributes[ASKED] = span.plan.model
     if span.model is not None:
         span.attributes.setdefault(ANSWERED, span.model)
-    if span.tokens is None and span.output is not None:
+    if span.tokens is None and (span.output is not None or span.wants_estimate):
         span.tokens = _counted(span, asked)
     return _spoken(span, prices, start_ns) if span.tokens else (None, None)
 
@@ -94,15 +96,17 @@ def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for part in value.values():
-            yield from _texts(part)
+        for name, part in value.items():
+            if name not in NOT_SAID:
+                yield from _texts(part)
     elif isinstance(value, list):
         for part in value:
             yield from _texts(part)
 
 
-def _mapping(captured: Any) -> dict[str, Any]:
-    plain = _plain(captured)
+def arguments_of(span: LiveSpan) -> dict[str, Any]:
+    """The arguments of a decorated model call, as they were captured."""
+    plain = _plain(span.input)
     return plain if isinstance(plain, dict) else {}
 
 

@@ -15,7 +15,7 @@ from instrument.record import llm
 from instrument.record.capture import Camera, settle
 from instrument.record.pipeline import Flushed, Pipeline
 from instrument.record.settle import line_of, open_record, span_record
-from instrument.record.spans import LiveSpan, describe
+from instrument.record.spans import MODEL_KINDS, LiveSpan, describe
 
 if TYPE_CHECKING:
     from instrument.record.context import Place
@@ -57,6 +57,7 @@ class Recorder:
         guards: tuple[Guard, ...] = (),
         asks_always: bool = False,
         prices: Prices | None = None,
+        asks_stream_usage: bool = True,
         detectors: Any = None,
         sample_rate: float = 1.0,
         notify: Callable[[str], None] = lambda sentence: None,
@@ -79,7 +80,8 @@ class Recorder:
         self._redactor = redactor
         self._redact = _unredacted if redactor is None else redactor.line
         self._blobs = blobs
-        self._prices = prices or Prices()
+        self.prices = prices or Prices()
+        self.asks_stream_usage = asks_stream_usage
         self._detectors = detectors
         self._sample_rate = sample_rate
         self._notify = notify
@@ -209,8 +211,8 @@ class Recorder:
             live.duration = self.clock() - live.started
             self.open.pop(live, None)
         start = self._offset + live.started
-        if live.kind == "llm" or live.tokens is not None:
-            record = span_record(live, self.run.run, start, self._finish, *llm.settled(live, self._prices, start))
+        if live.kind in MODEL_KINDS or live.tokens is not None:
+            record = span_record(live, self.run.run, start, self._finish, *llm.settled(live, self.prices, start))
         else:
             record = span_record(live, self.run.run, start, self._finish)
         live.input = live.output = None

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from instrument.record.recorder import Recorder
 
 MAX_FRAMES = 50
+MODEL_KINDS = ("llm", "embedding")
+"""Kinds of spans that are calls of a model: they have usage and cost."""
+
 CANCELLATIONS = frozenset({"CancelledError", "Cancelled"})
 
 
@@ -98,6 +101,8 @@ class LiveSpan:
     operation: str | None = None
     sampled = True
     budgets: tuple[Any, ...] = ()
+    asked: Mapping[str, Any] | None = None
+    wants_estimate = False
     plan: Plan | None = None
     started = 0
     duration: int | None = None
@@ -202,7 +207,7 @@ class LiveSpan:
             plan = self.plan
             if plan is not None and plan.capture_output and result is not None:
                 self.output = recorder.value(result)
-            if self.kind == "llm":
+            if self.kind in MODEL_KINDS:
                 recorder.read_answer(self, result)
         except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
             recorder.fault("result", fault)
@@ -236,11 +241,16 @@ def arguments_of(recorder: Recorder, plan: Plan, instance: object, args: tuple[A
 
 
 def begin(
-    recorder: Recorder, plan: Plan, place: LiveSpan | Place | None, instance: object = None, captured: Any = None
+    recorder: Recorder,
+    plan: Plan,
+    place: LiveSpan | Place | None,
+    instance: object = None,
+    captured: Any = None,
+    asked: Mapping[str, Any] | None = None,
 ) -> LiveSpan | None:
     """Open the span of one call; the caller makes it current. None when recording it failed.
 
-    Raises what a guard refuses the call with, and nothing else.
+    `asked` is the request of a model call where it is known better than by the arguments. Raises what a guard refuses the call with, and nothing else.
     """
     try:
         span = LiveSpan(recorder, plan.name, plan.kind, place)
@@ -250,7 +260,8 @@ def begin(
             span.agent_id = recorder.agent_id_of(instance, plan.agent_id)
         if plan.attributes is not None:
             span.set(plan.attributes)
-        if plan.kind == "llm":
+        if plan.kind in MODEL_KINDS:
+            span.asked = asked
             recorder.take_over(span, place)
         recorder.opened(span)
     except RecursionError:

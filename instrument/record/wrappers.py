@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from inspect import CO_ITERABLE_COROUTINE
+from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
+from types import coroutine as coroutine_of_generator
 from typing import TYPE_CHECKING, Any
 
 from instrument.record.context import current
@@ -126,7 +128,8 @@ def generator(plan: Plan) -> Wrapper:
         if recorder is None or type(inner) is not GeneratorType:
             return inner
         captured = arguments_of(recorder, plan, instance, args, kwargs)
-        outer = _drive(recorder, plan, instance, captured, inner)
+        drive = _drive_awaited if inner.gi_code.co_flags & CO_ITERABLE_COROUTINE else _drive
+        outer = drive(recorder, plan, instance, captured, inner)
         outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
         return outer
 
@@ -170,6 +173,10 @@ def _drive(
             box.append(error)
             step = inner.throw
             yields.closing(error)
+
+
+_drive_awaited = coroutine_of_generator(FunctionType(_drive.__code__, globals()))
+"""For generators that `types.coroutine` has made awaitable."""
 
 
 def async_generator(plan: Plan) -> Wrapper:

@@ -1,0 +1,1 @@
+"""One small file for each client library, imported only when asked for."""
