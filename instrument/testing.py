@@ -16,7 +16,7 @@ from typing import Any
 from instrument import wiring
 from instrument.model import Batch, Finding, Log, Open, Record, Score, Span
 from instrument.record.pipeline import Flushed
-from instrument.settings import Settings
+from instrument.settings import only
 
 
 class Recording:
@@ -102,7 +102,7 @@ def record(
     """
     memory = _Memory()
     ids = None if seed is None else random.Random(seed)
-    effective = Settings.model_validate({"retention": {"max_bytes": 2**62}, **settings})
+    effective = only(**settings)
     with wiring.installed(
         lambda: wiring.build(effective, [memory, *sinks], blobs=None, clock=clock, ids=ids, origin=None)
     ) as recorder:

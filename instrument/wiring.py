@@ -28,7 +28,7 @@ from instrument.record.pipeline import Flushed
 from instrument.record.recorder import Recorder
 from instrument.record.spans import switch
 from instrument.redact import Redactor, installation_key
-from instrument.settings import Settings
+from instrument.settings import Settings, for_children
 from instrument.store.blobs import Blobs
 from instrument.store.folder import trim
 from instrument.version import __version__
@@ -107,13 +107,16 @@ def _start_with(settings: Settings) -> None:
     _install_again = lambda: _start_with(settings)  # noqa: E731 - in a forked child
     switch.decided = True
     if settings.enabled:
-        folder = Path(settings.dir).absolute()
-        threads.folder_for_children = str(folder)
-        trim(folder, settings.retention.max_bytes)
+        threads.for_children = for_children(settings)
+        threading.Thread(target=_trim, args=(settings,), name="instrument-trim", daemon=True).start()
         _put_in_force(build(settings))
         bridges.attach()
         if settings.propagate_threads:
             threads.attach()
+
+
+def _trim(settings: Settings) -> None:
+    trim(settings.folder, settings.retention.max_bytes, shared=settings.jsonl_path)
 
 
 def _put_in_force(recorder: Recorder) -> None:
@@ -123,7 +126,6 @@ def _put_in_force(recorder: Recorder) -> None:
 
 def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any) -> Recorder:
     """The recorder that `settings` describe; `sinks` and other parts of it may be given instead."""
-    folder = Path(settings.dir).absolute()
     redactor = Redactor(
         installation_key(), names=settings.redact.names, patterns=settings.redact.patterns, keep=settings.redact.keep
     )
@@ -134,7 +136,7 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
     known: dict[str, Any] = {
         "camera": Camera(capture.max_bytes, capture.max_blob_bytes, content=capture.content, redactor=redactor),
         "redactor": redactor,
-        "blobs": Blobs(folder / "blobs"),
+        "blobs": Blobs(settings.folder / "blobs"),
         "prices": prices,
         "asks_stream_usage": settings.openai.stream_usage == "auto",
         "guards": (BudgetGuard(prices, per_trace, settings.budget.assumed_output),),
@@ -143,7 +145,7 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
         "notify": notice,
         "origin": place_of(os.environ),
     }
-    return Recorder(run, _sinks(settings, folder, run) if sinks is None else sinks, **{**known, **parts})
+    return Recorder(run, _sinks(settings, run) if sinks is None else sinks, **{**known, **parts})
 
 
 def _limits(settings: Settings) -> Limits | None:
@@ -187,33 +189,42 @@ def _git(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def _sinks(settings: Settings, folder: Path, run: Run) -> list[Sink]:
+def _sinks(settings: Settings, run: Run) -> list[Sink]:
     sinks: list[Sink] = []
-    for name in settings.sinks:
+    for name in sorted(settings.sinks, key=_is_console):
         try:
-            sinks.append(_sink(name, settings, folder, run))
+            sinks.append(_sink(name, settings, run))
         except Exception as error:  # noqa: BLE001 - one sink that cannot start must not cost the others
             notice(f"the sink {name} cannot start and is off, the others go on ({type(error).__name__}: {error})")
     return sinks
 
 
-def _sink(name: str, settings: Settings, folder: Path, run: Run) -> Sink:
+def _is_console(name: str) -> bool:
+    """The console comes last: at the end of a trace it names the files that the others have written."""
+    return name == "console"
+
+
+def _sink(name: str, settings: Settings, run: Run) -> Sink:
     if name == "console":
         from instrument.sinks.console import ConsoleSink
 
         console = settings.console
-        return ConsoleSink(level=console.level, color=console.color, summary=console.summary, folder=folder)
+        return ConsoleSink(level=console.level, color=console.color, summary=console.summary, folder=settings.folder)
     if name == "jsonl":
         from instrument.sinks.jsonl import JsonlSink
 
         jsonl = settings.jsonl
         return JsonlSink(
-            folder, run, path=jsonl.path, rotate_bytes=jsonl.rotate_bytes, durability=jsonl.durability
+            settings.folder,
+            run,
+            path=settings.jsonl_path,
+            rotate_bytes=jsonl.rotate_bytes,
+            durability=jsonl.durability,
         )
     if name == "ledger":
         from instrument.sinks.ledger import LedgerSink
 
-        return LedgerSink(settings.ledger.url or f"sqlite:///{folder}/ledger.db")
+        return LedgerSink(settings.ledger_url)
     if name == "memory":
         from instrument.sinks.memory import MemorySink
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent / "instrument"
 ROWS = {
     0: ["model", "errors", "version"],
     1: [
-        "settings", "origins", "allowed", "pricing", "tokens", "redact", "secret_shapes", "usage", "messages",
+        "settings", "origins", "allowed", "pricing", "tokens", "redact", "secret_shapes", "secret_search", "usage", "messages",
         "foreign", "detectors",
     ],
     2: ["analysis", "analysis.tree", "analysis.metrics", "analysis.totals", "analysis.overview"],
@@ -26,7 +26,8 @@ ROWS = {
     ],
     5: ["views.html", "views.server", "record.bridges", "record.threads", "integrations"],
     6: ["wiring"],
-    7: ["__init__", "__main__", "cli", "testing"],
+    7: ["__init__", "cli", "testing"],
+    8: ["__main__"],
 }  # fmt: skip
 RECORDING = ("record", "sinks", "integrations")
 READING = ("analysis", "store", "views", "reading", "detectors", "settings", "pricing", "tokens", "redact", "usage")

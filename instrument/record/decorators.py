@@ -11,7 +11,7 @@ import inspect
 import operator
 import sys
 from collections.abc import Callable, Mapping
-from types import BuiltinFunctionType, FunctionType, TracebackType
+from types import BuiltinFunctionType, FunctionType, MethodType, TracebackType
 from typing import Any, TypeVar, overload
 
 import wrapt
@@ -20,6 +20,8 @@ from instrument.record import wrappers
 from instrument.record.spans import Plan
 
 T = TypeVar("T")
+Recipe = tuple[str | None, str, dict[str, Any]]
+"""Name, kind and options, as the decorator was given them."""
 
 
 @overload
@@ -199,24 +201,35 @@ def _method_of(target: Any, name: str) -> Any:
 def _decorated(target: Any, name: str | None, kind: str, options: dict[str, Any]) -> Any:
     if target is None:
         return lambda later: _decorated(later, name, kind, options)
-    if inspect.isclass(target) or not (callable(target) or isinstance(target, classmethod | staticmethod)):
+    if issubclass(type(target), classmethod | staticmethod):
+        function = _decorated(target.__func__, name, kind, options)
+        if isinstance(target, classmethod):
+            function._self_plan.belongs_to_class()
+        return type(target)(function)
+    if inspect.isclass(target) or not callable(target):
         what = f"the class {target.__name__}" if inspect.isclass(target) else repr(target)
         raise TypeError(f"cannot decorate {what}: decorate its methods, or use wrap(target, method=decorator)")
-    made = Decorated if hasattr(type(target), "__get__") else DecoratedObject
-    return made(target, name, kind, options)
+    plan, wrapper = _planned(target, name, kind, options)
+    return _kind_of_wrapper(target)(target, plan, wrapper, (name, kind, options))
 
 
-def _wrapper(target: Any, name: str | None, kind: str, options: dict[str, Any]) -> wrappers.Wrapper:
+def _planned(target: Any, name: str | None, kind: str, options: dict[str, Any]) -> tuple[Plan, wrappers.Wrapper]:
     inner = _function_in(target)
     names, rest, defaults = _parameters_of(target)
     plan = Plan(name or _name_of(target, inner), kind, names, rest=rest, defaults=defaults, **options)
     if inspect.isasyncgenfunction(inner):
-        return wrappers.async_generator(plan)
+        return plan, wrappers.async_generator(plan)
     if inspect.iscoroutinefunction(inner):
-        return wrappers.coroutine(plan)
+        return plan, wrappers.coroutine(plan)
     if inspect.isgeneratorfunction(inner):
-        return wrappers.generator(plan)
-    return wrappers.plain(plan)
+        return plan, wrappers.generator(plan)
+    return plan, wrappers.plain(plan)
+
+
+def _kind_of_wrapper(target: Any) -> Any:
+    if type(target) is FunctionType or isinstance(target, Decorated):
+        return Decorated
+    return Descriptor if hasattr(type(target), "__get__") and not inspect.ismethod(target) else Object
 
 
 def _function_in(target: Any) -> Any:
@@ -256,8 +269,19 @@ def _name_of(target: Any, inner: Any) -> str:
     return str(named).rpartition("<locals>.")[2].removesuffix(".__call__")
 
 
-class _Twin(wrapt.ObjectProxy):  # type: ignore[misc]  # wrapt's stubs call it Any
+class _Twin(wrapt.BaseObjectProxy):  # type: ignore[misc]  # wrapt's stubs call it Any
     """Shows itself, pickles and copies as the plain callable does; wrapt leaves these out."""
+
+    def _remember(self, plan: Plan, wrapper: wrappers.Wrapper, recipe: Recipe | None) -> None:
+        self._self_plan = plan
+        self._self_run = wrapper
+        self._self_recipe = recipe
+
+    def _around(self, target: Any) -> Any:
+        """The same recording around another target, such as a copy."""
+        if target is self.__wrapped__:
+            return self
+        return _kind_of_wrapper(target)(target, self._self_plan, self._self_run, self._self_recipe)
 
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
@@ -268,13 +292,12 @@ class _Twin(wrapt.ObjectProxy):  # type: ignore[misc]  # wrapt's stubs call it A
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return self._around(copy.deepcopy(self.__wrapped__, memo))
 
-    def _around(self, copied: Any) -> Any:
-        return self if copied is self.__wrapped__ else _decorated(copied, *self._self_recipe)
-
     def __reduce_ex__(self, protocol: Any) -> Any:
         name = getattr(self, "__qualname__", None)
         if name is not None and ("<locals>" in name or _global(self.__module__, name) is self):
             return name
+        if self._self_recipe is None:
+            return self.__wrapped__.__reduce_ex__(protocol)
         return _decorated, (self.__wrapped__, *self._self_recipe)
 
 
@@ -286,56 +309,55 @@ def _global(module: str | None, qualified_name: str) -> Any:
         return None
 
 
-class BoundDecorated(wrapt.BoundFunctionWrapper):  # type: ignore[misc]  # wrapt's stubs call it Any
-    """A decorated method, bound to its instance or class, or taken from its class."""
+class Decorated(_Twin, wrapt.FunctionWrapper):  # type: ignore[misc]  # wrapt's stubs call it Any
+    """A decorated function. In a class it becomes a method as a plain one does, without wrapt's bound wrapper."""
 
-    def __repr__(self) -> str:
-        return repr(self.__wrapped__)
+    def __init__(self, target: Any, plan: Plan, wrapper: wrappers.Wrapper, recipe: Recipe) -> None:
+        # For wrapt it is a static method, of which it asks nothing at a call: an attribute that is not there costs time.
+        super(wrapt.FunctionWrapper, self).__init__(target, None, wrapper, None, "staticmethod")
+        self._remember(plan, wrapper, recipe)
 
-    def __copy__(self) -> Any:
-        return self
+    def __get__(self, instance: Any, owner: Any = None, bound: Any = MethodType) -> Any:
+        return self if instance is None else bound(self, instance)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        instance = getattr(self.__wrapped__, "__self__", None)
-        copied = copy.deepcopy(instance, memo)
-        return self if copied is instance else self._self_parent.__get__(copied, type(copied))
+    def __set_name__(self, owner: type, name: str) -> None:
+        if self.__qualname__ == f"{owner.__qualname__}.{name}":
+            self._self_plan.belongs_to_class()
+        if name in _BOUND_BY_NAME:
+            setattr(owner, name, _BOUND_BY_NAME[name](self))
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        name, owner = self.__name__, getattr(self.__wrapped__, "__self__", None)
-        if owner is not None:
-            return getattr, (owner, name)
-        found = getattr(self._self_owner, name, None)
-        if "<locals>" in self.__qualname__ or getattr(found, "_self_parent", None) is not self._self_parent:
-            return self.__qualname__  # pickle finds nothing there, and says so in its own words
-        return getattr, (self._self_owner, name)
+    # A proxy of wrapt can do whatever its target may be able to do; a function cannot, and is asked by isinstance.
+    __len__ = __contains__ = __int__ = __float__ = __index__ = __complex__ = __abs__ = __round__ = __bytes__ = None
+    __enter__ = __exit__ = __aenter__ = __aexit__ = None
 
 
 _BOUND_BY_NAME = {"__init_subclass__": classmethod, "__class_getitem__": classmethod, "__new__": staticmethod}
 """What Python itself makes of functions of these names in a class, but only of plain ones."""
 
 
-class Decorated(_Twin, wrapt.FunctionWrapper):  # type: ignore[misc]  # wrapt's stubs call it Any
-    """A decorated function, or whatever else becomes a method when it stands in a class."""
+class Object(_Twin, wrapt.CallableObjectProxy):  # type: ignore[misc]  # wrapt's stubs call it Any
+    """A decorated callable that is no method even when it stands in a class: a partial, a builtin, a bound method."""
 
-    __bound_function_wrapper__ = BoundDecorated
-
-    def __init__(self, target: Any, name: str | None, kind: str, options: dict[str, Any]) -> None:
-        super().__init__(target, _wrapper(target, name, kind, options))
-        self._self_recipe = name, kind, options
+    def __init__(self, target: Any, plan: Plan, wrapper: wrappers.Wrapper, recipe: Recipe | None) -> None:
+        super().__init__(target)
+        self._remember(plan, wrapper, recipe)
+        self._self_instance = target.__self__ if inspect.ismethod(target) else None
 
     def __set_name__(self, owner: type, name: str) -> None:
-        super().__set_name__(owner, name)
-        if name in _BOUND_BY_NAME and isinstance(self.__wrapped__, FunctionType):
-            setattr(owner, name, _BOUND_BY_NAME[name](self))
-
-
-class DecoratedObject(_Twin, wrapt.CallableObjectProxy):  # type: ignore[misc]  # wrapt's stubs call it Any
-    """A decorated callable that is no method even when it stands in a class: a partial, a builtin, an object."""
-
-    def __init__(self, target: Any, name: str | None, kind: str, options: dict[str, Any]) -> None:
-        super().__init__(target)
-        self._self_wrapper = _wrapper(target, name, kind, options)
-        self._self_recipe = name, kind, options
+        if hasattr(self.__wrapped__, "__set_name__"):
+            self.__wrapped__.__set_name__(owner, name)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        return self._self_wrapper(self.__wrapped__, None, args, kwargs)
+        return self._self_run(self.__wrapped__, self._self_instance, args, kwargs)
+
+
+class Descriptor(Object):
+    """A decorated callable that binds itself in its own way: of `lru_cache`, of wrapt, of a class with `__get__`."""
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        bound = self.__wrapped__.__get__(instance, owner)
+        if bound is self.__wrapped__:
+            return self
+        made = Object(bound, self._self_plan, self._self_run, None)
+        made._self_instance = instance
+        return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401 - tiktoken needs it, and it cannot be imported while the program ends
 from collections.abc import Iterator
 from typing import Any
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from instrument.errors import InstrumentError
-from instrument.model import Batch, Record, Run, Sink, Span
+from instrument.model import Batch, Cost, Record, Run, Sink, Span, Usage
 from instrument.pricing import Prices
 from instrument.record import llm
 from instrument.record.capture import Camera, settle
@@ -212,11 +212,18 @@ class Recorder:
             self.open.pop(live, None)
         start = self._offset + live.started
         if live.kind in MODEL_KINDS or live.tokens is not None:
-            record = span_record(live, self.run.run, start, self._finish, *llm.settled(live, self.prices, start))
+            record = span_record(live, self.run.run, start, self._finish, *self._took(live, start))
         else:
             record = span_record(live, self.run.run, start, self._finish)
         live.input = live.output = None
         return record
+
+    def _took(self, live: LiveSpan, start: int) -> tuple[Usage | None, Cost | None]:
+        try:
+            return llm.settled(live, self.prices, start)
+        except Exception as error:  # noqa: BLE001 - a span without its price is better than none
+            self.fault("price", error)
+            return (Usage(**live.tokens), Cost()) if live.tokens else (None, None)
 
     def _finish(self, captured: Any) -> Any:
         return settle(captured, self._redactor, self._blobs)

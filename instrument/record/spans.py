@@ -32,6 +32,7 @@ class Plan:
         "capture_input",
         "capture_output",
         "defaults",
+        "keyword_defaults",
         "kind",
         "model",
         "name",
@@ -60,9 +61,10 @@ class Plan:
         self.kind = kind
         self.names = names
         self.names_of_method = names[1:]
-        self.takes_self = names[:1] in (("self",), ("cls",))
+        self.takes_self = names[:1] in (("self",), ("cls",), ("mcs",))
         self.rest = rest
         self.defaults = defaults
+        self.keyword_defaults = not set(defaults or ()).issubset(names)
         self.capture_input = capture_input
         self.capture_output = capture_output
         self.attributes = attributes
@@ -70,23 +72,35 @@ class Plan:
         self.agent_id = agent_id
         self.budget = budget
 
+    def belongs_to_class(self) -> None:
+        """The first parameter, whatever its name, is the instance or the class."""
+        self.takes_self = bool(self.names)
+
     def named(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of one call by parameter, without `self` or `cls`; surplus positional ones under `*name`."""
-        names = self.names if instance is None else self.names_of_method
-        if len(args) == len(names) and not kwargs and (not self.takes_self or instance is not None):
+        names = self.names
+        if instance is not None:
+            names = self.names_of_method
+        elif self.takes_self and args:
+            names, args = self.names_of_method, args[1:]
+        if len(args) == len(names) and not kwargs and not self.keyword_defaults:
             return dict(zip(names, args, strict=True))
-        if instance is None and self.takes_self and args:
-            names, args = names[1:], args[1:]
         named = dict(zip(names, args, strict=False))
         if len(args) > len(names) and self.rest is not None:
             named[f"*{self.rest}"] = args[len(names) :]
         if kwargs:
             named.update(kwargs)
-        if self.defaults is not None and len(args) < len(names):
+        if self.defaults is not None:
             for name, value in self.defaults.items():
-                if name not in named and name in names:
+                if name not in named:
                     named[name] = value
+        if self.takes_self:
+            named.pop(self.names[0], None)
         return named
+
+    def holder(self, instance: object, args: tuple[Any, ...]) -> object:
+        """The instance or class whose method is called, None for a plain function."""
+        return args[0] if instance is None and self.takes_self and args else instance
 
 
 class LiveSpan:

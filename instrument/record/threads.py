@@ -18,7 +18,8 @@ from instrument.record.context import current, inject, place_of
 
 _ENV_POSITION = 11  # of `env` among the parameters of Popen.__init__, `self` counted
 _patched: list[tuple[Any, str]] = []
-folder_for_children: str | None = None
+for_children: Mapping[str, str] = {}
+"""What tells child processes where to record, for the environment of those that are started below a span."""
 
 
 def attach() -> None:
@@ -110,16 +111,16 @@ def _submit(wrapped: Callable[..., Any], executor: Any, args: tuple[Any, ...], k
 class CarriedAcross:
     """A piece of work for another process, with the submitter's span as W3C `traceparent`."""
 
-    __slots__ = ("fn", "folder", "headers")
+    __slots__ = ("environment", "fn", "headers")
 
-    def __init__(self, fn: Callable[..., Any], headers: Mapping[str, str], folder: str | None) -> None:
+    def __init__(self, fn: Callable[..., Any], headers: Mapping[str, str], environment: Mapping[str, str]) -> None:
         self.fn = fn
         self.headers = headers
-        self.folder = folder
+        self.environment = environment
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.folder is not None:
-            os.environ.setdefault("INSTRUMENT_DIR", self.folder)
+        for name, value in self.environment.items():
+            os.environ.setdefault(name, value)
         before = current.get()
         current.set(place_of(self.headers))
         try:
@@ -132,7 +133,7 @@ def _submit_across(wrapped: Callable[..., Any], executor: Any, args: tuple[Any, 
     headers = inject({})
     if not args or not headers:
         return wrapped(*args, **kwargs)
-    return wrapped(CarriedAcross(args[0], headers, folder_for_children), *args[1:], **kwargs)
+    return wrapped(CarriedAcross(args[0], headers, for_children), *args[1:], **kwargs)
 
 
 def _popen(wrapped: Callable[..., Any], process: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -141,7 +142,5 @@ def _popen(wrapped: Callable[..., Any], process: Any, args: tuple[Any, ...], kwa
         headers = inject({})
         if headers:
             handed = {name.upper(): value for name, value in headers.items()}
-            if folder_for_children is not None:
-                handed.setdefault("INSTRUMENT_DIR", folder_for_children)
-            kwargs = {**kwargs, "env": {**os.environ, **handed}}
+            kwargs = {**kwargs, "env": {**os.environ, **for_children, **handed}}
     return wrapped(*args, **kwargs)

@@ -33,7 +33,9 @@ def plain(plan: Plan) -> Wrapper:
                 return wrapped(*args, **kwargs)
         outer = current.get()
         try:
-            span = begin(recorder, plan, outer, instance, arguments_of(recorder, plan, instance, args, kwargs))
+            captured = arguments_of(recorder, plan, instance, args, kwargs)
+            holder = None if plan.agent_id is None else plan.holder(instance, args)
+            span = begin(recorder, plan, outer, holder, captured)
         except RecursionError:
             span = None
         if span is None:
@@ -68,7 +70,7 @@ def coroutine(plan: Plan) -> Wrapper:
         if recorder is None or type(inner) is not CoroutineType:
             return inner
         captured = arguments_of(recorder, plan, instance, args, kwargs)
-        outer = _run(recorder, plan, instance, captured, _Unstarted(inner))
+        outer = _run(recorder, plan, plan.holder(instance, args), captured, _Unstarted(inner))
         outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
         return outer
 
@@ -129,7 +131,7 @@ def generator(plan: Plan) -> Wrapper:
             return inner
         captured = arguments_of(recorder, plan, instance, args, kwargs)
         drive = _drive_awaited if inner.gi_code.co_flags & CO_ITERABLE_COROUTINE else _drive
-        outer = drive(recorder, plan, instance, captured, inner)
+        outer = drive(recorder, plan, plan.holder(instance, args), captured, inner)
         outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
         return outer
 
@@ -188,7 +190,7 @@ def async_generator(plan: Plan) -> Wrapper:
         if recorder is None or type(inner) is not AsyncGeneratorType:
             return inner
         captured = arguments_of(recorder, plan, instance, args, kwargs)
-        outer = _adrive(recorder, plan, instance, captured, inner)
+        outer = _adrive(recorder, plan, plan.holder(instance, args), captured, inner)
         outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
         return outer
 
@@ -232,17 +234,23 @@ async def _adrive(
 
 
 def _without_hooks(inner: AsyncGenerator[Any, Any]) -> Callable[[Any], Any]:
-    """`inner.asend` for the first step, hidden from the event loop's hooks: the loop shall close the outer one only."""
+    """`inner.asend` for the first step, hidden from the event loop's hooks: the loop shall close the outer one only.
+
+    Where the loop finalizes the outer one, dropping the inner one must not run its body once more.
+    """
 
     def first_step(value: Any) -> Any:
         hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(None, None)
+        sys.set_asyncgen_hooks(None, None if hooks.finalizer is None else _finalized_with_the_outer)
         try:
             return inner.asend(value)
         finally:
             sys.set_asyncgen_hooks(*hooks)
 
     return first_step
+
+
+def _finalized_with_the_outer(inner: AsyncGenerator[Any, Any]) -> None: ...
 
 
 class Yields:

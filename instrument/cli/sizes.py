@@ -1,0 +1,26 @@
+"""Sizes in bytes as people write them: `10 MB` is 10,000,000 bytes, `10 MiB` is 10,485,760."""
+
+from __future__ import annotations
+
+import re
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_SIZE = re.compile(r"\s*(\d[\d_]*(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", re.IGNORECASE | re.ASCII)
+
+
+def in_bytes(text: str) -> int:
+    """`500000`, `500 kB` or `1.5GiB` as bytes. Raises `ValueError` for anything else."""
+    found = _SIZE.fullmatch(text) if len(text) <= 40 else None
+    if found is None:
+        raise ValueError(f"{text[:40]!r} is no size: give bytes, or a number with kB, MB, GB, KiB, MiB, GiB")
+    return int(float(found[1]) * _UNITS[(found[2] or "").lower()])
+
+
+def in_words(size: int) -> str:
+    """Bytes with three digits and a unit: `812 B`, `1.23 MB`."""
+    number, unit = float(size), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if number < 999.5 or unit == "TB":
+            break
+        number /= 1000
+    return f"{size} B" if unit == "B" else f"{number:.3g} {unit}"

@@ -1,0 +1,181 @@
+"""The verb `prune`: what it is told, what it prints, how it exits."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from instrument.cli import prune
+from instrument.errors import InstrumentError, SettingsError
+
+DAY = 86_400
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory's folder with three event files of 1000 bytes, a, b and c, written 3, 2 and 1 days ago."""
+    for name in [name for name in os.environ if name.startswith("INSTRUMENT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    events = tmp_path / ".instrument" / "events"
+    events.mkdir(parents=True)
+    for age, name in ((3, "a"), (2, "b"), (1, "c")):
+        path = events / f"{name}.jsonl"
+        path.write_text('{"type":"log"}'.ljust(999) + "\n")
+        os.utime(path, (time.time() - age * DAY, time.time() - age * DAY))
+    return events.parent
+
+
+def call(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    prune.add(parser.add_subparsers())
+    args = parser.parse_args(["prune", *words])
+    run: Callable[[argparse.Namespace], int] = args.run
+    return run(args)
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder / "events"))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], ["a.jsonl", "b.jsonl", "c.jsonl"]),
+        (["--max-bytes", "2kB"], ["b.jsonl", "c.jsonl"]),
+        (["--max-bytes", "0"], []),
+        (["--keep-days", "1.5"], ["c.jsonl"]),
+        (["--max-bytes", "0", "--dry-run"], ["a.jsonl", "b.jsonl", "c.jsonl"]),
+    ],
+)
+def test_limits(words: list[str], expected: list[str], folder: Path) -> None:
+    """The oldest event files go until the limit holds; without one the cap of the settings is the limit."""
+    assert (0, expected) == (call(*words), left(folder))
+
+
+def test_the_cap_of_the_settings_is_the_limit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a limit on the command line retention.max_bytes holds."""
+    monkeypatch.setenv("INSTRUMENT_RETENTION__MAX_BYTES", "1000")
+    assert (0, ["c.jsonl"]) == (call(), left(folder))
+
+
+def test_no_cap_in_the_settings_removes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cap of 0 in the settings is none."""
+    monkeypatch.setenv("INSTRUMENT_RETENTION__MAX_BYTES", "0")
+    assert (0, 3) == (call(), len(left(folder)))
+
+
+def test_the_folder_is_found_from_below(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like other verbs it finds the nearest folder at or above the working directory."""
+    (folder.parent / "below").mkdir()
+    monkeypatch.chdir(folder.parent / "below")
+    assert (0, []) == (call("--max-bytes", "0"), left(folder))
+
+
+def test_the_folder_may_be_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder on the command line is taken instead, or the recording folder in it."""
+    monkeypatch.chdir("/")
+    assert (0, ["c.jsonl"]) == (call(str(folder), "--max-bytes", "1000"), left(folder))
+    assert (0, []) == (call(str(folder.parent), "--max-bytes", "0"), left(folder))
+
+
+def test_blobs_of_the_shared_file_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blobs that the shared event file of the settings mentions are in use."""
+    digest = "ab" * 32
+    (folder / "blobs").mkdir()
+    (folder / "blobs" / digest).write_text("x")
+    os.utime(folder / "blobs" / digest, (0, 0))
+    Path("all.jsonl").write_text(f'"sha256:{digest}"')
+    monkeypatch.setenv("INSTRUMENT_JSONL__PATH", "all.jsonl")
+    assert (0, [digest]) == (call(), os.listdir(folder / "blobs"))
+
+
+def test_the_ledger_is_never_touched(folder: Path) -> None:
+    """Whatever the limit, the ledger stays."""
+    (folder / "ledger.db").write_text("money")
+    call("--max-bytes", "0")
+    assert "money" == (folder / "ledger.db").read_text()
+
+
+def test_a_running_program_keeps_its_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file of a process that is running stays, and that is said."""
+    program = (
+        "import json, os, sys, time; print(json.dumps({'type': 'run', 'pid': os.getpid(), 'start_ns': time.time_ns()}),"
+        "file=open(sys.argv[1], 'w'), flush=True); print(flush=True); input()"
+    )
+    command = [sys.executable, "-c", program, str(folder / "events" / "live.jsonl")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert (0, ["live.jsonl"]) == (call("--max-bytes", "0"), left(folder))
+        child.communicate(b"\n")
+    assert "kept 1 event file of running processes" in capsys.readouterr().out
+
+
+def test_what_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says how many files went, how many bytes, and what stays."""
+    call("--max-bytes", "1000")
+    assert "removed 2 event files and 0 blobs (2 kB), 1 kB stay\n" == capsys.readouterr().out
+
+
+def test_a_dry_run_lists_the_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A dry run names each file that would go."""
+    call("--max-bytes", "2000", "--dry-run")
+    expected = f"would remove {folder}/events/a.jsonl\nwould remove 1 event file and 0 blobs (1 kB), 2 kB stay\n"
+    assert expected == capsys.readouterr().out
+
+
+def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json it prints the same as one object."""
+    call("--keep-days", "2.5", "--json")
+    assert {
+        "dry_run": False,
+        "removed": [{"path": f"{folder}/events/a.jsonl", "bytes": 1000}],
+        "freed_bytes": 1000,
+        "left_bytes": 2000,
+        "alive": [],
+        "failed": [],
+    } == json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--max-bytes", "lots"], "'lots' is no size"),
+        (["--keep-days", "-1"], "'-1' is no number of days from 0 up"),
+        (["--keep-days", "nan"], "'nan' is no number of days from 0 up"),
+        (["--keep-days", "1", "--max-bytes", "1"], "not allowed with argument"),
+    ],
+)
+def test_bad_use(words: list[str], said: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bad arguments exit with 2 and say what is allowed."""
+    with pytest.raises(SystemExit) as exit_:
+        call(*words)
+    assert (2, True, 3) == (exit_.value.code, said in capsys.readouterr().err, len(left(folder)))
+
+
+@pytest.mark.parametrize("words", [[], ["nowhere"]])
+def test_no_folder(words: list[str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no folder, one sentence says so."""
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv("INSTRUMENT_DIR", "other/.instrument")
+    with pytest.raises(
+        InstrumentError, match=f"^there is no recording folder {words[0] if words else 'here or above'}$"
+    ):
+        call(*words)
+
+
+def test_wrong_settings_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With settings that cannot be used it says which, and removes nothing."""
+    monkeypatch.setenv("INSTRUMENT_SINKZ", "x")
+    with pytest.raises(SettingsError, match="did you mean INSTRUMENT_SINKS"):
+        call("--max-bytes", "0")
+    assert 3 == len(left(folder))
