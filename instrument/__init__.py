@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from instrument.record.budgets import budget
     from instrument.record.logs import log, score
     from instrument.settings import Settings
-    from instrument.wiring import configure, flush, shutdown
+    from instrument.wiring import configure, flush, save, shutdown
 
 _LATER = {
     "Report": "instrument.analysis.report",
@@ -36,6 +36,7 @@ _LATER = {
     "patch_openai": "instrument.integrations.openai",
     "read": "instrument.reading",
     "records": "instrument.reading",
+    "save": "instrument.wiring",
     "score": "instrument.record.logs",
     "shutdown": "instrument.wiring",
 }
@@ -63,6 +64,7 @@ __all__ = [
     "patch_openai",
     "read",
     "records",
+    "save",
     "score",
     "session",
     "shutdown",

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from instrument import settings as settings_module
-from instrument.errors import SettingsError
-from instrument.model import Run, Sink
+from instrument.analysis.tree import traces
+from instrument.errors import InstrumentError, SettingsError
+from instrument.model import Log, Run, Sink
 from instrument.pricing import Prices
 from instrument.record import bridges, threads
 from instrument.record.budgets import BudgetGuard, Limits, limits_of
@@ -29,9 +30,12 @@ from instrument.record.recorder import Recorder
 from instrument.record.spans import switch
 from instrument.redact import Redactor, installation_key
 from instrument.settings import Settings, for_children
+from instrument.sinks.jsonl import JsonlSink
 from instrument.store.blobs import Blobs
 from instrument.store.folder import trim
+from instrument.store.jsonl import records
 from instrument.version import __version__
+from instrument.views import files
 
 _lock = threading.RLock()
 _left_behind: list[Recorder] = []
@@ -83,6 +87,22 @@ def shutdown() -> Flushed:
         recorder, switch.recorder = switch.recorder, None
         switch.decided = True
         return recorder.close() if recorder is not None else Flushed(0, {})
+
+
+def save(folder: str | os.PathLike[str]) -> list[Path]:
+    """Write what this process has recorded into `folder` as plain files and return them.
+
+    `traces.json` (spans nested as `children`), `logs.json`, `tokens.json` (summary and one entry a call) and
+    `metrics.json`. Reads the process's own event file; raises `InstrumentError` when the `jsonl` sink is off.
+    """
+    recorder = switch.recorder
+    path = next((sink.path for sink in recorder.pipeline.sinks if isinstance(sink, JsonlSink)), None) if recorder else None
+    if recorder is None or path is None:
+        raise InstrumentError("save() reads the process's own event file, and there is none: switch on the sink jsonl")
+    recorder.flush()
+    mine = [record for record in records(path) if record.run == recorder.run.run]
+    outside = [record for record in mine if isinstance(record, Log) and record.trace_id is None]
+    return files.save(traces(mine), folder, outside)
 
 
 @contextmanager
@@ -211,8 +231,6 @@ def _sink(name: str, settings: Settings, run: Run) -> Sink:
         console = settings.console
         return ConsoleSink(level=console.level, color=console.color, summary=console.summary, folder=settings.folder)
     if name == "jsonl":
-        from instrument.sinks.jsonl import JsonlSink
-
         jsonl = settings.jsonl
         return JsonlSink(
             settings.folder,

@@ -217,6 +217,7 @@ async def _adrive(
             yields.finish(None)
             return
         except BaseException as error:
+            del inner, step  # where a step was given up half-way, the body ends now and not with the traceback
             current.set(outside)
             yields.fail(error)
             raise

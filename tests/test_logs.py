@@ -1,0 +1,102 @@
+"""`log` and `score`: what happened, when, to which agent, in which span."""
+
+from __future__ import annotations
+
+import instrument
+from instrument import agent, log, score, span, traced
+from instrument.testing import Recording
+
+
+class Worker:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        log("AGENT_INIT", "ready", agent_id=name)
+
+    @agent(id="name")
+    def run(self) -> None:
+        log("TOOL_CALL", "reading", level="warning", path="x.py")
+        inner()
+
+
+@traced
+def inner() -> None:
+    log("DEEP")
+
+
+def test_log_belongs_to_the_current_span(recorded: Recording) -> None:
+    """A log has the ids of the span it was written in."""
+    with span("work") as live:
+        log("EVENT")
+    assert [(live.trace_id, live.span_id)] == [(found.trace_id, found.span_id) for found in recorded.logs]
+
+
+def test_log_outside_of_any_span_is_kept(recorded: Recording) -> None:
+    """An agent's `__init__` is logged although nothing runs yet."""
+    Worker("a-1")
+    assert [("AGENT_INIT", None, "a-1")] == [(found.event, found.trace_id, found.agent_id) for found in recorded.logs]
+
+
+def test_agent_id_is_inherited(recorded: Recording) -> None:
+    """Logs and spans below an agent carry the id of its instance."""
+    Worker("a-2").run()
+    assert ["a-2", "a-2", "a-2"] == [found.agent_id for found in recorded.logs]
+    assert "a-2" == recorded.span("inner").attributes["gen_ai.agent.id"]
+
+
+def test_two_instances_keep_their_ids_apart(recorded: Recording) -> None:
+    """The id is that of the instance whose method runs, not the last one made."""
+    first, second = Worker("one"), Worker("two")
+    first.run()
+    second.run()
+    assert ["one", "one", "two", "two"] == [found.agent_id for found in recorded.logs[2:]]
+
+
+def test_log_has_level_and_metadata(recorded: Recording) -> None:
+    """Level words are written in capitals; metadata is kept as values."""
+    Worker("a").run()
+    found = recorded.logs[1]
+    assert ("WARNING", {"path": "x.py"}) == (found.level, found.metadata)
+
+
+def test_times_rise(recorded: Recording) -> None:
+    """Logs are in the order of their times, in nanoseconds since the epoch."""
+    for _ in range(50):
+        log("TICK")
+    times = [found.time_ns for found in recorded.logs]
+    assert sorted(times) == times
+
+
+def test_secret_in_a_log_is_redacted(recorded: Recording) -> None:
+    """Nothing that looks like a key reaches a sink, in message or metadata."""
+    log("LOGIN", "with sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCD", password="hunter2")
+    text = repr(recorded.logs)
+    assert ("sk-proj-abcdef" in text, "hunter2" in text) == (False, False)
+
+
+def test_score_of_the_current_span(recorded: Recording) -> None:
+    """A number judges the span that is running."""
+    with span("work") as live:
+        score("helpful", 0.75)
+    assert [("helpful", 0.75, live.span_id)] == [(found.name, found.value, found.span_id) for found in recorded.scores]
+
+
+def test_score_may_be_a_word(recorded: Recording) -> None:
+    """A word becomes the label."""
+    score("tone", "rude", trace_id="0" * 32)
+    assert [(None, "rude")] == [(found.value, found.label) for found in recorded.scores]
+
+
+def test_session_reaches_spans_below(recorded: Recording) -> None:
+    """Session, user and tags are attributes of every span that begins inside."""
+    with instrument.session("s-1", user="u-1", tags=["blue"]):
+        inner()
+    found = recorded.span("inner").attributes
+    assert ("s-1", "u-1", ["blue"]) == (found["session.id"], found["user.id"], found["instrument.tags"])
+
+
+def test_session_ends_with_its_block(recorded: Recording) -> None:
+    """After the block nothing is inherited."""
+    with instrument.session("s-1"):
+        pass
+    inner()
+    assert "session.id" not in recorded.span("inner").attributes

@@ -1,0 +1,165 @@
+"""From settings to sinks, in real processes: what the environment says is what happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROGRAM = """
+from instrument import agent, log, span, tool
+
+@tool
+def add(a, b):
+    return a + b
+
+@agent
+def run():
+    log("TOOL_CALL", "adding")
+    return add(1, 2)
+
+print(run())
+"""
+
+
+def run(folder: Path, program: str = PROGRAM, **environment: str) -> subprocess.CompletedProcess[str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("INSTRUMENT_", "TRACEPARENT"))}
+    file = folder / "program.py"
+    file.write_text(program)
+    return subprocess.run(
+        [sys.executable, str(file)],
+        cwd=folder,
+        env={**plain, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def names(folder: Path) -> list[str]:
+    lines = [line for file in sorted((folder / ".instrument/events").glob("*.jsonl")) for line in file.read_text().splitlines()]
+    return [record["name"] for record in map(json.loads, lines) if record["type"] == "span"]
+
+
+def test_defaults_write_files_and_tell_the_console(tmp_path: Path) -> None:
+    """Nothing configured: spans in `.instrument/events`, a live line and a summary on stderr, stdout left alone."""
+    done = run(tmp_path)
+    assert ("3\n", True, ["add", "run"]) == (done.stdout, "TOOL_CALL adding" in done.stderr, names(tmp_path))
+
+
+def test_only_jsonl(tmp_path: Path) -> None:
+    """`INSTRUMENT_SINKS=jsonl` says nothing on the terminal."""
+    done = run(tmp_path, INSTRUMENT_SINKS="jsonl")
+    assert ("3\n", "", ["add", "run"]) == (done.stdout, done.stderr, names(tmp_path))
+
+
+def test_disabled(tmp_path: Path) -> None:
+    """`INSTRUMENT_ENABLED=0` leaves no trace of us at all."""
+    done = run(tmp_path, INSTRUMENT_ENABLED="0")
+    assert ("3\n", "", False) == (done.stdout, done.stderr, (tmp_path / ".instrument").exists())
+
+
+def test_unknown_setting_does_not_stop_a_program(tmp_path: Path) -> None:
+    """A misspelt variable is one sentence on stderr; the program ends as undecorated."""
+    done = run(tmp_path, INSTRUMENT_SINKZ="x", INSTRUMENT_SINKS="jsonl")
+    assert (0, "3\n", 1) == (done.returncode, done.stdout, done.stderr.count("INSTRUMENT_SINKZ"))
+
+
+def test_explicit_configure_names_what_is_wrong(tmp_path: Path) -> None:
+    """`configure()` raises a `SettingsError` with key, value and cure."""
+    program = "import instrument\ntry:\n    instrument.configure(sample_rate=7)\nexcept instrument.SettingsError as e:\n    print(e)"
+    done = run(tmp_path, program)
+    assert ("sample_rate" in done.stdout, "7" in done.stdout) == (True, True)
+
+
+@pytest.mark.parametrize("name", ["development", "production", "ci"])
+def test_shipped_configs_work(name: str, tmp_path: Path) -> None:
+    """Each file in configs/ can be used as it stands."""
+    done = run(tmp_path, INSTRUMENT_CONFIG=str(ROOT / "configs" / f"{name}.toml"))
+    assert (0, "3\n") == (done.returncode, done.stdout)
+
+
+def test_sink_of_ones_own(tmp_path: Path) -> None:
+    """A class named `package.module:Sink` gets the records, with its options."""
+    (tmp_path / "mine.py").write_text(
+        "class Mine:\n"
+        "    def __init__(self, label): self.label = label\n"
+        "    def write(self, batch):\n"
+        "        for record in batch.plain(): print(self.label, type(record).__name__, getattr(record, 'input', None))\n"
+        "    def flush(self): ...\n"
+        "    def close(self): print('closed')\n"
+    )
+    (tmp_path / "own.toml").write_text('sinks = ["mine:Mine"]\n[sink."mine:Mine"]\nlabel = "got"\n')
+    done = run(tmp_path, INSTRUMENT_CONFIG="own.toml")
+    assert "got Span {'a': 1, 'b': 2}" in done.stdout and done.stdout.endswith("closed\n")
+
+
+def test_missing_sink_costs_only_itself(tmp_path: Path) -> None:
+    """A sink that cannot be imported is named once; the others work."""
+    done = run(tmp_path, INSTRUMENT_SINKS="nowhere.to_be:Found,jsonl")
+    assert (0, ["add", "run"], 1) == (done.returncode, names(tmp_path), done.stderr.count("nowhere.to_be:Found"))
+
+
+def test_exit_code_of_a_failing_program(tmp_path: Path) -> None:
+    """An unhandled exception ends the program as without us, and its span is there."""
+    done = run(tmp_path, PROGRAM.replace("return a + b", "raise SystemExit(7)"))
+    assert (7, ["add", "run"]) == (done.returncode, names(tmp_path))
+
+
+def test_forked_child_writes_its_own_file(tmp_path: Path) -> None:
+    """After `os.fork` parent and child record apart: every span once, no id twice."""
+    program = PROGRAM + (
+        "\nimport os, instrument\npid = os.fork()\nrun()\n"
+        "if pid: os.waitpid(pid, 0)\nelse: instrument.flush(); os._exit(0)\n"
+    )
+    done = run(tmp_path, program, INSTRUMENT_SINKS="jsonl")
+    files = sorted((tmp_path / ".instrument/events").glob("*.jsonl"))
+    ids = [json.loads(line)["span_id"] for file in files for line in file.read_text().splitlines() if '"type":"span"' in line]
+    assert (0, 2, 6, 6) == (done.returncode, len(files), len(ids), len(set(ids)))
+
+
+def test_killed_program_leaves_what_had_ended(tmp_path: Path) -> None:
+    """50 ms after a span has ended it is readable, even if the process is killed; what was open is known."""
+    program = PROGRAM.replace("print(run())", "") + (
+        "\nimport os, signal, time\n"
+        "with span('hanging'):\n    add(1, 2)\n    time.sleep(0.15)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    run(tmp_path, program, INSTRUMENT_SINKS="jsonl")
+    [file] = (tmp_path / ".instrument/events").glob("*.jsonl")
+    kinds = [(r["type"], r.get("name")) for r in map(json.loads, file.read_text().splitlines())]
+    assert {("span", "add"), ("open", "hanging")} <= set(kinds)
+
+
+def test_threads_setting(tmp_path: Path) -> None:
+    """`INSTRUMENT_PROPAGATE_THREADS=0` leaves `threading` and the executors as they are."""
+    program = PROGRAM + "\nimport threading\nprint(type(threading.Thread.__dict__['start']).__name__)"
+    done = run(tmp_path, program, INSTRUMENT_PROPAGATE_THREADS="0")
+    assert "function" == done.stdout.split()[-1]
+
+
+def test_save_writes_what_people_expect(tmp_path: Path) -> None:
+    """`save(folder)` gives traces, logs, tokens and metrics as plain JSON files."""
+    run(tmp_path, PROGRAM + "\nimport instrument\ninstrument.save('out')", INSTRUMENT_SINKS="jsonl")
+    [trace] = json.loads((tmp_path / "out/traces.json").read_text())
+    assert ("run", "add") == (trace["root"]["name"], trace["root"]["children"][0]["name"])
+    assert {"logs.json", "metrics.json", "tokens.json", "traces.json"} == {file.name for file in (tmp_path / "out").iterdir()}
+
+
+def test_save_without_jsonl_says_what_is_missing(tmp_path: Path) -> None:
+    """Where nothing is kept on disk `save` says which sink it needs."""
+    program = PROGRAM + "\nimport instrument\ntry:\n    instrument.save('out')\nexcept instrument.InstrumentError as e:\n    print(e)"
+    assert "sink jsonl" in run(tmp_path, program, INSTRUMENT_SINKS="ledger").stdout
+
+
+def test_wrong_use_of_a_class() -> None:
+    """Decorating a class says what to do instead."""
+    from instrument import tool
+
+    with pytest.raises(TypeError, match="decorate its methods"):
+        tool(type("Thing", (), {}))
