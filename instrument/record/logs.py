@@ -48,7 +48,7 @@ def write(
             message=message,
             agent_id=_agent_id(agent_id, place, recorder),
             logger=logger,
-            metadata=recorder.arguments(metadata) if metadata else {},
+            metadata={str(name): recorder.value(value) for name, value in metadata.items()},
         )
         recorder.put(record, 0 if place is None else place.depth + 1)
     except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code

@@ -6,7 +6,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from instrument.errors import InstrumentError
 from instrument.model import Batch, Cost, Record, Run, Sink, Span, Usage
@@ -26,6 +26,14 @@ ANNOUNCE_NS = 50_000_000
 """A span that has been open for longer is written as an `open` record."""
 
 WATCH_SECONDS = 0.05
+
+ANNOUNCED_AT_ONCE = frozenset({"agent", "workflow", "step"})
+
+
+class Begun(NamedTuple):
+    """Queued when a span begins that is worth announcing at once, so that live views show it before its children."""
+
+    span: LiveSpan
 
 
 class Guard(Protocol):
@@ -109,6 +117,8 @@ class Recorder:
     def opened(self, span: LiveSpan) -> None:
         """Keep sight of a span that is running."""
         self.open[span] = None
+        if span.kind in ANNOUNCED_AT_ONCE:
+            self.pipeline.put(Begun(span))
         if self.pipeline.asleep:
             self.pipeline.wake()
 
@@ -193,6 +203,8 @@ class Recorder:
     def _settle_one(self, item: Any, records: list[Record], lines: list[bytes], depths: list[int]) -> None:
         if item.__class__ is LiveSpan:
             record, depth = self._ended(item), item.depth
+        elif item.__class__ is Begun:
+            record, depth = self._begun(item.span)
         else:
             record, depth = item
         if record is not None:
@@ -234,6 +246,11 @@ class Recorder:
         late = self.clock() - ANNOUNCE_NS
         said = [self._announce(span) for span in fresh if 0 < span.started < late and span.sampled]
         return said, (WATCH_SECONDS if len(said) < len(fresh) else None)
+
+    def _begun(self, span: LiveSpan) -> tuple[Record | None, int]:
+        """The head of an agent's run or step that is still running; one that is over already needs none."""
+        is_news = span.duration is None and span.started > 0 and span.sampled and not span.announced
+        return self._announce(span) if is_news else (None, 0)
 
     def _announce(self, span: LiveSpan) -> tuple[Record, int]:
         span.announced = True
