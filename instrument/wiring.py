@@ -15,8 +15,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from instrument import detectors
 from instrument import settings as settings_module
 from instrument.analysis.tree import traces
+from instrument.detectors import Detectors
 from instrument.errors import InstrumentError, SettingsError
 from instrument.model import Log, Run, Sink
 from instrument.pricing import Prices
@@ -24,6 +26,7 @@ from instrument.record import bridges, threads
 from instrument.record.budgets import BudgetGuard, Limits, limits_of
 from instrument.record.capture import Camera
 from instrument.record.context import place_of
+from instrument.record.loops import LoopGuard
 from instrument.record.notices import notice
 from instrument.record.pipeline import Flushed
 from instrument.record.recorder import Recorder
@@ -31,6 +34,7 @@ from instrument.record.spans import switch
 from instrument.redact import Redactor, installation_key
 from instrument.settings import Settings, for_children
 from instrument.sinks.jsonl import JsonlSink
+from instrument.store import history
 from instrument.store.blobs import Blobs
 from instrument.store.folder import trim
 from instrument.store.jsonl import records
@@ -153,19 +157,33 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
     capture = settings.capture
     prices = Prices(settings.prices)
     per_trace = _limits(settings)
+    remembers = sinks is None
+    watch = _detectors(settings, remembers)
+    breaks = settings.loops.action == "raise" and watch is not None
     known: dict[str, Any] = {
         "camera": Camera(capture.max_bytes, capture.max_blob_bytes, content=capture.content, redactor=redactor),
         "redactor": redactor,
         "blobs": Blobs(settings.folder / "blobs"),
         "prices": prices,
         "asks_stream_usage": settings.openai.stream_usage == "auto",
-        "guards": (BudgetGuard(prices, per_trace, settings.budget.assumed_output),),
-        "asks_always": per_trace is not None,
+        "guards": (
+            *((LoopGuard(watch, settings.loops.scope),) if breaks and watch is not None else ()),
+            BudgetGuard(prices, per_trace, settings.budget.assumed_output),
+        ),
+        "asks_always": per_trace is not None or breaks,
+        "detectors": watch,
+        "closing": (lambda: history.save(settings.folder, watch.history.save())) if remembers and watch else None,
         "sample_rate": settings.sample_rate,
         "notify": notice,
         "origin": place_of(os.environ),
     }
     return Recorder(run, _sinks(settings, run) if sinks is None else sinks, **{**known, **parts})
+
+
+def _detectors(settings: Settings, remembers: bool) -> Detectors | None:
+    if settings.loops.action == "off":
+        return None
+    return detectors.default(settings, history=history.load(settings.folder) if remembers else None)
 
 
 def _limits(settings: Settings) -> Limits | None:

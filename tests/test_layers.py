@@ -17,11 +17,11 @@ ROWS = {
     ],
     2: ["analysis", "analysis.tree", "analysis.metrics", "analysis.totals", "analysis.overview"],
     3: [
-        "store", "views.text", "views", "record.spans", "record.pipeline", "record.capture", "record.context",
+        "store", "views.text", "views", "record.spans", "record.pipeline", "record.capture", "record.snapshot", "record.foreign", "record.show", "record.context",
         "record.notices", "record.settle", "record.walk", "record.plain",
     ],
     4: [
-        "analysis.report", "analysis.diff", "reading", "record.llm", "record.recorder", "record.wrappers", "record.budgets",
+        "analysis.report", "analysis.diff", "reading", "record.llm", "record.recorder", "record.wrappers", "record.budgets", "record.loops",
         "record.decorators", "record.logs", "record.guards", "record", "sinks",
     ],
     5: ["views.html", "views.server", "record.bridges", "record.threads", "integrations"],

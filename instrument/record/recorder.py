@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from instrument.errors import InstrumentError
-from instrument.model import Batch, Cost, Record, Run, Sink, Span, Usage
+from instrument.model import Batch, Cost, Finding, Open, Record, Run, Sink, Span, Usage
 from instrument.pricing import Prices
 from instrument.record import llm
 from instrument.record.capture import Camera, settle
@@ -18,6 +20,7 @@ from instrument.record.settle import line_of, open_record, span_record
 from instrument.record.spans import MODEL_KINDS, LiveSpan, describe
 
 if TYPE_CHECKING:
+    from instrument.detectors import Detectors
     from instrument.record.context import Place
     from instrument.redact import Redactor
     from instrument.store.blobs import Blobs
@@ -26,6 +29,9 @@ ANNOUNCE_NS = 50_000_000
 """A span that has been open for longer is written as an `open` record."""
 
 WATCH_SECONDS = 0.05
+
+TICK_NS = 1_000_000_000
+"""How often the detectors are shown what is open."""
 
 ANNOUNCED_AT_ONCE = frozenset({"agent", "workflow", "step"})
 
@@ -66,9 +72,10 @@ class Recorder:
         asks_always: bool = False,
         prices: Prices | None = None,
         asks_stream_usage: bool = True,
-        detectors: Any = None,
+        detectors: Detectors | None = None,
         sample_rate: float = 1.0,
         notify: Callable[[str], None] = lambda sentence: None,
+        closing: Callable[[], None] | None = None,
         clock: Callable[[], int] = time.perf_counter_ns,
         ids: random.Random | None = None,
         origin: Place | None = None,
@@ -93,14 +100,20 @@ class Recorder:
         self._detectors = detectors
         self._sample_rate = sample_rate
         self._notify = notify
+        self._closing = closing
         self._bits = (ids or random.Random()).getrandbits
         self._offset = run.start_ns - clock()
         self._headed = False
+        self._next_tick = 0
         self.origin = origin
 
     def now(self) -> int:
         """Nanoseconds since the epoch."""
         return self._offset + self.clock()
+
+    def wall(self, moment: int) -> int:
+        """A moment of the monotonic clock in nanoseconds since the epoch."""
+        return self._offset + moment
 
     def new_trace_id(self) -> str:
         """32 hexadecimal digits, from a generator of our own: the user's `random` is neither read nor moved."""
@@ -129,6 +142,7 @@ class Recorder:
             try:
                 guard.before(span)
             except InstrumentError as refusal:
+                span.refused = True
                 span.fail(refusal)
                 raise
             except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
@@ -173,8 +187,10 @@ class Recorder:
         return self.told()
 
     def close(self, timeout: float = 2.0) -> Flushed:
-        """Write what is left, close the sinks."""
+        """Write what is left, close the sinks, and last do what `closing` says."""
         self.pipeline.close(timeout)
+        if self._closing is not None:
+            self._closing()
         return self.told()
 
     def abandon(self) -> None:
@@ -207,11 +223,18 @@ class Recorder:
             record, depth = self._begun(item.span)
         else:
             record, depth = item
-        if record is not None:
-            record, line = line_of(record, self._redact)
-            records.append(record)
-            lines.append(line)
-            depths.append(depth)
+        if record is None:
+            return
+        record, line = line_of(record, self._redact)
+        records.append(record)
+        lines.append(line)
+        depths.append(depth)
+        if self._detectors is not None and record.__class__ is Span:
+            for finding in self._detectors.feed(record):
+                self._settle_one((self._signed(finding), depth), records, lines, depths)
+
+    def _signed(self, finding: Finding) -> Finding:
+        return replace(finding, run=self.run.run)
 
     def _ended(self, live: LiveSpan) -> Span | None:
         if live.settled or not live.sampled:
@@ -241,11 +264,31 @@ class Recorder:
         return settle(captured, self._redactor, self._blobs)
 
     def _watch(self) -> tuple[list[tuple[Record, int]], float | None]:
-        """Spans that have been open for a moment and were not announced; look again soon while any may come."""
-        fresh = [span for span in list(self.open) if not span.announced]
+        """Open spans that are news, and what the detectors say of those that stay open; when to look again."""
+        open_spans = list(self.open)
+        if not open_spans:
+            return [], None
         late = self.clock() - ANNOUNCE_NS
+        fresh = [span for span in open_spans if not span.announced]
         said = [self._announce(span) for span in fresh if 0 < span.started < late and span.sampled]
-        return said, (WATCH_SECONDS if len(said) < len(fresh) else None)
+        if self._detectors is not None and self.clock() >= self._next_tick:
+            self._next_tick = self.clock() + TICK_NS
+            said += [(self._signed(finding), 0) for finding in self._detectors.tick(self.now(), self._heads(open_spans))]
+        return said, (WATCH_SECONDS if len(said) < len(fresh) else TICK_NS / 1e9)
+
+    def _heads(self, spans: list[LiveSpan]) -> list[Open]:
+        return [
+            Open(
+                trace_id=span.trace_id,
+                span_id=span.span_id,
+                parent_id=span.parent_id,
+                start_ns=self.wall(span.started),
+                kind=span.kind,
+                name=span.name,
+            )
+            for span in spans
+            if span.announced and span.duration is None
+        ]
 
     def _begun(self, span: LiveSpan) -> tuple[Record | None, int]:
         """The head of an agent's run or step that is still running; one that is over already needs none."""

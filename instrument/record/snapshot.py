@@ -13,29 +13,32 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import datetime
-import decimal
-import enum
-import fractions
-import pathlib
 import re
 import sys
 import types
-import uuid
 from collections.abc import Callable, Iterable
 from itertools import chain, islice
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import ref
 
-MAX_NODES = 2_000
+import msgspec
+
+MAX_NODES = 1_000
 """Values that are looked at one by one."""
 
-MAX_LEAVES = 20_000
+MAX_LEAVES = 8_000
 """Numbers and strings that are taken over together with the list or dict they lie in."""
 
 MAX_DEPTH = 64
 MAX_KEY = 1_000
 """Characters of a key; a dict with a longer one is shown as pairs."""
+
+CHUNK = 500
+"""Elements of a list that are copied by C at once when all of them are plain."""
+
+INLINE_SIZE = 1 << 18
+"""Bytes of JSON up to which such a stretch is encoded to see whether all is well with it."""
 
 INLINE_BYTES = 16_384
 """Bytes that are decoded at once; longer ones are left to the worker."""
@@ -43,13 +46,18 @@ INLINE_BYTES = 16_384
 MAX_DIGIT_BITS = 14_000
 """An integer with more bits has more digits than Python writes by default."""
 
+NARROW = 64
+"""Elements up to which a container is looked through in Python: below, C is no faster."""
+
 NOT_PLAIN = 1 << 62
 
 _ATOMS = frozenset({str, int, bool, type(None)})
-_NUMBERS = frozenset({int, bool, float, type(None)})
+_LEAVES = _ATOMS | {float}
 _CONTAINERS = frozenset({dict, list, tuple})
+_PLAIN = _LEAVES | _CONTAINERS
 _STRINGS = frozenset({str})
-_address = re.compile(r" at 0x[0-9A-Fa-f]+")
+_encode = msgspec.json.Encoder().encode
+_address = re.compile(r" at 0x[0-9A-Fa-f]+| id='\d+'")
 
 _mro_of = type.__dict__["__mro__"].__get__
 _dict_of = type.__dict__["__dict__"].__get__
@@ -57,57 +65,85 @@ _qualname_of = type.__dict__["__qualname__"].__get__
 _module_of = type.__dict__["__module__"].__get__
 
 
-def plain_size(value: object, max_leaves: int = MAX_LEAVES, max_size: int = NOT_PLAIN) -> int:
-    """Roughly the bytes of a value's JSON when all of it is of exact plain types, else `NOT_PLAIN`.
+def plain_size(value: Any, max_size: int = NOT_PLAIN, depth: int = MAX_DEPTH) -> int:
+    """Roughly the bytes of a value's JSON; `NOT_PLAIN` unless all of it is of exact plain types, or above the limit."""
+    kind = type(value)
+    if kind is str:
+        return len(value)
+    if value is None or kind is int or kind is bool:
+        return 8
+    if kind is float:
+        return 8 if isfinite(value) else NOT_PLAIN
+    if not depth or (kind is not dict and kind is not list and kind is not tuple):
+        return NOT_PLAIN
+    if len(value) > NARROW:
+        return _wide_size(value, max_size)
+    size = 64
+    if kind is dict:
+        size += len("".join(value))
+        value = value.values()
+    for one in value:
+        kind = type(one)
+        if kind is str:
+            size += len(one)
+        elif kind is int or kind is bool or one is None:
+            size += 8
+        else:
+            size += plain_size(one, max_size, depth - 1)
+            if size > max_size:
+                return NOT_PLAIN
+    return size
 
-    Goes through the value level by level and lets C do the work of each; stops when a limit is passed.
-    """
+
+def _wide_size(value: object, max_size: int) -> int:
+    """`plain_size` of long containers: level by level, the work of each level done by C."""
     level: list[Any] = [value]
     size = leaves = 0
-    for _ in range(MAX_DEPTH):
+    while level:
         leaves += len(level)
         kinds = set(map(type, level))
+        if leaves > MAX_LEAVES or not kinds <= _PLAIN:
+            return NOT_PLAIN
         if str in kinds:
             size += sum(map(len, level if kinds == _STRINGS else [one for one in level if type(one) is str]))
-        size += 8 * len(level)
-        if leaves > max_leaves or size > max_size:
-            return NOT_PLAIN
         if float in kinds and not isfinite(sum([one for one in level if type(one) is float])):
             return NOT_PLAIN
-        inner = kinds - _ATOMS
-        inner.discard(float)
-        if not inner:
-            return size
-        if not inner <= _CONTAINERS:
+        size += 8 * len(level)
+        containers = [one for one in level if type(one) in _CONTAINERS] if not kinds <= _LEAVES else []
+        if size > max_size or leaves + sum(map(len, containers)) > MAX_LEAVES:
             return NOT_PLAIN
-        containers = [one for one in level if type(one) in _CONTAINERS]
-        if leaves + sum(map(len, containers)) > max_leaves:
-            return NOT_PLAIN
-        level = []
-        if dict in inner:
-            dicts = [one for one in containers if type(one) is dict]
-            keys = list(chain.from_iterable(dicts))
-            if set(map(type, keys)) > _STRINGS or (keys and type(keys[0]) is not str):
-                return NOT_PLAIN
-            size += sum(map(len, keys))
-            level.extend(chain.from_iterable(map(dict.values, dicts)))
-        level.extend(chain.from_iterable([one for one in containers if type(one) is not dict]))
-        if not level:
-            return size
-    return NOT_PLAIN
+        dicts = [one for one in containers if type(one) is dict]
+        size += len("".join(chain.from_iterable(dicts)))
+        level = list(chain.from_iterable([one.values() if type(one) is dict else one for one in containers]))
+    return size
 
 
-def snapshot(value: object) -> Any:
-    """The value as a tree of dicts, lists, strings, finite numbers, booleans and None; long `bytes` stay for the worker."""
-    return _Walk().show(value, 0)
+class Snapshot(NamedTuple):
+    """A tree of dicts, lists, strings, finite numbers, booleans and None; long `bytes` in it stay for the worker.
+
+    `size` is roughly the bytes of its JSON, `NOT_PLAIN` where such bytes are in it.
+    """
+
+    tree: Any
+    size: int
 
 
-def snapshot_of_named(named: dict[str, object]) -> dict[str, Any]:
-    """The same for every argument; none of them can use up what the others need."""
-    shown = {}
+def snapshot(value: object) -> Snapshot:
+    """The value as it is now."""
+    walk = _Walk(MAX_NODES)
+    tree = walk.show(value, 0)
+    return Snapshot(tree, walk.size)
+
+
+def snapshot_of_named(named: dict[str, object]) -> Snapshot:
+    """All arguments of a call; none of them can use up what the others need."""
+    shown: dict[str, Any] = {}
+    size = 0
     for name, value in list(named.items()):
-        shown[_escaped_key(name)] = _Walk(max(200, MAX_NODES // (len(named) or 1))).show(value, 0)
-    return shown
+        walk = _Walk(max(100, MAX_NODES // len(named)))
+        shown[_escaped_key(name)] = walk.show(value, 0)
+        size += walk.size
+    return Snapshot(shown, size)
 
 
 def without_surrogates(tree: Any) -> Any:
@@ -150,21 +186,29 @@ def hash_of(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
+Shower = Callable[["_Walk", Any, int], Any]
+
+
 class _Walk:
     """One walk; `left` values may still be looked at, those below `floor` are kept for what comes after."""
 
-    __slots__ = ("floor", "leaves", "left", "path")
+    __slots__ = ("floor", "leaves", "left", "path", "size")
 
-    def __init__(self, nodes: int = MAX_NODES) -> None:
+    def __init__(self, nodes: int) -> None:
         self.left = nodes
         self.leaves = MAX_LEAVES
         self.floor = 0
+        self.size = 0
         self.path: set[int] = set()
 
-    def show(self, value: object, depth: int) -> Any:
+    def show(self, value: Any, depth: int) -> Any:
         self.left -= 1
         kind = type(value)
-        if kind is str or kind is bool or value is None:
+        if kind is str:
+            self.size += 8 + len(value)
+            return value
+        self.size += 32
+        if kind is bool or value is None:
             return value
         try:
             return self._show(value, kind, depth)
@@ -182,74 +226,87 @@ class _Walk:
             return {"$deep": _name_of(kind)}
         if id(value) in self.path:
             return {"$cycle": _name_of(kind)}
+        known = _known.get(id(kind))
+        shower = known[1] if known is not None and known[0]() is kind else _learn(kind)
         self.path.add(id(value))
         try:
-            return _shower(kind)(self, value, depth)
+            return shower(self, value, depth)
         finally:
             self.path.discard(id(value))
 
-    def items(self, values: Iterable[Any], length: int, depth: int) -> list[Any]:
-        """The elements, as many as there is room for, and how many were left out."""
-        if self._takes_whole(values, length):
-            return list(values)
+    def items(self, values: list[Any], length: int, depth: int) -> list[Any]:
+        """The elements, as many as there is room for, and how many of the `length` were left out."""
         shown: list[Any] = []
-        for value in islice(values, self._room()):
-            if self.left <= self.floor:
-                break
-            shown.append(self._share(value, len(shown) + 1 == length, depth))
+        for at in range(0, len(values), CHUNK):
+            chunk = values[at : at + CHUNK]
+            if self._takes_whole(chunk):
+                shown += msgspec.to_builtins(chunk)
+                continue
+            for value in chunk:
+                if self.left <= self.floor:
+                    break
+                shown.append(self._share(value, len(shown) + 1 == length, depth))
         return shown if len(shown) >= length else [*shown, {"$omitted": length - len(shown)}]
 
     def pairs(self, items: Iterable[tuple[Any, Any]], length: int, depth: int) -> dict[str, Any]:
         """A mapping; as `$items` where its keys are not told apart by their text."""
-        taken = list(islice(items, min(self._room(), self.leaves)))
+        taken = list(islice(items, self._room()))
         shown: dict[str, Any] = {}
         for index, (key, value) in enumerate(taken):
-            text = key if type(key) is str else _key_text(key)
-            text = _escaped_key(text)
+            text = _escaped_key(key if type(key) is str else _key_text(key))
             if text in shown or len(text) > MAX_KEY:
                 return {"$items": self.items([list(pair) for pair in taken], length, depth)}
             if self.left <= self.floor:
                 break
+            self.size += len(text)
             shown[text] = self._share(value, index + 1 == length, depth)
         return shown if len(shown) >= length else {**shown, "$omitted": length - len(shown)}
 
-    def fields(self, kind: type, fields: dict[str, Any], depth: int) -> dict[str, Any]:
-        """An object by its fields, with its type."""
-        return {"$type": _name_of(kind), **self.pairs(fields.items(), len(fields), depth)}
+    def fields(self, name: str, fields: dict[str, Any], depth: int) -> dict[str, Any]:
+        """An object by its fields, with the name of its type."""
+        return {"$type": name, **self.pairs(fields.items(), len(fields), depth)}
 
-    def _share(self, value: object, is_last: bool, depth: int) -> Any:
+    def _share(self, value: Any, is_last: bool, depth: int) -> Any:
         """Show one of several: it may use half of what is left, so that the others are seen too."""
         kind = type(value)
-        if kind is str or kind is bool or value is None:
-            self.left -= 1
-            return value
+        if is_last or kind is str or kind is int or kind is bool or value is None:
+            return self.show(value, depth + 1)
         before = self.floor
-        if not is_last:
-            self.floor = max(before, self.left - max(16, (self.left - before) // 2))
+        self.floor = max(before, self.left - max(16, (self.left - before) // 2))
         try:
             return self.show(value, depth + 1)
         finally:
             self.floor = before
 
-    def _takes_whole(self, values: Iterable[Any], length: int) -> bool:
-        """Whether all elements are numbers or strings that can be copied together."""
-        if type(values) is not list or length > self.leaves:
+    def _takes_whole(self, values: list[Any]) -> bool:
+        """Whether all of it is plain, so that C can copy it."""
+        if len(values) < 8 or len(values) > self.leaves:
             return False
-        kinds = set(map(type, values))
-        if kinds <= _STRINGS or (kinds <= _NUMBERS and _all_finite(values, kinds)):
-            self.leaves -= length
-            self.left -= 1 + length // 50
-            return True
-        return False
+        size = _size_of_leaves(values)
+        if size != NOT_PLAIN:
+            self.leaves -= len(values)
+        else:
+            size = plain_size(values, INLINE_SIZE)
+            if size > INLINE_SIZE or b'"$' in _encode(values):
+                return False
+            self.leaves -= size // 8
+        self.size += size
+        return True
 
     def _room(self) -> int:
         return max(1, self.left - self.floor)
 
 
-def _all_finite(values: list[Any], kinds: set[type]) -> bool:
+def _size_of_leaves(values: list[Any]) -> int:
+    """The size of strings, truth values and numbers that need no mark; `NOT_PLAIN` if there is anything else."""
+    kinds = set(map(type, values))
+    if not kinds <= _LEAVES:
+        return NOT_PLAIN
     if int in kinds and max(map(int.bit_length, [one for one in values if type(one) is int])) > MAX_DIGIT_BITS:
-        return False
-    return float not in kinds or isfinite(sum([one for one in values if type(one) is float]))
+        return NOT_PLAIN
+    if float in kinds and not isfinite(sum([one for one in values if type(one) is float])):
+        return NOT_PLAIN
+    return 8 * len(values) + sum(map(len, [one for one in values if type(one) is str]))
 
 
 def _integer(value: int) -> Any:
@@ -268,13 +325,13 @@ def _escaped_key(key: str) -> str:
     return f"${key}" if key[:1] == "$" else key
 
 
-def _key_text(key: object) -> str:
+def _key_text(key: Any) -> str:
     kind = type(key)
     if kind is int or kind is bool or kind is float or key is None:
         return str(_integer(key) if kind is int else key)
     base = _base_among(_mro_of(kind), (str, bytes))
     if base is str:
-        return str.__str__(key)  # type: ignore[arg-type]
+        return str.__str__(key)
     try:
         return _repr_text(key)
     except Exception:  # noqa: BLE001 - the key is the user's
@@ -293,24 +350,36 @@ def _name_of(kind: type) -> str:
 
 # How each kind of value is shown
 
-Shower = Callable[[_Walk, Any, int], Any]
+_known: dict[int, tuple[ref[type], Shower]] = {}
+"""What was found out about types, by identity: a metaclass may have a `__hash__` of its own."""
+
+
+def _learn(kind: type) -> Shower:
+    if len(_known) > 2_000:
+        _known.clear()
+    shower = _shower(kind)
+    with contextlib.suppress(TypeError):  # the classes of some metaclasses take no weak reference
+        _known[id(kind)] = (ref(kind), shower)
+    return shower
 
 
 def _shower(kind: type) -> Shower:
+    exact = _BY_BASE.get(id(kind))
+    if exact is not None:
+        return exact
     mro = _mro_of(kind)
-    for base in mro:
-        found = _BY_TYPE.get(id(base)) if kind is base else None
-        if found is not None:
-            return found
-        break
     own = [_dict_of(base) for base in mro[:-1]]
-    for mark, shower in _BY_MARK:
-        if any(mark in names for names in own):
-            return shower
+    for mark, shower_for in _BY_MARK:
+        declared = next((names[mark] for names in own if mark in names), None)
+        if declared is not None:
+            return shower_for(kind, declared)
     for base in mro:
         found = _BY_BASE.get(id(base))
         if found is not None:
             return found
+    for module, name, method in _TEXT_TYPES:
+        if module in sys.modules and _base_among(mro, (known := getattr(sys.modules[module], name),)):
+            return _text_of(known, method)
     numpy = sys.modules.get("numpy")
     if numpy is not None and (base := _base_among(mro, (numpy.ndarray, numpy.generic))):
         return _array if base is numpy.ndarray else _scalar
@@ -322,41 +391,50 @@ def _base_among(mro: tuple[type, ...], bases: tuple[type, ...]) -> type | None:
 
 
 def _dict(walk: _Walk, value: dict[Any, Any], depth: int) -> Any:
+    if type(value) is dict and len(value) > NARROW and (taken := _copied(walk, value)) is not None:
+        return taken
     items = collections.OrderedDict.items if type(value) is collections.OrderedDict else dict.items
-    return walk.pairs(items(value), dict.__len__(value), depth)  # type: ignore[arg-type]
+    return walk.pairs(items(value), dict.__len__(value), depth)  # type: ignore[arg-type]  # its own type's method
+
+
+def _copied(walk: _Walk, value: dict[Any, Any]) -> dict[str, Any] | None:
+    """A long dict of strings and numbers, as much of it as there is room for; None where it is anything else."""
+    taken = dict(islice(value.items(), walk.leaves))
+    if set(map(type, taken)) != _STRINGS or "$" in (names := "".join(taken)):
+        return None
+    size = _size_of_leaves([*taken.values()])
+    if size == NOT_PLAIN:
+        return None
+    walk.leaves -= len(taken)
+    walk.size += size + len(names)
+    return taken if len(taken) == len(value) else {**taken, "$omitted": len(value) - len(taken)}
 
 
 def _list(walk: _Walk, value: list[Any], depth: int) -> Any:
     length = list.__len__(value)
     taken = list.__getitem__(value, slice(MAX_LEAVES))
-    return _elements(walk, taken, length, depth)
+    return walk.items(taken, length, depth)
 
 
 def _tuple(walk: _Walk, value: tuple[Any, ...], depth: int) -> Any:
-    return _elements(walk, list(islice(tuple.__iter__(value), MAX_LEAVES)), tuple.__len__(value), depth)
+    return walk.items(list(islice(tuple.__iter__(value), MAX_LEAVES)), tuple.__len__(value), depth)
 
 
 def _deque(walk: _Walk, value: collections.deque[Any], depth: int) -> Any:
     taken = list(islice(collections.deque.__iter__(value), MAX_LEAVES))
-    return _elements(walk, taken, collections.deque.__len__(value), depth)
-
-
-def _elements(walk: _Walk, taken: list[Any], length: int, depth: int) -> list[Any]:
-    if length > len(taken) and walk._takes_whole(taken, len(taken)):
-        return [*taken, {"$omitted": length - len(taken)}]
-    return walk.items(taken, length, depth)
+    return walk.items(taken, collections.deque.__len__(value), depth)
 
 
 def _set(walk: _Walk, value: Any, depth: int) -> Any:
     """A set in a stable order: numbers and strings by value, anything else by what it is shown as."""
     base = set if _base_among(_mro_of(type(value)), (set,)) else frozenset
-    taken = list(islice(base.__iter__(value), MAX_LEAVES))  # type: ignore[attr-defined]
+    taken = list(islice(base.__iter__(value), MAX_LEAVES))
     kinds = set(map(type, taken))
     if len(kinds) == 1 and kinds <= (_STRINGS | {int}):
         taken.sort()
-        shown = _elements(walk, taken, base.__len__(value), depth)  # type: ignore[attr-defined]
+        shown = walk.items(taken, base.__len__(value), depth)
     else:
-        shown = walk.items(taken, base.__len__(value), depth)  # type: ignore[attr-defined]
+        shown = walk.items(taken, base.__len__(value), depth)
         shown.sort(key=lambda one: (type(one) is dict and "$omitted" in one, repr(one)))
     return {"$set": shown}
 
@@ -365,19 +443,25 @@ def _bytes(walk: _Walk, value: Any, depth: int) -> Any:
     base = _base_among(_mro_of(type(value)), (bytes, bytearray, memoryview))
     if base is memoryview:
         flat = memoryview(value).cast("B")
-        return _some_bytes(bytes(flat[: 1 << 23]), flat.nbytes)
+        return _some_bytes(walk, bytes(flat[: 1 << 23]), flat.nbytes)
     if base is bytearray:
-        return _some_bytes(bytes(bytearray.__getitem__(value, slice(1 << 23))), bytearray.__len__(value))
+        return _some_bytes(walk, bytes(bytearray.__getitem__(value, slice(1 << 23))), bytearray.__len__(value))
     exact = value if type(value) is bytes else bytes.__getitem__(value, slice(None))
-    return _some_bytes(exact, len(exact))
+    return _some_bytes(walk, exact, len(exact))
 
 
-def _some_bytes(content: bytes, length: int) -> Any:
-    return shown_bytes(content, length) if len(content) <= INLINE_BYTES else content
+def _some_bytes(walk: _Walk, content: bytes, length: int) -> Any:
+    if len(content) > INLINE_BYTES:
+        walk.size = NOT_PLAIN
+        return content
+    walk.size += 2 * len(content)
+    return shown_bytes(content, length)
 
 
 def _str(walk: _Walk, value: str, depth: int) -> str:
-    return str.__str__(value)
+    text = str.__str__(value)
+    walk.size += len(text)
+    return text
 
 
 def _int(walk: _Walk, value: int, depth: int) -> Any:
@@ -388,61 +472,66 @@ def _float_like(walk: _Walk, value: float, depth: int) -> Any:
     return _float(float.__float__(value))
 
 
-def _enum(walk: _Walk, value: Any, depth: int) -> Any:
-    fields = _instance_dict(value)
-    name = f"{_name_of(type(value))}.{fields.get('_name_')}"
-    return {"$enum": name, "value": walk.show(fields.get("_value_"), depth + 1)}
+def _enumeration(kind: type, members: Any) -> Shower:
+    name = _name_of(kind)
+
+    def shower(walk: _Walk, value: object, depth: int) -> Any:
+        fields = _instance_dict(value)
+        return {"$enum": f"{name}.{fields.get('_name_')}", "value": walk.show(fields.get("_value_"), depth + 1)}
+
+    return shower
 
 
-def _named_tuple(walk: _Walk, value: Any, depth: int) -> Any:
-    kind = type(value)
+def _named_tuple(kind: type, names: Any) -> Shower:
     if _base_among(_mro_of(kind), (tuple,)) is None:
-        return _by_repr(walk, value, depth)
-    names = next(_dict_of(base)["_fields"] for base in _mro_of(kind) if "_fields" in _dict_of(base))
-    return walk.fields(kind, dict(zip(names, tuple.__iter__(value), strict=False)), depth)
+        return _by_repr
+    name = _name_of(kind)
+    return lambda walk, value, depth: walk.fields(name, dict(zip(names, tuple.__iter__(value), strict=False)), depth)
 
 
-def _dataclass(walk: _Walk, value: Any, depth: int) -> Any:
-    return _by_fields(walk, value, depth, "__dataclass_fields__")
+def _object(kind: type, names: Iterable[str]) -> Shower:
+    """Fields that lie in the instance's dictionary or in slots; what code of the user's computes is left out."""
+    name, names = _name_of(kind), tuple(names)
+    slots = {one: slot for one in names if (slot := _slot(kind, one)) is not None}
+
+    def shower(walk: _Walk, value: object, depth: int) -> Any:
+        held = _instance_dict(value)
+        fields = {}
+        for one in names:
+            if one in held:
+                fields[one] = held[one]
+            elif one in slots:
+                with contextlib.suppress(AttributeError):
+                    fields[one] = slots[one].__get__(value, kind)
+        return walk.fields(name, fields, depth)
+
+    return shower
 
 
-def _struct(walk: _Walk, value: Any, depth: int) -> Any:
-    return _by_fields(walk, value, depth, "__struct_fields__")
+def _slot(kind: type, name: str) -> types.MemberDescriptorType | None:
+    found = next((_dict_of(base)[name] for base in _mro_of(kind) if name in _dict_of(base)), None)
+    return found if type(found) is types.MemberDescriptorType else None
 
 
-def _attrs(walk: _Walk, value: Any, depth: int) -> Any:
-    kind = type(value)
-    declared = next(_dict_of(base)["__attrs_attrs__"] for base in _mro_of(kind) if "__attrs_attrs__" in _dict_of(base))
-    return walk.fields(kind, _read_fields(value, kind, [attribute.name for attribute in declared]), depth)
+def _attrs_object(kind: type, declared: Any) -> Shower:
+    return _object(kind, [attribute.name for attribute in declared])
 
 
-def _by_fields(walk: _Walk, value: Any, depth: int, where: str) -> Any:
-    kind = type(value)
-    names = next(_dict_of(base)[where] for base in _mro_of(kind) if where in _dict_of(base))
-    return walk.fields(kind, _read_fields(value, kind, list(names)), depth)
+def _struct(kind: type, declared: Any) -> Shower:
+    return _object(kind, type.__getattribute__(kind, "__struct_fields__"))
 
 
-def _model(walk: _Walk, value: Any, depth: int) -> Any:
+def _model(kind: type, declared: Any) -> Shower:
     """A pydantic model: its fields and what came beside them."""
-    fields = dict(_instance_dict(value))
-    with contextlib.suppress(AttributeError):
-        fields.update(object.__getattribute__(value, "__pydantic_extra__") or {})
-    return walk.fields(type(value), fields, depth)
+    name = _name_of(kind)
 
+    def shower(walk: _Walk, value: object, depth: int) -> Any:
+        fields = _instance_dict(value)
+        with contextlib.suppress(AttributeError):
+            fields.update(object.__getattribute__(value, "__pydantic_extra__") or {})
+        return walk.fields(name, fields, depth)
 
-def _read_fields(value: object, kind: type, names: list[str]) -> dict[str, Any]:
-    """Fields that lie in the instance's dictionary or in slots; what is computed by code of the user's is left out."""
-    held = _instance_dict(value)
-    fields: dict[str, Any] = {}
-    for name in names:
-        if name in held:
-            fields[name] = held[name]
-            continue
-        slot = next((_dict_of(base)[name] for base in _mro_of(kind) if name in _dict_of(base)), None)
-        if type(slot) is types.MemberDescriptorType:
-            with contextlib.suppress(AttributeError):
-                fields[name] = slot.__get__(value, kind)
-    return fields
+    return shower
 
 
 def _instance_dict(value: object) -> dict[str, Any]:
@@ -454,7 +543,9 @@ def _instance_dict(value: object) -> dict[str, Any]:
 
 
 def _exception(walk: _Walk, value: BaseException, depth: int) -> Any:
-    return {"$exception": _name_of(type(value)), "message": str.__str__(str(value))}
+    message = str.__str__(str(value))
+    walk.size += len(message)
+    return {"$exception": _name_of(type(value)), "message": message}
 
 
 def _class(walk: _Walk, value: type, depth: int) -> Any:
@@ -470,8 +561,8 @@ def _module(walk: _Walk, value: types.ModuleType, depth: int) -> Any:
     return {"$module": str(_instance_dict(value).get("__name__"))}
 
 
-def _text_of(method: Callable[[Any], str]) -> Shower:
-    return lambda walk, value, depth: str.__str__(method(value))
+def _text_of(kind: type, method: str) -> Shower:
+    return lambda walk, value, depth: str.__str__(getattr(kind, method)(value))
 
 
 def _array(walk: _Walk, value: Any, depth: int) -> Any:
@@ -491,10 +582,9 @@ def _scalar(walk: _Walk, value: Any, depth: int) -> Any:
 
 def _by_repr(walk: _Walk, value: object, depth: int) -> Any:
     """What an object says of itself, without its address, so that equal calls look equal."""
-    kind = type(value)
-    if _module_of(kind) == "builtins":
-        return {"$repr": _repr_text(value)}
-    return {"$type": _name_of(kind), "$repr": _repr_text(value)}
+    kind, text = type(value), _repr_text(value)
+    walk.size += len(text)
+    return {"$repr": text} if _module_of(kind) == "builtins" else {"$type": _name_of(kind), "$repr": text}
 
 
 def _repr_text(value: object) -> str:
@@ -502,14 +592,15 @@ def _repr_text(value: object) -> str:
     return _address.sub("", text) if len(text) < 10_000 else text
 
 
-_BY_MARK: tuple[tuple[str, Shower], ...] = (
-    ("__dataclass_fields__", _dataclass),
+_BY_MARK: tuple[tuple[str, Callable[[type, Any], Shower]], ...] = (
+    ("_member_map_", _enumeration),
+    ("__dataclass_fields__", _object),
     ("__pydantic_fields__", _model),
-    ("__attrs_attrs__", _attrs),
+    ("__attrs_attrs__", _attrs_object),
     ("__struct_fields__", _struct),
-    ("_member_map_", _enum),
     ("_fields", _named_tuple),
 )
+"""Names in a class that tell how its instances keep their fields."""
 
 _SHOWERS: dict[type, Shower] = {
     dict: _dict,
@@ -531,15 +622,18 @@ _SHOWERS: dict[type, Shower] = {
     types.FunctionType: _function,
     types.BuiltinFunctionType: _function,
     types.MethodType: lambda walk, value, depth: _function(walk, value.__func__, depth),
-    decimal.Decimal: _text_of(decimal.Decimal.__str__),
-    fractions.Fraction: _text_of(fractions.Fraction.__str__),
-    complex: _text_of(complex.__str__),
-    datetime.datetime: _text_of(datetime.datetime.isoformat),
-    datetime.date: _text_of(datetime.date.isoformat),
-    datetime.time: _text_of(datetime.time.isoformat),
-    datetime.timedelta: _text_of(datetime.timedelta.__str__),
-    uuid.UUID: _text_of(uuid.UUID.__str__),
-    pathlib.PurePath: _text_of(pathlib.PurePath.__str__),
+    complex: lambda walk, value, depth: complex.__str__(value),
 }
 _BY_BASE = {id(kind): shower for kind, shower in _SHOWERS.items()}
-_BY_TYPE = _BY_BASE
+
+_TEXT_TYPES = (
+    ("decimal", "Decimal", "__str__"),
+    ("fractions", "Fraction", "__str__"),
+    ("uuid", "UUID", "__str__"),
+    ("pathlib", "PurePath", "__str__"),
+    ("datetime", "datetime", "isoformat"),
+    ("datetime", "date", "isoformat"),
+    ("datetime", "time", "isoformat"),
+    ("datetime", "timedelta", "__str__"),
+)
+"""Types that are shown as a string, and the method that gives it. Their modules are not imported for that."""

@@ -7,9 +7,11 @@ span stays open from its first pull to its last and is current only while its bo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
+from instrument.errors import InstrumentError
 from instrument.record.context import Place, current
 
 if TYPE_CHECKING:
@@ -19,7 +21,9 @@ MAX_FRAMES = 50
 MODEL_KINDS = ("llm", "embedding")
 """Kinds of spans that are calls of a model: they have usage and cost."""
 
-CANCELLATIONS = frozenset({"CancelledError", "Cancelled"})
+CANCELLATIONS = frozenset(
+    {"asyncio.exceptions.CancelledError", "concurrent.futures._base.CancelledError", "trio.Cancelled"}
+)
 
 
 class Plan:
@@ -124,6 +128,7 @@ class LiveSpan:
     announced = False
     taken = False
     settled = False
+    refused = False
     unsettled: BaseException | None = None
     input: Any = None
     output: Any = None
@@ -171,8 +176,8 @@ class LiveSpan:
         try:
             taken = {str(key): recorder.value(value) for key, value in {**(attributes or {}), **more}.items()}
             self.attributes = {**(self.attributes or {}), **taken}
-        except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
-            recorder.fault("set", error)
+        except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
+            amiss(recorder, "set", fault)
 
     def event(self, name: str, /, **attributes: Any) -> None:
         """Mark a moment inside the span."""
@@ -182,8 +187,8 @@ class LiveSpan:
         try:
             taken = {key: recorder.value(value) for key, value in attributes.items()}
             self.events = [*(self.events or ()), (str(name), recorder.now(), taken)]
-        except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
-            recorder.fault("event", error)
+        except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
+            amiss(recorder, "event", fault)
 
     def usage(
         self,
@@ -209,9 +214,13 @@ class LiveSpan:
 
     def end(self) -> None:
         """Close the span and hand it over. A second end does nothing."""
-        if self.duration is None:
+        if self.duration is not None:
+            return
+        try:
             self.duration = self.recorder.clock() - self.started
-            self.recorder.take(self)
+        except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
+            amiss(self.recorder, "end", fault)
+        self.hand_over()
 
     def succeed(self, result: object) -> None:
         """Close the span with what the call returned."""
@@ -224,8 +233,8 @@ class LiveSpan:
             if self.kind in MODEL_KINDS:
                 recorder.read_answer(self, result)
         except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
-            recorder.fault("result", fault)
-        recorder.take(self)
+            amiss(recorder, "result", fault)
+        self.hand_over()
 
     def fail(self, error: BaseException) -> None:
         """Close the span with the exception that left it."""
@@ -234,11 +243,31 @@ class LiveSpan:
             if self.duration is None:
                 self.duration = recorder.clock() - self.started
             self.status = "cancelled" if is_cancellation(error) else "error"
-            if self.status == "error":
+            if isinstance(error, RecursionError):
+                self.unsettled = error  # the worker has the room to look at it
+            elif self.status == "error":
                 self.error = describe(error)
         except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
-            recorder.fault("error", fault)
-        recorder.take(self)
+            amiss(recorder, "error", fault)
+        self.hand_over()
+
+    def hand_over(self) -> None:
+        """Give the span that has ended to the recorder. At the recursion limit it is queued as it is."""
+        recorder = self.recorder
+        try:
+            recorder.take(self)
+        except RecursionError:
+            recorder.queue.append(self)
+        except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
+            amiss(recorder, "end", fault)
+
+
+def amiss(recorder: Recorder, where: str, fault: Exception) -> None:
+    """Count a fault of ours; never raises but at the recursion limit, which is the caller's affair."""
+    if isinstance(fault, RecursionError):
+        raise fault
+    with suppress(Exception):
+        recorder.fault(where, fault)
 
 
 def arguments_of(recorder: Recorder, plan: Plan, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -250,7 +279,7 @@ def arguments_of(recorder: Recorder, plan: Plan, instance: object, args: tuple[A
     except RecursionError:
         return None
     except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
-        recorder.fault("arguments", fault)
+        amiss(recorder, "arguments", fault)
         return None
 
 
@@ -266,6 +295,7 @@ def begin(
 
     `asked` is the request of a model call where it is known better than by the arguments. Raises what a guard refuses the call with, and nothing else.
     """
+    span = None
     try:
         span = LiveSpan(recorder, plan.name, plan.kind, place)
         span.plan = plan
@@ -278,20 +308,28 @@ def begin(
             span.asked = asked
             recorder.take_over(span, place)
         recorder.opened(span)
-    except RecursionError:
+        if recorder.asks_always or span.budgets or plan.budget is not None:
+            recorder.ask_guards(span)
+        span.started = recorder.clock()
+        return span
+    except InstrumentError:
+        raise
+    except BaseException as fault:
+        if span is not None:
+            recorder.open.pop(span, None)
+        if not isinstance(fault, Exception):
+            raise
+        if not isinstance(fault, RecursionError):
+            amiss(recorder, "begin", fault)
         return None
-    except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
-        recorder.fault("begin", fault)
-        return None
-    if recorder.asks_always or span.budgets or plan.budget is not None:
-        recorder.ask_guards(span)
-    span.started = recorder.clock()
-    return span
 
 
 def is_cancellation(error: BaseException) -> bool:
     """Whether the exception asks the work to stop rather than says that it failed (asyncio, trio, a closed coroutine)."""
-    return isinstance(error, GeneratorExit) or any(kind.__name__ in CANCELLATIONS for kind in type(error).__mro__)
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_cancellation(part) for part in error.exceptions)
+    kinds = type(error).__mro__
+    return isinstance(error, GeneratorExit) or any(f"{k.__module__}.{k.__name__}" in CANCELLATIONS for k in kinds)
 
 
 def describe(error: BaseException) -> tuple[str, str, list[Any]]:
@@ -301,8 +339,8 @@ def describe(error: BaseException) -> tuple[str, str, list[Any]]:
     while error is not None and id(error) not in seen and len(chain) < 8:
         seen.add(id(error))
         chain.append((_type_name(type(error)), _message(error), _frames(error.__traceback__)))
-        suppressed = error.__suppress_context__
-        error = error.__cause__ or (None if suppressed else error.__context__)  # type: ignore[assignment]  # ends the loop
+        cause, context = error.__cause__, None if error.__suppress_context__ else error.__context__
+        error = context if cause is None else cause  # type: ignore[assignment]  # ends the loop
     return chain[0][0], chain[0][1], chain
 
 

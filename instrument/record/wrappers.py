@@ -15,7 +15,7 @@ from types import coroutine as coroutine_of_generator
 from typing import TYPE_CHECKING, Any
 
 from instrument.record.context import current
-from instrument.record.spans import LiveSpan, Plan, arguments_of, begin, installed, switch
+from instrument.record.spans import LiveSpan, Plan, amiss, arguments_of, begin, installed, switch
 
 if TYPE_CHECKING:
     from instrument.record.recorder import Recorder
@@ -40,8 +40,8 @@ def plain(plan: Plan) -> Wrapper:
             span = None
         if span is None:
             return wrapped(*args, **kwargs)
-        current.set(span)
         try:
+            current.set(span)
             result = wrapped(*args, **kwargs)
         except BaseException as error:
             current.set(outer)
@@ -70,20 +70,24 @@ def coroutine(plan: Plan) -> Wrapper:
         if recorder is None or type(inner) is not CoroutineType:
             return inner
         captured = arguments_of(recorder, plan, instance, args, kwargs)
-        outer = _run(recorder, plan, plan.holder(instance, args), captured, _Unstarted(inner))
+        outer = _run(recorder, plan, plan.holder(instance, args), captured, _Held(inner))
         outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
         return outer
 
     return call
 
 
-class _Unstarted:
-    """Holds a coroutine until it is awaited and closes it if that never happens, so that Python warns only once."""
+class _Held:
+    """Holds a coroutine until it is awaited, and its span until it ends.
 
-    __slots__ = ("coroutine",)
+    What was never awaited is closed, so that Python warns only once; what was destroyed half-way ends as cancelled.
+    """
+
+    __slots__ = ("coroutine", "span")
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         self.coroutine: Coroutine[Any, Any, Any] | None = coroutine
+        self.span: LiveSpan | None = None
 
     def start(self) -> Coroutine[Any, Any, Any]:
         inner, self.coroutine = self.coroutine, None
@@ -93,23 +97,30 @@ class _Unstarted:
     def __del__(self) -> None:
         if self.coroutine is not None:
             self.coroutine.close()
+        if self.span is not None and self.span.duration is None:
+            _fail(self.span, GeneratorExit())
 
 
-async def _run(recorder: Recorder, plan: Plan, instance: Any, captured: Any, held: _Unstarted) -> Any:
+async def _run(recorder: Recorder, plan: Plan, instance: Any, captured: Any, held: _Held) -> Any:
     outer = current.get()
-    span = begin(recorder, plan, outer, instance, captured)
+    span = held.span = begin(recorder, plan, outer, instance, captured)
     instance = captured = None
     if span is None:
         return await held.start()
-    current.set(span)
     try:
+        current.set(span)
         result = await held.start()
     except BaseException as error:
-        current.set(outer)
+        # A coroutine that is destroyed may be so anywhere, where another span is current.
+        if not isinstance(error, GeneratorExit) or current.get() is span:
+            current.set(outer)
         _fail(span, error)
         raise
     current.set(outer)
-    span.succeed(result)
+    try:
+        span.succeed(result)
+    except RecursionError:
+        recorder.queue.append(span)
     return result
 
 
@@ -269,12 +280,15 @@ class Yields:
     def take(self, value: object) -> None:
         span = self.span
         self.count += 1
+        self.closed = False
         if span is None or self.count > self.LIMIT or span.plan is None or not span.plan.capture_output:
             return
         try:
             self.values.append(span.recorder.value(value))
+        except RecursionError:
+            return
         except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
-            span.recorder.fault("yield", fault)
+            amiss(span.recorder, "yield", fault)
 
     def closing(self, error: BaseException) -> None:
         self.closed = isinstance(error, GeneratorExit)
@@ -285,16 +299,28 @@ class Yields:
             return
         try:
             self._describe(span, returned)
-        except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
-            span.recorder.fault("yield", fault)
-        span.end()
+            span.end()
+        except RecursionError:
+            span.recorder.queue.append(span)
 
     def fail(self, error: BaseException) -> None:
-        if self.closed and isinstance(error, GeneratorExit):
+        span = self.span
+        if span is None:
+            return
+        if isinstance(error, GeneratorExit):
+            self.closed = True
             self.finish(None)
-        elif self.span is not None:
-            self._describe(self.span, None)
-            _fail(self.span, error)
+            return
+        try:
+            self._describe(span, None)
+            span.fail(error)
+        except RecursionError:
+            span.unsettled = error
+            span.recorder.queue.append(span)
+
+    def __del__(self) -> None:
+        if self.span is not None and self.span.duration is None:
+            self.fail(GeneratorExit())  # destroyed, and CPython had no way to tell the generator
 
     def _describe(self, span: LiveSpan, returned: object) -> None:
         if self.count > self.LIMIT:

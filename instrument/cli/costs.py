@@ -1,0 +1,139 @@
+"""`instrument costs`: what the model calls in the ledger cost, to the last digit."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from instrument.errors import InstrumentError
+from instrument.pricing import decimal_text
+from instrument.store.ledger import Total, added_up, totals
+from instrument.views.tables import Column, table
+from instrument.views.theme import Theme, clean
+
+BY = ("model", "operation", "agent", "day")
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def add(subparsers: Any) -> None:
+    """Add the verb to the command line."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "costs",
+        help="show what the model calls cost, by model, operation, agent or day",
+        description="Money is in US dollars and exact. Calls without a known price are counted apart, never as 0.",
+    )
+    parser.add_argument("path", nargs="?", type=Path, help="a ledger or a recording folder (default: the nearest one)")
+    parser.add_argument("--by", choices=BY, default="model", help="what to add up by (default: model)")
+    parser.add_argument("--since", type=since, metavar="TIME", help="from then on: 2026-11-23, 2026-11-23T09:30, 7d")
+    parser.add_argument("--json", action="store_true", help="print JSON, money as decimal strings")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the costs; 0 when done, 2 when there is no ledger or it cannot be read."""
+    try:
+        path = ledger_at(args.path)
+        groups = totals(path, by=args.by, since_ns=args.since)
+    except (InstrumentError, OSError, sqlite3.Error) as error:
+        sys.stderr.write(f"{clean(error)}\n")
+        return 2
+    total = added_up(groups)
+    sys.stdout.write((_as_json(path, args.by, groups, total) if args.json else _as_text(args.by, groups, total)) + "\n")
+    return 0
+
+
+def ledger_at(path: Path | None) -> Path:
+    """The ledger that a path names: itself, or the one in the folder; without a path the one that the settings name.
+
+    Raises `InstrumentError` when nothing is found.
+    """
+    if path is None:
+        return _usual_ledger()
+    inside = (path / "ledger.db", path / ".instrument" / "ledger.db")
+    if path.is_dir():
+        return next((file for file in inside if file.is_file()), inside[0])
+    return path
+
+
+def since(text: str) -> int:
+    """A point in time in nanoseconds since the epoch: an ISO date or time, in UTC unless it says otherwise, or `2h`."""
+    ago = re.fullmatch(r"(\d{1,9})([smhdw])", text.strip())
+    if ago is not None:
+        return time.time_ns() - int(ago[1]) * _SECONDS[ago[2]] * 10**9
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: give 2026-11-23, 2026-11-23T09:30 or 2h, 7d") from None
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return int((aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 10**9
+
+
+def _usual_ledger() -> Path:
+    from instrument.settings import find_folder, load
+
+    settings = load()
+    if settings.ledger.url is not None:
+        return Path(settings.ledger_url.removeprefix("sqlite:///"))
+    folder = find_folder()
+    if folder is None:
+        raise InstrumentError("there is no recording folder here or above: run a decorated program, or name a ledger")
+    return folder / "ledger.db"
+
+
+def _as_json(path: Path, by: str, groups: Sequence[Total], total: Total) -> str:
+    shown = {"ledger": str(path), "by": by, "groups": [*map(_plain, groups)], "total": _plain(total)}
+    return json.dumps(shown, indent=2)
+
+
+def _plain(total: Total) -> dict[str, Any]:
+    named = {name: getattr(total, name) for name in total.__struct_fields__}
+    return {**named, "usd": None if total.usd is None else decimal_text(total.usd)}
+
+
+def _as_text(by: str, groups: Sequence[Total], total: Total) -> str:
+    places = max((_places(one.usd) for one in (*groups, total)), default=2)
+    titles = ("calls", "input", "cached", "output", "reasoning", "unpriced", "USD")
+    columns = [Column(by), *(Column(title, right=True) for title in titles)]
+    rows = [_cells(one, clean(one.key or "(none)", 60), places) for one in groups]
+    shown = table(columns, [*rows, _cells(total, "total", places)], Theme(width=None))
+    return "\n".join([shown, *_doubts(groups, total)])
+
+
+def _cells(one: Total, name: str, places: int) -> list[str]:
+    """One line of the table; the amount is exact. A column that is empty in every line is not shown."""
+    counts = [f"{count:,}" for count in (one.calls, one.input, one.cached, one.output, one.reasoning)]
+    return [name, *counts, f"{one.unpriced:,}" if one.unpriced else "", _money(one.usd, places)]
+
+
+def _money(usd: Decimal | None, places: int) -> str:
+    return "unknown" if usd is None else f"{usd:.{places}f}"
+
+
+def _places(usd: Decimal | None) -> int:
+    """How many decimals an amount has, two at least."""
+    return 2 if usd is None else max(2, -int(usd.as_tuple().exponent))
+
+
+def _doubts(groups: Sequence[Total], total: Total) -> Iterator[str]:
+    """What the amounts leave out, and what they take for granted."""
+    if total.unpriced:
+        names = ", ".join(clean(one.key or "(none)", 60) for one in groups if one.unpriced)
+        yield f"{_calls(total.unpriced)} unpriced and not in the total: {names}"
+    if total.estimated:
+        yield f"{_calls(total.estimated)} estimated: tokens, or a price, had to be assumed"
+    if total.free:
+        yield f"{_calls(total.free)} free"
+
+
+def _calls(number: int) -> str:
+    return f"{number:,} call is" if number == 1 else f"{number:,} calls are"

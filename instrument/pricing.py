@@ -1,0 +1,320 @@
+"""What a model call costs: tokens times prices, in decimal arithmetic.
+
+Prices come from the settings, else from the `genai-prices` list, which is imported at the first call that needs it.
+What is not known is never 0: a model or a service tier without a price is `unpriced`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Context, Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from instrument.errors import SettingsError
+from instrument.model import Cost, Usage
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo, ModelPrice
+
+Price = Decimal | str | float | int
+Steps = tuple[tuple[int, Decimal], ...]
+"""USD a token by the size of the whole prompt: (more than this many input tokens, price), largest first."""
+
+ZERO = Decimal(0)
+
+EXACT = Context(prec=60)
+"""Arithmetic in which sums and products of money never round, whatever the user's own decimal context says."""
+
+QUARTER_NS = 900 * 10**9
+"""How long a looked-up price holds: what changes by the day or the hour (off-peak prices) changes on the quarter."""
+
+STANDARD_TIERS = frozenset({"", "default", "auto", "standard", "on_demand"})
+
+_CONTEXTS: dict[str, tuple[dict[str, str], ...]] = {
+    "batch": ({"processing": "batch"},),
+    "fast": ({"service_tier": "fast"}, {"speed": "fast"}),
+}
+"""How the price list names a tier where it is not simply `service_tier`."""
+
+_PROVIDERS = {
+    "azure.ai.openai": "azure", "azure.ai.inference": "azure", "aws.bedrock": "aws", "gcp.gemini": "google",
+    "gcp.vertex_ai": "google", "gcp.gen_ai": "google", "mistral_ai": "mistral", "moonshot_ai": "moonshotai",
+    "x_ai": "x-ai",
+}  # fmt: skip
+"""OpenTelemetry's provider names where those of the price list differ."""
+
+_DATE = re.compile(r"[-@_](?:20\d\d-?[01]\d-?[0-3]\d|latest)$")
+
+
+class Rates(NamedTuple):
+    """Prices of one model at one time. A rate that is None is not known; `fee` is USD a request.
+
+    `basis` is that of a cost computed from exact tokens: `priced`, `free` where every known price is 0,
+    `estimated` where the price itself is taken from a neighbour.
+    """
+
+    input: Steps | None
+    cached: Steps | None
+    cache_write: Steps | None
+    output: Steps | None
+    reasoning: Steps | None = None
+    audio_input: Steps | None = None
+    audio_output: Steps | None = None
+    fee: Decimal = ZERO
+    price_date: str = "own"
+    basis: str = "priced"
+
+
+class Prices:
+    """Prices of all models. `own` maps models to `input`, `output`, `cached`, `cache_write` in USD a million tokens."""
+
+    def __init__(self, own: Mapping[str, Mapping[str, Price]] | None = None) -> None:
+        self._own = {model.lower(): _own_rates(model, prices) for model, prices in (own or {}).items()}
+        self._looked_up: dict[tuple[str, str | None, str | None, int], Rates | None] = {}
+
+    def cost(
+        self,
+        usage: Usage,
+        model: str | None,
+        *,
+        provider: str | None = None,
+        tier: str | None = None,
+        at_ns: int | None = None,
+        free: bool = False,
+    ) -> Cost:
+        """The cost of one call at `at_ns` (nanoseconds since the epoch, now by default).
+
+        Own prices win and hold for every tier. `tier` is the service tier of the response (`flex`, `priority`,
+        `batch`, …). Tokens that the usage leaves out, or a price that had to be taken from another provider or from
+        the undated model, make the cost `estimated`. `free` is for calls that were not billed, such as cache hits.
+        """
+        if free:
+            return Cost(usd="0", input="0", cached="0", cache_write="0", output="0", basis="free")
+        rates = self.rates(model, provider=provider, tier=tier, at_ns=at_ns) if model else None
+        return Cost() if rates is None else _cost(usage, rates)
+
+    def rates(
+        self, model: str, *, provider: str | None = None, tier: str | None = None, at_ns: int | None = None
+    ) -> Rates | None:
+        """The prices that hold for a call, None where they are not known."""
+        quarter = (time.time_ns() if at_ns is None else at_ns) // QUARTER_NS
+        key = (model, provider, tier, quarter)
+        try:
+            return self._looked_up[key]
+        except KeyError:
+            return self._remember(key, self._own_or_listed(model, provider, tier, quarter * QUARTER_NS))
+
+    def _remember(self, key: tuple[str, str | None, str | None, int], rates: Rates | None) -> Rates | None:
+        if len(self._looked_up) > 4096:
+            self._looked_up.clear()
+        self._looked_up[key] = rates
+        return rates
+
+    def _own_or_listed(self, model: str, provider: str | None, tier: str | None, at_ns: int) -> Rates | None:
+        own = next((self._own[name] for name in _names(model) if name in self._own), None)
+        return own if own is not None else _listed(model, provider, (tier or "").lower(), at_ns)
+
+
+def _cost(usage: Usage, rates: Rates) -> Cost:
+    if not _is_known(usage, rates):
+        return Cost()
+    fresh, cached, written, output = _parts(usage, rates)
+    usd = EXACT.add(EXACT.add(fresh, cached), EXACT.add(written, output))
+    return Cost(
+        usd=decimal_text(usd),
+        input=decimal_text(fresh),
+        cached=decimal_text(cached),
+        cache_write=decimal_text(written),
+        output=decimal_text(output),
+        basis=rates.basis if rates.basis == "free" or _is_exact(usage, rates) else "estimated",
+        price_date=rates.price_date,
+    )
+
+
+def _is_known(usage: Usage, rates: Rates) -> bool:
+    """Whether anything was counted, and all that was has a price."""
+    if usage.input is None and usage.output is None:
+        return False
+    return not ((usage.input and rates.input is None) or (usage.output and rates.output is None))
+
+
+def _parts(usage: Usage, rates: Rates) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+    """Money for fresh input (with the fee of the request), cached input, cache writes and output."""
+    prompt, answer = _some(usage.input), _some(usage.output)
+    cached, written = _some(usage.cached), _some(usage.cache_write)
+    fresh = max(prompt - cached - written, 0)
+    spoken_in, spoken_out = _audio(usage, rates, fresh)
+    thought = min(_some(usage.reasoning), answer - spoken_out) if rates.reasoning else 0
+    extra_in = EXACT.add(rates.fee, _money(spoken_in, rates.audio_input, prompt))
+    extra_out = EXACT.add(_money(thought, rates.reasoning, prompt), _money(spoken_out, rates.audio_output, prompt))
+    return (
+        EXACT.add(extra_in, _money(fresh - spoken_in, rates.input, prompt)),
+        _money(cached, rates.cached or rates.input, prompt),
+        _money(written, rates.cache_write or rates.input, prompt),
+        EXACT.add(extra_out, _money(answer - thought - spoken_out, rates.output, prompt)),
+    )
+
+
+def _money(tokens: int, steps: Steps | None, prompt: int) -> Decimal:
+    """USD for tokens at the step that holds for all tokens of a call with a prompt of this size."""
+    if not tokens or steps is None:
+        return ZERO
+    price = steps[0][1] if len(steps) == 1 else next(price for more_than, price in steps if prompt > more_than)
+    return EXACT.multiply(price, tokens)
+
+
+def _audio(usage: Usage, rates: Rates, fresh: int) -> tuple[int, int]:
+    """Audio tokens of input and of output that have a price of their own.
+
+    Usage gives only their sum, so where both have one the output, which is dearer, takes what it can.
+    """
+    audio = _some(usage.audio)
+    output = min(audio, _some(usage.output)) if rates.audio_output else 0
+    return (min(audio - output, fresh) if rates.audio_input else 0), output
+
+
+def _some(tokens: int | None) -> int:
+    return max(tokens or 0, 0)
+
+
+def _is_exact(usage: Usage, rates: Rates) -> bool:
+    """Whether every number that the cost rests on is known."""
+    split_known = not (usage.audio and rates.audio_input and rates.audio_output)
+    complete = usage.input is not None and (usage.output is not None or not _costs(rates.output))
+    consistent = (usage.cached or 0) + (usage.cache_write or 0) <= (usage.input or 0)
+    return usage.source == "reported" and split_known and complete and consistent
+
+
+def _costs(steps: object) -> bool:
+    return isinstance(steps, tuple) and any(price for _, price in steps)
+
+
+def decimal_text(value: Decimal) -> str:
+    """A decimal without exponent and without zeros at its end."""
+    text = str(value)
+    if "E" in text:
+        text = format(value, "f")
+    return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
+
+
+def _own_rates(model: str, prices: Mapping[str, Price | None]) -> Rates:
+    def rate(name: str) -> Steps | None:
+        price = prices.get(name)
+        return None if price is None else _per_token(_checked(price, f'prices."{model}".{name}'))
+
+    return _judged(Rates(rate("input"), rate("cached"), rate("cache_write"), rate("output")), exact=True)
+
+
+def _judged(rates: Rates, exact: bool) -> Rates:
+    """The rates with the basis of what is computed from them."""
+    free = not rates.fee and not any(_costs(steps) for steps in rates[:7])
+    return rates._replace(basis="free" if free else "priced" if exact else "estimated")
+
+
+def _checked(price: Price, key: str) -> Decimal:
+    try:
+        usd = Decimal(str(price))
+    except ArithmeticError:
+        usd = Decimal("NaN")
+    if not usd.is_finite() or usd < 0:
+        raise SettingsError(f"{key} is {price!r}: give USD a million tokens, a number that is not negative")
+    return usd
+
+
+def _per_token(price: Any) -> Steps | None:
+    """A price a million tokens, plain or in steps by size of the prompt, as steps a token."""
+    if price is None:
+        return None
+    tiers = [(tier.start, tier.price) for tier in reversed(getattr(price, "tiers", ()))]
+    return tuple((start, EXACT.scaleb(usd, -6)) for start, usd in [*tiers, (-1, getattr(price, "base", price))])
+
+
+def _names(model: str) -> Iterator[str]:
+    """Names under which a model may be listed: as it is, without its date, without its provider."""
+    name = model.strip().lower()
+    undated = _DATE.sub("", name)
+    yield from dict.fromkeys((name, undated, name.rpartition("/")[2], undated.rpartition("/")[2]))
+
+
+def _listed(model: str, provider: str | None, tier: str, at_ns: int) -> Rates | None:
+    """The rates of the price list; None where it knows neither the model nor the tier."""
+    listed, at = _genai_prices(), datetime.fromtimestamp(at_ns / 1e9, UTC)
+    for candidate, name, exact in _places(model, provider):
+        found = listed(candidate, name)
+        if found is not None:
+            info, own_model = found
+            price = _tier_price(info, tier, at, own_model)
+            return None if price is None else _listed_rates(price, name, exact)
+    return None
+
+
+def _places(model: str, provider: str | None) -> Iterator[tuple[str | None, str, bool]]:
+    """Where to look, best first: provider, model, and whether a price found there is the one asked for."""
+    asked, *others = _names(model)
+    if provider:
+        seller = _PROVIDERS.get(provider.lower(), provider)
+        yield from ((seller, name, name == asked) for name in (asked, *others))
+    maker, slash, rest = asked.partition("/")
+    if slash:
+        yield maker, rest, provider is None
+    for home in (None, "openai"):  # by the name alone the list does not recognise all of OpenAI's models
+        yield home, asked, provider is None
+        yield from ((home, name, False) for name in others)
+
+
+def _tier_price(info: ModelInfo, tier: str, at: datetime, own_model: bool) -> ModelPrice | None:
+    """The price at a service tier. The list gives the standard price for a tier that it does not know: we give None."""
+    if tier in STANDARD_TIERS:
+        return info.get_prices(at)
+    for context in _CONTEXTS.get(tier, ({"service_tier": tier},)):
+        active = (one for one in info.price_variants or () if one.constraint is None or one.constraint.active(at))
+        if own_model and any(one.when == context for one in active):
+            return info.get_prices(at, context)
+    return None
+
+
+def _listed_rates(price: ModelPrice, name: str, exact: bool) -> Rates | None:
+    def rate(key: str) -> Steps | None:
+        return _per_token(price.__dict__.get(key))
+
+    per_thousand = price.__dict__.get("requests_kcount")
+    rates = Rates(
+        rate("input_mtok"), rate("cache_read_mtok"), rate("cache_write_mtok"), rate("output_mtok"),
+        rate("output_reasoning_mtok"), rate("input_audio_mtok"), rate("output_audio_mtok"),
+        EXACT.scaleb(per_thousand, -3) if per_thousand else ZERO, _list_version(),
+    )  # fmt: skip
+    if rates.input is None and rates.output is None:
+        return rates._replace(input=_NOTHING, output=_NOTHING, basis="free") if name.endswith(":free") else None
+    return _judged(rates, exact)
+
+
+_NOTHING: Steps = ((-1, ZERO),)
+
+
+@cache
+def _list_version() -> str:
+    from importlib.metadata import version
+
+    return f"genai-prices {version('genai-prices')}"
+
+
+def _genai_prices() -> Any:
+    """A function (provider, model) → the model's entry and whether it is the provider's own, or None."""
+    try:
+        from genai_prices.data_snapshot import get_snapshot
+    except ImportError:
+        return lambda provider, model: None
+    snapshot = get_snapshot()
+
+    def listed(provider: str | None, model: str) -> tuple[ModelInfo, bool] | None:
+        try:
+            seller, info = snapshot.find_provider_model(model, None, provider, None)
+        except LookupError:
+            return None
+        return info, any(info is one for one in seller.models)
+
+    return listed

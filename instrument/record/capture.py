@@ -1,0 +1,299 @@
+"""Capture: any Python value becomes bounded JSON at the moment of the call, on the caller's thread.
+
+Plain values are encoded in one go. Everything else is walked once into a tree of plain values (`snapshot`). What is
+long leaves the caller's thread as a `Large` and is finished by `settle` on the worker: redacted first, cut or stored
+by its content afterwards. Nothing here raises, and nothing runs code of the user's but the `repr` of unknown types.
+
+Plain values, mappings, lists, sets and objects look as one expects; dates, decimals, UUIDs, paths and their like are
+strings. Every mark is an object whose first key begins with `$`; a key of the user's that begins so gets one `$` more.
+
+    {"$type": name, field: value, …}                      an object by its fields
+    {"$type": name, "$repr": text} or {"$repr": text}     an object by what it says of itself
+    {"$unreadable": name, "error": name}                  an object that raised when it was looked at
+    {"$enum": name, "value": value}                       a member of an enumeration
+    {"$exception": name, "message": text}                 an exception
+    {"$class": name}  {"$function": name}  {"$module": name}
+    {"$set": [value, …]}                                  a set, in a stable order
+    {"$items": [[key, value], …]}                         a mapping whose keys are no distinct strings
+    {"$bytes": length, "text": text}                      bytes that are UTF-8
+    {"$bytes": length, "escaped": text[, "hash": …]}      other bytes, the first of them in Python's escapes
+    {"$escaped": text}                                    a string that is no valid Unicode, in Python's escapes
+    {"$float": "NaN" | "Infinity" | "-Infinity"}          what JSON has no number for
+    {"$int": text, "bits": n}                             an integer of more than 4,000 digits, its beginning in hex
+    {"$array": shape, "dtype": name, "head": [value, …]}  a large numpy array
+    {"$cycle": name}                                      a container that holds itself
+    {"$deep": name}                                       a container nested too deep
+    {"$omitted": n} at the end of a list or object        n elements left out
+    {"$cut": characters, "head": text, "tail": text}      a string too long to be stored
+    {"$blob": reference, "bytes": n, "head": text, "tail": text}
+                                                          a value stored apart (`store.blobs`), null if it could not be;
+                                                          head and tail of the string itself or of the value's JSON
+    {"$hash": digits, "bytes": n}                         a value whose content is not recorded
+
+Integers of up to 4,000 digits stay JSON numbers.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Raw
+
+from instrument.record.snapshot import (
+    NOT_PLAIN,
+    plain_size,
+    shown_bytes,
+    snapshot,
+    snapshot_of_named,
+    without_surrogates,
+)
+
+if TYPE_CHECKING:
+    from instrument.redact import Redactor
+    from instrument.store.blobs import Blobs
+
+DIRECT_SIZE = 1 << 20
+"""A plain value up to about this many bytes is encoded on the caller's thread (under a millisecond)."""
+
+LEAST_BYTES = 1_024
+STEP = 1 << 18
+_HEAD, _TAIL = 2_000, 500
+
+_encode = msgspec.json.Encoder().encode
+_SIGN = ord("$")
+
+
+class Large:
+    """A value too long for the caller's thread to finish: its own snapshot, which nobody changes any more."""
+
+    __slots__ = ("by_name", "camera", "encoded", "tree")
+
+    def __init__(self, camera: Camera, tree: Any, *, by_name: bool, encoded: bytes | None = None) -> None:
+        self.camera = camera
+        self.tree = tree
+        self.by_name = by_name
+        self.encoded = encoded
+
+    def sample(self) -> bytes:
+        """Some bytes that tell this value from most others: for fingerprints, at once."""
+        return self.encoded if self.encoded is not None else _sample(self.tree)
+
+
+Captured = Raw | Large
+
+
+class Camera:
+    """Captures values. `max_bytes` bounds the JSON of one capture, `max_blob_bytes` what is stored of a longer one.
+
+    With `content=False` nothing but sizes and keyed hashes is recorded. `redactor` gives the key of these hashes.
+    """
+
+    def __init__(
+        self,
+        max_bytes: int = 65_536,
+        max_blob_bytes: int = 8_388_608,
+        content: bool = True,
+        redactor: Redactor | None = None,
+    ) -> None:
+        self.max_bytes = max(max_bytes, LEAST_BYTES)
+        self.max_blob_bytes = max_blob_bytes
+        self.content = content
+        self._direct = min(DIRECT_SIZE, 16 * self.max_bytes) if content else -1
+        self._key = os.urandom(32)
+        self._redactor = redactor
+
+    def arguments(self, named: dict[str, object]) -> Captured:
+        """The arguments of a call by parameter, as they are now."""
+        try:
+            size = 0
+            for value in named.values():
+                kind = type(value)
+                if kind is str:
+                    size += len(value)  # type: ignore[arg-type]
+                elif kind is not int and kind is not bool and value is not None:
+                    size += plain_size(value, self._direct)
+            if size <= self._direct:
+                data = _encode(named)
+                if len(data) <= self.max_bytes and (_SIGN not in data or b'"$' not in data):
+                    return Raw(data)
+        except (KeyboardInterrupt, SystemExit):  # perhaps a signal, which is the user's
+            raise
+        except BaseException:  # noqa: BLE001, S110 - a value that is not as plain as it looked
+            pass
+        return self._carefully(named, by_name=True)
+
+    def value(self, value: object) -> Captured:
+        """Any value, as it is now."""
+        try:
+            if plain_size(value, self._direct) <= self._direct:
+                data = _encode(value)
+                if len(data) <= self.max_bytes and (_SIGN not in data or b'"$' not in data):
+                    return Raw(data)
+        except (KeyboardInterrupt, SystemExit):  # perhaps a signal, which is the user's
+            raise
+        except BaseException:  # noqa: BLE001, S110 - a value that is not as plain as it looked
+            pass
+        return self._carefully(value, by_name=False)
+
+    def _carefully(self, value: Any, *, by_name: bool) -> Captured:
+        try:
+            tree, size = snapshot_of_named(value) if by_name else snapshot(value)
+            if size > DIRECT_SIZE:
+                return Large(self, tree, by_name=by_name)
+            data = _encode_valid(tree)
+            if len(data) <= self.max_bytes and self.content:
+                return Raw(data)
+            return Large(self, None, by_name=by_name, encoded=data)
+        except (KeyboardInterrupt, SystemExit):  # perhaps a signal, which is the user's
+            raise
+        except BaseException as fault:  # noqa: BLE001 - out of memory or of stack: the call goes on
+            return Raw(_encode({"$unreadable": "value", "error": type(fault).__name__}))
+
+    def keyed_hash(self, data: bytes) -> str:
+        """Twelve digits that say whether two contents are equal and cannot be guessed back."""
+        if self._redactor is not None:
+            return self._redactor.keyed_hash(data)
+        import hmac
+
+        return hmac.digest(self._key, data, "sha256")[:6].hex()
+
+
+def settle(captured: Any, redactor: Redactor | None, blobs: Blobs | None) -> Any:
+    """Finish what `Camera` left over; runs on the worker. What is finished already is given back as it is."""
+    if type(captured) is not Large:
+        return captured
+    try:
+        return Raw(_settled(captured, redactor, blobs))
+    except Exception as fault:  # noqa: BLE001 - one odd value must not cost its record
+        return Raw(_encode({"$unreadable": "value", "error": type(fault).__name__}))
+
+
+def _settled(large: Large, redactor: Redactor | None, blobs: Blobs | None) -> bytes:
+    camera = large.camera
+    tree = msgspec.json.decode(large.encoded) if large.encoded is not None else large.tree
+    if not camera.content:
+        return _encode(_hidden(tree, camera, large.by_name))
+    tree = _shortened(tree, redactor, camera.max_blob_bytes)
+    if redactor is not None:
+        tree = redactor.value(tree)
+    return _fitted(tree, camera, large.by_name, blobs)
+
+
+def _hidden(tree: Any, camera: Camera, by_name: bool) -> Any:
+    if by_name:
+        return {name: _hidden(value, camera, False) for name, value in tree.items()}
+    data = b"".join(_encoded_in_steps(_shortened(tree, None, NOT_PLAIN)))
+    return {"$hash": camera.keyed_hash(data), "bytes": len(data)}
+
+
+# On the worker: what is too long
+
+
+def _shortened(tree: Any, redactor: Redactor | None, limit: int) -> Any:
+    """The tree with bytes shown as text, and with every string that alone is longer than what is stored cut."""
+    kind = type(tree)
+    if kind is str:
+        return tree if len(tree) <= limit else _cut(tree, redactor, limit)
+    if kind is bytes:
+        shown = tree if len(tree) <= limit else tree[: limit // 2]
+        return _shortened(shown_bytes(shown, len(tree)), redactor, limit)
+    if kind is dict:
+        return {key: _shortened(value, redactor, limit) for key, value in tree.items()}
+    if kind is list:
+        return [_shortened(value, redactor, limit) for value in tree]
+    return tree
+
+
+def _cut(text: str, redactor: Redactor | None, limit: int) -> dict[str, Any]:
+    """Both ends of a string. A secret that reaches over a cut is known by what lies beyond and goes as a whole."""
+    head, tail = min(_HEAD, limit), min(_TAIL, limit)
+    if redactor is None:
+        return {"$cut": len(text), "head": text[:head], "tail": text[-tail:]}
+    return {
+        "$cut": len(text),
+        "head": redactor.stretch(text, 0, head),
+        "tail": redactor.stretch(text, len(text) - tail, len(text)),
+    }
+
+
+def _fitted(tree: Any, camera: Camera, by_name: bool, blobs: Blobs | None) -> bytes:
+    """The JSON of the tree, what makes it too long stored apart."""
+    if by_name:
+        pieces = {name: b"".join(_encoded_in_steps(value)) for name, value in tree.items()}
+        share = camera.max_bytes // (12 * (len(pieces) or 1))
+        for name in sorted(pieces, key=lambda name: -len(pieces[name])):
+            if _joined_size(pieces) <= camera.max_bytes:
+                break
+            pieces[name] = _encode_valid(_stored(tree[name], camera, blobs, share))
+        data = b"{" + b",".join(_encode_valid(name) + b":" + piece for name, piece in pieces.items()) + b"}"
+    else:
+        data = b"".join(_encoded_in_steps(tree))
+    if len(data) <= camera.max_bytes:
+        return data
+    return _encode_valid(_stored(tree, camera, blobs, camera.max_bytes // 12))
+
+
+def _joined_size(pieces: dict[str, bytes]) -> int:
+    return 2 + sum(len(piece) + 6 * len(name) + 4 for name, piece in pieces.items())
+
+
+def _stored(tree: Any, camera: Camera, blobs: Blobs | None, share: int) -> dict[str, Any]:
+    """What stands for a value that is stored apart; `share` bounds the characters of its head and tail."""
+    pieces = _encoded_in_steps(tree)
+    size = sum(map(len, pieces))
+    reference = blobs.put(pieces) if blobs is not None and size <= camera.max_blob_bytes else None
+    head, tail = min(_HEAD, share // 2), min(_TAIL, share // 4)
+    if type(tree) is str:
+        return {"$blob": reference, "bytes": size, "head": tree[:head], "tail": tree[len(tree) - tail :]}
+    first, last = pieces[0][: 4 * head], pieces[-1][-4 * tail :] if tail else b""
+    shown = {"head": first.decode(errors="ignore")[:head], "tail": last.decode(errors="ignore")[-tail or len(last) :]}
+    return {"$blob": reference, "bytes": size, **shown}
+
+
+def _encoded_in_steps(tree: Any) -> list[bytes]:
+    """The JSON of a tree in pieces, so that no step holds the interpreter for long."""
+    kind = type(tree)
+    if kind is str and len(tree) > STEP:
+        inner = (_encode_valid_text(tree[at : at + STEP])[1:-1] for at in range(0, len(tree), STEP))
+        return [b'"', *inner, b'"']
+    if kind is dict and tree and plain_size(tree, STEP) > STEP:
+        pieces = [b"{"]
+        for name, value in tree.items():
+            pieces += (_encode_valid(name), b":", *_encoded_in_steps(value), b",")
+        return [*pieces[:-1], b"}"]
+    if kind is list and tree and plain_size(tree, STEP) > STEP:
+        pieces = [b"["]
+        for value in tree:
+            pieces += (*_encoded_in_steps(value), b",")
+        return [*pieces[:-1], b"]"]
+    return [_encode_valid(tree)]
+
+
+def _encode_valid(tree: Any) -> bytes:
+    try:
+        return _encode(tree)
+    except UnicodeEncodeError:
+        return _encode(without_surrogates(tree))
+
+
+def _encode_valid_text(text: str) -> bytes:
+    try:
+        return _encode(text)
+    except UnicodeEncodeError:
+        return _encode(text.encode("utf-8", "backslashreplace").decode())
+
+
+def _sample(tree: Any, depth: int = 3) -> bytes:
+    """The type, the size and the ends of a tree that was not encoded."""
+    kind = type(tree)
+    if kind is str:
+        ends = tree if len(tree) <= 2_000 else tree[:1_000] + tree[-1_000:]
+        return b"%d:%s" % (len(tree), ends.encode("utf-8", "backslashreplace"))
+    if kind is bytes:
+        return b"%d:%s" % (len(tree), tree[:1_000] + tree[-1_000:])
+    if kind in (list, dict) and depth:
+        some = [*tree][:20] + [*tree.values()][:20] if kind is dict else [*tree[:10], *tree[-10:]]
+        return b"%d[%s]" % (len(tree), b",".join(_sample(one, depth - 1) for one in some))
+    return repr(tree)[:100].encode("utf-8", "backslashreplace")

@@ -1,0 +1,60 @@
+"""The loop breaker: refuses the call that would only repeat what was already tried."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from instrument.detectors import Detectors, fingerprint, outcome
+from instrument.detectors.calls import TOOL_KINDS
+from instrument.errors import LoopDetected
+from instrument.model import Failure
+from instrument.record.spans import MODEL_KINDS, LiveSpan
+
+SHUT_TRACES = 1000
+
+
+class LoopGuard:
+    """Asks the detectors before a tool or model call and tells them at once how it ended.
+
+    With `scope` "call" only the call that repeats is refused, with "run" every later call of the trace as well.
+    """
+
+    def __init__(self, detectors: Detectors, scope: str = "call") -> None:
+        self._detectors = detectors
+        self._shuts_run = scope == "run"
+        self._shut: OrderedDict[str, str] = OrderedDict()
+
+    def before(self, span: LiveSpan) -> None:
+        """Raise `LoopDetected` for a call that would continue a pattern that is proven useless."""
+        if not _is_call(span):
+            return
+        if span.trace_id in self._shut:
+            raise LoopDetected(f"{self._shut[span.trace_id]} The run is shut: loops.scope is 'run'.")
+        found = self._detectors.check(span.name, span.kind, fingerprint(span.input), span.trace_id)
+        if found is None:
+            return
+        if self._shuts_run:
+            self._shut[span.trace_id] = found.message
+            if len(self._shut) > SHUT_TRACES:
+                self._shut.popitem(last=False)
+        raise LoopDetected(f"{found.message} {span.name} was not called again: try something else.")
+
+    def after(self, span: LiveSpan) -> None:
+        """Tell the detectors of a call that was made."""
+        if span.refused or not _is_call(span):
+            return
+        failure = Failure(span.error[0], span.error[1]) if span.error is not None else None
+        self._detectors.note(
+            span.name,
+            span.kind,
+            fingerprint(span.input),
+            outcome(span.output, failure),
+            failed=failure is not None,
+            trace_id=span.trace_id,
+            span_id=span.span_id,
+            start_ns=span.recorder.wall(span.started),
+        )
+
+
+def _is_call(span: LiveSpan) -> bool:
+    return span.kind in TOOL_KINDS or span.kind in MODEL_KINDS

@@ -1,0 +1,285 @@
+"""Live lines on stderr while an agent runs, and at the end of a trace its tree and what it came to.
+
+It writes to the stream itself: no logging set-up of the user's program changes what is seen, and none of its lines
+reach the user's handlers.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+from msgspec.structs import replace
+
+from instrument.analysis.metrics import Tally
+from instrument.analysis.tree import Trace, traces
+from instrument.model import Batch, Failure, Finding, Log, Open, Record, Run, Score, Span
+from instrument.store.jsonl import event_file
+from instrument.views.outline import outline
+from instrument.views.text import line, summary
+from instrument.views.theme import RANKS, SEVERITIES, Theme, count, encodable, theme_for
+
+Paths = Iterable[str | Path] | Callable[[], Iterable[str | Path]]
+
+OF_STATUS = {"error": "ERROR", "cancelled": "WARNING"}
+ANNOUNCED = frozenset({"agent", "workflow", "step"})
+"""Kinds of spans that are also told when they begin (those that stay open for a moment)."""
+OPEN_TRACES = 1000
+KEPT_SPANS = 2000
+KEPT_FINDINGS = 50
+TREE_ROWS = 60
+A_SECOND = 1_000_000_000
+LINES_A_SECOND = 30
+"""So many lines with the same name are shown within a second of the recording's time, the rest are counted."""
+SUMMARIES_A_SECOND = 3
+KEPT_ATTRIBUTES = (
+    "instrument.label",
+    "instrument.iteration",
+    "instrument.agent.outcome",
+    "gen_ai.request.model",
+    "gen_ai.response.model",
+)
+
+
+class ConsoleSink:
+    """One line an event: logs, spans that end, findings; at the end of a trace a tree and a summary.
+
+    `stream` is stderr if none is given. `level` is the least that is shown: spans that ended well count as INFO, failed
+    ones as ERROR. `color` is auto, always or never. `paths` are named in the summary; with `folder` alone they are what
+    the recording has written there.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        level: str = "INFO",
+        color: str = "auto",
+        summary: bool = True,
+        folder: str | os.PathLike[str] | None = None,
+        paths: Paths | None = None,
+    ) -> None:
+        self._stream = stream
+        self._least = RANKS.get(level.upper(), RANKS["INFO"])
+        self._color = color
+        self._summary = summary
+        self._folder = Path(folder) if folder is not None else None
+        self._paths = paths
+        self._run: Run | None = None
+        self._open: OrderedDict[str, _Trace] = OrderedDict()
+        self._floods: dict[str, _Flood] = {}
+        self._gone: object = None
+
+    def write(self, batch: Batch) -> None:
+        """Show what the batch tells."""
+        stream = self._out()
+        if stream is None:
+            return
+        theme = theme_for(stream, self._color)
+        said: list[str] = []
+        measured = any(batch.depths)
+        for record, depth in zip(batch, batch.depths, strict=True):
+            try:
+                said += self._told(record, depth, measured and depth == 0, theme)
+            except Exception as error:  # noqa: BLE001 - an odd record must not switch the console off
+                said.append(f"(a record cannot be shown: {type(error).__name__})")
+        self._say(stream, said)
+
+    def flush(self) -> None:
+        """Every line has been written already."""
+
+    def close(self) -> None:
+        """Show what is left of traces whose root ended elsewhere, or never."""
+        stream = self._out()
+        if stream is None:
+            return
+        theme = theme_for(stream, self._color)
+        said = [text for flood in self._floods.values() for text in flood.rest(theme)]
+        for seen in self._open.values():
+            said += self._closing(seen, None, theme)
+        self._open.clear()
+        self._floods.clear()
+        self._say(stream, said)
+
+    def _told(self, record: Record, depth: int, is_top: bool, theme: Theme) -> list[str]:
+        if isinstance(record, Run):
+            self._run = self._run or record
+            return []
+        if not isinstance(record, Span | Log | Finding | Open | Score):
+            return []
+        said = self._lines(record, depth, theme) if _level(record) >= self._least else []
+        if record.trace_id is not None and self._summary and not isinstance(record, Open | Score):
+            seen = self._seen(record.trace_id)
+            seen.add(record, depth)
+            if isinstance(record, Span) and (record.parent_id is None or is_top):
+                del self._open[record.trace_id]
+                said += self._closing(seen, record, theme)
+        return said
+
+    def _lines(self, record: Any, depth: int, theme: Theme) -> list[str]:
+        if isinstance(record, Open) and record.kind not in ANNOUNCED:
+            return []
+        text = line(record, depth, theme)
+        if not text:
+            return []
+        name = record.name if isinstance(record, Span | Open | Score) else getattr(record, "event", "")
+        return self._flood(name, LINES_A_SECOND).let(_moment(record), [text], theme)
+
+    def _seen(self, trace_id: str) -> _Trace:
+        seen = self._open.get(trace_id)
+        if seen is None:
+            seen = self._open[trace_id] = _Trace()
+            if len(self._open) > OPEN_TRACES:
+                self._open.popitem(last=False)
+        return seen
+
+    def _closing(self, seen: _Trace, root: Span | None, theme: Theme) -> list[str]:
+        """Tree and summary of a trace that is over; a lone call has been told in its line."""
+        if not self._summary or seen.tally.spans < (2 if root is None or root.kind != "agent" else 1):
+            return []
+        trace = seen.trace()
+        parts = ["", outline(trace, theme, rows=TREE_ROWS)]
+        if seen.left:
+            parts.append(f"{theme.ellipsis} {count(seen.left)} more spans: instrument show {trace.trace_id[:8]}")
+        metrics = seen.tally.metrics()
+        parts += ["", summary(trace, metrics, theme, paths=self._files()), ""]
+        ended = max(span.start_ns + span.duration_ns for span in trace.spans)
+        return self._flood("summaries of traces", SUMMARIES_A_SECOND).let(ended, parts, theme)
+
+    def _files(self) -> list[str]:
+        if self._paths is not None:
+            named = self._paths() if callable(self._paths) else self._paths
+        elif self._folder is not None and self._run is not None:
+            events = event_file(self._folder, self._run.run, self._run.start_ns)
+            named = [path for path in (events, self._folder / "ledger.db") if path.exists()]
+        else:
+            named = ()
+        return [_short(path) for path in named]
+
+    def _flood(self, name: str, most: int) -> _Flood:
+        flood = self._floods.get(name)
+        if flood is None:
+            if len(self._floods) >= OPEN_TRACES:
+                self._floods.clear()
+            flood = self._floods[name] = _Flood(name, most)
+        return flood
+
+    def _out(self) -> TextIO | None:
+        stream = self._stream if self._stream is not None else sys.stderr
+        return None if stream is self._gone else stream
+
+    def _say(self, stream: TextIO, said: list[str]) -> None:
+        if not said:
+            return
+        try:
+            stream.write(encodable("\n".join(said) + "\n", stream))
+            stream.flush()
+        except (OSError, ValueError):  # nobody reads any more; the records are in the other sinks
+            self._gone = stream
+
+
+class _Flood:
+    """How many lines with one name were shown within the current second."""
+
+    def __init__(self, name: str, most: int) -> None:
+        self.name = name
+        self.most = most
+        self.since = 0
+        self.shown = 0
+        self.hidden = 0
+
+    def let(self, moment: int, texts: list[str], theme: Theme) -> list[str]:
+        """The texts, or nothing when there were too many of them; first what was hidden in an earlier second."""
+        told: list[str] = []
+        if not self.since <= moment < self.since + A_SECOND:
+            told = self.rest(theme)
+            self.since, self.shown = moment, 0
+        if self.shown >= self.most:
+            self.hidden += 1
+            return told
+        self.shown += 1
+        return [*told, *texts]
+
+    def rest(self, theme: Theme) -> list[str]:
+        """A line about what was hidden."""
+        hidden, self.hidden = self.hidden, 0
+        return [theme.paint(f"{theme.ellipsis} {count(hidden)} more {self.name}", "dim")] if hidden else []
+
+
+class _Trace:
+    """What is known of a trace that is not over: all numbers, and as many spans as fit."""
+
+    def __init__(self) -> None:
+        self.tally = Tally(timings=False)
+        self.left = 0
+        self._spans: list[tuple[int, Span]] = []
+        self._findings: list[Finding] = []
+        self._deepest = sys.maxsize
+
+    def add(self, record: Any, depth: int) -> None:
+        if isinstance(record, Span):
+            self.tally.add(record)
+            self._keep(record, depth)
+        elif isinstance(record, Log):
+            self.tally.add_log(record)
+        elif isinstance(record, Finding):
+            self.tally.add_finding(record)
+            self._findings = [*self._findings, record][:KEPT_FINDINGS]
+
+    def trace(self) -> Trace:
+        return next(traces([*(span for _, span in self._spans), *self._findings]))
+
+    def _keep(self, span: Span, depth: int) -> None:
+        if depth > self._deepest:
+            self.left += 1
+            return
+        self._spans.append((depth, _slim(span)))
+        if len(self._spans) > KEPT_SPANS:
+            self._thin_out()
+
+    def _thin_out(self) -> None:
+        """Let the deepest level go; where there is only one, its middle."""
+        before = len(self._spans)
+        deepest = max(depth for depth, _ in self._spans)
+        if deepest > 1:
+            self._deepest = deepest - 1
+            self._spans = [(depth, span) for depth, span in self._spans if depth < deepest]
+        else:
+            del self._spans[KEPT_SPANS // 2 : -KEPT_SPANS // 4]
+        self.left += before - len(self._spans)
+
+
+def _slim(span: Span) -> Span:
+    """The span with what its row shows."""
+    kept = {name: span.attributes[name] for name in KEPT_ATTRIBUTES if name in span.attributes}
+    error = Failure(span.error.type, span.error.message[:1000]) if span.error is not None else None
+    return replace(span, input=None, output=None, error=error, attributes=kept, events=[], links=[], extra={})
+
+
+def _level(record: Any) -> int:
+    if isinstance(record, Log):
+        name = record.level.upper()
+    elif isinstance(record, Finding):
+        name = SEVERITIES.get(record.severity, "WARNING")
+    else:
+        name = OF_STATUS.get(getattr(record, "status", "ok"), "INFO")
+    return RANKS.get(name, RANKS["INFO"])
+
+
+def _moment(record: Any) -> int:
+    if isinstance(record, Span):
+        return record.start_ns + record.duration_ns
+    return record.start_ns if isinstance(record, Open) else int(record.time_ns)
+
+
+def _short(path: str | Path) -> str:
+    """The path as seen from here, where that is shorter."""
+    text = str(path)
+    try:
+        return min(text, os.path.relpath(text), key=len)
+    except (OSError, ValueError):
+        return text

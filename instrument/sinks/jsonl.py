@@ -1,0 +1,108 @@
+"""Writes records to JSONL files: one write a batch, whole lines only."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from instrument.model import Batch, Run
+from instrument.record.notices import notice
+from instrument.store import folder as recording_folder
+from instrument.store.jsonl import Appender, event_file
+
+BACKLOG_BYTES = 8 * 1024 * 1024
+
+
+class JsonlSink:
+    """Appends the records of one process to `events/<utc>-<run>.jsonl` in the recording folder, or to `path`.
+
+    `path` is one file that several processes may share. `rotate_bytes` is the size beyond which a new file begins;
+    `durability` "fsync" waits for the disk at every batch. What cannot be written (a full disk, a folder that may
+    not be written to) is kept up to `backlog_bytes` and tried again with every batch; beyond that the oldest lines
+    are given up and counted in `lost`, by reason.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] = ".instrument",
+        run: Run | None = None,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        rotate_bytes: int | None = None,
+        durability: str = "write",
+        backlog_bytes: int = BACKLOG_BYTES,
+        report: Callable[[str], None] = notice,
+    ) -> None:
+        self.lost: Counter[str] = Counter()
+        self._folder = Path(folder).absolute()
+        self._shared = Path(path).absolute() if path is not None else None
+        self._run = run
+        self._options = {"rotate_bytes": rotate_bytes, "fsync": durability == "fsync"}
+        self._backlog_bytes = backlog_bytes
+        self._backlog: list[bytes] = []
+        self._appender: Appender | None = None
+        self._report = report
+
+    @property
+    def path(self) -> Path | None:
+        """The file that is written to; None before the first batch where no run was given."""
+        if self._shared is not None:
+            return self._shared
+        return event_file(self._folder, self._run.run, self._run.start_ns) if self._run is not None else None
+
+    def write(self, batch: Batch) -> None:
+        """Append the batch, after what an earlier one had to leave."""
+        if self._run is None:
+            heads = (record for record in batch if isinstance(record, Run))
+            self._run = next(heads, Run(run=batch[0].run, start_ns=time.time_ns()))
+        self._append([*self._backlog, *batch.lines])
+
+    def flush(self) -> None:
+        """Try once more what could not be written."""
+        if self._backlog:
+            self._append(self._backlog)
+
+    def close(self) -> None:
+        """Give the file back; what still cannot be written is lost."""
+        self.flush()
+        if self._backlog:
+            self._lose(len(self._backlog), "not written until the end")
+            self._backlog = []
+        if self._appender is not None:
+            self._appender.close()
+
+    def _append(self, lines: Sequence[bytes]) -> None:
+        try:
+            self._ready().append(lines)
+            self._backlog = []
+        except OSError as error:
+            self._keep(lines, error.strerror or type(error).__name__)
+
+    def _ready(self) -> Appender:
+        if self._shared is None:
+            recording_folder.create(self._folder)
+        if self._appender is None:
+            path = self.path
+            assert path is not None
+            self._appender = Appender(path, **self._options)  # type: ignore[arg-type]  # each has its own type
+        return self._appender
+
+    def _keep(self, lines: Sequence[bytes], reason: str) -> None:
+        self._report(
+            f"records cannot be written to {self.path} ({reason}); up to {self._backlog_bytes >> 20} MiB are kept "
+            "and tried again, your program goes on"
+        )
+        size = sum(map(len, lines))
+        gone = 0
+        while size > self._backlog_bytes:
+            size -= len(lines[gone])
+            gone += 1
+        self._backlog = list(lines[gone:])
+        if gone:
+            self._lose(gone, reason)
+
+    def _lose(self, records: int, reason: str) -> None:
+        self.lost[reason] += records

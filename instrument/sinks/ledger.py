@@ -1,0 +1,208 @@
+"""The sink that enters every model call with tokens into the ledger."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from instrument.errors import InstrumentError
+from instrument.model import Batch, Cost, Record, Span, Update, Usage
+from instrument.record.notices import notice
+from instrument.store import ledger
+from instrument.store.ledger import Row
+
+MOST_WAITING = 10_000
+"""Rows kept in memory while the ledger is locked; beyond that the oldest are given up and counted."""
+
+MOST_HEADS = 1_000
+"""Model calls without usage that are remembered, for usage that comes later (background responses)."""
+
+RETRY_SECONDS = 1.0
+"""How long the sink leaves a locked ledger alone, so that it does not hold up the other sinks at every batch."""
+
+LAST_WAIT_SECONDS = 10.0
+"""How long `close` tries to enter what could not be entered before."""
+
+_MODEL_CALLS = frozenset({"llm", "embedding"})
+
+
+def ledger_path(url: str) -> Path:
+    """The file of `sqlite:///relative`, `sqlite:////absolute` or a plain path."""
+    return Path(url.removeprefix("sqlite:///"))
+
+
+class LedgerSink:
+    """One row in the ledger for each span, or later update of a span, that carries usage.
+
+    `url` is `sqlite:///relative`, `sqlite:////absolute` or a plain path; the file is opened at the first row. While
+    another process holds it, rows wait in memory for the next batch. A damaged file is set aside, `notice` is told.
+    """
+
+    def __init__(self, url: str, notice: Callable[[str], None] = notice) -> None:
+        self.path = ledger_path(url).absolute()
+        self.lost = 0
+        self._notice = notice
+        self._waiting: deque[Row] = deque()
+        self._heads: OrderedDict[str, Row] = OrderedDict()
+        self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, tuple[int, int] | None] = (0, None)
+        self._try_again = 0.0
+
+    def write(self, batch: Batch, /) -> None:
+        """Enter the calls of the batch."""
+        for record in batch:
+            row = self._row(record)
+            if row is not None:
+                self._waiting.append(row)
+        if self._waiting and time.monotonic() >= self._try_again:
+            self._enter()
+
+    def flush(self) -> None:
+        """Enter what is waiting; what cannot be entered because the ledger is locked goes on waiting."""
+        if self._waiting:
+            self._enter()
+
+    def close(self) -> None:
+        """Enter what is waiting and close the file. Raises `InstrumentError` when rows had to be given up."""
+        patience = time.monotonic() + LAST_WAIT_SECONDS
+        while self._waiting and not self._enter() and time.monotonic() < patience:
+            time.sleep(0.05)
+        self._disconnect()
+        self.lost += len(self._waiting)
+        if self.lost:
+            raise InstrumentError(f"{self.lost} calls could not be entered in {self.path}: it was locked all the time")
+
+    def _row(self, record: Record) -> Row | None:
+        if isinstance(record, Span):
+            if record.usage is not None:
+                return _row_of(record)
+            if record.kind in _MODEL_CALLS:
+                self._remember(_row_of(record))
+        elif isinstance(record, Update) and record.usage is not None:
+            head = self._heads.pop(record.span_id, None) or _bare_row(record)
+            return _replaced(head, {**_described(record.attributes), **_measured(record.usage, record.cost)})
+        return None
+
+    def _remember(self, head: Row) -> None:
+        self._heads[head.span_id] = head
+        if len(self._heads) > MOST_HEADS:
+            self._heads.popitem(last=False)
+
+    def _enter(self) -> bool:
+        """Whether all waiting rows are in the ledger now."""
+        try:
+            ledger.write(self._connected(), self._waiting)
+        except sqlite3.DatabaseError as error:
+            if ledger.is_locked(error):
+                return self._wait_longer()
+            if not ledger.is_corrupt(error):
+                raise
+            self._begin_anew(error)
+            ledger.write(self._connected(), self._waiting)
+        self._waiting.clear()
+        return True
+
+    def _wait_longer(self) -> bool:
+        self._try_again = time.monotonic() + RETRY_SECONDS
+        while len(self._waiting) > MOST_WAITING:
+            self._waiting.popleft()
+            self.lost += 1
+        return False
+
+    def _connected(self) -> sqlite3.Connection:
+        """The connection to the file that has the ledger's name now; a forked child must not use its parent's."""
+        process, file = self._opened
+        if self._connection is not None and process != os.getpid():
+            _left_to_parents.append(self._connection)
+            self._connection = None
+        elif self._connection is not None and file != ledger.identity(self.path):
+            self._disconnect()
+        if self._connection is None:
+            self._opened = os.getpid(), ledger.identity(self.path)
+            self._connection = ledger.open_ledger(self.path)
+            self._opened = os.getpid(), ledger.identity(self.path)
+        return self._connection
+
+    def _begin_anew(self, error: sqlite3.Error) -> None:
+        """Set the damaged file aside, unless another process has done so meanwhile."""
+        self._disconnect()
+        if self._opened[1] == ledger.identity(self.path) is not None:
+            aside = ledger.set_aside(self.path)
+            self._notice(f"the ledger {self.path} was damaged ({error}); it is now {aside.name}, a new one is begun")
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+
+
+# Closing an inherited connection would take the parent's locks away.
+_left_to_parents: list[sqlite3.Connection] = []
+
+
+def _row_of(span: Span) -> Row:
+    described = _described(span.attributes)
+    described["operation"] = described.get("operation") or span.name
+    row = Row(time_ns=span.start_ns, run=span.run, trace_id=span.trace_id, span_id=span.span_id, status=span.status)
+    return _replaced(row, {**described, **_measured(span.usage or Usage(), span.cost)})
+
+
+def _bare_row(update: Update) -> Row:
+    """A row for a call whose span is not remembered: all that is known of its time is that it is over."""
+    return Row(time_ns=time.time_ns(), run=update.run, trace_id=update.trace_id, span_id=update.span_id)
+
+
+_ATTRIBUTES = {
+    "agent_id": ("gen_ai.agent.id",),
+    "operation": ("instrument.operation",),
+    "model_requested": ("gen_ai.request.model",),
+    "model_answered": ("gen_ai.response.model",),
+    "provider": ("gen_ai.provider.name",),
+    "service_tier": ("openai.response.service_tier", "openai.request.service_tier"),
+    "session": ("session.id",),
+    "user": ("user.id",),
+}
+
+
+def _described(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """The columns that attributes fill."""
+    found = {
+        column: next((text for name in names if (text := _text(attributes.get(name))) is not None), None)
+        for column, names in _ATTRIBUTES.items()
+    }
+    return {column: text for column, text in found.items() if text is not None}
+
+
+def _text(value: Any) -> str | None:
+    plain = msgspec.json.decode(value) if isinstance(value, Raw) else value
+    return None if plain is None else str(plain).encode("utf-8", "replace").decode()
+
+
+def _measured(usage: Usage, cost: Cost | None) -> dict[str, Any]:
+    """The columns that usage and cost fill; usage without a cost is unpriced."""
+    money = cost or Cost()
+    return {
+        **{name: getattr(usage, name) for name in ("input", "cached", "cache_write", "output", "reasoning", "audio")},
+        "source": usage.source,
+        "usd": money.usd,
+        "usd_input": money.input,
+        "usd_cached": money.cached,
+        "usd_cache_write": money.cache_write,
+        "usd_output": money.output,
+        "basis": money.basis,
+        "price_date": money.price_date,
+    }
+
+
+def _replaced(row: Row, columns: dict[str, Any]) -> Row:
+    return msgspec.structs.replace(row, **columns)

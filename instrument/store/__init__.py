@@ -1,0 +1,1 @@
+"""What lies on disk: schema, writing and reading in one place each."""

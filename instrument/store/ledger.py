@@ -1,0 +1,364 @@
+"""The ledger: one SQLite table with a row for each priced model call, shared by any number of processes.
+
+Money is kept as decimal text and added up exactly. Writing the same call again changes its row, it never adds one.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from decimal import Decimal
+from functools import reduce
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import astuple, fields
+
+from instrument.errors import InstrumentError
+from instrument.pricing import EXACT, decimal_text
+
+By = Literal["model", "operation", "agent", "day"]
+
+WAIT_SECONDS = 2.0
+"""How long a writer waits for another process before it puts its rows by."""
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One priced call. `time_ns` is the start of the call, money is USD as decimal text, None is unknown.
+
+    `source` says whether the tokens were `reported` or `estimated`, `basis` what the money rests on (see `Cost`).
+    """
+
+    time_ns: int
+    run: str
+    trace_id: str
+    span_id: str
+    agent_id: str | None = None
+    operation: str | None = None
+    model_requested: str | None = None
+    model_answered: str | None = None
+    provider: str | None = None
+    input: int | None = None
+    cached: int | None = None
+    cache_write: int | None = None
+    output: int | None = None
+    reasoning: int | None = None
+    audio: int | None = None
+    source: str = "reported"
+    usd: str | None = None
+    usd_input: str | None = None
+    usd_cached: str | None = None
+    usd_cache_write: str | None = None
+    usd_output: str | None = None
+    basis: str = "unpriced"
+    price_date: str | None = None
+    status: str = "ok"
+    service_tier: str | None = None
+    session: str | None = None
+    user: str | None = None
+
+
+class Total(Struct, frozen=True, kw_only=True):
+    """Calls of one model, operation, agent or day (`key`), or of all, added up.
+
+    `usd` is what is known: unpriced calls are not in it, estimated ones are. It is None when no price is known.
+    """
+
+    key: str | None
+    calls: int
+    input: int
+    cached: int
+    cache_write: int
+    output: int
+    reasoning: int
+    priced: int
+    estimated: int
+    unpriced: int
+    free: int
+    usd: Decimal | None
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+_SUMMED = ("input", "cached", "cache_write", "output", "reasoning")
+_BASES = ("priced", "estimated", "unpriced", "free")
+_MEASURED = COLUMNS[COLUMNS.index("input") : COLUMNS.index("status")]
+_DESCRIBED = (
+    "agent_id", "operation", "model_requested", "model_answered", "provider", "service_tier", "session", "user",
+)  # fmt: skip
+
+_STRICT = " STRICT" if sqlite3.sqlite_version_info >= (3, 37) else ""
+
+
+def _create_calls(connection: sqlite3.Connection) -> None:
+    tokens = ", ".join(f"{name} INTEGER" for name in ("input", "cached", "cache_write", "output", "reasoning", "audio"))
+    connection.execute(f"""
+        CREATE TABLE calls (
+            time_ns INTEGER NOT NULL, run TEXT NOT NULL, trace_id TEXT NOT NULL, span_id TEXT NOT NULL,
+            agent_id TEXT, operation TEXT, model_requested TEXT, model_answered TEXT, provider TEXT,
+            {tokens}, source TEXT NOT NULL,
+            usd TEXT, usd_input TEXT, usd_cached TEXT, usd_cache_write TEXT, usd_output TEXT,
+            basis TEXT NOT NULL, price_date TEXT, status TEXT NOT NULL, service_tier TEXT, session TEXT, user TEXT,
+            UNIQUE (run, span_id)
+        ){_STRICT}""")
+    connection.execute("CREATE INDEX calls_by_time ON calls (time_ns)")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create_calls,)
+"""Each brings a ledger from the version of its index to the next one."""
+
+# Tokens and money change together, and an estimate never replaces what was reported.
+_WRITE = f"""
+    INSERT INTO calls ({", ".join(COLUMNS)}) VALUES ({", ".join("?" * len(COLUMNS))})
+    ON CONFLICT (run, span_id) DO UPDATE SET
+        {", ".join(f"{name} = excluded.{name}" for name in _MEASURED)},
+        {", ".join(f"{name} = coalesce(excluded.{name}, {name})" for name in _DESCRIBED)}
+    WHERE calls.source = 'estimated' OR excluded.source = 'reported'
+"""
+
+_KEYS: dict[str | None, str] = {
+    None: "NULL",
+    "model": "coalesce(model_answered, model_requested)",
+    "operation": "operation",
+    "agent": "agent_id",
+    "day": "date(time_ns / 1000000000, 'unixepoch')",
+}
+
+
+# Writing
+
+
+def open_ledger(path: Path) -> sqlite3.Connection:
+    """A connection to write with; makes the file (for its owner only) and brings its schema up to date.
+
+    Raises `sqlite3.Error` when the file is locked or damaged (`is_locked`, `is_corrupt`), `InstrumentError` when it is
+    the database of something else or a ledger of a newer version.
+    """
+    _make_private(path)
+    connection = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        _wal(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def write(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    """Enter the rows in one transaction; a call that is already there is brought up to date."""
+    with transaction(connection):
+        connection.executemany(_WRITE, map(astuple, rows))
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Everything in the block or nothing of it. Takes its turn among the writers at the beginning."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def is_corrupt(error: sqlite3.Error) -> bool:
+    """Whether the file is no SQLite database or one with broken pages."""
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another process holds the file just now."""
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells the file from another one that may take its name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged ledger, so that a new one can begin; gives its new path.
+
+    Its log goes first: beside a new database it would be taken for that one's own.
+    """
+    aside = _beside(path, "corrupt")
+    for suffix in ("-wal", "-shm", ""):
+        with suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
+    return aside
+
+
+def _make_private(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _wal(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging. SQLite does not wait for its turn here when several processes begin at once."""
+    patience = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not is_locked(error) or time.monotonic() > patience:
+                raise
+            time.sleep(0.01)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    version = _version(connection, path)
+    if version == len(MIGRATIONS):
+        return
+    if version:
+        _back_up(connection, _beside(path, f"version-{version}"))
+    with transaction(connection):
+        version = _version(connection, path)  # another process may have been faster
+        if not version and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise InstrumentError(f"{path} is the database of something else: name another file for the ledger")
+        for migrate in MIGRATIONS[version:]:
+            migrate(connection)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _back_up(connection: sqlite3.Connection, copy: Path) -> None:
+    _make_private(copy)
+    with closing(sqlite3.connect(copy)) as target:
+        connection.backup(target)
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise InstrumentError(f"the ledger {path} is of a newer version: update instrument, or name another file")
+    return version
+
+
+def _beside(path: Path, what: str) -> Path:
+    """A name beside the ledger that is not taken."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    names = (Path(f"{path}.{what}-{stamp}{more}") for more in ("", *(f"-{n}" for n in range(2, 1000))))
+    return next(name for name in names if not name.exists())
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+# Reading
+
+
+def rows(
+    path: Path,
+    since_ns: int | None = None,
+    until_ns: int | None = None,
+    run: str | None = None,
+    trace_id: str | None = None,
+) -> Iterator[Row]:
+    """The calls in order of time, from `since_ns` on and before `until_ns`. Raises `InstrumentError` as `totals`."""
+    where, values = _where(since_ns, until_ns, run, trace_id)
+    query = f"SELECT {', '.join(COLUMNS)} FROM calls {where} ORDER BY time_ns, rowid"
+    with _reading(path) as connection:
+        for values_of_row in connection.execute(query, values):
+            yield Row(**dict(zip(COLUMNS, values_of_row, strict=True)))
+
+
+def totals(path: Path, by: By | None = None, since_ns: int | None = None, until_ns: int | None = None) -> list[Total]:
+    """The calls added up, the dearest group first, days in their order; without `by` all in one total.
+
+    Raises `InstrumentError` when there is no ledger or it cannot be read.
+    """
+    where, values = _where(since_ns, until_ns, None, None)
+    sums = ", ".join(f"coalesce(sum({name}), 0)" for name in _SUMMED)
+    bases = ", ".join(f"count(*) FILTER (WHERE basis = '{name}')" for name in _BASES)
+    grouped = f"SELECT {_KEYS[by]} AS key, count(*), {sums}, {bases}, money(usd) FROM calls {where}"
+    with _reading(path) as connection:
+        connection.create_aggregate("money", 1, _Money)  # type: ignore[arg-type]  # typeshed knows numbers only
+        found = connection.execute(grouped + (" GROUP BY key" if by else ""), values).fetchall()
+    return sorted(map(_total, found), key=_by_key if by == "day" else _dearest_first)
+
+
+def added_up(groups: Iterable[Total]) -> Total:
+    """The groups in one total, exact like they are."""
+    listed = list(groups)
+    counts = {name: sum(getattr(one, name) for one in listed) for name in ("calls", *_SUMMED, *_BASES)}
+    known = [one.usd for one in listed if one.usd is not None]
+    return Total(key=None, **counts, usd=None if listed and not known else reduce(EXACT.add, known, Decimal(0)))
+
+
+class _Money:
+    """An SQL aggregate that adds up decimal text exactly; NULL where there is none."""
+
+    def __init__(self) -> None:
+        self.sum: Decimal | None = None
+
+    def step(self, usd: str | None) -> None:
+        if usd is not None:
+            self.sum = EXACT.add(self.sum or Decimal(0), Decimal(usd))
+
+    def finalize(self) -> str | None:
+        return None if self.sum is None else decimal_text(self.sum)
+
+
+def _total(found: tuple[Any, ...]) -> Total:
+    *counted, money = found
+    usd = Decimal(money) if money is not None else Decimal(0) if not counted[1] else None
+    names = (field.name for field in fields(Total))
+    return Total(**dict(zip(names, (*counted, usd), strict=True)))
+
+
+def _dearest_first(total: Total) -> tuple[Decimal, str]:
+    return (-(total.usd or Decimal(0)), total.key or "")
+
+
+def _by_key(total: Total) -> str:
+    return total.key or ""
+
+
+def _where(since_ns: int | None, until_ns: int | None, run: str | None, trace_id: str | None) -> tuple[str, list[Any]]:
+    conditions = {"time_ns >= ?": since_ns, "time_ns < ?": until_ns, "run = ?": run, "trace_id = ?": trace_id}
+    given = {condition: value for condition, value in conditions.items() if value is not None}
+    return ("WHERE " + " AND ".join(given) if given else ""), list(given.values())
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    if not path.is_file():
+        raise InstrumentError(f"there is no ledger at {path}")
+    try:
+        with closing(_opened_to_read(path)) as connection:
+            if _version(connection, path) == 0:
+                raise InstrumentError(f"{path} is not a ledger")
+            yield connection
+    except sqlite3.Error as error:
+        raise InstrumentError(f"the ledger {path} cannot be read: {error}") from error
+
+
+def _opened_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write; in a read-only folder one that does without the files SQLite keeps beside it."""
+    address = path.absolute().as_uri()
+    connection = sqlite3.connect(f"{address}?mode=ro", uri=True, timeout=WAIT_SECONDS)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if _code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) or _has_log(path):
+            raise
+        return sqlite3.connect(f"{address}?mode=ro&immutable=1", uri=True)
+    return connection
+
+
+def _has_log(path: Path) -> bool:
+    """Whether a part of the ledger lies in its log still, so that the file alone is not the whole."""
+    log = Path(f"{path}-wal")
+    return log.exists() and log.stat().st_size > 0

@@ -1,0 +1,363 @@
+"""What a model call was asked, what it answered and how many tokens it took, whichever library made it.
+
+Responses are known by their shape, be they plain mappings or objects of a client library; how such objects are read
+without running their code is in `foreign`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from instrument.foreign import Fields, at, is_text, known, library_of, listed, one_of, plain, stored, text
+from instrument.messages import Message, message_of, messages_of, parts_of, said
+from instrument.model import Usage
+
+Path = tuple[str, ...]
+
+_PROVIDERS = {"anthropic": "anthropic", "groq": "groq", "mistralai": "mistral_ai", "google": "gcp.gen_ai"}
+
+RESPONSE_ATTRIBUTES = {
+    "model": "gen_ai.response.model",
+    "provider": "gen_ai.provider.name",
+    "finish_reasons": "gen_ai.response.finish_reasons",
+    "response_id": "gen_ai.response.id",
+    "service_tier": "openai.response.service_tier",
+}
+REQUEST_ATTRIBUTES = {
+    "model": "gen_ai.request.model",
+    "temperature": "gen_ai.request.temperature",
+    "top_p": "gen_ai.request.top_p",
+    "top_k": "gen_ai.request.top_k",
+    "max_tokens": "gen_ai.request.max_tokens",
+    "frequency_penalty": "gen_ai.request.frequency_penalty",
+    "presence_penalty": "gen_ai.request.presence_penalty",
+    "stop": "gen_ai.request.stop_sequences",
+    "seed": "gen_ai.request.seed",
+    "n": "gen_ai.request.choice.count",
+    "stream": "gen_ai.request.stream",
+    "encoding_format": "gen_ai.request.encoding_formats",
+    "dimensions": "gen_ai.embeddings.dimension.count",
+    "reasoning_effort": "gen_ai.request.reasoning.level",
+    "previous_response_id": "gen_ai.request.previous_response.id",
+    "conversation": "gen_ai.conversation.id",
+    "service_tier": "openai.request.service_tier",
+    "output_type": "gen_ai.output.type",
+}
+"""Names by the OpenTelemetry GenAI conventions for what an answer and a request hold, in this one place."""
+
+# Where a setting is found among the arguments of a call, the first that is given.
+_SETTINGS: dict[str, tuple[Path, ...]] = {
+    **{name: ((name,),) for name in REQUEST_ATTRIBUTES if name not in ("model", "output_type")},
+    "max_tokens": (("max_completion_tokens",), ("max_output_tokens",), ("max_tokens",)),
+    "stop": (("stop",), ("stop_sequences",)),
+    "reasoning_effort": (("reasoning_effort",), ("reasoning", "effort")),
+    "conversation": (("conversation", "id"), ("conversation",)),
+    "output_type": (("response_format", "type"), ("text", "format", "type")),
+    "tool_choice": (("tool_choice",),),
+    "parallel_tool_calls": (("parallel_tool_calls",),),
+    "background": (("background",),),
+}
+
+# Where each count is found in a usage, the first that is there. DeepSeek, Moonshot, Perplexity and Bedrock included.
+_COUNTS: dict[str, tuple[Path, ...]] = {
+    "input": (("input_tokens",), ("prompt_tokens",), ("prompt_token_count",), ("promptTokenCount",), ("inputTokens",),
+              ("input",)),
+    "output": (("output_tokens",), ("completion_tokens",), ("candidates_token_count",), ("candidatesTokenCount",),
+               ("outputTokens",), ("output",)),
+    "cached": (("input_tokens_details", "cached_tokens"), ("prompt_tokens_details", "cached_tokens"),
+               ("input_token_details", "cached_tokens"), ("prompt_cache_hit_tokens",), ("cache_read_input_tokens",),
+               ("cached_content_token_count",), ("cachedContentTokenCount",), ("cacheReadInputTokens",),
+               ("cached_tokens",), ("cached",)),
+    "cache_write": (("input_tokens_details", "cache_write_tokens"), ("prompt_tokens_details", "cache_write_tokens"),
+                    ("cache_creation_input_tokens",), ("cacheWriteInputTokens",), ("cache_write",)),
+    "reasoning": (("output_tokens_details", "reasoning_tokens"), ("completion_tokens_details", "reasoning_tokens"),
+                  ("output_tokens_details", "thinking_tokens"), ("thoughts_token_count",), ("thoughtsTokenCount",),
+                  ("reasoning_tokens",), ("reasoning",)),
+    "total": (("total_tokens",), ("total_token_count",), ("totalTokenCount",), ("totalTokens",)),
+}  # fmt: skip
+_AUDIO = (
+    ("prompt_tokens_details", "audio_tokens"), ("completion_tokens_details", "audio_tokens"),
+    ("input_token_details", "audio_tokens"), ("output_token_details", "audio_tokens"), ("audio",),
+)  # fmt: skip
+_TOOL_PROMPT = ("tool_use_prompt_token_count", "toolUsePromptTokenCount")
+
+# Beside these keys, input does not contain what was read from the cache or written to it (Anthropic, Bedrock).
+_EXCLUSIVE = {
+    "input_tokens": ("cache_read_input_tokens", "cache_creation_input_tokens"),
+    "inputTokens": ("cacheReadInputTokens", "cacheWriteInputTokens"),
+}
+_LARGEST = 2**63 - 1
+
+# Fields by which a service that speaks OpenAI's language is known.
+_MARKS: tuple[tuple[Path, str], ...] = (
+    (("x_groq",), "groq"),
+    (("prompt_filter_results",), "azure.ai.openai"),
+    (("usage", "prompt_cache_miss_tokens"), "deepseek"),
+)
+
+# Types by which the clients mark an argument that was not given.
+_LEFT_OUT = frozenset({"NotGiven", "Omit", "Unset"})
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What a model call returned. `model` is the one that answered; what the answer does not say is None.
+
+    `output_messages` are `{role, parts, finish_reason}` with the parts that `messages` describes, one for each choice.
+    """
+
+    model: str | None = None
+    provider: str | None = None
+    usage: Usage | None = None
+    output_messages: list[Message] = []
+    finish_reasons: list[str] = []
+    response_id: str | None = None
+    service_tier: str | None = None
+
+    def attributes(self) -> dict[str, Any]:
+        """What is known, by the names of the conventions."""
+        found = {attribute: getattr(self, name) for name, attribute in RESPONSE_ATTRIBUTES.items()}
+        return {attribute: value for attribute, value in found.items() if value}
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What a model was asked: messages in GenAI parts (instructions as the first), tool definitions, settings."""
+
+    model: str | None = None
+    input_messages: list[Message] = []
+    tools: list[Any] = []
+    settings: dict[str, Any] = {}
+
+    def attributes(self) -> dict[str, Any]:
+        """Model and settings, by the names of the conventions."""
+        found = {"model": self.model, **self.settings}
+        named = {REQUEST_ATTRIBUTES[name]: value for name, value in found.items() if name in REQUEST_ATTRIBUTES}
+        return {attribute: value for attribute, value in named.items() if value is not None}
+
+
+def answer(value: object) -> Answer | None:
+    """What a model call returned, None where it is no answer of a kind that is known. Never raises.
+
+    Known are the responses of OpenAI (chat, Responses, embeddings; parsed, raw, as plain mappings) and of services
+    that speak its language, of Anthropic, Gemini and Bedrock, a plain text, and a pair of text and usage.
+    """
+    try:
+        return _answer(value)
+    except Exception:  # noqa: BLE001 - whatever a caller's function returned must not become an error of ours
+        return None
+
+
+def request(arguments: Mapping[str, Any]) -> Request:
+    """What was asked, from the arguments of the call by name. Never raises; iterators are not consumed."""
+    try:
+        return _request(dict(arguments))
+    except Exception:  # noqa: BLE001 - as above
+        return Request()
+
+
+def usage_of(value: object) -> Usage | None:
+    """Tokens from a usage object or mapping of any known shape, with inclusive totals. None where it has no counts.
+
+    Mistral bills `prompt_tokens_details.cached_tokens`; its `num_cached_tokens` is another count and is not read.
+    """
+    if type(value) is Usage:
+        return value
+    fields = plain(known(value))
+    counts = {name: _first_count(fields, paths) for name, paths in _COUNTS.items()}
+    if counts["input"] is None and counts["output"] is None:
+        return None
+    return Usage(
+        input=_sum([counts["input"], *_outside_input(fields)]),
+        cached=counts["cached"],
+        cache_write=counts["cache_write"],
+        output=_sum([counts["output"], counts["reasoning"] if _reasoning_is_outside(fields, counts) else None]),
+        reasoning=counts["reasoning"],
+        audio=_sum(_count(at(fields, *path)) for path in _AUDIO),
+    )
+
+
+def _outside_input(fields: Fields) -> list[int | None]:
+    """Input tokens that the service does not count as input: cached ones with Anthropic, those of tools with Gemini."""
+    keys = [key for name, beside in _EXCLUSIVE.items() if name in fields for key in beside]
+    return [_count(fields.get(key)) for key in (*keys, *_TOOL_PROMPT)]
+
+
+def _reasoning_is_outside(fields: Fields, counts: dict[str, int | None]) -> bool:
+    """Whether output lacks the reasoning: always with Gemini, with xAI's chat as the total tells."""
+    if "thoughts_token_count" in fields or "thoughtsTokenCount" in fields:
+        return True
+    reasoning, output, total = counts["reasoning"] or 0, counts["output"] or 0, counts["total"]
+    return reasoning > output or (reasoning > 0 and total == (counts["input"] or 0) + output + reasoning)
+
+
+def _first_count(fields: Fields, paths: tuple[Path, ...]) -> int | None:
+    return next((found for path in paths if (found := _count(at(fields, *path))) is not None), None)
+
+
+def _count(value: object) -> int | None:
+    """A whole number of tokens, or None for anything else."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= _LARGEST else None
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    present = [count for count in counts if count is not None]
+    return min(sum(present), _LARGEST) if present else None
+
+
+# Answers: each shape gives the messages of an answer and its finish reasons.
+
+Said = tuple[list[Message], list[str]]
+
+
+def _answer(value: object) -> Answer | None:
+    if is_text(value):
+        return Answer(output_messages=[message_of(value, "assistant")])
+    if type(value) is tuple and len(value) == 2:
+        return _pair(*value)
+    fields = _unwrapped(known(value))
+    shape = next((read for fits, read in _SHAPES if fits(fields)), None)
+    if shape is None:
+        return None
+    messages, reasons = shape(fields)
+    return Answer(
+        model=text(one_of(fields, "model", "model_version", "modelVersion")),
+        provider=_provider(value, fields),
+        usage=usage_of(_usage_field(fields)),
+        output_messages=messages,
+        finish_reasons=reasons,
+        response_id=text(one_of(fields, "id", "response_id", "responseId")),
+        service_tier=text(fields.get("service_tier")) or text(at(fields, "usage", "service_tier")),
+    )
+
+
+def _pair(first: object, second: object) -> Answer | None:
+    """A text, or an answer, with its usage; of an answer with anything else the answer."""
+    usage, found = usage_of(second), _answer(first)
+    if usage is None:
+        return None if is_text(first) else found
+    return Answer(usage=usage) if found is None else msgspec.structs.replace(found, usage=usage)
+
+
+def _unwrapped(fields: Fields) -> Fields:
+    """The response inside a raw HTTP response that has been read, or inside the last event of a stream."""
+    if "http_response" in fields:
+        body = stored(fields["http_response"]).get("_content")
+        return known(msgspec.json.decode(body)) if type(body) is bytes else {}
+    return known(fields.get("response")) or fields
+
+
+def _usage_field(fields: Fields) -> Any:
+    """Groq puts the usage of a stream below `x_groq`."""
+    found = one_of(fields, "usage", "usage_metadata", "usageMetadata")
+    return at(fields, "x_groq", "usage") if found is None else found
+
+
+def _provider(value: object, fields: Fields) -> str | None:
+    """The service that answered, where its library or a field that only it has gives it away."""
+    library = library_of(type(value))
+    if library in _PROVIDERS:
+        return _PROVIDERS[library]
+    return next((name for path, name in _MARKS if at(fields, *path) is not None), None)
+
+
+def _chat(fields: Fields) -> Said:
+    return _choices([
+        (_chosen(choice), text(choice.get("finish_reason"))) for choice in map(known, listed(fields.get("choices")))
+    ])  # fmt: skip
+
+
+def _chosen(choice: Fields) -> Any:
+    """The message of a choice, what a chunk adds to it, or the text of an old completion."""
+    found = one_of(choice, "message", "delta")
+    return {"content": choice.get("text")} if found is None else found
+
+
+def _gemini(fields: Fields) -> Said:
+    candidates = map(known, listed(fields.get("candidates")))
+    return _choices([(one.get("content"), text(one_of(one, "finish_reason", "finishReason"))) for one in candidates])
+
+
+def _anthropic(fields: Fields) -> Said:
+    return _choices([({"content": fields.get("content")}, text(fields.get("stop_reason")))])
+
+
+def _converse(fields: Fields) -> Said:
+    return _choices([(at(fields, "output", "message"), text(fields.get("stopReason")))])
+
+
+def _response(fields: Fields) -> Said:
+    parts = parts_of(fields.get("output"))
+    reason = _response_reason(fields, any(part["type"] == "tool_call" for part in parts))
+    return [said("assistant", parts, reason)] if parts else [], [reason] if reason else []
+
+
+def _response_reason(fields: Fields, calls_tools: bool) -> str | None:
+    """Responses have a status instead of a finish reason; while one is queued or runs there is none."""
+    status = text(fields.get("status"))
+    if status == "incomplete":
+        reason = text(at(fields, "incomplete_details", "reason"))
+        return "length" if reason == "max_output_tokens" else reason
+    if status == "completed":
+        return "tool_calls" if calls_tools else "stop"
+    return {"failed": "error", "cancelled": "cancelled"}.get(status or "")
+
+
+def _embedding(fields: Fields) -> Said:
+    return [], []
+
+
+def _other(fields: Fields) -> Said:
+    """Anything with a usage of a known shape."""
+    content = one_of(fields, "content", "text", "output_text")
+    return _choices([({"content": content}, None)] if content is not None else [])
+
+
+def _choices(choices: list[tuple[Any, str | None]]) -> Said:
+    messages = [said("assistant", message_of(message, "assistant")["parts"], reason) for message, reason in choices]
+    return messages, [reason for _, reason in choices if reason]
+
+
+def _has_list(name: str) -> Callable[[Fields], bool]:
+    return lambda fields: type(fields.get(name)) is list
+
+
+def _has_usage(fields: Fields) -> bool:
+    return usage_of(_usage_field(fields)) is not None
+
+
+_SHAPES: tuple[tuple[Callable[[Fields], bool], Callable[[Fields], Said]], ...] = (
+    (_has_list("choices"), _chat),
+    (lambda fields: text(fields.get("object")) == "response" or _has_list("output")(fields), _response),
+    (lambda fields: "stop_reason" in fields and _has_list("content")(fields), _anthropic),
+    (lambda fields: one_of(fields, "candidates", "usage_metadata", "usageMetadata") is not None, _gemini),
+    (lambda fields: at(fields, "output", "message") is not None, _converse),
+    (lambda fields: _has_list("data")(fields) and _has_usage(fields), _embedding),
+    (_has_usage, _other),
+)
+
+
+# Requests
+
+
+def _request(arguments: Fields) -> Request:
+    arguments = {**arguments, **known(arguments.get("extra_body"))}
+    given = {name: value for name, value in arguments.items() if type(value).__name__ not in _LEFT_OUT}
+    instructions = parts_of(one_of(given, "instructions", "system", "system_instruction"))
+    return Request(
+        model=text(given.get("model")),
+        input_messages=[
+            *([said("system", instructions)] if instructions else []),
+            *messages_of(one_of(given, "messages", "input", "contents", "prompt")),
+        ],
+        tools=[plain(tool) for tool in listed(given.get("tools"))],
+        settings={name: plain(value) for name in _SETTINGS if (value := _setting(given, name)) is not None},
+    )
+
+
+def _setting(given: Fields, name: str) -> Any:
+    return next((found for path in _SETTINGS[name] if (found := at(given, *path)) is not None), None)

@@ -1,0 +1,145 @@
+"""`instrument costs`: exact amounts, unpriced calls apart, one sentence when something is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from instrument.cli import costs
+from instrument.model import Batch, Cost, Span, Usage
+from instrument.sinks.ledger import LedgerSink
+
+DAY = 86_400 * 10**9
+
+
+def run(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    costs.add(parser.add_subparsers())
+    args = parser.parse_args(["costs", *words])
+    code: int = args.run(args)
+    return code
+
+
+def call(number: int, model: str, usd: str | None, basis: str = "priced", day: int = 20_000) -> Span:
+    return Span(
+        run="r", trace_id="t", span_id=str(number), start_ns=day * DAY, duration_ns=1, kind="llm", name="think",
+        status="ok", attributes={"gen_ai.request.model": model}, usage=Usage(input=1000, output=10),
+        cost=Cost(usd=usd, basis=basis),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a ledger of three models, the working directory inside of it."""
+    for name in ("INSTRUMENT_DIR", "INSTRUMENT_CONFIG", "INSTRUMENT_LEDGER__URL"):
+        monkeypatch.delenv(name, raising=False)
+    sink = LedgerSink(f"sqlite:///{tmp_path}/.instrument/ledger.db")
+    sink.write(Batch([
+        call(0, "gpt-4.1", "0.1"),
+        call(1, "gpt-4.1", "0.0000002", day=20_001),
+        call(2, "secret", None, "unpriced"),
+        call(3, "mini", "0.02", "estimated"),
+    ]))  # fmt: skip
+    sink.close()
+    below = tmp_path / "src"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    return tmp_path
+
+
+def test_the_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Amounts are exact and aligned, the dearest model first; what is unpriced or estimated is said below."""
+    assert 0 == run()
+    assert capsys.readouterr().out.splitlines() == [
+        "model    calls  input  cached  output  reasoning  unpriced        USD",
+        "gpt-4.1      2  2,000       0      20          0            0.1000002",
+        "mini         1  1,000       0      10          0            0.0200000",
+        "secret       1  1,000       0      10          0         1    unknown",
+        "total        4  4,000       0      40          0         1  0.1200002",
+        "1 call is unpriced and not in the total: secret",
+        "1 call is estimated: tokens, or a price, had to be assumed",
+    ]
+
+
+@pytest.mark.parametrize("place", ["", ".instrument", ".instrument/ledger.db"])
+def test_a_path_may_be_project_folder_or_file(folder: Path, place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The ledger is found from the project, the recording folder, or by its own name."""
+    assert 0 == run(str(folder / place), "--json")
+    assert str(folder / ".instrument" / "ledger.db") == json.loads(capsys.readouterr().out)["ledger"]
+
+
+def test_json_has_exact_decimals(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Money in JSON is decimal text to the last digit, and null where no price is known."""
+    run("--json", "--by", "model")
+    shown = json.loads(capsys.readouterr().out)
+    assert ("0.1200002", ["0.1000002", "0.02", None]) == (shown["total"]["usd"], [g["usd"] for g in shown["groups"]])
+
+
+def test_by_day_since(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Days are in order, and those before --since are left out."""
+    run("--json", "--by", "day", "--since", "2024-10-05")
+    shown = json.loads(capsys.readouterr().out)
+    assert [("2024-10-05", "0.0000002")] == [(group["key"], group["usd"]) for group in shown["groups"]]
+
+
+def test_control_characters_do_not_reach_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model's name, which a service chose, cannot move the cursor."""
+    sink = LedgerSink(str(folder / ".instrument" / "ledger.db"))
+    sink.write(Batch([call(9, "bad\x1b[2J", "1")]))
+    sink.close()
+    run()
+    assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no ledger"])
+def test_no_ledger_is_one_sentence(tmp_path: Path, content: bytes | None, capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing, empty or broken ledger is said in one line on stderr, with exit code 2."""
+    path = tmp_path / "x.db"
+    if content is not None:
+        path.write_bytes(content)
+    assert 2 == run(str(path))
+    said = capsys.readouterr()
+    assert ("", 1, True) == (said.out, said.err.count("\n"), "x.db" in said.err)
+
+
+def test_without_a_folder_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Outside of any project the user is told what to do."""
+    monkeypatch.setenv("INSTRUMENT_DIR", str(tmp_path / "nowhere"))
+    assert 2 == run()
+    assert "run a decorated program" in capsys.readouterr().err
+
+
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """When the settings say where the ledger is and cannot be read, the key is named."""
+    monkeypatch.setenv("INSTRUMENT_LEDGER__URL", "postgres://x")
+    assert 2 == run()
+    assert "ledger.url" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1970-01-02", DAY), ("1970-01-02T00:00:01+00:00", DAY + 10**9), ("1970-01-02T02:00+02:00", DAY)],
+)
+def test_points_in_time(text: str, expected: int) -> None:
+    """Dates and times are UTC unless they say otherwise."""
+    assert expected == costs.since(text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("2h", 7200), ("7d", 604_800)])
+def test_times_ago(text: str, seconds: int) -> None:
+    """A number with a unit is that long ago."""
+    before = time.time_ns()
+    assert before <= costs.since(text) + seconds * 10**9 <= time.time_ns()
+
+
+def test_a_time_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong --since names what can be given."""
+    with pytest.raises(SystemExit) as stopped:
+        run("--since", "yesterday")
+    assert (2, True) == (stopped.value.code, "2026-11-23" in capsys.readouterr().err)
