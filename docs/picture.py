@@ -34,7 +34,13 @@ def run() -> list[str]:
         environment.pop("NO_COLOR", None)
         command = [sys.executable, "-m", "agent", "review", "examples/review/shop.py"]
         done = subprocess.run(
-            command, cwd=HERE.parent, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
+            command,
+            cwd=HERE.parent,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=True,
         )
     lines = [line.replace(folder + "/", "") for line in done.stdout.splitlines()]
     return [*lines[:12], "  …", *lines[lines.index("", 1) :]]
@@ -68,11 +74,14 @@ def svg(lines: list[str]) -> str:
             column += len(piece)
         rows.append("".join(texts))
     width, height = 28 + COLUMNS * WIDTH, 60 + len(lines) * HEIGHT
-    dots = "".join(f'<circle cx="{20 + 18 * n}" cy="18" r="5.5" fill="{c}"/>' for n, c in enumerate(("#e78284", "#e5c890", "#a6d189")))
+    dots = "".join(
+        f'<circle cx="{20 + 18 * n}" cy="18" r="5.5" fill="{c}"/>'
+        for n, c in enumerate(("#e78284", "#e5c890", "#a6d189"))
+    )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" width="{width:.0f}" height="{height}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" width="{width:.0f}">'
         f'<rect width="100%" height="100%" rx="9" fill="#232634"/>{dots}'
-        f'<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, \'DejaVu Sans Mono\', monospace" font-size="14">'
+        f'<g font-family="ui-monospace, Menlo, Consolas, \'DejaVu Sans Mono\', monospace" font-size="14">'
         + "\n".join(rows)
         + "</g></svg>\n"
     )

@@ -220,13 +220,14 @@ def decode(line: bytes | str) -> Record:
         return Other(run=str(fields.get("run", "")), extra=fields)
     known = kind.__struct_fields__
     extra = {key: value for key, value in fields.items() if key not in known and key != "type"}
-    record = msgspec.convert(fields, kind)
+    record: Record = msgspec.convert(fields, kind)
     return msgspec.structs.replace(record, extra=extra) if extra else record
 
 
 def decode_known(line: bytes) -> Record:
     """As `decode`, several times faster, for lines that this version wrote itself."""
-    return _typed.decode(line)
+    record: Record = _typed.decode(line)
+    return record
 
 
 def plain(record: Record) -> Record:
@@ -250,7 +251,9 @@ class Batch(tuple[Record, ...]):
     lines: Sequence[bytes]
     depths: Sequence[int]
 
-    def __new__(cls, records: Iterable[Record], lines: Sequence[bytes] | None = None, depths: Sequence[int] | None = None) -> Batch:
+    def __new__(
+        cls, records: Iterable[Record], lines: Sequence[bytes] | None = None, depths: Sequence[int] | None = None
+    ) -> Batch:
         batch = super().__new__(cls, records)
         batch.lines = [encode(record) for record in batch] if lines is None else lines
         batch.depths = [0] * len(batch) if depths is None else depths

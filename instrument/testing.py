@@ -1,8 +1,8 @@
 """The test kit: `record()` keeps what is recorded inside a block in memory, and a pytest fixture does so for a test.
 
-    with record() as recording:
-        agent.run("task")
-    assert ["think", "Agent.run"] == [span.name for span in recording.spans]
+with record() as recording:
+    agent.run("task")
+assert ["think", "Agent.run"] == [span.name for span in recording.spans]
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from instrument.pricing import Prices
 from instrument.record import bridges, threads
 from instrument.record.budgets import BudgetGuard, Limits, limits_of
 from instrument.record.capture import Camera
-from instrument.record.context import place_of
+from instrument.record.context import current, place_of
 from instrument.record.loops import LoopGuard
 from instrument.record.notices import notice
 from instrument.record.pipeline import Flushed
@@ -100,7 +100,9 @@ def save(folder: str | os.PathLike[str]) -> list[Path]:
     `metrics.json`. Reads the process's own event file; raises `InstrumentError` when the `jsonl` sink is off.
     """
     recorder = switch.recorder
-    path = next((sink.path for sink in recorder.pipeline.sinks if isinstance(sink, JsonlSink)), None) if recorder else None
+    path = (
+        next((sink.path for sink in recorder.pipeline.sinks if isinstance(sink, JsonlSink)), None) if recorder else None
+    )
     if recorder is None or path is None:
         raise InstrumentError("save() reads the process's own event file, and there is none: switch on the sink jsonl")
     recorder.flush()
@@ -118,9 +120,12 @@ def installed(build: Callable[[], Recorder]) -> Iterator[Recorder]:
         _put_in_force(recorder)
         bridges.attach()
         threads.attach()
+    outer = current.get()
+    current.set(None)
     try:
         yield recorder
     finally:
+        current.set(outer)
         with _lock:
             switch.recorder, switch.decided = before
             recorder.close()
@@ -189,7 +194,13 @@ def _detectors(settings: Settings, remembers: bool) -> Detectors | None:
 def _limits(settings: Settings) -> Limits | None:
     given = settings.budget
     limits = limits_of(
-        {"usd": given.usd, "tokens": given.tokens, "calls": given.calls, "seconds": given.seconds, "strict": given.strict}
+        {
+            "usd": given.usd,
+            "tokens": given.tokens,
+            "calls": given.calls,
+            "seconds": given.seconds,
+            "strict": given.strict,
+        }
     )
     return None if limits[:4] == (None, None, None, None) else limits
 
@@ -221,7 +232,10 @@ def _git(folder: Path) -> dict[str, Any]:
         if branch == head:
             return {"commit": head}
         try:
-            return {"branch": branch.removeprefix("refs/heads/"), "commit": (place / ".git" / branch).read_text().strip()}
+            return {
+                "branch": branch.removeprefix("refs/heads/"),
+                "commit": (place / ".git" / branch).read_text().strip(),
+            }
         except OSError:
             return {"branch": branch.removeprefix("refs/heads/")}
     return {}
@@ -290,7 +304,9 @@ def _watch_process() -> None:
     _watching = True
     atexit.register(_at_exit)
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+        os.register_at_fork(
+            before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+        )
 
 
 _watching = False

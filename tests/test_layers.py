@@ -53,7 +53,9 @@ def imports_of(path: Path) -> Iterator[str]:
     """The modules of ours that a file imports when it is loaded (imports inside functions run later and are free)."""
     for node in top_level(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name.removeprefix("instrument.") for alias in node.names if alias.name.startswith("instrument."))
+            yield from (
+                alias.name.removeprefix("instrument.") for alias in node.names if alias.name.startswith("instrument.")
+            )
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "instrument":
             module = (node.module or "").removeprefix("instrument").removeprefix(".")
             for alias in node.names:

@@ -1,4 +1,4 @@
-"""`@llm_call`: model and tokens from whatever the function returns, an estimate where nothing is said, and the price."""
+"""`@llm_call`: model and tokens from whatever the function returns, else an estimate, and the price."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_pair_of_text_and_usage(recording: Recording) -> None:
         return "hi", {"input_tokens": 1_000_000, "output_tokens": 1_000_000}
 
     ask()
-    assert Decimal(3) == Decimal(recording.span("ask").cost.usd)  # type: ignore[union-attr, arg-type]  # it is priced
+    assert Decimal(3) == Decimal(recording.span("ask").cost.usd)  # type: ignore[union-attr, arg-type]
 
 
 def test_plain_text_is_counted_and_marked(recording: Recording) -> None:
@@ -148,4 +148,4 @@ def test_async_and_span_of_kind_llm(recording: Recording) -> None:
     """`span(kind="llm")` with `.usage` is priced like a decorated call."""
     with instrument.span("raw call", kind="llm") as span:
         span.usage(input=1_000_000, output=0, model="m")
-    assert Decimal(1) == Decimal(recording.span("raw call").cost.usd)  # type: ignore[union-attr, arg-type]  # it is priced
+    assert Decimal(1) == Decimal(recording.span("raw call").cost.usd)  # type: ignore[union-attr, arg-type]

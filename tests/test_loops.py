@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from instrument import agent, tool
@@ -14,9 +12,8 @@ made: list[str] = []
 
 
 @pytest.fixture(autouse=True)
-def nothing_made() -> Iterator[None]:
+def nothing_made() -> None:
     made.clear()
-    yield
 
 
 @tool

@@ -36,7 +36,7 @@ def test_every_name_is_documented(name: str) -> None:
 def test_unknown_name_is_an_attribute_error() -> None:
     """A name that does not exist is told the usual way."""
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        instrument.nonsense  # noqa: B018 - the access is the test
+        instrument.nonsense  # the access is the test
 
 
 @pytest.mark.parametrize("name", ["BudgetExceeded", "LoopDetected", "SettingsError"])

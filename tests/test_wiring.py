@@ -43,7 +43,11 @@ def run(folder: Path, program: str = PROGRAM, **environment: str) -> subprocess.
 
 
 def names(folder: Path) -> list[str]:
-    lines = [line for file in sorted((folder / ".instrument/events").glob("*.jsonl")) for line in file.read_text().splitlines()]
+    lines = [
+        line
+        for file in sorted((folder / ".instrument/events").glob("*.jsonl"))
+        for line in file.read_text().splitlines()
+    ]
     return [record["name"] for record in map(json.loads, lines) if record["type"] == "span"]
 
 
@@ -73,7 +77,10 @@ def test_unknown_setting_does_not_stop_a_program(tmp_path: Path) -> None:
 
 def test_explicit_configure_names_what_is_wrong(tmp_path: Path) -> None:
     """`configure()` raises a `SettingsError` with key, value and cure."""
-    program = "import instrument\ntry:\n    instrument.configure(sample_rate=7)\nexcept instrument.SettingsError as e:\n    print(e)"
+    program = (
+        "import instrument\ntry:\n    instrument.configure(sample_rate=7)\n"
+        "except instrument.SettingsError as e:\n    print(e)"
+    )
     done = run(tmp_path, program)
     assert ("sample_rate" in done.stdout, "7" in done.stdout) == (True, True)
 
@@ -88,10 +95,11 @@ def test_shipped_configs_work(name: str, tmp_path: Path) -> None:
 def test_sink_of_ones_own(tmp_path: Path) -> None:
     """A class named `package.module:Sink` gets the records, with its options."""
     (tmp_path / "mine.py").write_text(
+        "def vars_of(record): return getattr(record, 'input', None)\n"
         "class Mine:\n"
         "    def __init__(self, label): self.label = label\n"
         "    def write(self, batch):\n"
-        "        for record in batch.plain(): print(self.label, type(record).__name__, getattr(record, 'input', None))\n"
+        "        for record in batch.plain(): print(self.label, type(record).__name__, vars_of(record))\n"
         "    def flush(self): ...\n"
         "    def close(self): print('closed')\n"
     )
@@ -120,7 +128,12 @@ def test_forked_child_writes_its_own_file(tmp_path: Path) -> None:
     )
     done = run(tmp_path, program, INSTRUMENT_SINKS="jsonl")
     files = sorted((tmp_path / ".instrument/events").glob("*.jsonl"))
-    ids = [json.loads(line)["span_id"] for file in files for line in file.read_text().splitlines() if '"type":"span"' in line]
+    ids = [
+        json.loads(line)["span_id"]
+        for file in files
+        for line in file.read_text().splitlines()
+        if '"type":"span"' in line
+    ]
     assert (0, 2, 6, 6) == (done.returncode, len(files), len(ids), len(set(ids)))
 
 
@@ -148,12 +161,17 @@ def test_save_writes_what_people_expect(tmp_path: Path) -> None:
     run(tmp_path, PROGRAM + "\nimport instrument\ninstrument.save('out')", INSTRUMENT_SINKS="jsonl")
     [trace] = json.loads((tmp_path / "out/traces.json").read_text())
     assert ("run", "add") == (trace["root"]["name"], trace["root"]["children"][0]["name"])
-    assert {"logs.json", "metrics.json", "tokens.json", "traces.json"} == {file.name for file in (tmp_path / "out").iterdir()}
+    assert {"logs.json", "metrics.json", "tokens.json", "traces.json"} == {
+        file.name for file in (tmp_path / "out").iterdir()
+    }
 
 
 def test_save_without_jsonl_says_what_is_missing(tmp_path: Path) -> None:
     """Where nothing is kept on disk `save` says which sink it needs."""
-    program = PROGRAM + "\nimport instrument\ntry:\n    instrument.save('out')\nexcept instrument.InstrumentError as e:\n    print(e)"
+    program = (
+        PROGRAM
+        + "\nimport instrument\ntry:\n    instrument.save('out')\nexcept instrument.InstrumentError as e:\n    print(e)"
+    )
     assert "sink jsonl" in run(tmp_path, program, INSTRUMENT_SINKS="ledger").stdout
 
 

@@ -54,7 +54,7 @@ def read_answer(span: LiveSpan, result: object) -> None:
 
 
 def settled(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage | None, Cost | None]:
-    """Usage and cost of a model call that has ended, with what its arguments say of the request put into its attributes."""
+    """Usage and cost of a model call that has ended; its attributes get what its arguments say of the request."""
     if span.kind not in MODEL_KINDS:
         return _spoken(span, prices, start_ns) if span.tokens else (None, None)
     asked = request(span.asked or arguments_of(span))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 _said: set[str] = set()
 
@@ -17,7 +18,5 @@ def notice(sentence: str) -> None:
 
         logger.bind(instrument=True).opt(depth=1).warning("instrument: {}", sentence)
     except Exception:  # noqa: BLE001 - the last word must not fail
-        try:
+        with suppress(Exception):  # nobody is listening
             sys.stderr.write(f"instrument: {sentence}\n")
-        except Exception:  # noqa: BLE001, S110 - nobody is listening
-            pass

@@ -33,8 +33,8 @@ class Pipeline:
     """The queue and its worker.
 
     `settle` turns queued things into a batch, `watch` gives what is to be said about spans that are still open and in
-    how many seconds to look again (None: when something happens), `report` is told about a sink that failed. `draining` protects the sinks: whoever
-    holds it may write, be it the worker, a fork or the end of the process.
+    how many seconds to look again (None: when something happens), `report` is told about a sink that failed.
+    `draining` protects the sinks: whoever holds it may write, be it the worker, a fork or the end of the process.
     """
 
     def __init__(

@@ -56,8 +56,9 @@ class Recorder:
     """Ids, clock, capture, guards, the spans that are open, and the way to the sinks.
 
     `clock` gives monotonic nanoseconds, `now` the wall clock at the start plus the monotonic clock since, so that
-    order and durations survive a jumping clock. `origin` is the span of another process that roots hang below. `price` gives the cost of usage, `answer` reads what a model call
-    returned, `redactor` is None only in tests. `notify` says a sentence about the recording itself.
+    order and durations survive a jumping clock. `guards` are asked where a budget is in force, or at every call when
+    `asks_always`. `origin` is the span of another process that roots hang below. `redactor` is None only in tests.
+    `notify` says a sentence about the recording itself, `closing` is done last of all.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class Recorder:
         """Keep sight of a span that is running."""
         self.open[span] = None
         if span.kind in ANNOUNCED_AT_ONCE:
+            span.started = self.clock()
             self.pipeline.put(Begun(span))
         if self.pipeline.asleep:
             self.pipeline.wake()
@@ -217,6 +219,7 @@ class Recorder:
         return Batch(records, lines, depths)
 
     def _settle_one(self, item: Any, records: list[Record], lines: list[bytes], depths: list[int]) -> None:
+        record: Record | None
         if item.__class__ is LiveSpan:
             record, depth = self._ended(item), item.depth
         elif item.__class__ is Begun:
@@ -229,7 +232,7 @@ class Recorder:
         records.append(record)
         lines.append(line)
         depths.append(depth)
-        if self._detectors is not None and record.__class__ is Span:
+        if self._detectors is not None and isinstance(record, Span):
             for finding in self._detectors.feed(record):
                 self._settle_one((self._signed(finding), depth), records, lines, depths)
 
@@ -273,7 +276,9 @@ class Recorder:
         said = [self._announce(span) for span in fresh if 0 < span.started < late and span.sampled]
         if self._detectors is not None and self.clock() >= self._next_tick:
             self._next_tick = self.clock() + TICK_NS
-            said += [(self._signed(finding), 0) for finding in self._detectors.tick(self.now(), self._heads(open_spans))]
+            said += [
+                (self._signed(finding), 0) for finding in self._detectors.tick(self.now(), self._heads(open_spans))
+            ]
         return said, (WATCH_SECONDS if len(said) < len(fresh) else TICK_NS / 1e9)
 
     def _heads(self, spans: list[LiveSpan]) -> list[Open]:
@@ -305,4 +310,3 @@ class Recorder:
 
 def _unredacted(line: bytes, start: int) -> bytes:
     return line
-

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Raw
 
 from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usage, decode_known, encode
-from instrument.record.spans import LiveSpan, describe
+from instrument.record.spans import LiveSpan
 
 Value = Callable[[Any], Any]
 
@@ -18,7 +18,9 @@ def span_record(
     live: LiveSpan, run: str, start_ns: int, value: Value, usage: Usage | None = None, cost: Cost | None = None
 ) -> Span:
     """The record of a span that has ended. `value` finishes what capture left over."""
-    more = _rarer_fields(live, value) if live.status != "ok" or live.events is not None or live.links is not None else {}
+    more = (
+        _rarer_fields(live, value) if live.status != "ok" or live.events is not None or live.links is not None else {}
+    )
     inherits = live.shared is not None or live.agent_id is not None or live.operation is not None
     return Span(
         run=run,
@@ -109,4 +111,3 @@ def line_of(record: Record, redact: Callable[[bytes, int], bytes]) -> tuple[Reco
     line = encode(record)
     clean = redact(line, max(line.find(b'"kind":'), 0))
     return (record, line) if clean is line else (decode_known(clean), clean)
-

@@ -108,7 +108,7 @@ class Plan:
 
 
 class LiveSpan:
-    """A span that is running. `.set`, `.event`, `.usage` and `.link` add to it until it ends; afterwards they do nothing."""
+    """A span that is running. `.set`, `.event`, `.usage` and `.link` add to it until it ends, then they do nothing."""
 
     trace_id: str
     span_id: str
@@ -270,7 +270,9 @@ def amiss(recorder: Recorder, where: str, fault: Exception) -> None:
         recorder.fault(where, fault)
 
 
-def arguments_of(recorder: Recorder, plan: Plan, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def arguments_of(
+    recorder: Recorder, plan: Plan, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     """The arguments of one call as they are now, encoded; None where they are not wanted."""
     if not plan.capture_input:
         return None
@@ -293,7 +295,8 @@ def begin(
 ) -> LiveSpan | None:
     """Open the span of one call; the caller makes it current. None when recording it failed.
 
-    `asked` is the request of a model call where it is known better than by the arguments. Raises what a guard refuses the call with, and nothing else.
+    `asked` is the request of a model call where it is known better than by the arguments. Raises what a guard refuses
+    the call with, and nothing else.
     """
     span = None
     try:
@@ -325,7 +328,7 @@ def begin(
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Whether the exception asks the work to stop rather than says that it failed (asyncio, trio, a closed coroutine)."""
+    """Whether the exception asks the work to stop rather than says that it failed: asyncio, trio, a closed coroutine."""
     if isinstance(error, BaseExceptionGroup):
         return all(is_cancellation(part) for part in error.exceptions)
     kinds = type(error).__mro__

@@ -17,17 +17,19 @@ from msgspec.structs import replace
 
 from instrument.analysis.metrics import Tally
 from instrument.analysis.tree import Trace, traces
-from instrument.model import Batch, Failure, Finding, Log, Open, Record, Run, Score, Span
+from instrument.model import Batch, Failure, Finding, Log, Open, Run, Score, Span
 from instrument.store.jsonl import event_file
 from instrument.views.outline import outline
 from instrument.views.text import line, summary
-from instrument.views.theme import RANKS, SEVERITIES, Theme, count, encodable, theme_for
+from instrument.views.theme import RANKS, SEVERITIES, Theme, clean, count, encodable, theme_for
 
 Paths = Iterable[str | Path] | Callable[[], Iterable[str | Path]]
 
 OF_STATUS = {"error": "ERROR", "cancelled": "WARNING"}
 ANNOUNCED = frozenset({"agent", "workflow", "step"})
 """Kinds of spans that are also told when they begin (those that stay open for a moment)."""
+SHOWN = frozenset({Span, Log, Finding, Open, Score})
+COUNTED = frozenset({Span, Log, Finding})
 OPEN_TRACES = 1000
 KEPT_SPANS = 2000
 KEPT_FINDINGS = 50
@@ -105,29 +107,32 @@ class ConsoleSink:
         self._floods.clear()
         self._say(stream, said)
 
-    def _told(self, record: Record, depth: int, is_top: bool, theme: Theme) -> list[str]:
-        if isinstance(record, Run):
-            self._run = self._run or record
-            return []
-        if not isinstance(record, Span | Log | Finding | Open | Score):
+    def _told(self, record: Any, depth: int, is_top: bool, theme: Theme) -> list[str]:
+        if record.__class__ not in SHOWN:
+            if isinstance(record, Run) and self._run is None:
+                self._run = record
             return []
         said = self._lines(record, depth, theme) if _level(record) >= self._least else []
-        if record.trace_id is not None and self._summary and not isinstance(record, Open | Score):
-            seen = self._seen(record.trace_id)
-            seen.add(record, depth)
-            if isinstance(record, Span) and (record.parent_id is None or is_top):
-                del self._open[record.trace_id]
-                said += self._closing(seen, record, theme)
+        if self._summary and record.__class__ in COUNTED and record.trace_id is not None:
+            said += self._count(record, depth, is_top, theme)
         return said
+
+    def _count(self, record: Any, depth: int, is_top: bool, theme: Theme) -> list[str]:
+        """Take the record into the account of its trace; with the root's end the trace is told."""
+        seen = self._seen(record.trace_id)
+        seen.add(record, depth)
+        if record.__class__ is not Span or not (record.parent_id is None or is_top):
+            return []
+        del self._open[record.trace_id]
+        return self._closing(seen, record, theme)
 
     def _lines(self, record: Any, depth: int, theme: Theme) -> list[str]:
         if isinstance(record, Open) and record.kind not in ANNOUNCED:
             return []
-        text = line(record, depth, theme)
-        if not text:
-            return []
-        name = record.name if isinstance(record, Span | Open | Score) else getattr(record, "event", "")
-        return self._flood(name, LINES_A_SECOND).let(_moment(record), [text], theme)
+        name = str(getattr(record, "name", None) or getattr(record, "event", ""))
+        flood = self._flood(name, LINES_A_SECOND)
+        told = flood.rest(theme) if flood.is_over(_moment(record)) else []
+        return [*told, line(record, depth, theme)] if flood.lets_pass() else told
 
     def _seen(self, trace_id: str) -> _Trace:
         seen = self._open.get(trace_id)
@@ -142,13 +147,16 @@ class ConsoleSink:
         if not self._summary or seen.tally.spans < (2 if root is None or root.kind != "agent" else 1):
             return []
         trace = seen.trace()
+        flood = self._flood("summaries of traces", SUMMARIES_A_SECOND)
+        told = flood.rest(theme) if flood.is_over(trace.end_ns) else []
+        return [*told, *self._ending(seen, trace, theme)] if flood.lets_pass() else told
+
+    def _ending(self, seen: _Trace, trace: Trace, theme: Theme) -> list[str]:
         parts = ["", outline(trace, theme, rows=TREE_ROWS)]
         if seen.left:
             parts.append(f"{theme.ellipsis} {count(seen.left)} more spans: instrument show {trace.trace_id[:8]}")
         metrics = seen.tally.metrics()
-        parts += ["", summary(trace, metrics, theme, paths=self._files()), ""]
-        ended = max(span.start_ns + span.duration_ns for span in trace.spans)
-        return self._flood("summaries of traces", SUMMARIES_A_SECOND).let(ended, parts, theme)
+        return [*parts, "", summary(trace, metrics, theme, paths=self._files()), ""]
 
     def _files(self) -> list[str]:
         if self._paths is not None:
@@ -192,22 +200,26 @@ class _Flood:
         self.shown = 0
         self.hidden = 0
 
-    def let(self, moment: int, texts: list[str], theme: Theme) -> list[str]:
-        """The texts, or nothing when there were too many of them; first what was hidden in an earlier second."""
-        told: list[str] = []
-        if not self.since <= moment < self.since + A_SECOND:
-            told = self.rest(theme)
-            self.since, self.shown = moment, 0
+    def is_over(self, moment: int) -> bool:
+        """Whether another second has begun."""
+        if self.since <= moment < self.since + A_SECOND:
+            return False
+        self.since, self.shown = moment, 0
+        return True
+
+    def lets_pass(self) -> bool:
+        """Whether one more may be shown; what may not is counted."""
         if self.shown >= self.most:
             self.hidden += 1
-            return told
+            return False
         self.shown += 1
-        return [*told, *texts]
+        return True
 
     def rest(self, theme: Theme) -> list[str]:
         """A line about what was hidden."""
         hidden, self.hidden = self.hidden, 0
-        return [theme.paint(f"{theme.ellipsis} {count(hidden)} more {self.name}", "dim")] if hidden else []
+        told = f"{theme.ellipsis} {count(hidden)} more {clean(self.name, 60)}"
+        return [theme.paint(told, "dim")] if hidden else []
 
 
 class _Trace:
@@ -255,7 +267,9 @@ class _Trace:
 
 def _slim(span: Span) -> Span:
     """The span with what its row shows."""
-    kept = {name: span.attributes[name] for name in KEPT_ATTRIBUTES if name in span.attributes}
+    kept = (
+        {name: span.attributes[name] for name in KEPT_ATTRIBUTES if name in span.attributes} if span.attributes else {}
+    )
     error = Failure(span.error.type, span.error.message[:1000]) if span.error is not None else None
     return replace(span, input=None, output=None, error=error, attributes=kept, events=[], links=[], extra={})
 

@@ -82,7 +82,7 @@ class JsonlSink:
             self._keep(lines, error.strerror or type(error).__name__)
 
     def _ready(self) -> Appender:
-        if self._shared is None:
+        if self._shared is None and not os.path.isdir(self._folder):
             recording_folder.create(self._folder)
         if self._appender is None:
             path = self.path

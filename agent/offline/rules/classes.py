@@ -1,0 +1,336 @@
+"""Classes: a forgotten self, a forgotten super call, attributes that nobody ever sets."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Iterator
+
+from .source import Finding, Function, Source, bound_names, dotted, is_stub, own_nodes, type_of_function, written
+
+
+def find(source: Source) -> Iterator[Finding]:
+    for owner in source.classes:
+        for function in owner.body:
+            if isinstance(function, type_of_function):
+                yield from without_self(source, owner, function)
+                yield from without_prefix(source, owner, function)
+        yield from never_set(source, owner)
+        yield from without_super(source, owner)
+        yield from init_misspelt(owner)
+
+
+def told(node: ast.AST, rule: str, message: str, suggestion: str, severity: str = "error") -> Finding:
+    return Finding(getattr(node, "lineno", 1), severity, rule, message, suggestion)
+
+
+def without_self(source: Source, owner: ast.ClassDef, function: Function) -> Iterator[Finding]:
+    given = [*function.args.posonlyargs, *function.args.args]
+    decorators = {written(item) for item in function.decorator_list}
+    if function.name in ("__new__", "__init_subclass__", "__class_getitem__", "_generate_next_value_") or is_protocol(
+        owner
+    ):
+        return
+    if "staticmethod" in decorators:
+        if given and given[0].arg == "self":
+            yield told(
+                function,
+                "self-in-static",
+                f"the static method `{owner.name}.{function.name}()` takes `self`, which it is never given",
+                "remove `self` or the decorator",
+                "warning",
+            )
+        return
+    if uses_unbound_self(source, function):
+        yield told(
+            function,
+            "missing-self",
+            f"the method `{owner.name}.{function.name}()` uses `self`, which is not among its parameters: NameError",
+            "add `self` as first parameter",
+        )
+        return
+    if (
+        decorators - {"property", "classmethod", "abstractmethod", "abc.abstractmethod"}
+        or function.args.vararg is not None
+    ):
+        return
+    if not given:
+        if not called_on_class(source, owner, function):
+            yield told(
+                function,
+                "missing-self",
+                f"the method `{owner.name}.{function.name}()` has no `self`: calling it on an instance raises "
+                "TypeError",
+                "add `self` as first parameter",
+            )
+    elif "classmethod" not in decorators and given[0].arg not in (
+        "self",
+        "cls",
+        "mcs",
+        "mcls",
+        "metacls",
+        "klass",
+        "_self",
+        "_",
+        "__self",
+        "this",
+        "_cls",
+    ):
+        others = [
+            f
+            for f in owner.body
+            if isinstance(f, type_of_function) and f is not function and f.args.args and f.args.args[0].arg == "self"
+        ]
+        plain = not function.name.startswith("_") and len(given[0].arg) > 2 and not is_stub(function)
+        if others and plain and not called_on_class(source, owner, function):
+            yield told(
+                function,
+                "missing-self",
+                f"the first parameter of `{owner.name}.{function.name}()` is `{given[0].arg}`, where `self` belongs",
+                "add `self` as first parameter",
+            )
+
+
+def uses_unbound_self(source: Source, function: Function) -> bool:
+    around = [function, *(above for above in source.ancestors(function) if isinstance(above, type_of_function))]
+    bound = {arg.arg for scope in around for arg in ast.walk(scope.args) if isinstance(arg, ast.arg)} | {
+        name for scope in around for name in bound_names(own_nodes(scope))
+    }
+    return "self" not in bound | source.module_names and any(
+        isinstance(node, ast.Name) and node.id == "self" for node in own_nodes(function)
+    )
+
+
+def is_protocol(owner: ast.ClassDef) -> bool:
+    text = " ".join(written(base) for base in owner.bases)
+    return any(word in text for word in ("Protocol", "Interface", "type", "Enum", "Meta"))
+
+
+def called_on_class(source: Source, owner: ast.ClassDef, function: Function) -> bool:
+    """Used as a plain function: `Class.f(...)`, in the class's own body, or by a decorator of the class."""
+    for node in source.nodes:
+        if isinstance(node, ast.Attribute) and node.attr == function.name and dotted(node.value).endswith(owner.name):
+            return True
+    body = [
+        node for statement in owner.body if not isinstance(statement, type_of_function) for node in ast.walk(statement)
+    ]
+    decorators = [
+        node
+        for statement in owner.body
+        if isinstance(statement, type_of_function)
+        for item in statement.decorator_list
+        for node in ast.walk(item)
+    ]
+    return any(isinstance(node, ast.Name) and node.id == function.name for node in [*body, *decorators]) or bool(
+        owner.decorator_list
+    )
+
+
+def without_prefix(source: Source, owner: ast.ClassDef, function: Function) -> Iterator[Finding]:
+    """A call of another method by its bare name, which is not defined outside the class."""
+    methods = (
+        {f.name for f in owner.body if isinstance(f, type_of_function)}
+        - source.module_names
+        - set(dir(__builtins__) if not isinstance(__builtins__, dict) else __builtins__)
+    )
+    local = {
+        node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    } | {arg.arg for arg in ast.walk(function) if isinstance(arg, ast.arg)}
+    inner = {
+        node.name
+        for node in ast.walk(function)
+        if isinstance(node, (*type_of_function, ast.ClassDef)) and node is not function
+    }
+    stars = any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in source.nodes)
+    outer = {
+        name
+        for above in source.ancestors(owner)
+        if isinstance(above, type_of_function)
+        for node in ast.walk(above)
+        for name in [getattr(node, "name", None) or getattr(node, "id", None)]
+        if (name and not isinstance(node, ast.Name)) or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    }
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    for node in own_nodes(function):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and not stars
+            and node.func.id in methods - local - inner - outer - imported
+        ):
+            yield told(
+                node,
+                "missing-self",
+                f"`{written(node)}` in `{owner.name}.{function.name}()` calls a method by its bare name: NameError",
+                f"write `self.{node.func.id}(…)`",
+            )
+
+
+def never_set(source: Source, owner: ast.ClassDef) -> Iterator[Finding]:
+    """`self.nmae` where the class only ever sets `self.name`: read, never set, and close to one that is."""
+    if not is_closed(source, owner):
+        return
+    known = known_attributes(owner) | set_from_outside(source, owner)
+    said: set[str] = set()
+    for node in ast.walk(owner):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Load)
+            and written(node.value) == "self"
+            and node.attr not in known | said
+        ):
+            if node.attr.startswith("__") or is_probed(source, node):
+                continue
+            near = difflib.get_close_matches(node.attr, sorted(known), n=1, cutoff=0.75)
+            said.add(node.attr)
+            hint = f"; `{owner.name}` has `{near[0]}`" if near else ""
+            yield told(
+                node,
+                "unknown-attribute",
+                f"`self.{node.attr}` is read in {source.place(node)} but nothing in `{owner.name}` sets or "
+                f"defines it{hint}: AttributeError",
+                f"use `self.{near[0]}`" if near else "set it in `__init__`",
+            )
+
+
+def is_closed(source: Source, owner: ast.ClassDef) -> bool:
+    """Nothing outside the class body can add attributes: no base, decorator, metaclass, subclass or setattr."""
+    if (
+        any(written(base) != "object" for base in owner.bases)
+        or owner.keywords
+        or owner.decorator_list
+        or owner.name.endswith(("Mixin", "Mix", "Base"))
+    ):
+        return False
+    if any(isinstance(base, ast.Name) and base.id == owner.name for other in source.classes for base in other.bases):
+        return False
+    special = {"__getattr__", "__getattribute__", "__dict__"}
+    if any(getattr(item, "name", "") in special for item in owner.body) or not any(
+        getattr(item, "name", "") == "__init__" for item in owner.body
+    ):
+        return False
+    text = written(owner)
+    tricks = ("__dict__", "setattr(", "vars(self", "exec(", "locals()", "super()")
+    return not any(trick in text for trick in tricks)
+
+
+def set_from_outside(source: Source, owner: ast.ClassDef) -> set[str]:
+    """Attributes that other places of the file set on what may be an instance."""
+    inner = set(ast.walk(owner))
+    return {
+        node.attr
+        for node in source.nodes
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node not in inner
+    }
+
+
+def known_attributes(owner: ast.ClassDef) -> set[str]:
+    known = {
+        node.attr
+        for node in ast.walk(owner)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del)
+    }
+    known |= {item.name for item in ast.walk(owner) if isinstance(item, (*type_of_function, ast.ClassDef))}
+    known |= {
+        node.id
+        for item in owner.body
+        if not isinstance(item, type_of_function)
+        for node in ast.walk(item)
+        if isinstance(node, ast.Name)
+    }
+    slots = [
+        item.value for item in owner.body if isinstance(item, ast.Assign) and written(item.targets[0]) == "__slots__"
+    ]
+    known |= {str(node.value) for slot in slots for node in ast.walk(slot) if isinstance(node, ast.Constant)}
+    return known | {
+        alias.asname or alias.name
+        for item in owner.body
+        if isinstance(item, ast.Import | ast.ImportFrom)
+        for alias in item.names
+    }
+
+
+def is_probed(source: Source, node: ast.AST) -> bool:
+    return any(
+        isinstance(above, ast.Try) for above in source.ancestors(node)
+    ) or f'hasattr(self, "{getattr(node, "attr", "")}"' in source.text.replace("'", '"')
+
+
+def without_super(source: Source, owner: ast.ClassDef) -> Iterator[Finding]:
+    """`__init__` of a subclass that leaves out the base's, though its methods use what only the base's sets."""
+    if any(
+        "overload" in written(item) for f in owner.body if isinstance(f, type_of_function) for item in f.decorator_list
+    ):
+        return
+    bases = [
+        other
+        for other in source.classes
+        for base in owner.bases
+        if isinstance(base, ast.Name) and base.id == other.name
+    ]
+    own = method(owner, "__init__")
+    base_init = method(bases[0], "__init__") if len(bases) == 1 else None
+    if (
+        own is None
+        or base_init is None
+        or is_stub(base_init)
+        or "super(" in written(own)
+        or ".__init__(" in written(own)
+    ):
+        return
+    set_by_base = {
+        node.attr
+        for node in ast.walk(base_init)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and written(node.value) == "self"
+    }
+    set_here = known_attributes(owner)
+    used = {
+        node.attr
+        for other in (owner, bases[0])
+        for f in other.body
+        if f is not base_init
+        for node in ast.walk(f)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and written(node.value) == "self"
+    }
+    missing = sorted((set_by_base & used) - set_here)
+    if missing:
+        yield told(
+            own,
+            "missing-super-init",
+            f"`{owner.name}.__init__()` does not call `{bases[0].name}.__init__()`, so `self.{missing[0]}` is "
+            "never set",
+            "call `super().__init__(…)`",
+        )
+
+
+def method(owner: ast.ClassDef, name: str) -> Function | None:
+    return next((item for item in owner.body if isinstance(item, type_of_function) and item.name == name), None)
+
+
+def init_misspelt(owner: ast.ClassDef) -> Iterator[Finding]:
+    for item in owner.body:
+        if isinstance(item, type_of_function) and item.name in (
+            "_init_",
+            "__int__init__",
+            "__init",
+            "_init__",
+            "__init_",
+            "init__",
+            "__inti__",
+            "__str",
+            "_str_",
+            "__repr",
+            "_repr_",
+        ):
+            yield told(
+                item,
+                "misspelt-special-method",
+                f"`{owner.name}.{item.name}()` is never called by Python: special methods have two underscores on "
+                "both sides",
+                f"rename it to `__{item.name.strip('_').replace('inti', 'init')}__`",
+            )

@@ -1,0 +1,1 @@
+"""Measurements of instrument, none of which is part of the package."""

@@ -1,0 +1,114 @@
+"""From repeats to a table: medians of ratios to the floor, the floor's own cost, ratios to the OpenTelemetry SDK."""
+
+from __future__ import annotations
+
+from statistics import median, quantiles
+from typing import Any, NamedTuple
+
+from benchmarks.cases import CASES
+from benchmarks.contestants import ENTRIES
+
+PEER = "otel"
+
+
+class Cell(NamedTuple):
+    """One contestant in one case: µs added a call, by CPU of all threads and on the calling thread; half of all
+    repeats lie between `low` and `high`. `floors` and `peers` are multiples of the floor and of the OpenTelemetry SDK."""
+
+    cpu: float
+    low: float
+    high: float
+    wall: float
+    floors: float
+    peers: float | None
+    line_bytes: float | None
+
+
+class Row(NamedTuple):
+    """One contestant."""
+
+    name: str
+    title: str
+    cells: dict[str, Cell]
+
+
+def rows(result: dict[str, Any]) -> list[Row]:
+    """What was measured, contestant by contestant."""
+    contestants = result["contestants"]
+    floors = {case: _fast_floor(contestants, case) for case in CASES}
+    return [
+        Row(
+            name,
+            ENTRIES[name].title,
+            {case: _cell(contestants, name, case, floors[case]) for case in CASES if case in found.get("cases", {})},
+        )
+        for name, found in contestants.items()
+    ]
+
+
+def _cell(contestants: dict[str, Any], name: str, case: str, floor: tuple[float, float]) -> Cell:
+    measured = contestants[name]["cases"][case]
+    ratios = [one["cpu"] / one["floor_cpu"] for one in measured["repeats"]]
+    low, middle, high = quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
+    peer = contestants.get(PEER, {}).get("cases", {}).get(case)
+    peers = middle / _ratio(peer["repeats"], "cpu") if peer and ENTRIES[name].writes else None
+    wall = _ratio(measured["repeats"], "wall") * floor[1]
+    return Cell(middle * floor[0], low * floor[0], high * floor[0], wall, middle, peers, measured["line_bytes"])
+
+
+def _ratio(repeats: list[dict[str, float]], clock: str) -> float:
+    return median(one[clock] / one[f"floor_{clock}"] for one in repeats)
+
+
+def _fast_floor(contestants: dict[str, Any], case: str) -> tuple[float, float]:
+    """What the floor adds while the machine is fast and the floor undisturbed: the lowest twentieth of all its repeats."""
+    repeats = [one for found in contestants.values() for one in found.get("cases", {}).get(case, {}).get("repeats", ())]
+    return _low(one["floor_cpu"] for one in repeats), _low(one["floor_wall"] for one in repeats)
+
+
+def _low(values: Any) -> float:
+    ordered = sorted(values)
+    return float(ordered[len(ordered) // 20]) if ordered else 0.0
+
+
+def table(result: dict[str, Any]) -> str:
+    """A Markdown table: µs of CPU, the quartiles, the caller's time, multiples."""
+    lines = [
+        "Added by one decorated call: µs of CPU of all threads, final flush included (quartiles) · µs on the calling thread"
+        " · × floor · × OpenTelemetry SDK",
+        "",
+    ]
+    found = rows(result)
+    cases = [case for case in CASES if any(case in row.cells for row in found)]
+    lines += [
+        "| | " + " | ".join(f"{case}: {CASES[case].title}" for case in cases) + " |",
+        "|---|" + "---|" * len(cases),
+    ]
+    for row in found:
+        lines.append(f"| {row.title} | " + " | ".join(_text(row.cells.get(case)) for case in cases) + " |")
+    return "\n".join([*lines, "", _below(result)])
+
+
+def _text(cell: Cell | None) -> str:
+    if cell is None:
+        return "–"
+    peers = f" · {_share(cell.peers)} OTel" if cell.peers is not None else ""
+    spread = f"({_us(cell.low)} to {_us(cell.high)})"
+    return f"**{_us(cell.cpu)}** {spread} · {_us(cell.wall)} · {cell.floors:.3g}×{peers}"
+
+
+def _us(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def _share(peers: float) -> str:
+    return f"1/{1 / peers:.1f}" if peers < 0.95 else f"{peers:.1f}×"
+
+
+def _below(result: dict[str, Any]) -> str:
+    versions = {name: version for found in result["contestants"].values() for name, version in found.get("versions", {}).items()}
+    listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    return (
+        f"{result['date']}, {result['machine']}, {result['python']}, {listed}; {result['rounds']} processes of "
+        f"{result['repeats']} repeats each, `{result['command']}`"
+    )

@@ -1,0 +1,1 @@
+"""From records to traces, metrics and reports: pure folds."""

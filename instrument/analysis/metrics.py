@@ -1,0 +1,297 @@
+"""Numbers about spans: how often, how long, how many tokens, how much money.
+
+`p50` and `p95` are exact: linear interpolation between the two nearest ranks of the sorted durations (method 7 of
+Hyndman and Fan, "Sample Quantiles in Statistical Packages", 1996).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import Raw, Struct
+from msgspec.json import decode
+
+from instrument.analysis.totals import Call, Sum, Total, call_of
+
+ALARMING = frozenset({"WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"})
+NOBODY = "-"
+"""Stands for the model, operation or agent of calls that name none."""
+
+
+OTHERS = "(others)"
+MOST_GROUPS = 10_000
+"""So many different names (or models, operations and agents) are told apart, the rest stand under `(others)`."""
+MOST_FAILURES = 100_000
+"""So many failures are looked at closely; beyond that each counts as an error of its own."""
+LONGEST = 2**63 - 1
+"""A longer duration in nanoseconds (292 years) is a fault of the file."""
+
+
+class Timing(Struct, frozen=True):
+    """How often something ran, how often it failed, and how long it took in nanoseconds."""
+
+    count: int = 0
+    errors: int = 0
+    total_ns: int = 0
+    mean_ns: float = 0.0
+    p50_ns: float = 0.0
+    p95_ns: float = 0.0
+    max_ns: int = 0
+
+
+class Metrics(Struct, frozen=True, kw_only=True):
+    """What some spans, logs and findings come to.
+
+    `iterations` are the spans of kind `step` that carry `instrument.iteration`, or in a trace where none does, all of
+    kind `step`. `errors` are failed spans; one that only passed its child's exception on is not counted again.
+    `by_name` and `by_kind` count every span. `wall_ns` is the time from the first start to the last end.
+    """
+
+    spans: int = 0
+    iterations: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+    errors: int = 0
+    warnings: int = 0
+    findings: int = 0
+    wall_ns: int = 0
+    total: Total = Total()
+    tools: dict[str, int] = {}
+    by_name: dict[str, Timing] = {}
+    by_kind: dict[str, Timing] = {}
+    by_model: dict[str, Total] = {}
+    by_operation: dict[str, Total] = {}
+    by_agent: dict[str, Total] = {}
+
+
+class Tally:
+    """Metrics that are still growing: fed with spans, logs and findings (or their heads) in any order.
+
+    Without `timings` the durations are not kept, and memory does not grow with the number of spans.
+    """
+
+    def __init__(self, *, timings: bool = True) -> None:
+        self.spans = 0
+        self._warnings = 0
+        self._findings = 0
+        self._start: int | None = None
+        self._end = 0
+        self._new_times = _Times if timings else _Counts
+        self._times: dict[tuple[str, str], _Times | _Counts] = {}
+        self._calls: dict[tuple[str, str, str], Sum] = {}
+        self._steps: dict[str, list[int]] = {}
+        self._failures = Failures()
+
+    def add(self, span: Any) -> None:
+        """Count a span or the head of one."""
+        start = span.start_ns
+        end = start + span.duration_ns
+        if self._start is None or start < self._start:
+            self._start = start
+        if end > self._end:
+            self._end = end
+        self.count(span, call_of(span))
+
+    def count(self, span: Any, call: Call | None) -> None:
+        """As `add`, where the caller has seen to the wall time and to what kind of call the span is."""
+        self.spans += 1
+        kind, failed = span.kind, span.status == "error"
+        group = span.name, kind
+        times = self._times.get(group)
+        if times is None:
+            group = group if len(self._times) < MOST_GROUPS else (OTHERS, kind)
+            times = self._times.setdefault(group, self._new_times())
+        times.add(span.duration_ns, failed)
+        if failed:
+            self._failures.add(span)
+        if kind == "step":
+            self._step(span)
+        if call is not None:
+            self._call(span, call)
+
+    def add_log(self, log: Any) -> None:
+        """Count a log."""
+        self._warnings += log.level.upper() in ALARMING
+
+    def add_finding(self, finding: Any) -> None:
+        """Count a finding."""
+        self._findings += 1
+
+    def metrics(self, wall_ns: int | None = None) -> Metrics:
+        """What it has come to; `wall_ns` in place of the time from the first start to the last end."""
+        tools = {name: times.count for (name, kind), times in self._times.items() if kind == "tool"}
+        whole = Sum()
+        for spent in self._calls.values():
+            whole.include(spent)
+        return Metrics(
+            spans=self.spans,
+            iterations=sum(numbered or all_ for numbered, all_ in self._steps.values()),
+            model_calls=whole.calls,
+            tool_calls=sum(tools.values()),
+            errors=self._failures.count(),
+            warnings=self._warnings,
+            findings=self._findings,
+            wall_ns=self._end - (self._start or 0) if wall_ns is None else wall_ns,
+            total=whole.total(),
+            tools=dict(sorted(tools.items(), key=lambda item: (-item[1], item[0]))),
+            by_name=self._timings(0),
+            by_kind=self._timings(1),
+            by_model=self._totals(0),
+            by_operation=self._totals(1),
+            by_agent=self._totals(2),
+        )
+
+    def _step(self, span: Any) -> None:
+        steps = self._steps.setdefault(span.trace_id, [0, 0])
+        steps[0] += span.attributes.get("instrument.iteration") is not None
+        steps[1] += 1
+
+    def _call(self, span: Any, call: Call) -> None:
+        group = model_of(span), operation_of(span), agent_of(span)
+        spent = self._calls.get(group)
+        if spent is None:
+            group = group if len(self._calls) < MOST_GROUPS else (OTHERS, OTHERS, OTHERS)
+            spent = self._calls.setdefault(group, Sum())
+        spent.add(call)
+
+    def _timings(self, part: int) -> dict[str, Timing]:
+        """The times by one part of their group: the name or the kind."""
+        merged: dict[str, _Times | _Counts] = {}
+        for group, times in self._times.items():
+            merged.setdefault(group[part], self._new_times()).include(times)
+        timings = {key: times.timing() for key, times in merged.items()}
+        return dict(sorted(timings.items(), key=lambda item: (-item[1].total_ns, item[0])))
+
+    def _totals(self, part: int) -> dict[str, Total]:
+        """Tokens and money by one part of their group: the model, the operation or the agent."""
+        merged: dict[str, Sum] = {}
+        for group, spent in self._calls.items():
+            merged.setdefault(group[part], Sum()).include(spent)
+        totals = {key: spent.total() for key, spent in merged.items()}
+        return dict(sorted(totals.items(), key=lambda item: (-(item[1].usd or 0), -item[1].tokens, item[0])))
+
+
+class Failures:
+    """Failed spans, counted so that an exception which passes through several of them is one error."""
+
+    __slots__ = ("_more", "_seen")
+
+    def __init__(self) -> None:
+        self._more = 0
+        self._seen: list[tuple[str, str | None, int]] = []
+
+    def add(self, span: Any) -> None:
+        """Count a span of status error."""
+        if len(self._seen) >= MOST_FAILURES:
+            self._more += 1
+            return
+        error = span.error
+        self._seen.append((span.span_id, span.parent_id, hash((error.type, error.message)) if error is not None else 0))
+
+    def count(self) -> int:
+        """How many there were, less those that only passed a child's exception on."""
+        passed_on = {(parent, exception) for _, parent, exception in self._seen}
+        return self._more + sum((span_id, exception) not in passed_on for span_id, _, exception in self._seen)
+
+
+class _Counts:
+    """Times of which only the sums are kept."""
+
+    __slots__ = ("count", "errors", "longest", "total")
+
+    def __init__(self) -> None:
+        self.count = self.errors = self.total = self.longest = 0
+
+    def add(self, duration: int, failed: bool) -> None:
+        self.count += 1
+        self.errors += failed
+        self.total += duration
+        if duration > self.longest:
+            self.longest = duration
+
+    def include(self, other: Any) -> None:
+        self.count += other.count
+        self.errors += other.errors
+        self.total += other.total
+        self.longest = max(self.longest, other.longest)
+
+    def timing(self) -> Timing:
+        return Timing(self.count, self.errors, self.total, self.total / self.count, max_ns=self.longest)
+
+
+class _Times:
+    """Times of which each is kept, in eight bytes."""
+
+    __slots__ = ("durations", "errors")
+
+    def __init__(self) -> None:
+        self.durations = array("q")
+        self.errors = 0
+
+    @property
+    def count(self) -> int:
+        return len(self.durations)
+
+    def add(self, duration: int, failed: bool) -> None:
+        self.durations.append(duration if duration < LONGEST else LONGEST)
+        if failed:
+            self.errors += 1
+
+    def include(self, other: Any) -> None:
+        self.durations.extend(other.durations)
+        self.errors += other.errors
+
+    def timing(self) -> Timing:
+        ordered = sorted(self.durations)
+        total = sum(ordered)
+        p50, p95 = percentile(ordered, 0.5), percentile(ordered, 0.95)
+        return Timing(len(ordered), self.errors, total, total / len(ordered), p50, p95, ordered[-1])
+
+
+def measure(spans: Iterable[Any], logs: Iterable[Any] = (), findings: Iterable[Any] = ()) -> Metrics:
+    """The metrics of some spans, logs and findings."""
+    tally = Tally()
+    for span in spans:
+        tally.add(span)
+    for log in logs:
+        tally.add_log(log)
+    for finding in findings:
+        tally.add_finding(finding)
+    return tally.metrics()
+
+
+def percentile(ordered: list[int], share: float) -> float:
+    """The value below which `share` (0 to 1) of the ordered values lie, interpolated between neighbours; 0 for none."""
+    if not ordered:
+        return 0.0
+    rank = share * (len(ordered) - 1)
+    below = int(rank)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
+
+
+def model_of(span: Any) -> str:
+    """The model that answered, else the one that was asked."""
+    return attribute(span, "gen_ai.response.model", "gen_ai.request.model") or NOBODY
+
+
+def operation_of(span: Any) -> str:
+    """The decorated function that a model call was made for; its own name where it says nothing else."""
+    return attribute(span, "instrument.operation") or str(span.name)
+
+
+def agent_of(span: Any) -> str:
+    """The agent that a call was made by, by its id, else by its name."""
+    return attribute(span, "gen_ai.agent.id", "gen_ai.agent.name") or NOBODY
+
+
+def attribute(span: Any, *names: str) -> str | None:
+    """The first of the attributes that the span has, as text."""
+    get = span.attributes.get
+    for name in names:
+        value = get(name)
+        if value is not None:
+            return value if value.__class__ is str else str(decode(value) if isinstance(value, Raw) else value)
+    return None

@@ -1,0 +1,312 @@
+"""Many traces at a glance, folded from the heads of records without holding the records.
+
+Memory grows with the number of traces and by a few bytes a span (to count a span once that lies in two files),
+not with what the spans hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from instrument.analysis.metrics import ALARMING, Failures, Metrics, Tally, attribute
+from instrument.analysis.totals import Call, Sum, Total, call_of
+from instrument.analysis.tree import NOT_RECORDED, last_sign
+from instrument.model import Update
+
+Heads = Callable[[], Iterable[Any]]
+"""Gives the heads (or whole records), and gives them again when it is called again."""
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One trace. `status` is that of its root: ok, error, cancelled, or open while it runs or when it never ended."""
+
+    trace_id: str
+    name: str
+    label: str | None
+    outcome: str | None
+    status: str
+    run: str
+    start_ns: int
+    duration_ns: int
+    spans: int
+    errors: int
+    warnings: int
+    findings: int
+    total: Total
+
+
+class Overview(Struct, frozen=True):
+    """The traces in order of their start, and how many logs belong to none."""
+
+    rows: list[Row]
+    stray_logs: int
+
+
+class Overall(Struct, frozen=True):
+    """The numbers over all traces; their wall time is the sum over the traces."""
+
+    traces: int
+    metrics: Metrics
+
+
+def overview(heads: Heads) -> Overview:
+    """One row a trace."""
+    folded = _folded(_Rows, heads)
+    rows = [trace.row() for trace in folded.traces.values()]
+    return Overview(sorted(rows, key=lambda row: (row.start_ns, row.trace_id)), folded.stray_logs)
+
+
+def overall(heads: Heads) -> Overall:
+    """The metrics over all traces."""
+    folded = _folded(_Numbers, heads)
+    wall = sum(end - start for start, end in folded.extents.values())
+    return Overall(folded.traces(), folded.tally.metrics(wall_ns=wall))
+
+
+class _Fold:
+    """Each span once, with what was learned of it later, and what never ended as spans.
+
+    `updates` is filled on the way and applied where it is known already.
+    """
+
+    def __init__(self, updates: dict[tuple[str, str], Update]) -> None:
+        self.updates = updates
+        self.open: dict[tuple[str, str], Any] = {}
+        self.counted: set[int] = set()
+        self.last_signs: dict[str, int] = {}
+        self.takers: dict[type, Callable[[Any], None]] = {}
+        self.by_tag: dict[object, Callable[[Any], None]] = {
+            "span": self._span,
+            "open": self._open,
+            "log": self.log,
+            "finding": self.finding,
+            "update": self._update,
+        }
+
+    def take(self, heads: Iterable[Any]) -> None:
+        takers, last_signs = self.takers, self.last_signs
+        for head in heads:
+            kind = head.__class__
+            taker = takers.get(kind)
+            if taker is None:
+                taker = takers[kind] = self.by_tag.get(kind.__struct_config__.tag, _ignore)
+            taker(head)
+            moment = last_sign(head)
+            if moment > last_signs.get(head.run, 0):
+                last_signs[head.run] = moment
+        for head in self.open.values():
+            self.span(_Unended(head, last_signs.get(head.run, 0)))
+
+    def span(self, span: Any) -> None:
+        raise NotImplementedError
+
+    def log(self, log: Any) -> None:
+        raise NotImplementedError
+
+    def finding(self, finding: Any) -> None:
+        raise NotImplementedError
+
+    def _span(self, span: Any) -> None:
+        counted = self.counted
+        before = len(counted)
+        counted.add(hash((span.trace_id, span.span_id)))
+        if len(counted) == before:
+            return
+        if self.open:
+            self.open.pop((span.trace_id, span.span_id), None)
+        late = self.updates.get((span.trace_id, span.span_id)) if self.updates else None
+        self.span(span if late is None else _Updated(span, late))
+
+    def _open(self, head: Any) -> None:
+        if hash((head.trace_id, head.span_id)) not in self.counted:
+            self.open.setdefault((head.trace_id, head.span_id), head)
+
+    def _update(self, late: Update) -> None:
+        self.updates[late.trace_id, late.span_id] = late
+
+
+F = TypeVar("F", bound=_Fold)
+
+
+def _folded(kind: type[F], heads: Heads) -> F:
+    """The fold; made a second time where there are updates, because a span may have come before its update."""
+    updates: dict[tuple[str, str], Update] = {}
+    fold = kind(updates)
+    fold.take(heads())
+    if updates:
+        fold = kind(updates)
+        fold.take(heads())
+    return fold
+
+
+def _ignore(head: object) -> None:
+    """A record of a type that is not counted."""
+
+
+class _Numbers(_Fold):
+    """The metrics over all, and from when to when each trace went."""
+
+    def __init__(self, updates: dict[tuple[str, str], Update]) -> None:
+        super().__init__(updates)
+        self.tally = Tally()
+        self.extents: dict[str, tuple[int, int]] = {}
+        self.mentioned: set[str | None] = {None}
+
+    def span(self, span: Any) -> None:
+        self.tally.count(span, call_of(span))
+        start = span.start_ns
+        end = start + span.duration_ns
+        known = self.extents.get(span.trace_id)
+        if known is None:
+            self.extents[span.trace_id] = start, end
+        elif start < known[0] or end > known[1]:
+            self.extents[span.trace_id] = min(start, known[0]), max(end, known[1])
+
+    def log(self, log: Any) -> None:
+        self.tally.add_log(log)
+        self.mentioned.add(log.trace_id)
+
+    def finding(self, finding: Any) -> None:
+        self.tally.add_finding(finding)
+        self.mentioned.add(finding.trace_id)
+
+    def traces(self) -> int:
+        """How many there are; of one whose process was killed early there may be logs only."""
+        return len(self.extents.keys() | self.mentioned) - 1
+
+
+class _Rows(_Fold):
+    """One row for each trace."""
+
+    def __init__(self, updates: dict[tuple[str, str], Update]) -> None:
+        super().__init__(updates)
+        self.traces: dict[str, _Trace] = {}
+        self.stray_logs = 0
+
+    def span(self, span: Any) -> None:
+        self._trace(span.trace_id).add(span, call_of(span))
+
+    def log(self, log: Any) -> None:
+        if log.trace_id is None:
+            self.stray_logs += 1
+        else:
+            self._trace(log.trace_id).add_log(log)
+
+    def finding(self, finding: Any) -> None:
+        if finding.trace_id is not None:
+            self._trace(finding.trace_id).findings += 1
+
+    def _trace(self, trace_id: str) -> _Trace:
+        found = self.traces.get(trace_id)
+        if found is None:
+            found = self.traces[trace_id] = _Trace(trace_id)
+        return found
+
+
+class _Trace:
+    """A row while it is being made."""
+
+    __slots__ = (
+        "end",
+        "failures",
+        "findings",
+        "first_log",
+        "root",
+        "spans",
+        "start",
+        "sum",
+        "top",
+        "trace_id",
+        "warnings",
+    )
+
+    def __init__(self, trace_id: str) -> None:
+        self.trace_id = trace_id
+        self.spans = self.warnings = self.findings = self.end = 0
+        self.start: int | None = None
+        self.first_log: Any = None
+        self.root: Any = None
+        self.top: Any = None
+        self.sum = Sum()
+        self.failures = Failures()
+
+    def add(self, span: Any, call: Call | None) -> None:
+        self.spans += 1
+        start = span.start_ns
+        end = start + span.duration_ns
+        if end > self.end:
+            self.end = end
+        if span.parent_id is None and (self.root is None or start < self.root.start_ns):
+            self.root = span
+        if self.start is None or start < self.start:
+            self.start, self.top = start, span
+        if span.status == "error":
+            self.failures.add(span)
+        if call is not None:
+            self.sum.add(call)
+
+    def add_log(self, log: Any) -> None:
+        self.warnings += log.level.upper() in ALARMING
+        if self.first_log is None or log.time_ns < self.first_log.time_ns:
+            self.first_log = log
+
+    def row(self) -> Row:
+        root = self.root or self.top
+        start = self.start if self.start is not None else self.first_log.time_ns if self.first_log else 0
+        return Row(
+            trace_id=self.trace_id,
+            name=root.name if root else NOT_RECORDED,
+            label=attribute(root, "instrument.label") if root else None,
+            outcome=attribute(root, "instrument.agent.outcome") if root else None,
+            status=root.status if root else "open",
+            run=root.run if root else "",
+            start_ns=start,
+            duration_ns=max(0, self.end - start),
+            spans=self.spans,
+            errors=self.failures.count(),
+            warnings=self.warnings,
+            findings=self.findings,
+            total=self.sum.total(),
+        )
+
+
+class _Unended:
+    """The head of a span that never ended, as a span that lasted until the last sign of life of its process."""
+
+    status = "open"
+    error = usage = cost = None
+
+    def __init__(self, head: Any, last_sign: int) -> None:
+        self.run = head.run
+        self.trace_id = head.trace_id
+        self.span_id = head.span_id
+        self.parent_id = head.parent_id
+        self.kind = head.kind
+        self.name = head.name
+        self.start_ns = head.start_ns
+        self.attributes = head.attributes
+        self.duration_ns = max(0, last_sign - head.start_ns)
+
+
+class _Updated:
+    """A span with what was learned of it later."""
+
+    def __init__(self, span: Any, late: Update) -> None:
+        self._span = span
+        self._late = late
+        self.usage = late.usage or span.usage
+        self.cost = late.cost or span.cost
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._span, name)
+
+    @property
+    def attributes(self) -> _Updated:
+        return self
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """An attribute: the late one wins."""
+        return self._late.attributes.get(name, self._span.attributes.get(name, default))

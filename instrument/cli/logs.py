@@ -1,0 +1,97 @@
+"""`instrument logs`: what was logged, inside of traces and outside."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from instrument.cli.printing import say
+from instrument.cli.source import add_path, json_document, path_of, tell
+
+if TYPE_CHECKING:
+    from instrument.model import Log
+
+
+def add(subparsers: Any) -> None:
+    """Add the verb to the command line."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "logs",
+        help="print the logs in order of time",
+        description="Each line: time (UTC), trace, level, event, message, metadata. Logs outside of any trace too.",
+    )
+    add_path(parser)
+    parser.add_argument("--event", metavar="NAME", help="only this event; * and ? stand for any letters")
+    parser.add_argument("--level", type=_level, metavar="LEVEL", help="this level and above, such as WARNING")
+    parser.add_argument("--since", type=_since, metavar="TIME", help="from then on: 2026-11-23, 2026-11-23T09:30, 2h")
+    parser.add_argument("--trace", metavar="TRACE", help="only of the trace whose id begins so")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the logs."""
+    notices: list[str] = []
+    logs = sorted(_logs(path_of(args), _wanted(args), notices), key=lambda log: log.time_ns)
+    (_print_json if args.json else _print_lines)(logs)
+    tell(notices)
+    return 0
+
+
+def _logs(path: str, wanted: Callable[[Log], bool], notices: list[str]) -> Iterator[Log]:
+    from instrument.model import Log
+    from instrument.store.jsonl import decoded, record_of
+
+    for record in decoded(path, record_of, notices, lambda line: b'"log"' in line):
+        if isinstance(record, Log) and wanted(record):
+            yield record
+
+
+def _wanted(args: argparse.Namespace) -> Callable[[Log], bool]:
+    from instrument.views.theme import RANKS
+
+    tests: list[Callable[[Log], bool]] = []
+    if args.event:
+        tests.append(lambda log: fnmatchcase(log.event.upper(), args.event.upper()))
+    if args.level:
+        tests.append(lambda log: RANKS.get(log.level.upper(), RANKS["INFO"]) >= RANKS[args.level])
+    if args.since:
+        tests.append(lambda log: log.time_ns >= args.since)
+    if args.trace:
+        tests.append(lambda log: (log.trace_id or "").startswith(args.trace.lower()))
+    return lambda log: all(test(log) for test in tests)
+
+
+def _level(text: str) -> str:
+    from instrument.views.theme import RANKS
+
+    if text.upper() not in RANKS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no level: give one of {', '.join(RANKS)}")
+    return text.upper()
+
+
+def _since(text: str) -> int:
+    from instrument.cli.costs import since
+
+    return since(text)
+
+
+def _print_lines(logs: list[Log]) -> None:
+    from msgspec.structs import replace
+
+    from instrument.views.text import line
+    from instrument.views.theme import clean, cut_painted, iso, theme_for
+
+    theme = theme_for(sys.stdout)
+    uncut = replace(theme, width=None)
+    for log in logs:
+        head = f"{iso(log.time_ns)}  {clean((log.trace_id or '-')[:8]):8}"
+        text = f"{theme.paint(head, 'dim')}  {line(log, 0, uncut)}"
+        say(text if theme.width is None else cut_painted(text, theme.width, theme.ellipsis))
+
+
+def _print_json(logs: list[Log]) -> None:
+    from instrument.views.files import log_told
+
+    say(json_document([log_told(log) for log in logs]))

@@ -1,0 +1,116 @@
+"""`instrument VERB …`, also as `python -m instrument`: read what was recorded."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+VERBS = ("runs", "show", "logs", "costs", "stats", "export", "doctor", "prune")
+SEES_BAD_SETTINGS = frozenset({"doctor"})
+"""Verbs that work with settings that cannot be used, because they say what is wrong with them."""
+FINE, BAD_USE, INTERRUPTED = 0, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code: 0 fine, 1 something was found, 2 bad use."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except BrokenPipeError:
+        _stop_writing()
+        return FINE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except RecursionError:
+        return _complain("what was recorded is nested too deeply to be shown")
+
+
+def _run(words: list[str]) -> int:
+    from instrument.errors import InstrumentError
+
+    parser = _parser(words)
+    try:
+        args = parser.parse_args(words)
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else BAD_USE
+    if "run" not in args:
+        parser.print_help()
+        return BAD_USE if words else FINE
+    try:
+        if args.verb not in SEES_BAD_SETTINGS:
+            _check_settings()
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        raise
+    except InstrumentError as problem:
+        return _complain(str(problem))
+    except OSError as problem:
+        return _complain(_unreadable(problem))
+
+
+def _parser(words: list[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="instrument",
+        description="Show what decorated agents did, what it cost and where it went wrong.",
+        epilog="Every verb takes a path or finds the nearest .instrument folder; `instrument VERB --help` says more.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB")
+    asked = [word for word in words[:1] if word in VERBS]
+    for verb in asked or VERBS:
+        module = _module_of(verb)
+        if module is not None:
+            module.add(subparsers)
+    return parser
+
+
+def _module_of(verb: str) -> Any:
+    name = f"instrument.cli.{verb}"
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name == name:
+            return None
+        raise
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from instrument.version import __version__
+
+        sys.stdout.write(f"instrument {__version__}\n")
+        parser.exit()
+
+
+def _check_settings() -> None:
+    from instrument.settings import load
+
+    load()
+
+
+def _unreadable(problem: OSError) -> str:
+    if problem.filename is None or problem.strerror is None:
+        return str(problem)
+    return f"{problem.filename} cannot be read or written: {problem.strerror}"
+
+
+def _complain(sentence: str) -> int:
+    sys.stderr.write(f"instrument: {sentence}\n")
+    return BAD_USE
+
+
+def _stop_writing() -> None:
+    """Whoever read our output has gone; without this Python complains at exit when it flushes."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""`instrument runs`: one line for every trace."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from instrument.cli.printing import say
+from instrument.cli.source import add_path, fresh, json_document, path_of, tell
+
+if TYPE_CHECKING:
+    from instrument.analysis.overview import Overview, Row
+
+
+def add(subparsers: Any) -> None:
+    """Add the verb to the command line."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "runs",
+        help="list the traces: when, how long, tokens, money, errors, findings",
+        description="One line a trace, the latest at the end; show one with `instrument show` and the first digits.",
+    )
+    add_path(parser)
+    parser.add_argument("--last", type=int, metavar="N", help="only the latest N")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table."""
+    from instrument.analysis.overview import overview
+    from instrument.store.heads import heads
+
+    path = path_of(args)
+    notices: list[str] = []
+    found = overview(lambda: heads(path, fresh(notices)))
+    rows = found.rows[-args.last :] if args.last and args.last > 0 else found.rows
+    if args.json:
+        say(json_document([told(row) for row in rows]))
+    else:
+        _print(found, rows, path)
+    tell(notices)
+    return 0
+
+
+def _print(found: Overview, rows: list[Row], path: str) -> None:
+    from instrument.views.tables import runs_table
+    from instrument.views.theme import clean, count, theme_for
+
+    theme = theme_for(sys.stdout)
+    if rows:
+        say(runs_table(rows, theme))
+    else:
+        say(f"no trace in {clean(path)}")
+    if found.stray_logs:
+        lines = "1 log" if found.stray_logs == 1 else f"{count(found.stray_logs)} logs"
+        say(theme.paint(f"{lines} outside of any trace: instrument logs", "dim"))
+
+
+def told(row: Row) -> dict[str, Any]:
+    """A row for JSON."""
+    from msgspec.structs import asdict
+
+    from instrument.views.files import total_told
+    from instrument.views.theme import iso
+
+    return {**asdict(row), "start": iso(row.start_ns), "total": total_told(row.total)}

@@ -1,0 +1,107 @@
+"""What verbs read from: the files that a path names or the nearest folder, and the trace that is meant."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from instrument.errors import InstrumentError
+
+
+def add_path(parser: argparse.ArgumentParser) -> None:
+    """Let the verb take a path, with or without `--path`."""
+    parser.add_argument("path", nargs="?", help="a file, or a folder with files (default: the nearest .instrument)")
+    parser.add_argument("--path", dest="named_path", metavar="PATH", help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_trace(parser: argparse.ArgumentParser) -> None:
+    """Let the verb take a trace and a path, in this order or with only one of them."""
+    parser.add_argument("trace", nargs="?", help="the first digits of a trace's id, or `last` (default: last)")
+    add_path(parser)
+
+
+def path_of(args: argparse.Namespace) -> str:
+    """The path that was given, or the nearest recording folder. Raises `InstrumentError` where there is neither."""
+    given = args.named_path or args.path
+    if given is not None:
+        return str(given)
+    from instrument.settings import find_folder
+
+    folder = find_folder()
+    if folder is None:
+        raise InstrumentError("there is no recording here or above: run a decorated program first, or name a file")
+    return str(folder)
+
+
+def place_trace(args: argparse.Namespace) -> None:
+    """Where only one of trace and path was given, see which: what exists on disk or looks like a file is a path."""
+    given = args.trace
+    if given is None or args.path is not None or args.named_path is not None:
+        return
+    if os.path.exists(given) or os.sep in given or given.endswith((".jsonl", ".gz")):
+        args.trace, args.path = None, given
+
+
+def find_trace(path: str, wanted: str | None, notices: list[str]) -> Any:
+    """The trace whose id begins with `wanted`; the one that began last for `last` or None. Raises `InstrumentError`."""
+    from instrument.analysis.tree import traces
+    from instrument.reading import Trace
+    from instrument.store.jsonl import decoded, record_of
+
+    trace_id = _choose(_trace_ids(path), wanted, path).encode()
+    records = decoded(path, record_of, notices, lambda line: trace_id in line or b'"run"' in line[:20])
+    found = [trace for trace in traces(records, Trace) if trace.trace_id.encode() == trace_id]
+    if not found:
+        raise InstrumentError(f"trace {trace_id.decode()} in {path} has gone while it was read")
+    return found[0]
+
+
+def _trace_ids(path: str) -> dict[str, int]:
+    """The traces and when each began."""
+    from instrument.store.heads import heads
+
+    began: dict[str, int] = {}
+    for head in heads(path, []):
+        trace_id = getattr(head, "trace_id", None)
+        start = getattr(head, "start_ns", getattr(head, "time_ns", None))
+        if trace_id is not None and start is not None:
+            began[trace_id] = min(began.get(trace_id, start), start)
+    return began
+
+
+def _choose(began: dict[str, int], wanted: str | None, path: str) -> str:
+    if not began:
+        raise InstrumentError(f"there is no trace in {path}")
+    if wanted in (None, "last"):
+        return max(began, key=lambda trace_id: (began[trace_id], trace_id))
+    matching = [trace_id for trace_id in began if trace_id.startswith(str(wanted).lower())]
+    if not matching:
+        raise InstrumentError(f"no trace in {path} has an id that begins with {wanted!r}: `instrument runs` lists them")
+    if len(matching) > 1:
+        shown = ", ".join(sorted(matching)[:5])
+        raise InstrumentError(f"{len(matching)} traces in {path} begin with {wanted!r}: {shown}")
+    return matching[0]
+
+
+def fresh(notices: list[str]) -> list[str]:
+    """The same list, emptied: files that are read twice are complained about once."""
+    notices.clear()
+    return notices
+
+
+def tell(notices: list[str]) -> None:
+    """Say on stderr what could not be read."""
+    from instrument.views.theme import clean
+
+    for sentence in notices:
+        sys.stderr.write(f"note: {clean(sentence)}\n")
+
+
+def json_document(value: Any) -> str:
+    """The value as indented JSON."""
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()

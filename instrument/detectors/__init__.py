@@ -1,0 +1,141 @@
+"""Detectors: fed with finished spans one by one they give findings; the same code runs live and afterwards.
+
+    watch = default()
+    for span in spans:
+        for finding in watch.feed(span):
+            ...
+
+Everything is incremental and bounded: some kilobytes for each of the traces that are remembered, some hundred bytes for
+each name whose usual duration is known. Spans that are neither tool nor model calls cost one look at their duration.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from instrument.detectors.advice import ADVICE
+from instrument.detectors.breaker import Breaker
+from instrument.detectors.calls import TOOL_KINDS, Done, call_of, fingerprint, outcome
+from instrument.detectors.history import History
+from instrument.detectors.run import Run
+from instrument.detectors.slow import Slow
+from instrument.detectors.stalled import Stalled
+from instrument.detectors.thresholds import Thresholds, thresholds
+from instrument.model import Finding, Open, Span
+
+__all__ = ["ADVICE", "Detectors", "History", "Thresholds", "default", "fingerprint", "outcome", "thresholds"]
+
+_CALLS = TOOL_KINDS | {"llm"}
+
+
+class Detectors:
+    """All detectors together. `feed` and `tick` belong on one thread, `note` and `check` may be called from any."""
+
+    def __init__(self, limits: Thresholds, history: History) -> None:
+        self.history = history
+        self._limits = limits
+        self._runs: OrderedDict[str, Run] = OrderedDict()
+        self._slow = Slow(limits, history)
+        self._stalled = Stalled(limits, history)
+        self._breaker = Breaker(limits)
+        self._noted = False
+        self._last = ("", Run(limits, history))
+
+    def feed(self, span: Span) -> list[Finding]:
+        """Findings that this finished span completes."""
+        slow = self._slow.feed(span)
+        kind = span.kind
+        if kind in _CALLS and span.status != "cancelled":
+            found = self._feed_call(span, kind)
+        else:
+            found = []
+            if span.parent_id is None and kind not in _CALLS and span.trace_id in self._runs:
+                self._end(span)
+        return found if slow is None else [*found, slow]
+
+    def tick(self, now_ns: int, open_spans: Iterable[Open]) -> list[Finding]:
+        """Findings about spans that are still open at `now_ns` (nanoseconds since the epoch)."""
+        return self._stalled.tick(now_ns, open_spans)
+
+    def check(self, name: str, kind: str, fingerprint: int, trace_id: str | None = None) -> Finding | None:
+        """What speaks against making this call now: it would continue an exact repeat or a cycle proven useless.
+
+        `fingerprint` is that of its input, as the function of this name gives it. Without `trace_id` the proofs of all
+        traces count.
+        """
+        return self._breaker.check(name, fingerprint, trace_id) if kind in _CALLS else None
+
+    def note(
+        self,
+        name: str,
+        kind: str,
+        fingerprint: int,
+        outcome: int,
+        *,
+        failed: bool = False,
+        trace_id: str | None = None,
+        span_id: str = "",
+        start_ns: int = 0,
+    ) -> None:
+        """Tell of a call as it ends, on its own thread, so that `check` knows of it before `feed` does.
+
+        Once this has been used `check` relies on it alone. `outcome` is what the function of this name gives.
+        """
+        self._noted = True
+        if kind in _CALLS:
+            done = Done(name, fingerprint, hash((name, fingerprint)), outcome, failed, span_id, start_ns)
+            self._breaker.note(done, kind, trace_id)
+
+    def forget(self, trace_id: str) -> None:
+        """The trace has ended: drop what is remembered of it. `feed` does so by itself when it sees the root span."""
+        self._runs.pop(trace_id, None)
+        self._last = ("", Run(self._limits, self.history))
+        self._breaker.forget(trace_id)
+
+    def finish(self) -> list[Finding]:
+        """No more spans will come. No finding is held back, so none is left; runs without an end teach no history."""
+        self._runs.clear()
+        self._last = ("", Run(self._limits, self.history))
+        return []
+
+    def _feed_call(self, span: Span, kind: str) -> list[Finding]:
+        run = self._run(span.trace_id)
+        breaker = None if self._noted else self._breaker
+        if kind != "llm":
+            return run.feed_tool(span, call_of(span), breaker)
+        return run.feed_model(span, call_of(span, readable=0), breaker) + self._slow.feed_model_call(span)
+
+    def _run(self, trace_id: str) -> Run:
+        if trace_id == self._last[0]:
+            return self._last[1]
+        runs = self._runs
+        run = runs.get(trace_id)
+        if run is None:
+            if len(runs) >= self._limits.traces:
+                runs.popitem(last=False)
+            run = runs[trace_id] = Run(self._limits, self.history)
+        else:
+            runs.move_to_end(trace_id)
+        self._last = (trace_id, run)
+        return run
+
+    def _end(self, root: Span) -> None:
+        self._runs[root.trace_id].end(root.status == "ok")
+        self.forget(root.trace_id)
+
+
+def default(
+    settings: Any = None,
+    *,
+    limits: Mapping[str, Any] | Thresholds | None = None,
+    history: Mapping[str, Any] | None = None,
+) -> Detectors:
+    """All detectors, with `limits`, else those of the mapping `settings.detectors` if there is one, else the defaults.
+
+    `history` is what `detectors.history.save()` gave earlier. Raises `SettingsError` for thresholds that cannot be
+    used, `InstrumentError` for a damaged history.
+    """
+    given = limits if limits is not None else getattr(settings, "detectors", None)
+    return Detectors(given if isinstance(given, Thresholds) else thresholds(given), History(history))

@@ -1,0 +1,18 @@
+"""What to do about a finding, by the name of its detector, in one sentence."""
+
+ADVICE = {
+    "again_after_failure": "Show the model the error text and what it may change, or make the tool retry by itself.",
+    "context_growth": "Drop or summarise old turns, shorten tool results, put what never changes first: it is cached.",
+    "cut_answer": "Raise the output limit or ask for less at once; check the arguments before the tool runs.",
+    "cycle": "Tell the model what the round already gave it, and end the run when nothing changes.",
+    "error_storm": "Look at the first failure; let the run end early when its tools are not available.",
+    "hallucinated_tool": "Name the tools in the prompt as they are offered, or offer the one that is missed.",
+    "near_repeat": "Keep the questions already asked in the prompt, with what they gave, and ask for another approach.",
+    "no_progress": "Tell the model that the search gave nothing, and limit how long it may go on.",
+    "repeated_call": "Give the earlier result back with a note that it was asked before, or cache it.",
+    "restart": "Check that the conversation is kept: the agent no longer knows its first steps.",
+    "slow": "Compare with the calls around it: another model, a longer prompt, a busy service.",
+    "spending": "Look for the call with the longest prompt; set a budget for the run.",
+    "stalled": "Give the call a timeout.",
+    "tool_abuse": "Limit the calls of this tool, or split the task.",
+}

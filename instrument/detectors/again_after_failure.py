@@ -1,0 +1,55 @@
+"""The same thing tried again right after it failed, and failed again, though nothing was changed in between."""
+
+from __future__ import annotations
+
+from instrument.detectors.calls import Call, Window
+from instrument.detectors.similarity import likeness, overlap, same_object
+from instrument.detectors.thresholds import Thresholds
+from instrument.detectors.told import Growth, brief, told
+from instrument.model import Finding
+
+
+class AgainAfterFailure:
+    """Watches the calls of one trace; `attempts` are the failures of one attempt in direct succession so far."""
+
+    def __init__(self, limits: Thresholds) -> None:
+        self._most = limits.failures_of_one_call
+        self._alike = limits.reworded
+        self._alike_after_failure = limits.reworded_same_answer
+        self._growth = Growth()
+        self.attempts: list[Call] = []
+
+    def feed(self, call: Call, window: Window) -> Finding | None:
+        """A finding when this call failed as its like did just before."""
+        if not call.failed:
+            if self.attempts:
+                self.attempts = []
+                self._growth.forget("attempt")
+            return None
+        if self.attempts and self._same_attempt(self.attempts[-1], call):
+            self.attempts.append(call)
+        else:
+            self.attempts = [call]
+            self._growth.forget("attempt")
+        times = len(self.attempts)
+        if times < self._most or not self._growth.worth_telling("attempt", times):
+            return None
+        return told(
+            "again_after_failure",
+            f"{brief(call)} failed {times} times in direct succession and was tried again with nothing changed",
+            self.attempts,
+            calls=[call.name],
+            times=times,
+        )
+
+    def _same_attempt(self, before: Call, call: Call) -> bool:
+        if before.name != call.name:
+            return False
+        if before.key == call.key:
+            return True
+        one, other = before.question, call.question
+        if other.code and before.outcome != call.outcome:
+            return False  # a program that fails differently has been worked on
+        if likeness(one, other) >= self._alike:
+            return True
+        return same_object(one, other) and overlap(one.prose, other.prose) >= self._alike_after_failure

@@ -1,0 +1,117 @@
+"""What a model call offered and what came back: tools, the calls it wishes, why it ended; in all dialects we record.
+
+Only what is needed is decoded: the messages of a prompt, its largest part, are skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Raw, Struct
+
+from instrument.detectors.calls import encoded, plain
+from instrument.model import Span
+
+_LONGEST_EMPTY = 256
+
+
+class Wish(NamedTuple):
+    """A tool call that a model asked for; `arguments` as it gave them, text or decoded."""
+
+    name: str
+    arguments: Any
+
+
+class _Offer(Struct):
+    tools: Raw = Raw(b"null")
+
+
+_offer = msgspec.json.Decoder(_Offer)
+
+
+def wishes(span: Span) -> list[Wish]:
+    """The tool calls in the output of a model call."""
+    raw = encoded(span.output)
+    if b'"arguments"' not in raw and b'"tool_use"' not in raw:
+        return []
+    return list(_wishes(plain(Raw(raw))))
+
+
+def _wishes(value: Any) -> Iterator[Wish]:
+    if isinstance(value, list):
+        for part in value:
+            yield from _wishes(part)
+    elif isinstance(value, dict):
+        name, key = value.get("name"), "input" if value.get("type") == "tool_use" else "arguments"
+        if isinstance(name, str) and key in value:
+            yield Wish(name, value[key])
+        else:
+            for part in value.values():
+                yield from _wishes(part)
+
+
+def offered_tools(span: Span) -> Raw | None:
+    """The definitions of the tools that a model call was given, still encoded; None where they are not known."""
+    raw = encoded(span.input)
+    try:
+        tools = _offer.decode(raw).tools if raw[:1] == b"{" else Raw(b"null")
+    except msgspec.DecodeError:
+        return None
+    found = bytes(tools) if bytes(tools) != b"null" else encoded(span.attributes.get("gen_ai.tool.definitions"))
+    return Raw(found) if found not in (b"", b"null", b"[]") else None
+
+
+def tool_names(tools: Raw) -> frozenset[str]:
+    """The names in tool definitions: strings, `{"name": …}`, `{"function": {"name": …}}`; empty for other forms."""
+    defined = plain(tools)
+    if isinstance(defined, str):
+        defined = plain(Raw(defined.encode()))
+    names = [_tool_name(tool) for tool in defined] if isinstance(defined, list) else []
+    return frozenset(name for name in names if name is not None) if None not in names else frozenset()
+
+
+def _tool_name(tool: Any) -> str | None:
+    if isinstance(tool, str):
+        return tool
+    if not isinstance(tool, dict):
+        return None
+    name = tool.get("name") or (tool.get("function") or {}).get("name") or tool.get("type")
+    return name if isinstance(name, str) else None
+
+
+def model_of(span: Span) -> str | None:
+    """The model that answered, else the one that was asked."""
+    attributes = span.attributes
+    model = plain(attributes.get("gen_ai.response.model")) or plain(attributes.get("gen_ai.request.model"))
+    return str(model) if model else None
+
+
+def finish_reasons(span: Span) -> list[str]:
+    """Why the model stopped, one reason for each choice."""
+    reasons = plain(span.attributes.get("gen_ai.response.finish_reasons"))
+    if isinstance(reasons, str):
+        return [reasons]
+    return [str(reason) for reason in reasons] if isinstance(reasons, list | tuple) else []
+
+
+def is_empty(span: Span) -> bool:
+    """Whether a model call that succeeded gave nothing at all: no text, no tool call, no other part."""
+    raw = encoded(span.output)
+    if not raw or len(raw) >= _LONGEST_EMPTY:
+        return False
+    said = plain(Raw(raw))
+    return said is not None and not any(_content(said))
+
+
+def _content(value: Any) -> Iterator[bool]:
+    if isinstance(value, list):
+        for part in value:
+            yield from _content(part)
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            if key not in ("role", "type", "finish_reason", "id", "status", "index", "object"):
+                yield from _content(part)
+    else:
+        yield value not in (None, "")

@@ -1,0 +1,63 @@
+"""Cut answers: stopped at a length limit or a content filter, empty, or with tool arguments that are no JSON."""
+
+from __future__ import annotations
+
+import msgspec
+
+from instrument.detectors.answers import Wish, finish_reasons, is_empty
+from instrument.detectors.thresholds import Thresholds
+from instrument.detectors.told import Growth, clock
+from instrument.model import Finding, Span
+
+_CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "incomplete"})
+_FILTERED = frozenset({"content_filter", "content-filter", "safety", "refusal", "blocked"})
+
+
+class CutAnswer:
+    """Watches the model calls of one run."""
+
+    def __init__(self, limits: Thresholds) -> None:
+        self._growth = Growth()
+        self._times: dict[str, int] = {}
+
+    def feed(self, span: Span, asked: list[Wish]) -> Finding | None:
+        """A finding when the answer of this model call cannot be used as it is."""
+        fault = _fault(span, asked)
+        if fault is None:
+            return None
+        times = self._times[fault] = self._times.get(fault, 0) + 1
+        if not self._growth.worth_telling(fault, times):
+            return None
+        often = "once" if times == 1 else f"{times} times"
+        return Finding(
+            trace_id=span.trace_id,
+            span_ids=[span.span_id],
+            time_ns=span.start_ns + span.duration_ns,
+            detector="cut_answer",
+            message=f"the answer of {span.name} {fault}, {often} in this run, since {clock(span.start_ns)}.",
+            data={"calls": [span.name], "fault": fault, "times": times, "since_ns": span.start_ns},
+        )
+
+
+def _fault(span: Span, asked: list[Wish]) -> str | None:
+    if span.status != "ok":
+        return None
+    reasons = {reason.lower() for reason in finish_reasons(span)}
+    if reasons & _CUT:
+        return "was cut off at its length limit"
+    if reasons & _FILTERED:
+        return "was stopped by a content filter"
+    broken = next((wish.name for wish in asked if not _is_json(wish.arguments)), None)
+    if broken is not None:
+        return f"calls {broken} with arguments that are no JSON"
+    return "is empty" if is_empty(span) else None
+
+
+def _is_json(arguments: object) -> bool:
+    if not isinstance(arguments, str) or not arguments.strip():
+        return True
+    try:
+        msgspec.json.decode(arguments)
+    except msgspec.DecodeError:
+        return False
+    return True

@@ -1,0 +1,63 @@
+"""Failures piling up: several in a row, one tool failing on and on between other work, or half of all calls."""
+
+from __future__ import annotations
+
+from instrument.detectors.calls import Call, Window
+from instrument.detectors.thresholds import Thresholds
+from instrument.detectors.told import Growth, names, told
+from instrument.model import Finding
+
+
+class ErrorStorm:
+    """Watches the calls of one trace."""
+
+    def __init__(self, limits: Thresholds) -> None:
+        self._in_a_row = limits.failures_in_a_row
+        self._of_one_tool = limits.failures_of_one_tool
+        self._share = limits.failing_share
+        self._growth = Growth()
+        self._failures = 0
+
+    def feed(self, call: Call, window: Window) -> Finding | None:
+        """A finding when this failure is one too many."""
+        if not call.failed:
+            return None
+        calls = [*window.calls, call]
+        self._count(calls)
+        return self._row(calls) or self._tool(call, calls) or (self._half(calls) if window.full else None)
+
+    def _count(self, calls: list[Call]) -> None:
+        """Count the failures of this storm; it begins after a window without any."""
+        if not any(one.failed for one in calls[:-1]):
+            self._failures = 0
+            self._growth.forget("storm")
+        self._failures += 1
+
+    def _row(self, calls: list[Call]) -> Finding | None:
+        row = _failing_end(calls)
+        if len(row) < self._in_a_row:
+            return None
+        return self._told(row, f"{len(row)} calls in a row failed ({names(row)})")
+
+    def _tool(self, call: Call, calls: list[Call]) -> Finding | None:
+        of_tool = _failing_end([one for one in calls if one.name == call.name])
+        if len(of_tool) < self._of_one_tool:
+            return None
+        return self._told(of_tool, f"{call.name} failed {len(of_tool)} times without a success")
+
+    def _half(self, calls: list[Call]) -> Finding | None:
+        failed = [one for one in calls if one.failed]
+        if len(failed) < self._share * len(calls):
+            return None
+        return self._told(failed, f"{len(failed)} of the last {len(calls)} calls failed ({names(failed)})")
+
+    def _told(self, failed: list[Call], sentence: str) -> Finding | None:
+        """One call that fails over and over is not told here: `again_after_failure` and `repeated_call` say more."""
+        if len({one.key for one in failed}) < 2 or not self._growth.worth_telling("storm", self._failures):
+            return None
+        return told("error_storm", sentence, failed, calls=sorted({one.name for one in failed}), times=self._failures)
+
+
+def _failing_end(calls: list[Call]) -> list[Call]:
+    successes = [number for number, one in enumerate(calls) if not one.failed]
+    return calls[successes[-1] + 1 :] if successes else calls

@@ -1,0 +1,68 @@
+"""Hallucinated tools: the model calls one that it was not offered."""
+
+from __future__ import annotations
+
+from msgspec import Raw
+
+from instrument.detectors.answers import Wish, offered_tools, tool_names
+from instrument.detectors.thresholds import Thresholds
+from instrument.detectors.told import Growth, clock
+from instrument.model import Finding, Span
+
+
+class HallucinatedTool:
+    """Watches the model and tool calls of one run."""
+
+    def __init__(self, limits: Thresholds) -> None:
+        self._definitions = Raw(b"")
+        self._offered: frozenset[str] = frozenset()
+        self._ever: frozenset[str] = frozenset()
+        self._strange = False
+        self._times: dict[str, int] = {}
+        self._growth = Growth()
+
+    def feed(self, span: Span, asked: list[Wish]) -> Finding | None:
+        """A finding when this model call wishes for a tool that it was not given."""
+        if not asked:
+            return None
+        self._read_offer(span)
+        missing = next((wish.name for wish in asked if self._offered and wish.name not in self._offered), None)
+        return self._told(span, missing) if missing is not None else None
+
+    def feed_tool(self, span: Span) -> Finding | None:
+        """A finding when a tool call failed under a name that the models of this run were never given.
+
+        Silent once a tool that was not offered has worked: then tools have other names here than those on offer.
+        """
+        if not self._ever or span.name in self._ever or self._strange:
+            return None
+        if span.status != "error":
+            self._strange = True
+            return None
+        return self._told(span, span.name)
+
+    def _read_offer(self, span: Span) -> None:
+        definitions = offered_tools(span)
+        if definitions is None:
+            self._offered = frozenset()
+        elif definitions != self._definitions:
+            self._definitions = definitions
+            self._offered = tool_names(definitions)
+        else:
+            self._offered = self._offered or tool_names(definitions)
+        self._ever = self._ever | self._offered
+
+    def _told(self, span: Span, name: str) -> Finding | None:
+        times = self._times[name] = self._times.get(name, 0) + 1
+        if not self._growth.worth_telling(name, times):
+            return None
+        offered = ", ".join(sorted(self._ever)[:12])
+        return Finding(
+            trace_id=span.trace_id,
+            span_ids=[span.span_id],
+            time_ns=span.start_ns + span.duration_ns,
+            detector="hallucinated_tool",
+            message=f"{name} was called though it was not offered, {times} times so far; offered were {offered}, "
+            f"since {clock(span.start_ns)}.",
+            data={"calls": [name], "times": times, "offered": sorted(self._ever), "since_ns": span.start_ns},
+        )

@@ -1,0 +1,180 @@
+"""What is usual: durations, costs and counts of earlier calls and runs by name, as small mergeable histograms.
+
+A histogram has eight buckets to an octave, as HDR histograms do, so that quantiles are right to about 6% whatever the
+range. It holds at most a few hundred numbers; when it has seen `_MOST_VALUES` all counts are halved, so that what is
+usual follows the present.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from instrument.errors import InstrumentError
+
+_MOST_VALUES = 8_192
+_MOST_SERIES = 2_048
+_FINE = 16
+_MOST_LOG = 100.0
+_NORMAL = 1.4826
+"""Median absolute deviation of normally distributed values times this is their standard deviation."""
+
+
+def bucket(value: int) -> int:
+    """The bucket of a whole number from 0 on; larger numbers never lie in smaller buckets."""
+    if value < _FINE:
+        return max(value, 0)
+    shift = value.bit_length() - 4
+    return shift * 8 + (value >> shift)
+
+
+def middle(number: int) -> float:
+    """The value in the middle of a bucket."""
+    if number < _FINE:
+        return float(number)
+    shift = number // 8 - 1
+    low = (number - shift * 8) << shift
+    return low + ((1 << shift) - 1) / 2
+
+
+class Beyond(Struct, frozen=True, kw_only=True):
+    """When a value is far beyond the usual, all three: by robust deviations of the logarithms, by a factor, by `least`.
+
+    `usual` is the quantile that is compared with; `enough` values must be known before anything is far.
+    """
+
+    times: float
+    least: float
+    enough: int
+    deviations: float = 0.0
+    usual: float = 0.5
+
+
+class Series:
+    """The values of one measure of one name; beyond `limit` is far, it is infinite while too few are known."""
+
+    __slots__ = ("_beyond", "_judged", "counts", "limit", "total")
+
+    def __init__(self, beyond: Beyond, counts: Mapping[int, int] | None = None) -> None:
+        self._beyond = beyond
+        self.counts = dict(counts or {})
+        self.total = sum(self.counts.values())
+        self.limit = math.inf
+        self._judged = 0
+        self._judge()
+
+    def add(self, value: int) -> None:
+        """Take in one value, 0 or more."""
+        if value < _FINE:
+            number = value if value > 0 else 0
+        else:
+            shift = value.bit_length() - 4
+            number = shift * 8 + (value >> shift)
+        counts = self.counts
+        counts[number] = counts.get(number, 0) + 1
+        self.total += 1
+        if self.total >= self._judged:
+            self._judge()
+
+    def merge(self, counts: Mapping[int, int]) -> None:
+        """Take in the values of another series."""
+        for number, times in counts.items():
+            self.counts[number] = self.counts.get(number, 0) + times
+        self.total = sum(self.counts.values())
+        self._judge()
+
+    def quantile(self, share: float) -> float:
+        """The value below which this share of all lies, right to about 6%; 0 of an empty series."""
+        return _quantile([(middle(number), times) for number, times in self.counts.items()], share)
+
+    def spread(self) -> float:
+        """The median absolute deviation of the logarithms: durations and costs spread by factors, not by sums."""
+        centre = math.log(max(self.quantile(0.5), 1))
+        apart = [(abs(math.log(max(middle(number), 1)) - centre), times) for number, times in self.counts.items()]
+        return _quantile(apart, 0.5)
+
+    def _judge(self) -> None:
+        """Fix the limit anew; done each time the series has grown by a quarter."""
+        if self.total >= _MOST_VALUES:
+            self._halve()
+        self._judged = self.total + max(self._beyond.enough, self.total // 4)
+        if self.total < self._beyond.enough:
+            self._judged = self._beyond.enough
+            return
+        usual = self.quantile(self._beyond.usual)
+        factor = math.exp(min(self._beyond.deviations * _NORMAL * self.spread(), _MOST_LOG))
+        self.limit = max(usual * max(factor, self._beyond.times), usual + self._beyond.least)
+
+    def _halve(self) -> None:
+        self.counts = {number: times // 2 for number, times in self.counts.items() if times > 1}
+        self.total = sum(self.counts.values())
+
+
+class History:
+    """All series by measure and name; `save()` gives plain values for JSON, `History(saved)` takes them back."""
+
+    def __init__(self, saved: Mapping[str, Any] | None = None) -> None:
+        self._saved: dict[tuple[str, str], dict[int, int]] = {}
+        self._series: dict[tuple[str, str], Series] = {}
+        if saved:
+            self.load(saved)
+
+    def series(self, measure: str, name: str, beyond: Beyond) -> Series | None:
+        """The series of a measure (`duration`, `cost`, …) of a name; None when too many names are known already."""
+        key = (measure, name)
+        found = self._series.get(key)
+        if found is None and (key in self._saved or len(self._series) + len(self._saved) < _MOST_SERIES):
+            found = self._series[key] = Series(beyond, self._saved.pop(key, None))
+        return found
+
+    def known(self, measure: str, name: str) -> Series | None:
+        """The series of a measure of a name where one has been asked for before."""
+        return self._series.get((measure, name))
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Add what `save()` gave, of this process or another; raises `InstrumentError` for anything else."""
+        for measure, by_name in saved.items():
+            for name, counts in _checked(by_name, measure).items():
+                self._merge((measure, name), counts)
+
+    def save(self) -> dict[str, dict[str, dict[str, int]]]:
+        """All series as plain values: measure → name → bucket → how many."""
+        saved: dict[str, dict[str, dict[str, int]]] = {}
+        known = {**self._saved, **{key: series.counts for key, series in self._series.items()}}
+        for (measure, name), counts in known.items():
+            saved.setdefault(measure, {})[name] = {str(number): times for number, times in counts.items()}
+        return saved
+
+    def _merge(self, key: tuple[str, str], counts: dict[int, int]) -> None:
+        if key in self._series:
+            self._series[key].merge(counts)
+        elif key in self._saved or len(self._series) + len(self._saved) < _MOST_SERIES:
+            mine = self._saved.setdefault(key, {})
+            for number, times in counts.items():
+                mine[number] = mine.get(number, 0) + times
+
+
+def _checked(by_name: Any, measure: str) -> dict[str, dict[int, int]]:
+    try:
+        read = {
+            str(name): {int(number): int(times) for number, times in counts.items()} for name, counts in by_name.items()
+        }
+    except (AttributeError, TypeError, ValueError) as fault:
+        raise InstrumentError(
+            f"the history of {measure!r} is damaged ({fault}); delete it to begin a new one"
+        ) from None
+    if any(number < 0 or times < 0 for counts in read.values() for number, times in counts.items()):
+        raise InstrumentError(f"the history of {measure!r} is damaged (a negative count); delete it to begin a new one")
+    return read
+
+
+def _quantile(weighted: list[tuple[float, int]], share: float) -> float:
+    rank, passed = share * sum(times for _, times in weighted), 0
+    for value, times in sorted(weighted):
+        passed += times
+        if passed >= rank:
+            return value
+    return 0.0

@@ -1,0 +1,68 @@
+"""Many calls, nothing new: a search that goes on though its results are silent.
+
+A result is news by its words that are neither in the question nor in the calls before. Calls that name other objects
+than before (another file, another customer) are work even when their results are a bare `ok`.
+"""
+
+from __future__ import annotations
+
+from instrument.detectors.calls import SILENT, UNKNOWN, Call, Window
+from instrument.detectors.similarity import fills_blanks, likeness, news, same_object
+from instrument.detectors.thresholds import Thresholds
+from instrument.detectors.told import Growth, names, told
+from instrument.model import Finding
+
+_KEPT = 15
+
+
+class NoProgress:
+    """Watches the calls of one trace; `idle` are the calls without news in direct succession so far."""
+
+    def __init__(self, limits: Thresholds) -> None:
+        self._most = limits.calls_without_news
+        self._resembling = limits.resembling
+        self._new_words = limits.new_words
+        self._new_share = limits.new_share
+        self._idle: list[Call] = []
+        self.idle = 0
+        self._growth = Growth()
+
+    def feed(self, call: Call, window: Window) -> Finding | None:
+        """A finding when this call is one too many without news."""
+        if call.fingerprint == UNKNOWN or (call.output in SILENT and not call.failed):
+            return None
+        if not (call.wordy and self._is_idle(call, window)):
+            self._wake()
+            return None
+        self._idle = [*self._idle[-_KEPT:], call]
+        self.idle += 1
+        if self.idle < self._most or not self._growth.worth_telling("silence", self.idle):
+            return None
+        return told(
+            "no_progress",
+            f"{self.idle} calls of {names(self._idle)} that resemble each other brought nothing new",
+            self._idle,
+            calls=sorted({one.name for one in self._idle}),
+            times=self.idle,
+        )
+
+    def _wake(self) -> None:
+        if self.idle:
+            self._idle, self.idle = [], 0
+            self._growth.forget("silence")
+
+    def _is_idle(self, call: Call, window: Window) -> bool:
+        resembles = any(self._resembles(one, call) for one in window.calls if one.name == call.name)
+        return resembles and (call.failed or self._brings_nothing(call, window))
+
+    def _resembles(self, before: Call, call: Call) -> bool:
+        if before.key == call.key:
+            return before.outcome == call.outcome
+        one, other = before.question, call.question
+        if likeness(one, other) >= self._resembling:
+            return not fills_blanks(one, other)
+        return call.failed and before.failed and same_object(one, other)
+
+    def _brings_nothing(self, call: Call, window: Window) -> bool:
+        known = [call.asked, *(one.answer for one in window.calls), *(one.asked for one in window.calls)]
+        return news(call.answer, known) <= min(self._new_words, self._new_share * len(call.answer))

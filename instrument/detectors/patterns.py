@@ -1,0 +1,76 @@
+"""All patterns of one trace: each of its calls is shown to each pattern, the plainest finding about it is kept."""
+
+from __future__ import annotations
+
+from instrument.detectors.again_after_failure import AgainAfterFailure
+from instrument.detectors.calls import SILENT, Call, Window
+from instrument.detectors.cycle import Cycle
+from instrument.detectors.error_storm import ErrorStorm
+from instrument.detectors.near_repeat import NearRepeat
+from instrument.detectors.no_progress import NoProgress
+from instrument.detectors.repeated_call import RepeatedCall
+from instrument.detectors.restart import Restart
+from instrument.detectors.same_answer import SameAnswer
+from instrument.detectors.thresholds import Thresholds
+from instrument.model import Finding
+
+
+class Patterns:
+    """The tool calls of one trace and what watches them."""
+
+    def __init__(self, limits: Thresholds) -> None:
+        self.window = Window(limits.window)
+        self._telling_bytes = limits.telling_answer
+        self._cycle = Cycle(limits)
+        self._restart = Restart(limits)
+        self._repeated = RepeatedCall(limits)
+        self._again = AgainAfterFailure(limits)
+        self._storm = ErrorStorm(limits)
+        self._near = NearRepeat(limits)
+        self._silence = NoProgress(limits)
+        self._answers = SameAnswer(limits)
+        self._calm = False
+
+    def feed(self, call: Call) -> list[Finding]:
+        """What this call shows."""
+        if self._calm and not self._may_show_something(call):
+            same = self._answers.feed(call)
+            found = [] if same is None else [same]
+        elif self._is_passed_on(call):
+            return []
+        else:
+            found = [finding for finding in self._look(call) if finding is not None]
+        self.window.add(call)
+        return found
+
+    def _may_show_something(self, call: Call) -> bool:
+        """Whether any pattern but `same_answer` could begin with this call; for most calls of a healthy run: no."""
+        return (
+            call.failed
+            or call.wordy
+            or self.window.holds(call.key)
+            or call.key in self._restart.keys
+            or (call.output not in SILENT and self._answers.again(call))
+            or (len(call.output) > self._telling_bytes and self.window.holds_outcome(call.outcome))
+        )
+
+    def _look(self, call: Call) -> list[Finding | None]:
+        window = self.window
+        cycle, restart = self._cycle.feed(call, window), self._restart.feed(call, window)
+        found = [cycle]
+        if not self._cycle.turning:
+            found += [
+                restart,
+                self._repeated.feed(call, window),
+                self._near.feed(call, window),
+                self._silence.feed(call, window),
+                self._answers.feed(call),
+            ]
+        found += [self._again.feed(call, window), self._storm.feed(call, window)]
+        self._calm = self._restart.waiting and not (self._cycle.begun or self._silence.idle or self._again.attempts)
+        return found
+
+    def _is_passed_on(self, call: Call) -> bool:
+        """Whether this is the failure of the call before, made within this one: one failure, not two."""
+        last = self.window.calls[-1] if self.window.calls else None
+        return last is not None and call.failed and last.failed and last.parent_id == call.span_id

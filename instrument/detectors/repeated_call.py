@@ -1,0 +1,57 @@
+"""The same call again, with nothing gained: same name, same arguments, and the same result or failure each time.
+
+Paging asks with other arguments, polling gets other results: neither counts.
+"""
+
+from __future__ import annotations
+
+from instrument.detectors.calls import Call, Window
+from instrument.detectors.thresholds import Thresholds
+from instrument.detectors.told import Growth, brief, told
+from instrument.model import Finding
+
+
+class RepeatedCall:
+    """Watches the calls of one trace."""
+
+    def __init__(self, limits: Thresholds) -> None:
+        self._repeats = limits.repeats
+        self._totals: dict[int, int] = {}
+        self._growth = Growth()
+
+    def feed(self, call: Call, window: Window) -> Finding | None:
+        """A finding when this call is one repeat too many."""
+        if not window.holds(call.key):
+            return None
+        same = same_outcome(call, window)
+        if len(same) < self._repeats:
+            self._totals.pop(call.key, None)
+            self._growth.forget(call.key)
+            return None
+        return self._told(call, same)
+
+    def _told(self, call: Call, same: list[Call]) -> Finding | None:
+        times = max(self._totals.get(call.key, 0) + 1, len(same))
+        self._totals[call.key] = times
+        if not self._growth.worth_telling(call.key, times):
+            return None
+        outcome = "and failed each time" if call.failed else "with the same result each time"
+        return told(
+            "repeated_call",
+            f"{brief(call)} was called {times} times with the same arguments {outcome}",
+            same,
+            calls=[call.name],
+            times=times,
+            failed=call.failed,
+        )
+
+
+def same_outcome(call: Call, window: Window) -> list[Call]:
+    """The calls equal to this one, with it, oldest first, as far back as their outcome was the same."""
+    same = [call]
+    for earlier in reversed(window.calls):
+        if earlier.key == call.key:
+            if earlier.outcome != call.outcome:
+                break
+            same.append(earlier)
+    return same[::-1]

@@ -1,0 +1,98 @@
+"""One run of an agent, that is one trace, as the detectors watch it: its tool calls, its model calls, its totals."""
+
+from __future__ import annotations
+
+from instrument.detectors.answers import wishes
+from instrument.detectors.breaker import Breaker
+from instrument.detectors.calls import Call, Window
+from instrument.detectors.context_growth import ContextGrowth
+from instrument.detectors.cut_answer import CutAnswer
+from instrument.detectors.hallucinated_tool import HallucinatedTool
+from instrument.detectors.history import History
+from instrument.detectors.patterns import Patterns
+from instrument.detectors.repeated_call import RepeatedCall
+from instrument.detectors.spending import Spending
+from instrument.detectors.thresholds import Thresholds
+from instrument.detectors.tool_abuse import ToolAbuse
+from instrument.model import Finding, Span
+
+
+class Run:
+    """What watches one trace. A single call makes no pattern: the watch over patterns is set up with the second."""
+
+    def __init__(self, limits: Thresholds, history: History) -> None:
+        self._limits = limits
+        self._history = history
+        self._first: Call | None = None
+        self._patterns: Patterns | None = None
+        self._models: ModelCalls | None = None
+        self._abuse = ToolAbuse(limits, history)
+
+    def feed_tool(self, span: Span, call: Call, breaker: Breaker | None) -> list[Finding]:
+        """Findings from one tool call, which `breaker`, where one is given, learns from too."""
+        found = self._feed_patterns(call, breaker)
+        if self._models is not None:
+            found += some(self._models.hallucinated.feed_tool(span))
+        abuse = self._abuse.feed(span)
+        return found if abuse is None else [*found, abuse]
+
+    def _feed_patterns(self, call: Call, breaker: Breaker | None) -> list[Finding]:
+        patterns = self._patterns
+        if patterns is None:
+            if self._first is None:
+                self._first = call
+                return []
+            patterns = self._patterns = Patterns(self._limits)
+            patterns.feed(self._first)
+        if breaker is not None:
+            teach(breaker, call, patterns.window)
+        return patterns.feed(call)
+
+    def feed_model(self, span: Span, call: Call, breaker: Breaker | None) -> list[Finding]:
+        """Findings from one model call, as `feed_tool`."""
+        if self._models is None:
+            self._models = ModelCalls(self._limits, self._history)
+        if breaker is not None:
+            teach(breaker, call, self._models.window)
+        return [*self._models.feed(span, call), *some(self._abuse.feed(span))]
+
+    def end(self, succeeded: bool) -> None:
+        """The run is over; what a successful one needed becomes part of what is usual."""
+        self._abuse.end(succeeded)
+        if self._models is not None:
+            self._models.spending.end(succeeded)
+
+
+class ModelCalls:
+    """What watches the model calls of one trace."""
+
+    def __init__(self, limits: Thresholds, history: History) -> None:
+        self.window = Window(limits.window)
+        self.hallucinated = HallucinatedTool(limits)
+        self.spending = Spending(limits, history)
+        self._repeated = RepeatedCall(limits)
+        self._context = ContextGrowth(limits)
+        self._cut = CutAnswer(limits)
+
+    def feed(self, span: Span, call: Call) -> list[Finding]:
+        """Findings from one model call."""
+        asked = wishes(span)
+        found = some(
+            self._repeated.feed(call, self.window), self._cut.feed(span, asked), self.hallucinated.feed(span, asked)
+        )
+        self.window.add(call)
+        if span.usage is not None:
+            found += self._context.feed(span) + self.spending.feed(span)
+        return found
+
+
+def teach(breaker: Breaker, call: Call, window: Window) -> None:
+    """Let the breaker learn from a call that the window does not hold yet, where there is anything to learn."""
+    known = window.holds(call.key)
+    if known or breaker.proven:
+        breaker.learn([*window.calls, call], call.trace_id, known)
+
+
+def some(*found: Finding | None) -> list[Finding]:
+    """The findings that there are."""
+    return [finding for finding in found if finding is not None]

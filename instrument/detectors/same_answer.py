@@ -1,0 +1,80 @@
+"""One answer to every question: a tool that used to say more gives the same result to different questions in a row.
+
+A tool that never said anything else, such as one that only confirms, is not meant. Empty results are a search in vain;
+an answer with content (`in stock`) may well be true of many things and is worth a hint only.
+"""
+
+from __future__ import annotations
+
+from instrument.detectors.calls import UNKNOWN, Call
+from instrument.detectors.thresholds import Thresholds
+from instrument.detectors.told import Growth, told
+from instrument.model import Finding
+
+_EMPTY = frozenset((b"", b"null", b"[]", b"{}", b'""', b'"[]"', b'"{}"', b'"None"', b'"null"'))
+_MOST_TOOLS = 64
+_KEPT = 16
+
+
+class SameAnswer:
+    """Watches the calls of one trace."""
+
+    def __init__(self, limits: Thresholds) -> None:
+        self._most = limits.calls_without_news
+        self._answers: dict[str, Answers] = {}
+        self._growth = Growth()
+
+    def feed(self, call: Call) -> Finding | None:
+        """A finding when this question is one too many with the same answer."""
+        answers = self._answers.get(call.name)
+        if answers is None:
+            self._begin(call)
+            return None
+        if answers.add(call) < self._most or not answers.varied:
+            return None
+        if not self._growth.worth_telling((call.name, call.outcome), answers.times):
+            return None
+        return told(
+            "no_progress",
+            f"{call.name} gave {answers.times} different questions in a row one answer, after it had given others",
+            answers.calls,
+            severity="warning" if call.output in _EMPTY else "info",
+            calls=[call.name],
+            times=answers.times,
+        )
+
+    def again(self, call: Call) -> bool:
+        """Whether this call has the answer that the last one of its tool had."""
+        answers = self._answers.get(call.name)
+        return answers is not None and answers.last.outcome == call.outcome
+
+    def _begin(self, call: Call) -> None:
+        if len(self._answers) >= _MOST_TOOLS:
+            del self._answers[next(iter(self._answers))]
+        self._answers[call.name] = Answers(call)
+
+
+class Answers:
+    """What one tool answered: how many different questions in a row got the answer that the last one got."""
+
+    __slots__ = ("calls", "last", "times", "varied")
+
+    def __init__(self, call: Call) -> None:
+        self.last = call
+        self.calls: list[Call] = []
+        self.times = 1
+        self.varied = False
+
+    def add(self, call: Call) -> int:
+        """Take in the next call; how many different questions now had the answer of this one."""
+        last, self.last = self.last, call
+        if last.outcome != call.outcome:
+            self.varied = self.varied or not (last.failed or call.failed)
+            self.times = 1
+            return 1
+        if self.times == 1:
+            self.calls = [last]
+        if last.key != call.key and not call.failed and call.fingerprint != UNKNOWN:
+            self.calls = [*self.calls[1 - _KEPT :], call]
+            self.times += 1
+        return self.times

@@ -1,0 +1,146 @@
+"""When two questions are one question in other words, and when an answer brings nothing new.
+
+A question's parts are either *atoms* (identifiers, numbers, flags, short names), which name what is asked about, or
+*prose* (four words or more), which says how. Different atoms make a different question; prose is compared by its words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+PROSE_SPACES = 3
+"""Blanks in a string from which on it is prose."""
+
+_MOST_WORDS = 2_000
+_MOST = 0.5
+_ANSWER_BYTES = 8_192
+_WORD = re.compile(r"\w+")
+_LONGER_WORD = re.compile(r"\w{3,}|\d+")
+_SYMBOL = re.compile(r"[(){}\[\]=<>|&;$/\\*#@+%]|(?<!\w)-+")
+_CODE_SYMBOLS = 0.3
+_NO_LETTER = re.compile(rb"\W+")
+_ESCAPE = re.compile(rb"\\+[nrt\"]")
+_decode = msgspec.json.Decoder().decode
+
+
+class Question(NamedTuple):
+    """What a call asks: its atoms by place, its prose as words in order and as a set; `code` for programs, commands."""
+
+    atoms: dict[str, str]
+    words: list[str]
+    prose: frozenset[str]
+    code: bool
+
+
+def question(raw: bytes) -> Question:
+    """The question that encoded arguments hold; what is no JSON counts as prose."""
+    atoms: dict[str, str] = {}
+    words: list[str] = []
+    code = False
+    for place, leaf in _leaves(_decoded(raw), ""):
+        text = str(leaf).casefold()
+        found = _WORD.findall(text) if isinstance(leaf, str) and text.count(" ") >= PROSE_SPACES else []
+        if sum(not word.isdigit() for word in found) > PROSE_SPACES:
+            words.extend(found)
+            code = code or len(_SYMBOL.findall(text)) > _CODE_SYMBOLS * len(found)
+        elif text and not text.isspace():
+            atoms[place] = " ".join(text.split())
+    return Question(atoms, words[:_MOST_WORDS], frozenset(words[:_MOST_WORDS]), code)
+
+
+def _decoded(raw: bytes | str) -> Any:
+    try:
+        return _decode(raw)
+    except msgspec.DecodeError:
+        return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
+
+
+def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        value = _decoded(value)
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _leaves(part, f"{place}/{key}")
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            yield from _leaves(part, f"{place}/{number}")
+    elif value is not None:
+        yield place, value
+
+
+def overlap(one: frozenset[str], other: frozenset[str]) -> float:
+    """Words in common: twice their number over all words of both (Dice's coefficient); 0 where there are none."""
+    total = len(one) + len(other)
+    return 2 * len(one & other) / total if total else 0.0
+
+
+def likeness(one: Question, other: Question) -> float:
+    """How much two questions are one, from 0 to 1; 0 where they are about different things.
+
+    Without prose the atoms alone decide: they differ at most in case and blanks.
+    """
+    if any(other.atoms.get(place, atom) != atom for place, atom in one.atoms.items()):
+        return 0.0
+    if not one.prose and not other.prose:
+        return float(bool(one.atoms) and one.atoms.keys() == other.atoms.keys())
+    return overlap(one.prose, other.prose)
+
+
+def same_object(one: Question, other: Question) -> bool:
+    """Whether both name at least one thing and name no different ones."""
+    common = one.atoms.keys() & other.atoms.keys()
+    return bool(common) and all(one.atoms[place] == other.atoms[place] for place in common)
+
+
+def letters(raw: bytes) -> bytes:
+    """An encoded input without case, blanks and punctuation."""
+    return _NO_LETTER.sub(b"", raw.lower())
+
+
+def extends(one: Question, other: Question) -> bool:
+    """Whether one is the other with something added: a parameter, or words that leave most of a value as it was."""
+    fewer, more = (one, other) if len(one.atoms) <= len(other.atoms) else (other, one)
+    if not fewer.atoms or one.words != other.words:
+        return False
+    return all(place in more.atoms and _mostly(value, more.atoms[place]) for place, value in fewer.atoms.items())
+
+
+def _mostly(one: str, other: str) -> bool:
+    if one == other or (" " not in one and " " not in other):
+        return one == other
+    return overlap(frozenset(one.split()), frozenset(other.split())) > _MOST
+
+
+def fills_blanks(one: Question, other: Question) -> bool:
+    """Whether the second is the first with other names put in: `from Rome by train`, `from Oslo by boat`.
+
+    That is going through a list, which is work, where rewording moves, adds or drops words.
+    """
+    first, second = one.words, other.words
+    if len(first) == len(second):
+        changed = [(a, b) for a, b in zip(first, second, strict=True) if a != b]
+        return bool(changed) and all(a not in other.prose and b not in one.prose for a, b in changed)
+    start = _common_start(first, second)
+    end = _common_start(first[start:][::-1], second[start:][::-1])
+    here, there = set(first[start : len(first) - end]), set(second[start : len(second) - end])
+    return bool(here) and bool(there) and not here & there
+
+
+def _common_start(first: list[str], second: list[str]) -> int:
+    shorter = min(len(first), len(second))
+    return next((n for n in range(shorter) if first[n] != second[n]), shorter)
+
+
+def distinct_words(raw: bytes) -> frozenset[str]:
+    """The distinct numbers, and words of three letters and more, in the first 8 KiB of an encoded text."""
+    text = _ESCAPE.sub(b" ", raw[:_ANSWER_BYTES]).decode("utf-8", "replace")
+    return frozenset(_LONGER_WORD.findall(text.casefold()))
+
+
+def news(answer: frozenset[str], known: Iterable[frozenset[str]]) -> int:
+    """How many words of an answer are in none of the texts that were known before it."""
+    return len(answer.difference(*known))

@@ -1,0 +1,110 @@
+"""Slow: a call far beyond what is usual for its name, a model that writes slowly, a first token that comes late.
+
+What is usual comes from the history of each name; far beyond it is a value by several robust deviations, by a factor
+and by a second, all three.
+"""
+
+from __future__ import annotations
+
+from instrument.detectors.answers import model_of
+from instrument.detectors.calls import plain
+from instrument.detectors.history import Beyond, History, Series
+from instrument.detectors.thresholds import Thresholds
+from instrument.detectors.told import Growth, clock, seconds
+from instrument.model import Finding, Span
+
+_SECOND = 1_000_000_000
+_FIRST_TOKEN = "gen_ai.response.time_to_first_chunk"
+_FEWEST_TOKENS = 32
+
+
+class Slow:
+    """Watches all spans of all traces."""
+
+    def __init__(self, limits: Thresholds, history: History) -> None:
+        self._history = history
+        self._beyond = Beyond(
+            deviations=limits.deviations,
+            times=limits.times_usual,
+            least=limits.slow_seconds * _SECOND,
+            enough=limits.history_calls,
+        )
+        self._per_token = Beyond(
+            deviations=limits.deviations, times=limits.times_usual, least=0, enough=limits.history_calls
+        )
+        self._durations: dict[str, Series | None] = {}
+        self._growth = Growth()
+
+    def feed(self, span: Span) -> Finding | None:
+        """A finding when the span took far longer than is usual for its name."""
+        name, duration = span.name, span.duration_ns
+        try:
+            series = self._durations[name]
+        except KeyError:
+            series = self._durations_of(name)
+        if series is None:
+            return None
+        limit = series.limit
+        if span.status == "ok":
+            series.add(duration)
+        if duration <= limit:
+            return None
+        return self._told(span, "slow", name, duration, series, f"{name} took {seconds(duration)}")
+
+    def feed_model_call(self, span: Span) -> list[Finding]:
+        """Findings when the model began late or wrote slowly; `span` is a model call that has ended."""
+        model = model_of(span) or span.name
+        return [found for found in (self._first_token(span, model), self._pace(span, model)) if found is not None]
+
+    def _first_token(self, span: Span, model: str) -> Finding | None:
+        waited = plain(span.attributes.get(_FIRST_TOKEN))
+        if not isinstance(waited, int | float) or waited < 0:
+            return None
+        sentence = f"the first token of {model} came after {seconds(waited * _SECOND)}"
+        return self._compare(span, "first_token", model, int(waited * _SECOND), self._beyond, sentence)
+
+    def _pace(self, span: Span, model: str) -> Finding | None:
+        written = span.usage.output if span.usage is not None else None
+        if written is None or written < _FEWEST_TOKENS or span.status != "ok":
+            return None
+        each = span.duration_ns // written
+        sentence = f"{model} wrote {written} tokens at {_SECOND / max(each, 1):.3g} a second"
+        return self._compare(span, "ns_per_token", model, each, self._per_token, sentence)
+
+    def _compare(
+        self, span: Span, measure: str, model: str, value: int, beyond: Beyond, sentence: str
+    ) -> Finding | None:
+        series = self._history.series(measure, model, beyond)
+        if series is None:
+            return None
+        limit = series.limit
+        series.add(value)
+        return self._told(span, measure, model, value, series, sentence) if value > limit else None
+
+    def _durations_of(self, name: str) -> Series | None:
+        series = self._history.series("duration", name, self._beyond)
+        if series is not None:
+            self._durations[name] = series
+        return series
+
+    def _told(self, span: Span, measure: str, name: str, value: int, series: Series, sentence: str) -> Finding | None:
+        if not self._growth.worth_telling((span.trace_id, measure, name), value):
+            return None
+        usual = series.quantile(0.5)
+        return Finding(
+            trace_id=span.trace_id,
+            span_ids=[span.span_id],
+            time_ns=span.start_ns + span.duration_ns,
+            detector="slow",
+            message=f"{sentence}, {value / max(usual, 1):.3g} times what is usual ({seconds(usual)}"
+            f"{' a token' if measure == 'ns_per_token' else ''}), since {clock(span.start_ns)}.",
+            data={
+                "measure": measure,
+                "calls": [name],
+                "value_ns": value,
+                "median_ns": round(usual),
+                "p90_ns": round(series.quantile(0.9)),
+                "known": series.total,
+                "since_ns": span.start_ns,
+            },
+        )

@@ -1,0 +1,56 @@
+"""Stalled: a tool or model call that has been open too long with nothing going on inside it; found while it is open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from instrument.detectors.history import History
+from instrument.detectors.thresholds import Thresholds
+from instrument.detectors.told import clock, seconds
+from instrument.model import Finding, Open
+
+_SECOND = 1_000_000_000
+_LEAVES = frozenset({"tool", "retrieval", "llm", "embedding"})
+
+
+class Stalled:
+    """Looks at the open spans of all traces from time to time."""
+
+    def __init__(self, limits: Thresholds, history: History) -> None:
+        self._longest = limits.stalled_seconds * _SECOND
+        self._history = history
+        self._told: dict[str, float] = {}
+        self._busy: set[str] = set()
+
+    def tick(self, now_ns: int, open_spans: Iterable[Open]) -> list[Finding]:
+        """Findings for the spans that are open too long at `now_ns`; once each, and again at twice the time."""
+        spans = list(open_spans)
+        here = {span.span_id for span in spans}
+        self._busy = (self._busy | {span.parent_id for span in spans if span.parent_id}) & here
+        self._told = {span_id: age for span_id, age in self._told.items() if span_id in here}
+        return [self._tell(span, now_ns) for span in spans if self._is_stalled(span, now_ns)]
+
+    def _is_stalled(self, span: Open, now_ns: int) -> bool:
+        """A span that has or had a child at a tick is at work, not stalled."""
+        if span.kind not in _LEAVES or span.span_id in self._busy:
+            return False
+        age = now_ns - span.start_ns
+        return age >= max(self._longest, self._usual_limit(span.name)) and age >= 2 * self._told.get(span.span_id, 0)
+
+    def _usual_limit(self, name: str) -> float:
+        """Calls that are usually long are given the time that `slow` gives them."""
+        series = self._history.known("duration", name)
+        return series.limit if series is not None and series.limit != float("inf") else 0.0
+
+    def _tell(self, span: Open, now_ns: int) -> Finding:
+        age = now_ns - span.start_ns
+        self._told[span.span_id] = age
+        return Finding(
+            trace_id=span.trace_id,
+            span_ids=[span.span_id],
+            time_ns=now_ns,
+            detector="stalled",
+            message=f"{span.name} has been open for {seconds(age)} with nothing going on inside it, "
+            f"since {clock(span.start_ns)}.",
+            data={"calls": [span.name], "open_ns": age, "since_ns": span.start_ns},
+        )

@@ -1,0 +1,153 @@
+"""Every threshold of the detectors, with its default and the reason for it.
+
+They are handed in: `default(settings, thresholds={"repeats": 5})`, or from the mapping `settings.detectors` where the
+settings have one. Counts are calls, shares lie between 0 and 1, times are seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from instrument.errors import SettingsError
+
+Count = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The limits that the detectors work with; immutable, made by `thresholds()`."""
+
+    window: Annotated[int, Meta(ge=4)] = 10
+    """Calls of a trace that are looked at together. Loops of agents are tight; what comes back after ten other calls is
+    rather a second look. Longer windows take honest re-reading in long runs for a loop."""
+
+    repeats: Annotated[int, Meta(ge=2)] = 3
+    """The same call with the same outcome this often within the window. Twice happens in runs that succeed (a look to
+    make sure); the third time cannot be explained by that."""
+
+    failures_of_one_call: Annotated[int, Meta(ge=2)] = 2
+    """The same attempt failing this often in direct succession: nothing was changed in between, so one retry is the
+    most that a passing fault explains. Retries that are wanted belong inside the tool."""
+
+    failures_in_a_row: Annotated[int, Meta(ge=2)] = 3
+    """Failing calls in direct succession, of whichever tools. One failure is normal, a second happens while the agent
+    corrects itself, a third says that the correction does not work."""
+
+    failures_of_one_tool: Annotated[int, Meta(ge=2)] = 4
+    """Failures of one tool within the window and without a success of it, with other work in between. One more than in
+    a row, because other work may have been the correction."""
+
+    failing_share: Share = 0.5
+    """Share of a full window of calls that failed. Half of all work lost is beyond any use of failing as a probe."""
+
+    reworded: Share = 0.72
+    """Words that two questions must have in common (twice the common words over all words of both) to count as the same
+    question in other words: the middle of the range, 0.71 to 0.75, in which labelled runs are told apart best.
+    Questions that share half of their words are often two aspects of one task."""
+
+    reworded_same_answer: Share = 0.5
+    """The same measure where the answers are equal too, or the first attempt failed: the answer shows that the
+    question was the same, half of the words are enough to say so."""
+
+    resembling: Share = 0.45
+    """The same measure for the loosest likeness that `no_progress` still takes for the same search going on: it needs
+    the silence of the results, and more calls, as its proof."""
+
+    calls_without_news: Annotated[int, Meta(ge=3)] = 5
+    """Resembling calls in direct succession whose results contain nothing new. Between the three repeats of an exact
+    loop and the length at which any run of calls looks idle."""
+
+    new_words: Annotated[int, Meta(ge=0)] = 2
+    """Words of a result that are neither in its question nor in the calls before, up to which it counts as nothing new:
+    a counter, a name or a time changes in most results that say the same."""
+
+    new_share: Share = 0.1
+    """And the share of a result's words: in an answer of three words one new number is the news."""
+
+    telling_answer: Count = 20
+    """Distinct words that make a result long enough to be recognised by itself: the same long answer to different
+    questions is no coincidence, the same `ok` or `nothing was found` is."""
+
+    longest_cycle: Annotated[int, Meta(ge=2)] = 5
+    """Calls in one round of a cycle; two rounds of five fill the window."""
+
+    first_steps: Annotated[int, Meta(ge=2)] = 3
+    """Steps from the beginning that must come again in their order to count as a restart. Two in their order are a
+    common habit (look up, then read)."""
+
+    calls_of_one_tool: Count = 200
+    """Calls of one tool in one run where no history says what is usual: far above what some dozen steps need."""
+
+    history_runs: Annotated[int, Meta(ge=2)] = 5
+    """Earlier successful runs that are needed before their number of calls is a measure."""
+
+    history_calls: Annotated[int, Meta(ge=2)] = 20
+    """Earlier calls that are needed before their duration or cost is a measure: the median absolute deviation of fewer
+    is too unsteady."""
+
+    deviations: Positive = 5.0
+    """Robust standard deviations (1.4826 times the median absolute deviation) above the median that are far beyond,
+    of logarithms: durations and costs spread by factors. 3 are passed by 1 in 700 healthy calls, 5 hardly ever."""
+
+    times_usual: Annotated[float, Meta(gt=1)] = 3.0
+    """And at least this many times the median, or for calls of a tool in a run what nine of ten runs needed: where all
+    earlier values are nearly equal, deviations say nothing."""
+
+    slow_seconds: Positive = 1.0
+    """And at least so much longer than the median: nobody waits for less, and it keeps garbage collection out."""
+
+    stalled_seconds: Positive = 300.0
+    """A tool or model call open for so long without a child of its own is stalled. Longer than any single answer of a
+    model takes, shorter than the ten minutes that clients wait by default."""
+
+    context_window: Count = 128_000
+    """Tokens that the model takes, where `context_windows` does not name it: the smallest window of the models in
+    common use."""
+
+    context_windows: dict[str, int] = {}
+    """Windows by the beginning of the model's name, the longest that fits counts."""
+
+    context_share: Share = 0.8
+    """Share of the window at which growth becomes a finding: models get worse and calls get refused from there on."""
+
+    context_growth: Annotated[float, Meta(gt=1)] = 4.0
+    """Growth of the prompt over a run's first one that is worth a hint."""
+
+    resent_tokens: Count = 100_000
+    """Tokens sent again without a cache in one run that are worth a hint: from about there it costs cents, not
+    fractions of them."""
+
+    cached_price: Share = 0.1
+    """Price of a cached token as a share of an ordinary one: what current models ask. For the saving that caching would
+    have brought."""
+
+    spent_usd: Positive = 0.05
+    """Money by which a call or run must exceed its median before its history makes it a finding: below a few cents
+    nobody acts."""
+
+    spent_tokens: Count = 20_000
+    """The same in tokens, where no price is known."""
+
+    traces: Count = 128
+    """Traces that are remembered at once. More agents than this seldom run at once in one process; the one that was
+    silent longest is forgotten first."""
+
+
+def thresholds(values: Mapping[str, Any] | None = None) -> Thresholds:
+    """The defaults with `values` in place of some; raises `SettingsError` for unknown keys and impossible values."""
+    try:
+        return msgspec.convert(dict(values or {}), Thresholds)
+    except msgspec.ValidationError as fault:
+        known = ", ".join(Thresholds.__struct_fields__)
+        raise SettingsError(f"the thresholds of the detectors cannot be used: {fault}. Known are: {known}.") from None
+
+
+def window_of(model: str | None, limits: Thresholds) -> int:
+    """The context window of a model in tokens."""
+    fitting = [begin for begin in limits.context_windows if model is not None and model.startswith(begin)]
+    return limits.context_windows[max(fitting, key=len)] if fitting else limits.context_window

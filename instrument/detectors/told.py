@@ -1,0 +1,80 @@
+"""How findings are worded, and when a pattern that goes on is told again."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from instrument.detectors.calls import Call
+from instrument.model import Finding
+
+_MOST_SPANS = 32
+_MOST_PATTERNS = 64
+_BRIEF = 80
+
+
+class Growth:
+    """A pattern is told when it starts and again each time it has doubled; the oldest of many are forgotten."""
+
+    __slots__ = ("_told",)
+
+    def __init__(self) -> None:
+        self._told: dict[Hashable, float] = {}
+
+    def worth_telling(self, pattern: Hashable, size: float) -> bool:
+        """Whether to tell of the pattern at this size; if so it counts as told."""
+        if pattern in self._told and size < 2 * self._told[pattern]:
+            return False
+        if len(self._told) >= _MOST_PATTERNS and pattern not in self._told:
+            del self._told[next(iter(self._told))]
+        self._told[pattern] = size
+        return True
+
+    def forget(self, pattern: Hashable) -> None:
+        """The pattern has ended; when it comes again it starts anew."""
+        self._told.pop(pattern, None)
+
+
+def told(detector: str, message: str, calls: Sequence[Call], /, *, severity: str = "warning", **data: Any) -> Finding:
+    """A finding about calls of one trace, in the order in which they were made; `since` is added to the sentence."""
+    first, last = calls[0], calls[-1]
+    return Finding(
+        trace_id=last.trace_id,
+        span_ids=[call.span_id for call in _ends(calls)],
+        time_ns=last.end_ns,
+        detector=detector,
+        severity=severity,
+        message=f"{message}, since {clock(first.start_ns)}.",
+        data={"since_ns": first.start_ns, **data},
+    )
+
+
+def _ends(calls: Sequence[Call]) -> Sequence[Call]:
+    half = _MOST_SPANS // 2
+    return calls if len(calls) <= _MOST_SPANS else [*calls[:half], *calls[-half:]]
+
+
+def brief(call: Call) -> str:
+    """The call in a few characters: `search({"q":"tides"})`."""
+    text = call.input[: 4 * _BRIEF].decode("utf-8", "ignore")
+    return f"{call.name}({text if len(text) <= _BRIEF else text[:_BRIEF] + '…'})"
+
+
+def names(calls: Sequence[Call]) -> str:
+    """The names of calls, each once, in order: `search, open and read`."""
+    distinct = list(dict.fromkeys(call.name for call in calls))
+    return distinct[0] if len(distinct) == 1 else f"{', '.join(distinct[:-1])} and {distinct[-1]}"
+
+
+def clock(time_ns: int) -> str:
+    """A moment as UTC time of day."""
+    return datetime.fromtimestamp(time_ns / 1e9, UTC).strftime("%H:%M:%S UTC")
+
+
+def seconds(duration_ns: float) -> str:
+    """A duration in the unit that reads best."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if duration_ns >= size:
+            return f"{duration_ns / size:.3g} {unit}"
+    return f"{duration_ns:.0f} ns"

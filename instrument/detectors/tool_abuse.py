@@ -1,0 +1,75 @@
+"""Tool abuse: far more calls of a tool, or of the model, than earlier successful runs needed, or than the limit."""
+
+from __future__ import annotations
+
+from instrument.detectors.history import Beyond, History
+from instrument.detectors.thresholds import Thresholds
+from instrument.detectors.told import clock
+from instrument.model import Finding, Span
+
+_FEWEST_MORE = 5
+_MANY = 0.9
+_MOST_NAMES = 256
+
+
+class ToolAbuse:
+    """Counts the calls of one run."""
+
+    def __init__(self, limits: Thresholds, history: History) -> None:
+        self._history = history
+        self._most = limits.calls_of_one_tool
+        self._beyond = Beyond(times=limits.times_usual, least=_FEWEST_MORE, enough=limits.history_runs, usual=_MANY)
+        self._counts: dict[str, int] = {}
+        self._limits: dict[str, float] = {}
+        self._first: dict[str, tuple[str, int]] = {}
+
+    def feed(self, span: Span) -> Finding | None:
+        """A finding when this call is one more than is usual."""
+        name = span.name
+        times = self._counts.get(name, 0) + 1
+        if times == 1 and not self._begin(span):
+            return None
+        self._counts[name] = times
+        return self._told(span, times) if times > self._limits[name] else None
+
+    def end(self, succeeded: bool) -> None:
+        """The run is over; what a successful one needed becomes part of what is usual."""
+        if not succeeded:
+            return
+        for name, times in self._counts.items():
+            series = self._history.series("calls", name, self._beyond)
+            if series is not None:
+                series.add(times)
+
+    def _begin(self, span: Span) -> bool:
+        if len(self._counts) >= _MOST_NAMES:
+            return False
+        series = self._history.series("calls", span.name, self._beyond)
+        known = series is not None and series.limit != float("inf")
+        self._limits[span.name] = series.limit if known and series is not None else self._most
+        self._first[span.name] = (span.span_id, span.start_ns)
+        return True
+
+    def _told(self, span: Span, times: int) -> Finding:
+        """The finding; the next is due at twice as many calls."""
+        limit, self._limits[span.name] = self._limits[span.name], 2 * times - 1
+        first, since = self._first[span.name]
+        series = self._history.known("calls", span.name)
+        usual = series.quantile(_MANY) if series is not None and series.total else None
+        measure = (
+            f"nine of ten earlier successful runs needed at most {usual:.0f}" if usual else f"the limit is {self._most}"
+        )
+        return Finding(
+            trace_id=span.trace_id,
+            span_ids=[first, span.span_id],
+            time_ns=span.start_ns + span.duration_ns,
+            detector="tool_abuse",
+            message=f"{span.name} was called {times} times in this run, {measure}, since {clock(since)}.",
+            data={
+                "calls": [span.name],
+                "times": times,
+                "usual": usual,
+                "limit": limit,
+                "since_ns": since,
+            },
+        )

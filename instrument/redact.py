@@ -1,0 +1,369 @@
+"""Redaction: secrets in text and in JSON become `[redacted:…]`, the same secret always the same twelve digits.
+
+A secret is known by its shape (a key of a provider, a signed token, a private key, the password in a URL) or by the
+name that it is kept under (`password`, `api_key`, `Authorization`), as a key of an object, in JSON text held in a
+string, in a query string, in `NAME=value`, in a header or behind `--flag`. The tables are in `secret_shapes`.
+
+Nearly every line is clean, so there are two looks. The quick one asks whether there could be a secret at all: three
+searches by Rust's regular expressions, which pydantic-core brings along and which skip through text by its
+literals (Python's own engine takes twenty times as long). Only where it suspects something does the careful look
+decode the line and walk it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from instrument import secret_shapes as shapes
+from instrument.errors import SettingsError
+from instrument.secret_search import MARGIN, Found, by_name, by_shape, folded, is_secret_name, stays, without_scheme
+
+BLOCK = 2_048
+"""Characters that the careful look takes at once: no call into an engine holds the interpreter for long."""
+
+_AHEAD = 512
+_BEHIND = 64
+_KEY_BYTES = 32
+
+
+class Redactor:
+    """Replaces secrets by `[redacted:XXXXXXXXXXXX]`, twelve digits of HMAC-SHA256 under `key`.
+
+    `names` are further names whose values are secrets (any spelling of the same words), `patterns` further regular
+    expressions (group 1 is the secret where there is one, else the whole match; each is searched in every string of
+    every line), `keep` names or whole values that stay. Raises `SettingsError` for a pattern that does not compile.
+    """
+
+    def __init__(
+        self, key: bytes, names: Iterable[str] = (), patterns: Iterable[str] = (), keep: Iterable[str] = ()
+    ) -> None:
+        self._key = key
+        self._names = frozenset(map(folded, names))
+        self._kept = frozenset(keep)
+        self._kept_names = frozenset(map(folded, self._kept))
+        self._patterns = tuple(map(_compiled, patterns))
+        self._finds_names = _search(shapes.LOOK_FOR_NAMES)
+        self._is_sure_of_names = _search(shapes.SURE_OF_NAMES)
+        self._finds_short = _search(shapes.LOOK_FOR_SHORT)
+        self._finds_tokens = _search(shapes.LOOK_FOR_TOKENS)
+        self._finds_rest = _search(shapes.LOOK_FOR_REST)
+        self._finds_own = _search(shapes.look_for_own(names)) if self._names else None
+        self._assignment = re.compile(shapes.assignment(names))
+        self._is_secret_name = lru_cache(4096)(self._secret_name)
+
+    def line(self, data: bytes, start: int = 0) -> bytes:
+        """One encoded JSON record without its secrets; the very same object when there are none.
+
+        The part before `start` holds ids and numbers of ours and stays as it is. The result is JSON of the same shape.
+        """
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            return self.text(data.decode(errors="backslashreplace")).encode()
+        if not self._suspects(text) and not (self._patterns and self._own_pattern_in(text)):
+            return data
+        try:
+            return self._careful_line(data, start)
+        except (msgspec.MsgspecError, RecursionError):
+            return self._text(text).encode()
+
+    def text(self, text: str) -> str:
+        """Plain text without its secrets; the very same object when there are none."""
+        if len(text) > MARGIN or self._suspects(text) or any(pattern.search(text) for pattern in self._patterns):
+            return self._text(text)
+        return text
+
+    def stretch(self, text: str, begin: int, end: int) -> str:
+        """A part of a text; a secret that one of its ends goes through is known by what lies beyond."""
+        first = max(0, begin - MARGIN)
+        window = text[first : end + MARGIN]
+        parts: list[str] = []
+        at = begin - first
+        for found in self._without_kept(window, _merged(window, self._found_in(window))):
+            if found.end > at and found.start < end - first:
+                parts += window[at : found.start], found.quote, self.placeholder(found.secret), found.quote
+                at = found.end
+        return self.text("".join((*parts, window[at : max(at, end - first)])))
+
+    def secret_name(self, name: str) -> bool:
+        """Whether a value under this name is a secret: `db_password`, `X-Api-Key`, `accessToken`; not `max_tokens`."""
+        return self._is_secret_name(name)
+
+    def value(self, value: Any) -> Any:
+        """A plain JSON value (dicts, lists, strings, numbers) without its secrets; `value` itself is left alone."""
+        return self._walk(value)
+
+    def placeholder(self, secret: str) -> str:
+        """What stands for the secret."""
+        digest = hmac.digest(self._key, secret.encode("utf-8", "surrogatepass"), "sha256")
+        return f"[redacted:{digest[:6].hex()}]"
+
+    def keyed_hash(self, data: bytes) -> str:
+        """Twelve hexadecimal digits that say whether two contents are equal and nothing else."""
+        return hmac.digest(self._key, data, "sha256")[:6].hex()
+
+    # The quick look
+
+    def _suspects(self, text: str) -> bool:
+        """Whether a secret could be there. Wrongly yes costs time, wrongly no would cost a secret."""
+        if self._finds_tokens(text) or self._finds_rest(text):
+            return True
+        if self._finds_names(text) and (self._finds_short(text) or self._is_sure_of_names(text)):
+            return True
+        if self._finds_own is not None and self._finds_own(text):
+            return True
+        return _has_surrogates(text)
+
+    def _suspects_shape(self, text: str) -> bool:
+        return self._finds_tokens(text) or self._finds_rest(text) or self._finds_short(text)
+
+    def _suspects_name(self, text: str) -> bool:
+        own = self._finds_own is not None and self._finds_own(text)
+        return own or self._is_sure_of_names(text) or self._finds_rest(text)
+
+    def _own_pattern_in(self, line: str) -> bool:
+        strings = _strings(msgspec.json.decode(line))
+        return any(pattern.search(string) for string in strings for pattern in self._patterns)
+
+    # The careful look at a line
+
+    def _careful_line(self, data: bytes, start: int) -> bytes:
+        head, body = data[:start], data
+        if start and data[start - 1 : start] == b",":
+            body = b"{" + data[start:]
+        else:
+            head = b""
+        decoded = msgspec.json.decode(body)
+        redacted = self._walk(decoded)
+        if redacted == decoded:
+            return data
+        encoded = msgspec.json.encode(redacted)
+        return head + encoded[1:] if head else encoded
+
+    def _walk(self, node: Any) -> Any:
+        kind = type(node)
+        if kind is str:
+            return self.text(node)
+        if kind is dict:
+            return self._walk_object(node)
+        if kind is list:
+            return self._walk_array(node)
+        return node
+
+    def _walk_object(self, node: dict[str, Any]) -> dict[str, Any]:
+        walked = {}
+        for name, value in node.items():
+            if self.secret_name(name) and not (name == "token" and "logprob" in node):
+                walked[self.text(name)] = self._hide(name, value)
+            else:
+                walked[self.text(name)] = self._walk(value)
+        return walked
+
+    def _walk_array(self, node: list[Any]) -> list[Any]:
+        """Every element; after an element that is a flag (`--password`) the next one is its value."""
+        walked, flag = [], None
+        for element in node:
+            is_text = type(element) is str
+            walked.append(self._hide(flag, element) if flag and is_text else self._walk(element))
+            flag = element if is_text and element[:2] == "--" and self.secret_name(element) else None
+        return walked
+
+    def _hide(self, name: str, value: Any) -> Any:
+        """What is kept under a secret name, every scalar replaced."""
+        kind = type(value)
+        if kind is str:
+            return self._hide_text(name, value)
+        if kind is dict and _is_schema(value):
+            return self._walk(value)
+        if kind is dict:
+            return {self.text(key): self._hide_in(key, one, name) for key, one in value.items()}
+        if kind is list:
+            return [self._hide(name, element) for element in value]
+        return value if value is None or kind is bool else self.placeholder(str(value))
+
+    def _hide_in(self, key: str, value: Any, name: str) -> Any:
+        return value if key[:1] == "$" and type(value) is int else self._hide(name, value)
+
+    def _hide_text(self, name: str, value: str) -> str:
+        start, end = without_scheme(value)
+        secret = value[start:end]
+        if stays(secret, name) or secret in self._kept:
+            return self.text(value)
+        return value[:start] + self.placeholder(secret) + value[end:]
+
+    # The careful look at text
+
+    def _text(self, text: str) -> str:
+        """Redact until nothing changes, so that doing it twice is the same as doing it once."""
+        for _ in range(4):
+            found = self._without_kept(text, _merged(text, self._found_in(text)))
+            if not found:
+                break
+            text = self._replace(text, found)
+        return text
+
+    def _replace(self, text: str, found: list[Found]) -> str:
+        parts: list[str] = []
+        at = 0
+        for start, end, secret, quote in found:
+            parts += text[at:start], quote, self.placeholder(secret), quote
+            at = end
+        return "".join((*parts, text[at:]))
+
+    def _without_kept(self, text: str, found: list[Found]) -> list[Found]:
+        """Without what the user keeps and what is a placeholder already."""
+        ours = [match.span() for match in shapes.PLACEHOLDER.finditer(text)] if "[redacted:" in text else []
+        return [
+            one
+            for one in found
+            if one.secret not in self._kept and not any(start <= one.start and one.end <= end for start, end in ours)
+        ]
+
+    def _found_in(self, text: str) -> Iterator[Found]:
+        for begin in range(0, len(text), BLOCK):
+            end = begin + BLOCK
+            block = text[max(0, begin - _BEHIND) : end + _AHEAD]
+            if _has_surrogates(block):
+                block = block.encode("utf-8", "replace").decode()
+            if self._suspects_shape(block):
+                yield from by_shape(text, begin, end)
+            if self._suspects_name(block):
+                yield from by_name(self._assignment, self.secret_name, text, begin, end)
+        for pattern in self._patterns:
+            yield from _own(pattern, text)
+
+    def _secret_name(self, name: str) -> bool:
+        plain = folded(name)
+        if plain in self._kept_names:
+            return False
+        return plain in self._names or is_secret_name(name)
+
+
+def _is_schema(value: dict[str, Any]) -> bool:
+    """Whether an object describes a parameter (JSON schema) instead of holding one."""
+    kind = value.get("type")
+    named = type(kind) is str and kind in ("string", "number", "integer", "boolean", "object", "array", "null")
+    return named or type(kind) is list or "$ref" in value or "anyOf" in value or "oneOf" in value or "allOf" in value
+
+
+def _merged(text: str, found: Iterable[Found]) -> list[Found]:
+    """In order and without overlaps: of two that overlap the one that begins first stands for both."""
+    merged: list[Found] = []
+    for one in sorted(found, key=lambda one: (one.start, -one.end)):
+        last = merged[-1] if merged else None
+        if last is None or one.start >= last.end:
+            merged.append(one)
+        elif one.end > last.end:
+            merged[-1] = Found(last.start, one.end, text[last.start : one.end], last.quote)
+    return merged
+
+
+def _own(pattern: re.Pattern[str], text: str) -> Iterator[Found]:
+    """What a pattern of the user's finds; stretch by stretch, as theirs may be slow."""
+    group = 1 if pattern.groups else 0
+    for begin in range(0, len(text), MARGIN):
+        for match in pattern.finditer(text, begin, begin + 2 * MARGIN):
+            if match.start() >= begin + MARGIN:
+                break
+            if match[group] and not shapes.CUT_PLACEHOLDER.fullmatch(match[group]):
+                yield Found(*match.span(group), match[group])
+
+
+def _strings(node: Any) -> Iterator[str]:
+    if type(node) is str:
+        yield node
+    elif type(node) is dict:
+        for name, value in node.items():
+            yield name
+            yield from _strings(value)
+    elif type(node) is list:
+        for element in node:
+            yield from _strings(element)
+
+
+def _has_surrogates(text: str) -> bool:
+    """Whether Rust could not read the text, so that its searches said nothing."""
+    if text.isascii():
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise SettingsError(
+            f"redact.patterns: {pattern!r} is no regular expression ({error}); write it as Python's `re` reads it"
+        ) from None
+
+
+@cache
+def _search(pattern: str) -> Callable[[str], bool]:
+    """A function that says whether the pattern occurs in a text.
+
+    pydantic-core validates strings against patterns with Rust's engine; a yes or no is all that is asked of it here.
+    Where it cannot be had Python's engine does the same, slower.
+    """
+    try:
+        from pydantic_core import SchemaValidator, core_schema
+
+        schema = core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")
+        return SchemaValidator(schema).isinstance_python
+    except Exception:  # noqa: BLE001 - another version may not know the option; any fault here means the slow way
+        search = re.compile(pattern).search
+        return lambda text: search(text) is not None
+
+
+@cache
+def installation_key() -> bytes:
+    """The 32 random bytes that make placeholders of this installation alike from run to run, and guessable to nobody.
+
+    Kept readable to the user alone in `$XDG_STATE_HOME/instrument/redaction.key` (`~/.local/state` by default), and
+    never in the recording folder: whoever is sent that folder could otherwise try out candidates for a short secret
+    until one gives the same placeholder. Where it cannot be kept, a key for this process alone.
+    """
+    try:
+        return _kept_key(_state_folder() / "redaction.key")
+    except (OSError, RuntimeError):
+        return secrets.token_bytes(_KEY_BYTES)
+
+
+def _state_folder() -> Path:
+    given = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(given) if os.path.isabs(given) else Path.home() / ".local" / "state"
+    return base / "instrument"
+
+
+def _kept_key(place: Path) -> bytes:
+    """The key on disk, made if there is none. A hard link appears whole or not at all, so all processes agree."""
+    for _ in range(3):
+        with suppress(FileNotFoundError):
+            kept = place.read_bytes()
+            if len(kept) == _KEY_BYTES:
+                return kept
+            place.unlink(missing_ok=True)
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, fresh = tempfile.mkstemp(dir=place.parent, prefix=".redaction.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(secrets.token_bytes(_KEY_BYTES))
+            with suppress(FileExistsError):
+                os.link(fresh, place)
+        finally:
+            os.unlink(fresh)
+    raise OSError(f"{place} cannot be kept")

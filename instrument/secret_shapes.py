@@ -1,0 +1,328 @@
+"""The tables behind redaction: how secrets look, and how the names look that secrets are kept under.
+
+Token shapes are regular expressions in the common part of Python's and Rust's syntax (no look-around), because the
+quick look of `redact` hands the very same text to both engines. They are spelled so that each begins with a
+literal: that is what makes a search over clean text nearly free.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+
+def _table(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+DISTINCT_TOKENS = (
+    # models and their tools
+    r"sk-(?:proj|ant|or|lf|svcacct|admin|None)-[A-Za-z0-9_-]{16,}",
+    r"pk-lf-[A-Za-z0-9-]{16,}",
+    r"gsk_[A-Za-z0-9]{20,}",
+    r"xai-[A-Za-z0-9]{20,}",
+    r"hf_[A-Za-z0-9]{24,}",
+    r"api_org_[A-Za-z0-9]{24,}",
+    r"lsv2_(?:pt|sk)_[A-Za-z0-9_]{16,}",
+    r"pplx-[A-Za-z0-9]{20,}",
+    r"nvapi-[A-Za-z0-9_-]{20,}",
+    r"tvly-[A-Za-z0-9-]{16,}",
+    r"pcsk_[A-Za-z0-9_]{20,}",
+    # code hosting and packages
+    r"gh[opsur]_[A-Za-z0-9]{20,}",
+    r"github_pat_[A-Za-z0-9_]{20,}",
+    r"gl(?:pat|dt|rt|cbt|ptt|soat)-[A-Za-z0-9_.-]{16,}",
+    r"npm_[A-Za-z0-9]{30,}",
+    r"pypi-[A-Za-z0-9_-]{32,}",
+    r"rubygems_[a-f0-9]{40,}",
+    r"dckr_(?:pat|oat)_[A-Za-z0-9_-]{20,}",
+    # clouds
+    r"A[KS]IA[A-Z0-9]{16,}",
+    r"AIza[A-Za-z0-9_-]{35,}",
+    r"ya29\.[A-Za-z0-9_-]{20,}",
+    r"GOCSPX-[A-Za-z0-9_-]{20,}",
+    r"do[opr]_v1_[a-f0-9]{40,}",
+    r"hv[bs]\.[A-Za-z0-9_-]{20,}",
+    r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.=-]{20,}",
+    r"sbp_[a-f0-9]{32,}",
+    r"glsa_[A-Za-z0-9]{20,}_[a-f0-9]{8}",
+    # talk, mail, money
+    r"xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]{10,}",
+    r"xapp-[0-9]-[A-Za-z0-9-]{10,}",
+    r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_-]{20,}",
+    r"discord(?:app)?\.com/api/webhooks/[0-9]{8,}/[A-Za-z0-9_-]{20,}",
+    r"sk_(?:live|test|prod)_[A-Za-z0-9]{10,}",
+    r"rk_(?:live|test|prod)_[A-Za-z0-9]{10,}",
+    r"whsec_[A-Za-z0-9+/=]{16,}",
+    r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",
+    r"shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}",
+    r"sq0(?:atp|csp)-[A-Za-z0-9_-]{20,}",
+    r"ntn_[A-Za-z0-9]{24,}",
+    r"lin_api_[A-Za-z0-9]{24,}",
+    r"figd_[A-Za-z0-9_-]{20,}",
+    r"ATATT3[A-Za-z0-9_=-]{20,}",
+    r"PMAK-[a-f0-9]{24}-[a-f0-9]{20,}",
+    r"NRAK-[A-Z0-9]{20,}",
+    r"sntr[yu]s_[A-Za-z0-9_=+/-]{20,}",
+    r"AGE-SECRET-KEY-1[A-Z0-9]{50,}",
+    # signed tokens: header, payload, signature (or the five parts of an encrypted one)
+    r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){0,3}",
+)
+"""Shapes that hardly occur by chance: found wherever they stand."""
+
+BOUNDED_TOKENS = (
+    r"sk-[A-Za-z0-9_-]{16,}",
+    r"r8_[A-Za-z0-9]{24,}",
+    r"fw_[A-Za-z0-9]{20,}",
+    r"key-[a-f0-9]{32}",
+    r"SK[a-f0-9]{32}",
+    r"dapi[a-f0-9]{32}(?:-[0-9])?",
+)
+"""Shapes that could be the end of a word (`task-…`): found only where no letter or digit stands before."""
+
+TELEGRAM_TOKEN = r":AA[A-Za-z0-9_-]{33}"
+"""The part of a Telegram bot token after the number of the bot."""
+
+STRONG_NAMES = _table(
+    """
+    password passwd pwd passphrase passcode secret secrets authorization apikey apikeys accesskey secretkey
+    privatekey authkey credential credentials cookie cookies jwt bearer passwords
+    """
+)
+"""Last words of a name that make its value a secret."""
+
+STRONG_ENDINGS = (
+    "password",
+    "passwords",
+    "passwd",
+    "passphrase",
+    "secret",
+    "apikey",
+    "accesskey",
+    "secretkey",
+    "privatekey",
+    "accountkey",
+    "authtoken",
+    "accesstoken",
+    "refreshtoken",
+    "idtoken",
+    "sessiontoken",
+    "apitoken",
+    "bottoken",
+    "usertoken",
+    "bearertoken",
+    "csrftoken",
+    "setcookie",
+    "dbpwd",
+)
+"""Endings that do the same where a name is written in one piece (`clientsecret`)."""
+
+KEY_OWNERS = _table(
+    """
+    api access secret private account auth signing encryption encrypt master shared subscription storage ssh deploy
+    service licence license session openai anthropic gemini azure aws groq mistral cohere hf huggingface sendgrid
+    stripe
+    """
+)
+"""Words before `key` that make it a secret; `sort_key`, `primary_key`, `public_key` are none."""
+
+PASS_OWNERS = _table(
+    """
+    db database mysql postgres pg redis smtp mail email ftp user admin root ssh mongo proxy http
+    """
+)
+"""Words before `pass` that make it a password; `first_pass` is none."""
+
+PLAIN_TOKENS = _table(
+    """
+    next previous prev page continuation continue sync cancel cancellation eos bos pad unk sep mask cls special stop
+    start end first last per max min num total prompt completion output input new current text image audio this each
+    every single one a the another thought word control reserved
+    """
+)
+"""Words before `token` that make it a piece of text or a place in a list, not a secret."""
+
+AUTH_OWNERS = _table(
+    """
+    basic proxy http
+    """
+)
+"""Words before `auth` that make it user name and password."""
+
+TRAILING_WORDS = _table(
+    """
+    value confirmation confirm prod production staging dev live old new
+    """
+)
+"""Words after a secret name that leave it one: `password_confirmation`, `OPENAI_API_KEY_PROD`."""
+
+HARMLESS_VALUES = _table(
+    """
+    none null nil undefined true false yes no on off str string int integer float double number bool boolean bytes
+    object any array list dict map tuple optional union required missing empty hidden redacted masked secret
+    password token include omit same-origin inherit unset default text char varchar
+    """
+)
+"""Values that say something about a secret instead of being one."""
+
+AUTH_SCHEMES = r"(?:bearer|basic|token|apikey|api-key|digest|negotiate|ntlm|hawk|aws4-hmac-sha256|key|oauth)"
+"""Words that stand before the secret in an `Authorization` header."""
+
+# How a secret hides in running text. These are searched by Python alone.
+
+DISTINCT, BOUNDED = "|".join(DISTINCT_TOKENS), "|".join(BOUNDED_TOKENS)
+
+BEFORE_BOUNDED = r"(?:^|[^A-Za-z0-9]|\\[nrtbf]|\\u[0-9a-f]{4}|%[0-9A-F]{2}|\[[0-9;]*m)$"
+"""What may stand before a bounded token: no letter or digit, unless it belongs to an escape."""
+
+_KEY_LABEL = r"[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+PRIVATE_KEY = (
+    rf"-----BEGIN {_KEY_LABEL}(?:(?:(?!-----)[^\"'`])*-----END {_KEY_LABEL}"
+    r"|(?:(?:\s|\\+[nr])+(?:[A-Za-z0-9+/=]{16,}|(?:Proc-Type|DEK-Info|Version|Comment): [^\r\n\\\"']*))+"
+    r"(?:(?:\s|\\+[nr])+[A-Za-z0-9+/=]+)?)"
+)
+"""A whole PEM block, or its beginning when the end was cut off."""
+
+PRIVATE_KEY_END = rf"-----END {_KEY_LABEL}"
+PRIVATE_KEY_BODY = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\\\r\n\t"
+"""The end of a PEM block whose beginning was cut off, and the characters that may stand before it."""
+
+_URL_CHARACTER = r"(?:[^\s\"'`<>@/?#\\]|\\[^nrtbf\"'`\s])"
+URL_PASSWORD = (
+    rf"://[^\s/@:\"'`<>\\]{{0,256}}:(?P<password>{_URL_CHARACTER}(?:{_URL_CHARACTER}|@(?=[^\s/\"'`<>]*@))*"
+    r"|(?![0-9]{1,5}[/?#])[^\s\"'`<>@\\]+)@(?=[A-Za-z0-9\[_%{$.-])"
+)
+"""The password in `scheme://user:password@host`, also one that holds an unescaped `@`, `/`, `?` or `#`."""
+
+SIGNED_URL = (
+    r"[?&](?:X-Amz-Signature|X-Goog-Signature|X-Amz-Security-Token|Signature|sig)=(?P<password>[^\s&\"'`<>\\]{16,})"
+)
+"""What makes a signed URL work."""
+
+BEARER = r"\b(?:[Bb]earer|BEARER)[ \t]+(?P<password>[A-Za-z0-9._~+/=-]{8,})"
+BASIC = r"\b(?:[Bb]asic|BASIC)[ \t]+(?P<password>[A-Za-z0-9+/]{6,}={0,2})"
+
+ASSIGNMENT = (
+    r"(?<![A-Za-z0-9_$.-])(?P<name>{own}[A-Za-z0-9_$.-]{{2,80}}+)(?P<close>\\*[\"'`])?\]?(?:\s|\\+[nrt]){{0,8}}"
+    r"(?P<sep>=>|:=|={{1,3}}|!==?|:|(?<=\w)>(?=[^\s<>]))"
+)
+"""A name and what binds it to a value; `{own}` takes names of the user's that are no identifiers."""
+
+FLAG = r"(?<![\w-])--(?P<name>[a-z][a-z0-9-]{1,60})(?P<close>\\*[\"'])?(?:,\s*|[ \t]+)(?=[^\s-])"
+"""An option of a command line whose value is the next word."""
+
+BLANK = r"(?:[ \t]|(?:\s|\\+[nrt])+(?=[bBrRuUfF]{0,2}\\*[\"'`\[{]))*"
+"""Between the sign and the value; over the end of a line only to something quoted."""
+
+ANNOTATION = (
+    r"[ \t]*[A-Za-z_][\w.]*(?:\[[^\]\n\"']{0,60}\]+)?(?:[ \t]*\|[ \t]*[\w.\[\]]+)*"
+    r"(?:[ \t]+=(?=[ \t])|=(?=[bBrRuUfF]?\\*[\"']))"
+)
+"""The type between a name and its default: `password: str = …`."""
+
+OPENING_QUOTE = (
+    r"[bBrRuUfF]{0,2}(?P<escape>\\*)"
+    r"(?P<quote>\"(?:(?P=escape)\"(?P=escape)\")?|'(?:(?P=escape)'(?P=escape)')?|`)"
+)
+BRACKET = r"\\*[\"'`]|[\[\](){}]|(?<![\w.])[0-9][0-9.]{3,}(?![\w.])"
+CONTENTS = r"[\[{(](?:\s|\\+[nrt])*(?:[bBrRuUfF]{0,2}\\*[\"'`]|[0-9\[{])"
+SCHEMA = r"\{\s*\\*[\"'](?:type|anyOf|oneOf|allOf|\$ref|description|title|enum)\\*[\"']\s*:"
+
+_STOP = r"(?:[^{stop}\\]|\\(?![nrtbfux\"'`]))+"
+LINE_VALUE = _STOP.replace("{stop}", r"\s\"'`")
+QUERY_VALUE = _STOP.replace("{stop}", r"\s\"'`&#<>")
+WORD_VALUE = _STOP.replace("{stop}", r"\s\"'`,;<>&|(){}\[\]")
+HEADER_VALUE = _STOP.replace("{stop}", r"\r\n\"'`")
+
+EXPRESSION = (
+    r"[A-Za-z_]\w*(?:\[|\(|(?:\.[A-Za-z_]\w*)+[(\[]|(?:\.[A-Za-z_]+)+$)"
+    r"|(?:self|cls|this|os|settings|config|args|env)\."
+)
+"""A value that is code: a call, an item, an attribute."""
+
+TEMPLATE = (
+    r"\W{0,3}(?:\{\{?[\w .!:()\[\]]*\}?\}|\$\{[^{}]*\}|\$[A-Z_]+|\$\([^()]*\)|%\(?\w*\)?s|<[^<>]{1,60}>|\*{3,}"
+    r"|[xX]{3,}|\.{3}|…|[Yy][Oo][Uu][Rr][-_ ].*)\W{0,3}"
+)
+"""A value that stands for one."""
+
+PATH = r"(?:[A-Za-z]:|~|\.{1,2})?[/\\](?:[\w.@ -]+[/\\])*[\w.@ -]*"
+TEMPLATE_HERE = r"<[^<>\r\n]{1,60}>|\{\{[^{}\r\n]*\}\}|[$#]\{[^{}\r\n]*\}"
+PLACEHOLDER = re.compile(r"\[redacted:[0-9a-f]{12}\]")
+CUT_TEMPLATE_HERE = r"<[^<>\r\n]{1,60}>|\{\{[^{}\r\n]*\}\}|[$#]\{[^{}\r\n]*\}"
+PLACEHOLDER = re.compile(r"\[redacted:[0-9a-f]{0,12}\]?")
+COOKIE = r"\s*[\w!#$%&*+.^|~-]+=[^\s;]"
+
+# The quick look. It must take nothing for clean that the careful look would change, and may well suspect more. Its
+# speed hangs on the literals that each alternative begins with: few, and of four letters or more where they are many.
+
+_TRAIL = rf"(?:[_.-]?(?:[0-9]+|(?i:{'|'.join(sorted(TRAILING_WORDS))})))*"
+_CLOSE = r"[\"'`\\\] \t]*(?:\\+[nrt]|[ \t\r\n])*"
+_NOT_OURS = r"\[(?:[^r]|r[^e]|re[^d]|red[^a])"
+_QUOTED = rf"[bBrRuUfF]?[bBrRuUfF]?(?:\\*[\"'`]){{1,3}}(?:[^\"'`\\\[]|{_NOT_OURS}|\\+[^\"'`\\])"
+_BARE = r"[A-Za-z_.:]*[^ \r\n\tA-Za-z_\"'`\\\[\]{}(),;.:]"
+_SCHEME_AND_MORE = r"[A-Za-z-]+[ \t]+[A-Za-z0-9._~+/=-]*[0-9]"
+_LAST_WORD = r"[A-Za-z_]+[ \t]*(?:[<&;#\"'`\\]|[.,][A-Za-z]|$|[\r\n])"
+_VALUE = (
+    r"(?:[A-Za-z_ ][A-Za-z0-9_.|\[\], ]*=)?(?:[ \t\r\n]|\\+[nrt])*"
+    rf"(?:{_QUOTED}|[{{(]|{_NOT_OURS}|{_BARE}|{_SCHEME_AND_MORE}|{_LAST_WORD}|[A-Za-z_.:]*\\+[^nrt\"'`\\])"
+)
+_BOUND = rf"{_TRAIL}{_CLOSE}(?:(?:[!:=]?=+|=>|:|>){_VALUE}|[=>][A-Za-z_]+[ \t])"
+
+_WORDS = (
+    "(?:ssword|SSWORD|ssWord|sswd|SSWD|cret|CRET|ookie|OOKIE|dential|DENTIAL)[sS]?"
+    "|oken|OKEN|pwd|PWD|Pwd|jwt|JWT|Jwt|earer|EARER|rization|RIZATION|sphrase|SPHRASE|sscode|SSCODE"
+)
+LOOK_FOR_SHORT = (
+    r"sk[-_][A-Za-z0-9_-]{8}|hf_[A-Za-z0-9]{20}|xox[a-z][.-]|SG\.[A-Za-z0-9_-]{16}|sq0[a-z]{3}-|eyJ[A-Za-z0-9_-]{8,}\.|r8_[A-Za-z0-9]{20}"
+    r"|fw_[A-Za-z0-9]{16}|:AA[A-Za-z0-9_-]{30}|xai-[A-Za-z0-9]{16}|(?:earer|EARER)[ \t]+[A-Za-z0-9._~+/=-]{8}"
+    r"|://[^ \t\r\n/@:\"'`<>]*:[^ \t\r\n\"'`<>]+@"
+)
+LOOK_FOR_NAMES = rf"(?:{_WORDS}|(?:key|Key|KEY)[sS]?|_pass|_PASS|_auth|_AUTH|-auth|-Auth){_BOUND}|{LOOK_FOR_SHORT}"
+"""Names with a value, and the tokens that begin with few letters."""
+
+SURE_OF_NAMES = (
+    rf"(?:{_WORDS}|(?i:{'|'.join(sorted(KEY_OWNERS))})[-_. ]?(?i:keys?)"
+    rf"|(?i:{'|'.join(sorted(PASS_OWNERS))})[-_.]?(?i:pass)"
+    rf"|(?i:{'|'.join(sorted(AUTH_OWNERS))})[-_.]?(?i:auth)){_BOUND}"
+)
+"""Asked when `LOOK_FOR_NAMES` found something: slower, and tells `api_key` from `sort_key`."""
+
+LOOK_FOR_TOKENS = (
+    r"pk-lf-|gsk_[A-Za-z0-9]{16}|api_org_|lsv2_|pplx-[A-Za-z0-9]{16}|nvapi-|tvly-|pcsk_|gh[opsur]_[A-Za-z0-9]{16}"
+    r"|pat[-_][A-Za-z0-9_.-]{16}|npm_[A-Za-z0-9]{24}|pypi-[A-Za-z0-9_-]{24}|rubygems_|dckr_|AKIA[A-Z0-9]{16}"
+    r"|ASIA[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{32}|ya29\.|CSPX-|_v1_[a-f0-9]{32}|hv[bs]\.[A-Za-z0-9_-]{16}|scale_"
+    r"|sbp_[a-f0-9]{24}|glsa_|xapp-[0-9]|hooks\.slack\.com/|api/webhooks/[0-9]|k_(?:live|test|prod)_[A-Za-z0-9]{8}"
+    r"|whsec_|shp[acps][ats]_|ntn_[A-Za-z0-9]{16}|lin_api_|figd_|ATATT3|PMAK-|NRAK-|ntry[us]_|AGE-SECRET"
+    r"|key-[a-f0-9]{32}|dapi[a-f0-9]{32}|glrt-|gldt-|glptt|glcbt|glsoat"
+    r"|-----BEGIN [A-Z0-9 ]*PRIVATE|-----END [A-Z0-9 ]*PRIVATE"
+    r"|(?:asic|ASIC)[ \t]+[A-Za-z0-9+/][a-z+/]*[A-Z0-9=]|ignature=|curity-Token=|[?&]sig="
+)
+"""The other tokens, by their beginning, or by what is left of it where a few are taken together."""
+
+LOOK_FOR_REST = (
+    r"--(?:[A-Za-z0-9-]*-)?(?i:pass|secret|token|key|api-?key|pwd|auth|credential|cookie|jwt|bearer)[A-Za-z0-9-]*"
+    r"[\"'\\]*,?[\"'\\ \t]+[^ -]|SK[a-f0-9]{32}"
+)
+"""What would slow the others down, as its literals are short."""
+
+
+def words(name: str) -> list[str]:
+    """The words of a name: `dbPassword`, `DB-PASSWORD` and `db_password` have the same two."""
+    return _WORD.findall(name)
+
+
+def look_for_own(names: Iterable[str]) -> str:
+    """The quick look for names of the user's, in any case and with any sign between their words."""
+    spelled = (r"[^A-Za-z0-9]?".join(map(re.escape, words(name))) for name in names)
+    return rf"(?i:{'|'.join(spelled)})"
+
+
+def assignment(names: Iterable[str]) -> str:
+    """`ASSIGNMENT` for a user with these names of their own."""
+    foreign = [re.escape(name) for name in names if not _IDENTIFIER.fullmatch(name)]
+    return ASSIGNMENT.format(own="".join(f"{name}|" for name in foreign))
+
+
+_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^\W\d_A-Za-z]+")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_$.-]{2,80}")

@@ -1,0 +1,129 @@
+"""The heads of records: the few fields that tables and totals need, decoded several times faster than whole records.
+
+A head has the same attribute names as its record. Inputs, outputs, messages and stacks are skipped over, not kept.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from instrument.model import Cost, Failure, Other, Run, Span, Update, Usage, decode
+from instrument.store.jsonl import decoded
+
+NAMES = {
+    "label": "instrument.label",
+    "operation": "instrument.operation",
+    "outcome": "instrument.agent.outcome",
+    "iteration": "instrument.iteration",
+    "request_model": "gen_ai.request.model",
+    "response_model": "gen_ai.response.model",
+    "agent_id": "gen_ai.agent.id",
+    "agent_name": "gen_ai.agent.name",
+}
+_FIELDS = {name: attribute for attribute, name in NAMES.items()}
+
+
+class Attributes(Struct, frozen=True, gc=False, rename=NAMES):
+    """The attributes that totals are grouped by; `get` as of the mapping that a whole span has."""
+
+    label: Any = None
+    operation: Any = None
+    outcome: Any = None
+    iteration: Any = None
+    request_model: Any = None
+    response_model: Any = None
+    agent_id: Any = None
+    agent_name: Any = None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The attribute by its full name; those that are not kept read as missing."""
+        return getattr(self, _FIELDS.get(name, name), default)
+
+
+class SpanHead(Struct, frozen=True, kw_only=True, tag="span", tag_field="type"):
+    """Of `model.Span`."""
+
+    run: str = ""
+    trace_id: str
+    span_id: str
+    parent_id: str | None = None
+    start_ns: int
+    duration_ns: int
+    kind: str
+    name: str
+    status: str
+    error: Failure | None = None
+    attributes: Attributes = Attributes()
+    usage: Usage | None = None
+    cost: Cost | None = None
+
+
+class OpenHead(Struct, frozen=True, kw_only=True, tag="open", tag_field="type"):
+    """Of `model.Open`."""
+
+    run: str = ""
+    trace_id: str
+    span_id: str
+    parent_id: str | None = None
+    start_ns: int
+    kind: str = "span"
+    name: str
+    attributes: Attributes = Attributes()
+
+
+class LogHead(Struct, frozen=True, kw_only=True, gc=False, tag="log", tag_field="type"):
+    """Of `model.Log`."""
+
+    run: str = ""
+    trace_id: str | None = None
+    time_ns: int
+    level: str = "INFO"
+
+
+class FindingHead(Struct, frozen=True, kw_only=True, gc=False, tag="finding", tag_field="type"):
+    """Of `model.Finding`."""
+
+    run: str = ""
+    trace_id: str | None = None
+    time_ns: int = 0
+    severity: str = "warning"
+
+
+class ScoreHead(Struct, frozen=True, kw_only=True, gc=False, tag="score", tag_field="type"):
+    """Of `model.Score`."""
+
+    run: str = ""
+    trace_id: str | None = None
+    time_ns: int
+
+
+Head = SpanHead | OpenHead | LogHead | FindingHead | ScoreHead | Update | Run
+_decoder: msgspec.json.Decoder[Head] = msgspec.json.Decoder(Head)
+
+
+def heads(path: str | os.PathLike[str], notices: list[str] | None = None) -> Iterator[Head | Other]:
+    """The head of every record below `path`, as `jsonl.records` would give the records."""
+    return decoded(path, head_of, notices)
+
+
+def head_of(line: bytes) -> Head | Other:
+    """The head of one line; a record of an unknown type comes whole. Raises `ValueError` where there is no record."""
+    try:
+        return _decoder.decode(line)
+    except msgspec.ValidationError:
+        record = decode(line)
+        if isinstance(record, Other):
+            return record
+        raise
+
+
+def span_of(head: SpanHead) -> Span:
+    """A span with what its head holds."""
+    fields = {name: getattr(head, name) for name in head.__struct_fields__ if name != "attributes"}
+    kept = {NAMES[name]: value for name in NAMES if (value := getattr(head.attributes, name)) is not None}
+    return Span(**fields, attributes=kept)

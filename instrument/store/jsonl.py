@@ -1,0 +1,338 @@
+"""Records in JSONL files: append whole lines to a file that several processes may share, and stream them back.
+
+A recording folder (`.instrument`) holds `events/<utc>-<run>.jsonl`, one file a process. When a file reaches
+its size limit it is renamed to `<name>.<number>.jsonl` and a new one begins, so that the file without a
+number is always the newest. Files may be gzipped afterwards.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import re
+import time
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from instrument.model import AnyRecord, Record, decode, decode_known
+
+try:
+    import fcntl
+except ImportError:  # Windows: appending works all the same, processes only cannot take turns
+    fcntl = None  # type: ignore[assignment]
+
+T = TypeVar("T")
+
+MAX_LINE = 64 * 1024 * 1024
+"""A longer line is no record of ours and is skipped, so that memory stays bounded."""
+LOCK_SECONDS = 1.0
+"""How long to wait for another process's turn before writing without one: a stopped process must not stop us."""
+
+
+# Writing
+
+
+def event_file(folder: Path, run: str, start_ns: int) -> Path:
+    """Where the records of one process go: `events/<utc>-<run>.jsonl` below the recording folder."""
+    utc = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(start_ns // 1_000_000_000))
+    return folder / "events" / f"{utc}-{run}.jsonl"
+
+
+class Appender:
+    """Appends whole lines to one file, taking turns with other processes that append to it.
+
+    `rotate_bytes` is the size beyond which a new file begins, `fsync` asks the disk to confirm every append.
+    A file that was renamed or deleted meanwhile is opened anew.
+    """
+
+    def __init__(self, path: Path, *, rotate_bytes: int | None = None, fsync: bool = False) -> None:
+        self.path = path
+        self._rotate_bytes = rotate_bytes
+        self._fsync = fsync
+        self._fd = -1
+        self._pid = 0
+        self._torn = False
+
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Write the lines. Raises `OSError`; none of them counts as written then."""
+        data = b"\n".join(lines) + b"\n"
+        while True:
+            self._open()
+            with _turn(self._fd) as locked:
+                if not self._is_current():
+                    continue
+                if self._is_full(len(data)) and self._retire():
+                    continue
+                return self._write(data, locked)
+
+    def close(self) -> None:
+        """Give the file back."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _open(self) -> None:
+        if self._pid == os.getpid() and self._is_current():
+            return
+        self.close()
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        self._pid = os.getpid()
+        self._torn = _ends_torn(self._fd)
+
+    def _is_current(self) -> bool:
+        if self._fd < 0:
+            return False
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._fd))
+        except OSError:
+            return False
+
+    def _is_full(self, more: int) -> bool:
+        if not self._rotate_bytes:
+            return False
+        size = os.fstat(self._fd).st_size
+        return size > 0 and size + more > self._rotate_bytes
+
+    def _retire(self) -> bool:
+        try:
+            self.path.rename(_next_number(self.path))
+        except OSError:  # where an open file cannot be renamed it goes on growing
+            return False
+        return True
+
+    def _write(self, data: bytes, locked: bool) -> None:
+        before = os.fstat(self._fd).st_size
+        rest = memoryview(b"\n" + data if self._torn else data)
+        try:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        except OSError:
+            self._torn = not (locked and _cut_back(self._fd, before)) or self._torn
+            raise
+        self._torn = False
+        if self._fsync:
+            os.fsync(self._fd)
+
+
+@contextmanager
+def _turn(fd: int) -> Iterator[bool]:
+    """Hold the file's lock; yields whether it could be had in time."""
+    locked = _lock(fd)
+    try:
+        yield locked
+    finally:
+        if locked:
+            fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def _lock(fd: int) -> bool:
+    if fcntl is None:
+        return False
+    give_up = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(0.001)
+        except OSError:  # a file system without locks
+            return False
+
+
+def _cut_back(fd: int, size: int) -> bool:
+    """Take an unfinished write back. Only under the lock: without it others may have written behind."""
+    try:
+        os.ftruncate(fd, size)
+    except OSError:
+        return False
+    return True
+
+
+def _ends_torn(fd: int) -> bool:
+    """Whether a process that died in the middle of a line wrote last."""
+    size = os.fstat(fd).st_size
+    if size == 0:
+        return False
+    os.lseek(fd, size - 1, os.SEEK_SET)
+    return os.read(fd, 1) != b"\n"
+
+
+def _next_number(path: Path) -> Path:
+    taken = [number for name in os.listdir(path.parent) if (number := _rotation(name, path.stem)) is not None]
+    return path.with_name(f"{path.stem}.{max(taken, default=0) + 1}.jsonl")
+
+
+def _rotation(name: str, stem: str) -> int | None:
+    found = re.fullmatch(re.escape(stem) + r"\.(\d+)\.jsonl(\.gz)?", name)
+    return int(found[1]) if found else None
+
+
+# Reading
+
+
+def records(path: str | os.PathLike[str], notices: list[str] | None = None) -> Iterator[Record]:
+    """Every record below `path`, as it stands on disk, in the order of the files and lines.
+
+    `path` is a file (`.jsonl`, gzipped or not), a recording folder, its `events` folder, or any folder with such
+    files. Unknown types and keys are kept. What cannot be read (the half-written last line of a process that was
+    killed, a broken line) is skipped, and one sentence a file about it goes to `notices`, or to `warnings` without it.
+
+    Raises `FileNotFoundError` when there is nothing at `path`.
+    """
+    return decoded(path, record_of, notices)
+
+
+def record_of(line: bytes) -> Record:
+    """As `model.decode`, but faster for the usual line: one that holds nothing unknown."""
+    keys = _keys.decode(line)
+    known = _KNOWN_KEYS.get(bytes(keys.get("type", b"")))
+    return decode_known(line) if known is not None and keys.keys() <= known else decode(line)
+
+
+def decoded(
+    path: str | os.PathLike[str],
+    decode: Callable[[bytes], T],
+    notices: list[str] | None = None,
+    wanted: Callable[[bytes], bool] | None = None,
+) -> Iterator[T]:
+    """What `decode` makes of every line below `path` (as for `records`); with `wanted` only of those that are."""
+    for file in files(path):
+        problems = _Problems(file)
+        try:
+            with _opened(file) as stream:
+                yield from _decoded_lines(stream, decode, wanted, problems)
+        except (EOFError, zlib.error, OSError) as error:
+            if file == Path(path):
+                raise
+            problems.unreadable(error)
+        _tell(problems, notices)
+
+
+def files(path: str | os.PathLike[str]) -> list[Path]:
+    """The record files below `path`, oldest rotation first."""
+    place = Path(path)
+    if not place.exists():
+        raise FileNotFoundError(f"there is no file or folder {str(path)!r}")
+    if not place.is_dir():
+        return [place]
+    inside = next((place / name for name in ("events", ".instrument/events") if (place / name).is_dir()), place)
+    names = {name for name in os.listdir(inside) if _FILE_NAME.fullmatch(name)}
+    # while `gzip` is at work, or when it was told to keep the original, both hold the same records
+    single = [name for name in names if not (name.endswith(".gz") and name[:-3] in names)]
+    return [inside / name for name in sorted(single, key=_age)]
+
+
+_FILE_NAME = re.compile(r"(?P<base>.+?)(?:\.(?P<number>\d+))?\.jsonl(?:\.\d+)?(?:\.gz)?")
+GZIP = b"\x1f\x8b"
+_RECORD_START = re.compile(rb'\{"type":"(?:run|open|span|update|log|finding|score)","run":"')
+_keys = msgspec.json.Decoder(dict[str, Raw])
+_KNOWN_KEYS = {
+    msgspec.json.encode(kind.__struct_config__.tag): {*kind.__struct_fields__, "type"} for kind in AnyRecord.__args__
+}
+
+
+def _age(name: str) -> tuple[str, float, str]:
+    parts = _FILE_NAME.fullmatch(name)
+    assert parts is not None
+    return parts["base"], float(parts["number"] or "inf"), name
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[io.BufferedIOBase]:
+    with io.BufferedReader(io.FileIO(file), 1 << 18) as stream:
+        if stream.peek(2)[:2] != GZIP:
+            yield stream
+            return
+        with gzip.GzipFile(fileobj=stream) as unpacked:
+            yield unpacked
+
+
+def _decoded_lines(
+    stream: io.BufferedIOBase,
+    decode: Callable[[bytes], T],
+    wanted: Callable[[bytes], bool] | None,
+    problems: _Problems,
+) -> Iterator[T]:
+    for number, line in enumerate(_lines(stream, problems), 1):
+        if wanted is not None and line.endswith(b"\n") and not wanted(line):
+            continue
+        try:
+            yield decode(line)
+        except (ValueError, TypeError, RecursionError):
+            if line.strip():
+                problems.broken(number, line)
+                yield from _salvaged(line, decode)
+
+
+def _lines(stream: io.BufferedIOBase, problems: _Problems) -> Iterator[bytes]:
+    while line := stream.readline(MAX_LINE):
+        if len(line) == MAX_LINE and not line.endswith(b"\n"):
+            problems.endless()
+            while (line := stream.readline(MAX_LINE)) and not line.endswith(b"\n"):
+                pass
+            continue
+        yield line
+
+
+def _salvaged(line: bytes, decode: Callable[[bytes], T]) -> Iterator[T]:
+    """The record that another process appended to a torn one, if there is one behind the break."""
+    for start in islice(_RECORD_START.finditer(line, 1), 8):
+        with suppress(ValueError, TypeError, RecursionError):
+            yield decode(line[start.start() :])
+            return
+
+
+class _Problems:
+    """What could not be read of one file, to be told in one sentence."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.torn = False
+        self.lines = 0
+        self.first = 0
+        self.other: list[str] = []
+
+    def broken(self, number: int, line: bytes) -> None:
+        if not line.endswith(b"\n"):
+            self.torn = True
+            return
+        self.lines += 1
+        self.first = self.first or number
+
+    def endless(self) -> None:
+        self.other.append(f"a line longer than {MAX_LINE >> 20} MiB was skipped")
+
+    def unreadable(self, error: Exception) -> None:
+        self.other.append(f"the rest could not be read ({error})")
+
+    def sentence(self) -> str | None:
+        parts = list(self.other)
+        if self.lines == 1:
+            parts.append(f"line {self.first} is no record and was skipped")
+        elif self.lines:
+            parts.append(f"{self.lines} lines, the first of them line {self.first}, are no records and were skipped")
+        if self.torn:
+            parts.append("the last line is half-written and was skipped")
+        return f"{self.file}: {'; '.join(parts)}" if parts else None
+
+
+def _tell(problems: _Problems, notices: list[str] | None) -> None:
+    sentence = problems.sentence()
+    if sentence is None:
+        return
+    if notices is None:
+        warnings.warn(sentence, stacklevel=4)
+    else:
+        notices.append(sentence)

@@ -1,0 +1,1 @@
+"""Views: a trace and what was found in it, as text and files."""

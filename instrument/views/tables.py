@@ -1,0 +1,192 @@
+"""Tables of aligned columns, and the tables of traces and numbers made with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from instrument.analysis.metrics import Metrics, Timing
+from instrument.analysis.overview import Row
+from instrument.analysis.totals import Total
+from instrument.views.text import fact, money_in_words, tokens_in_words
+from instrument.views.theme import PLAIN, STATUSES, Theme, bill, cells, clean, count, cut, duration, moment, pad
+
+
+class Column(Struct, frozen=True):
+    """A column of a table. In a narrow terminal those with the highest `gives_way` go first, 0 stays."""
+
+    title: str
+    right: bool = False
+    gives_way: int = 0
+    flexible: bool = False
+
+
+Cell = str | tuple[str, str | None]
+"""A text that is clean already, or one with its style."""
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], theme: Theme = PLAIN) -> str:
+    """Aligned columns under their titles; flexible ones are cut where the width does not suffice."""
+    texts = [[cell if isinstance(cell, str) else cell[0] for cell in row] for row in rows]
+    widths = [
+        max([cells(column.title), *(cells(row[place]) for row in texts)]) if any(row[place] for row in texts) else 0
+        for place, column in enumerate(columns)
+    ]
+    widths = _fitted(columns, widths, theme.width)
+    head = _table_line([column.title for column in columns], columns, widths, theme, "dim")
+    return "\n".join([head, *(_table_line(row, columns, widths, theme) for row in rows)])
+
+
+def _fitted(columns: Sequence[Column], widths: list[int], room: int | None) -> list[int]:
+    if room is None:
+        return widths
+    widths = list(widths)
+    for place in sorted(range(len(columns)), key=lambda place: -columns[place].gives_way):
+        flexible = sum(min(width, 16) - width for column, width in zip(columns, widths, strict=True) if column.flexible)
+        if _taken(widths) + flexible <= room or not columns[place].gives_way:
+            break
+        widths[place] = 0
+    for place, column in enumerate(columns):
+        if column.flexible and _taken(widths) > room:
+            widths[place] = max(min(widths[place], 8), widths[place] - (_taken(widths) - room))
+    return widths
+
+
+def _taken(widths: Sequence[int]) -> int:
+    return sum(width + 2 for width in widths if width) - 2
+
+
+def _table_line(
+    row: Sequence[Cell], columns: Sequence[Column], widths: Sequence[int], theme: Theme, style: str | None = None
+) -> str:
+    shown = []
+    for cell, column, width in zip(row, columns, widths, strict=True):
+        if width:
+            text, painted = cell if isinstance(cell, tuple) else (cell, style)
+            fitted = pad(cut(text, width, theme.ellipsis), width, column.right)
+            shown.append(theme.paint(fitted, painted) if text else fitted)
+    return "  ".join(shown).rstrip()
+
+
+RUNS = (
+    Column(""),
+    Column("trace"),
+    Column("started", gives_way=4),
+    Column("name", flexible=True),
+    Column("took", right=True),
+    Column("spans", right=True, gives_way=6),
+    Column("tokens", right=True, gives_way=5),
+    Column("money", right=True, gives_way=1),
+    Column("errors", right=True, gives_way=2),
+    Column("findings", right=True, gives_way=3),
+)
+
+
+def runs_table(traces: Sequence[Row], theme: Theme = PLAIN) -> str:
+    """One line a trace, the latest at the end."""
+    digits = _telling_digits([row.trace_id for row in traces])
+    rows = [
+        (
+            (theme.mark(row.status), STATUSES.get(row.status)),
+            clean(row.trace_id[:digits]),
+            moment(row.start_ns),
+            clean(f"{row.name} {theme.dot} {row.label}" if row.label else row.name, 300),
+            duration(row.duration_ns, theme.unicode),
+            count(row.spans),
+            count(row.total.tokens) if row.total.tokens else "",
+            bill(row.total),
+            (count(row.errors) if row.errors else "", "red"),
+            (count(row.findings) if row.findings else "", "yellow"),
+        )
+        for row in traces
+    ]
+    return table(RUNS, rows, theme)
+
+
+def _telling_digits(ids: Sequence[str]) -> int:
+    """How many digits of the trace ids tell them apart, eight at least."""
+    return next((digits for digits in range(8, 32) if len({one[:digits] for one in ids}) == len(set(ids))), 32)
+
+
+TIMES = (
+    Column("", flexible=True),
+    Column("calls", right=True),
+    Column("errors", right=True, gives_way=2),
+    Column("mean", right=True),
+    Column("p50", right=True, gives_way=3),
+    Column("p95", right=True, gives_way=1),
+    Column("max", right=True, gives_way=5),
+    Column("total", right=True, gives_way=4),
+)
+SPENDING = (
+    Column("", flexible=True),
+    Column("calls", right=True),
+    Column("in", right=True, gives_way=1),
+    Column("cached", right=True, gives_way=3),
+    Column("out", right=True, gives_way=2),
+    Column("money", right=True),
+)
+
+
+def stats_tables(metrics: Metrics, theme: Theme = PLAIN, *, traces: int = 1, names: int | None = 40) -> str:
+    """The numbers over some traces: counts, times by name and kind, tokens and money by model, operation and agent."""
+    told = {
+        "traces": traces,
+        "spans": metrics.spans,
+        "iterations": metrics.iterations,
+        "model calls": metrics.model_calls,
+        "tool calls": metrics.tool_calls,
+        "errors": metrics.errors,
+        "warnings": metrics.warnings,
+        "findings": metrics.findings,
+    }
+    facts = [(name, count(number)) for name, number in told.items()]
+    facts.append(("wall time", duration(metrics.wall_ns, theme.unicode)))
+    if metrics.model_calls:
+        facts += [("tokens", tokens_in_words(metrics.total)), ("money", money_in_words(metrics.total))]
+    blocks = ["\n".join(line for name, text in facts for line in fact(name, text, theme))]
+    blocks += [_times("name", metrics.by_name, theme, names), _times("kind", metrics.by_kind, theme, names)]
+    groups = {"model": metrics.by_model, "operation": metrics.by_operation, "agent": metrics.by_agent}
+    blocks += [_spending(title, group, theme, names) for title, group in groups.items() if group]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _times(title: str, group: Mapping[str, Timing], theme: Theme, most: int | None) -> str:
+    if not group:
+        return ""
+    rows: list[Sequence[Cell]] = [
+        (
+            clean(name, 100),
+            count(timing.count),
+            (count(timing.errors) if timing.errors else "", "red"),
+            *(duration(ns, theme.unicode) for ns in _durations(timing)),
+        )
+        for name, timing in list(group.items())[:most]
+    ]
+    return table((Column(title, flexible=True), *TIMES[1:]), rows, theme) + _others(group, most, theme)
+
+
+def _durations(timing: Timing) -> tuple[float, ...]:
+    return timing.mean_ns, timing.p50_ns, timing.p95_ns, timing.max_ns, timing.total_ns
+
+
+def _spending(title: str, group: Mapping[str, Total], theme: Theme, most: int | None) -> str:
+    rows = [
+        (
+            clean(name, 100),
+            count(total.calls),
+            count(total.input),
+            count(total.cached) if total.cached else "",
+            count(total.output),
+            bill(total),
+        )
+        for name, total in list(group.items())[:most]
+    ]
+    return table((Column(title, flexible=True), *SPENDING[1:]), rows, theme) + _others(group, most, theme)
+
+
+def _others(group: Mapping[str, Any], most: int | None, theme: Theme) -> str:
+    left = 0 if most is None else len(group) - most
+    return f"\n{theme.ellipsis} {count(left)} more" if left > 0 else ""

@@ -1,0 +1,211 @@
+"""Records as they happen and traces in a few lines, as text for terminals, pipes and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Raw
+from msgspec.json import decode, encode
+
+from instrument.analysis.metrics import Metrics, attribute
+from instrument.analysis.totals import Total, total
+from instrument.analysis.tree import Trace
+from instrument.model import Finding, Log, Open, Score, Span
+from instrument.views.outline import name_of, said
+from instrument.views.theme import (
+    LEVELS,
+    PLAIN,
+    SEVERITIES,
+    STATUSES,
+    UNBOUNDED,
+    Theme,
+    bill,
+    cells,
+    clean,
+    count,
+    cut_painted,
+    duration,
+    money,
+    pad,
+    wrapped,
+)
+
+INDENT = 2
+DEEPEST = 12
+"""Live lines are indented no further than so many levels."""
+LABELS = 12
+WRONG, NOTHING = "went wrong", "nothing"
+VALUE_WIDTH = 60
+"""A value in `key=value` is cut to so many characters."""
+
+
+# One record
+
+
+def line(record: Any, depth: int = 0, theme: Theme = UNBOUNDED) -> str:
+    """A record as it happens, in one line, indented by its depth; empty for records that have no line."""
+    match record:
+        case Log():
+            text = _log_line(record, theme)
+        case Span():
+            text = _span_line(record, theme)
+        case Open():
+            text = _begin_line(record, theme)
+        case Finding():
+            text = _finding_line(record, theme)
+        case Score():
+            text = f"SCORE {clean(record.name, 60)}={record.value if record.value is not None else clean(record.label)}"
+        case _:
+            return ""
+    indent = " " * (INDENT * min(depth, DEEPEST))
+    return indent + (text if theme.width is None else cut_painted(text, theme.width - len(indent), theme.ellipsis))
+
+
+def _log_line(log: Log, theme: Theme) -> str:
+    level = clean(log.level, 12).upper()
+    parts = [theme.paint(f"[{level}]", LEVELS.get(level))]
+    if log.event:
+        parts.append(theme.paint(clean(log.event, 80), "bold"))
+    if log.message:
+        parts.append(clean(log.message))
+    if log.metadata:
+        parts.append(theme.paint(pairs(log.metadata), "dim"))
+    return " ".join(parts)
+
+
+def _span_line(span: Span, theme: Theme) -> str:
+    parts = [name_of(span), duration(span.duration_ns, theme.unicode)]
+    if span.usage is not None:
+        parts.append(theme.paint(tokens_of(span), "dim"))
+    if span.cost is not None:
+        parts.append(theme.paint(bill(total([span])), "dim"))
+    if span.error is not None:
+        parts.append(theme.paint(said(span), "red"))
+    return f"{theme.paint(theme.mark(span.status), STATUSES.get(span.status))} {'  '.join(parts)}"
+
+
+def _begin_line(head: Open, theme: Theme) -> str:
+    label = attribute(head, "instrument.label")
+    name = name_of(head) + (f" {theme.dot} {clean(label, 200)}" if label else "")
+    return theme.paint(f"{theme.mark('begin')} {name}", "dim")
+
+
+def _finding_line(finding: Finding, theme: Theme) -> str:
+    level = SEVERITIES.get(finding.severity, "WARNING")
+    head = theme.paint(f"[{level}] {theme.mark('finding')} FINDING", LEVELS.get(level))
+    return f"{head} {clean(finding.detector, 60)}: {clean(finding.message)}"
+
+
+def tokens_of(span: Span) -> str:
+    """Tokens of one model call: `812 in, 45 out`."""
+    usage = span.usage
+    known = (("in", usage.input), ("out", usage.output)) if usage is not None else ()
+    return ", ".join(f"{count(tokens)} {way}" for way, tokens in known if tokens is not None) + " tokens"
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    """`key=value` for each value, as short JSON where it is no plain text."""
+    return " ".join(f"{clean(key, 40)}={_value(value)}" for key, value in values.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Raw):
+        value = decode(value)
+    text = value if isinstance(value, str) else _as_json(value)
+    if isinstance(value, str) and (not text or any(letter in ' "=' for letter in text)):
+        text = '"' + text.replace('"', '\\"') + '"'
+    text = clean(text, 4 * VALUE_WIDTH)
+    return text if len(text) <= VALUE_WIDTH else f"{text[: VALUE_WIDTH - 1]}…"
+
+
+def _as_json(value: Any) -> str:
+    try:
+        return encode(value).decode()
+    except (UnicodeError, TypeError, RecursionError):
+        return str(value)
+
+
+# A trace in a few lines
+
+
+def summary(trace: Trace, metrics: Metrics, theme: Theme = PLAIN, *, paths: Iterable[str | Path] = ()) -> str:
+    """What a trace came to: money, tokens, calls by model, tools, iterations, what went wrong, where the files are."""
+    root = trace.root
+    took = duration(metrics.wall_ns, theme.unicode)
+    how = f"has not ended, {took} so far" if root.status == "open" else f"{root.status} in {took}"
+    title = f"{theme.mark(root.status)} {clean(root.name, 100)} {clean(how)}"
+    style = STATUSES.get(root.status)
+    facts = [text for name, said in _facts(trace, metrics, paths) for text in fact(name, said, theme)]
+    return "\n".join([*(theme.paint(part, "bold", style) for part in wrapped(title, theme.width)), *facts])
+
+
+def fact(name: str, text: str, theme: Theme) -> list[str]:
+    """A name in a column of its own and what there is to say, in as many lines as the width asks for."""
+    room = None if theme.width is None else max(8, theme.width - LABELS)
+    style = "yellow" if name == WRONG and text != NOTHING else None
+    parts = [theme.paint(part, style) for part in wrapped(text, room)]
+    return [theme.paint(pad(name if not place else "", LABELS), "dim") + part for place, part in enumerate(parts)]
+
+
+def _facts(trace: Trace, metrics: Metrics, paths: Iterable[str | Path]) -> Iterator[tuple[str, str]]:
+    outcome = attribute(trace.root, "instrument.agent.outcome")
+    if outcome:
+        yield "outcome", clean(outcome, 60)
+    if metrics.model_calls:
+        yield "money", money_in_words(metrics.total)
+        yield "tokens", tokens_in_words(metrics.total)
+    for place, row in enumerate(_models(metrics)):
+        yield "" if place else "models", row
+    if metrics.tool_calls:
+        yield "tool calls", f"{count(metrics.tool_calls)} ({counted(metrics.tools)})"
+    if metrics.iterations:
+        yield "iterations", count(metrics.iterations)
+    yield WRONG, _wrong({"errors": metrics.errors, "warnings": metrics.warnings, "findings": metrics.findings})
+    for place, path in enumerate(paths):
+        yield "" if place else "files", clean(path)
+    yield "trace", trace.trace_id
+
+
+def _wrong(counts: dict[str, int]) -> str:
+    told = [f"{count(number)} {name if number > 1 else name[:-1]}" for name, number in counts.items() if number]
+    return ", ".join(told) or NOTHING
+
+
+def _models(metrics: Metrics) -> list[str]:
+    rows = [
+        (clean(model, 60), _calls(spent), f"{count(spent.input)} in, {count(spent.output)} out", bill(spent))
+        for model, spent in metrics.by_model.items()
+    ]
+    widths = [max((cells(row[place]) for row in rows), default=0) for place in range(4)]
+    return ["  ".join(map(pad, row, widths)).rstrip() for row in rows]
+
+
+def _calls(spent: Total) -> str:
+    return f"{count(spent.calls)} call{'s' if spent.calls != 1 else ''}"
+
+
+def money_in_words(spent: Total) -> str:
+    """The money of a total with what is unsure about it: `$0.0123 (2 calls estimated, 1 unpriced)`."""
+    doubts = [
+        f"{count(number)} {'call' if number == 1 else 'calls'} {basis}"
+        for basis, number in (("estimated", spent.estimated), ("unpriced", spent.unpriced), ("free", spent.free))
+        if number
+    ]
+    amount = "unknown" if spent.usd is None else money(spent.usd)
+    return f"{amount} ({', '.join(doubts)})" if doubts else amount
+
+
+def tokens_in_words(spent: Total) -> str:
+    """The tokens of a total: `4,210 in (1,024 cached), 512 out (128 reasoning)`."""
+    cached = f" ({count(spent.cached)} cached)" if spent.cached else ""
+    reasoning = f" ({count(spent.reasoning)} reasoning)" if spent.reasoning else ""
+    return f"{count(spent.input)} in{cached}, {count(spent.output)} out{reasoning}"
+
+
+def counted(counts: dict[str, int], most: int = 6) -> str:
+    """`read_file 4, analyze_code 3`, the rest as a number."""
+    named = [f"{clean(name, 40)} {count(number)}" for name, number in list(counts.items())[:most]]
+    rest = len(counts) - most
+    return ", ".join([*named, f"{count(rest)} others"] if rest > 0 else named)

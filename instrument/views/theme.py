@@ -1,0 +1,266 @@
+"""What text views share: width, colours and characters; numbers for people; text from records made harmless."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import unicodedata
+from collections.abc import Mapping
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+from msgspec import Struct
+
+from instrument.analysis.totals import Total
+
+STYLES = {
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "blue": "34",
+    "magenta": "35",
+    "cyan": "36",
+}
+KINDS = {
+    "agent": "magenta",
+    "step": "blue",
+    "llm": "cyan",
+    "embedding": "cyan",
+    "tool": "yellow",
+    "retrieval": "yellow",
+}
+STATUSES = {"ok": "green", "error": "red", "cancelled": "yellow", "open": "yellow"}
+LEVELS = {"DEBUG": "dim", "TRACE": "dim", "SUCCESS": "green", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
+RANKS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "SUCCESS": 25, "WARNING": 30, "WARN": 30, "ERROR": 40, "CRITICAL": 50}
+"""Levels of logs in order; those of the standard library and of loguru."""
+SEVERITIES = {"info": "INFO", "warning": "WARNING", "error": "ERROR"}
+"""Severities of findings as levels of logs."""
+
+_MARKS = {"ok": "✔", "error": "✘", "cancelled": "⊘", "open": "…", "finding": "▲", "begin": "▸"}
+_PLAIN_MARKS = {"ok": "+", "error": "x", "cancelled": "-", "open": "~", "finding": "!", "begin": ">"}
+_JOINERS = "\u200c\u200d"
+"""Invisible, but part of emoji and of several scripts, and harmless."""
+
+
+class Theme(Struct, frozen=True):
+    """How text is laid out: `width` in cells (None: as wide as it gets), with colours or not, in Unicode or ASCII."""
+
+    width: int | None = 100
+    color: bool = False
+    unicode: bool = True
+
+    def paint(self, text: str, *styles: str | None) -> str:
+        """The text in the given styles, where there are colours."""
+        codes = ";".join(STYLES[style] for style in styles if style)
+        return f"\x1b[{codes}m{text}\x1b[0m" if self.color and codes and text else text
+
+    def mark(self, status: str) -> str:
+        """The sign of a status, of a `finding`, or of a span that `begin`s."""
+        return (_MARKS if self.unicode else _PLAIN_MARKS).get(status, "·" if self.unicode else "?")
+
+    @property
+    def ellipsis(self) -> str:
+        """Stands for what was cut."""
+        return "…" if self.unicode else "..."
+
+    @property
+    def dot(self) -> str:
+        """Between things on one line."""
+        return "·" if self.unicode else "-"
+
+
+PLAIN = Theme()
+UNBOUNDED = Theme(width=None)
+
+
+def theme_for(stream: Any, color: str = "auto", environ: Mapping[str, str] = os.environ) -> Theme:
+    """The theme that suits a stream: a terminal's width and colours, plain text anywhere else.
+
+    `color` is auto, always or never; auto honours NO_COLOR, FORCE_COLOR and TERM=dumb. COLUMNS overrides the width.
+    """
+    terminal = _is_terminal(stream)
+    wanted = terminal and environ.get("TERM", "") != "dumb"
+    allowed = not environ.get("NO_COLOR") and (wanted or bool(environ.get("FORCE_COLOR")))
+    colored = color == "always" or (color == "auto" and allowed)
+    return Theme(_width(stream, terminal, environ), colored, _takes_unicode(stream))
+
+
+def _is_terminal(stream: Any) -> bool:
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError, OSError):
+        return False
+
+
+def _width(stream: Any, terminal: bool, environ: Mapping[str, str]) -> int | None:
+    columns = environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdigit() and int(columns):
+        return max(20, int(columns))
+    try:
+        return max(20, os.get_terminal_size(stream.fileno()).columns or 80) if terminal else None
+    except (AttributeError, ValueError, OSError):
+        return 80
+
+
+def _takes_unicode(stream: Any) -> bool:
+    try:
+        "✔│…".encode(getattr(stream, "encoding", None) or "ascii")
+    except (UnicodeError, LookupError, TypeError):
+        return False
+    return True
+
+
+def clean(text: object, limit: int = 2000) -> str:
+    """Text from a record, fit for one line of any terminal: what controls or reorders text is shown as an escape."""
+    raw = text if isinstance(text, str) else str(text)
+    cut = raw[:limit]
+    if not cut.isprintable():
+        cut = "".join(letter if _is_harmless(letter) else _escape(letter) for letter in cut)
+    return cut if len(raw) <= limit else f"{cut}… ({len(raw):,} characters)"
+
+
+def _is_harmless(letter: str) -> bool:
+    return letter.isprintable() or letter in _JOINERS or unicodedata.category(letter) in ("Zs", "Cn", "Co")
+
+
+def _escape(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def encodable(text: str, stream: Any) -> str:
+    """The text with escapes for what the stream's encoding cannot show."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    except LookupError:
+        return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal the text takes."""
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
+
+
+def _cells_of(letter: str) -> int:
+    if unicodedata.combining(letter) or letter in _JOINERS or letter == "\ufe0f":
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def cut(text: str, width: int, ellipsis: str = "…") -> str:
+    """The text, or as much of it as fits into `width` columns with an ellipsis behind."""
+    if cells(text) <= width:
+        return text
+    room = width - cells(ellipsis)
+    kept = 0
+    for place, letter in enumerate(text):
+        kept += _cells_of(letter)
+        if kept > room:
+            return text[:place] + ellipsis if room > 0 else ellipsis[: max(0, width)]
+    return text
+
+
+def pad(text: str, width: int, right: bool = False) -> str:
+    """The text filled up with spaces to `width` columns, on the left for numbers."""
+    gap = " " * (width - cells(text))
+    return gap + text if right else text + gap
+
+
+def wrapped(text: str, width: int | None) -> list[str]:
+    """The text in lines of at most `width` columns, broken at spaces; a word that is longer keeps its own line."""
+    lines: list[str] = []
+    # two spaces are a column gap of ours and break like one
+    for word in text.split(" "):
+        if lines and (width is None or cells(lines[-1]) + 1 + cells(word) <= width):
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return [line.rstrip() for line in lines]
+
+
+_ANSI = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+def cut_painted(text: str, width: int, ellipsis: str = "…") -> str:
+    """As `cut`, for our own text with colours in it."""
+    bare = _ANSI.sub("", text)
+    if cells(bare) <= width:
+        return text
+    left = width - cells(ellipsis)
+    parts: list[str] = []
+    for place, part in enumerate(_ANSI.split(text)):
+        if place % 2:
+            parts.append(part)
+            continue
+        kept = cut(part, left, "") if left > 0 else ""
+        left -= cells(kept)
+        parts.append(kept)
+        if kept != part:
+            break
+    return "".join(parts) + ellipsis + ("\x1b[0m" if len(bare) < len(text) else "")
+
+
+# Numbers
+
+
+def duration(ns: float, unicode: bool = True) -> str:
+    """Nanoseconds for people: `12 µs`, `3.4 ms`, `1.25 s`, `2 m 05 s`, `1 h 02 m`."""
+    micro = "µs" if unicode else "us"
+    for limit, unit, size in ((1e3, "ns", 1), (1e6, micro, 1e3), (1e9, "ms", 1e6), (6e10, "s", 1e9)):
+        if ns < limit * 0.9995:
+            return f"{_three_digits(ns / size)} {unit}"
+    seconds = round(ns / 1e9)
+    if seconds < 3600:
+        return f"{seconds // 60} m {seconds % 60:02} s"
+    minutes = seconds // 60
+    return f"{minutes // 60:,} h {minutes % 60:02} m"
+
+
+def _three_digits(value: float) -> str:
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".") if digits and value < 1e3 else f"{value:.0f}"
+
+
+def count(number: int) -> str:
+    """A number with separators, shortened from a million on."""
+    return f"{number:,}" if number < 1_000_000 else f"{number / 1e6:,.2f}M"
+
+
+def money(usd: Decimal) -> str:
+    """US dollars: cents from one dollar on, below that three digits that mean something, at least four decimals."""
+    if usd == 0:
+        return "$0"
+    size = abs(usd)
+    places = 2 if size >= 1 else min(12, max(4, 2 - size.adjusted()))
+    return f"${usd.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN):,f}"
+
+
+def bill(total: Total) -> str:
+    """The money of a total in one word: an amount, `~` before it when tokens were estimated, `free` or `unpriced`."""
+    if not total.calls or not (total.priced or total.estimated or total.unpriced or total.free):
+        return ""
+    if total.usd is None:
+        return "unpriced"
+    if total.free == total.priced + total.estimated + total.unpriced + total.free:
+        return "free"
+    return f"{'~' if total.estimated else ''}{money(total.usd)}{'+' if total.unpriced else ''}"
+
+
+def moment(ns: int) -> str:
+    """Nanoseconds since the epoch as UTC for people: `2026-11-23 10:45:00Z`."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(ns // 1_000_000_000))
+    except (ValueError, OverflowError, OSError):
+        return f"{ns} ns"
+
+
+def iso(ns: int) -> str:
+    """Nanoseconds since the epoch as UTC with microseconds, by ISO 8601: `2026-11-23T10:45:00.123456Z`."""
+    try:
+        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ns // 1_000_000_000))
+        return f"{seconds}.{ns % 1_000_000_000 // 1000:06}Z"
+    except (ValueError, OverflowError, OSError):
+        return f"{ns} ns"

@@ -1,0 +1,344 @@
+"""The reading verbs: what they print, for people and as JSON, and how they end."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instrument.cli.main import VERBS, main
+from instrument.model import Record, encode
+from tests.recorded import TRACE, call, head, log, review, span, update
+
+Capture = pytest.CaptureFixture[str]
+VERB = [sys.executable, "-m", "instrument"]
+OTHER = "b0b" + "0" * 29
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder with one review recorded in it, as the working directory."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(("INSTRUMENT_", "COLUMNS", "FORCE_COLOR"))]:
+        monkeypatch.delenv(name)
+    (tmp_path / ".instrument/events").mkdir(parents=True)
+    write(tmp_path, *review())
+    return tmp_path
+
+
+def write(folder: Path, *records: Record | bytes, name: str = "a") -> None:
+    lines = [record if isinstance(record, bytes) else encode(record) + b"\n" for record in records]
+    (folder / f".instrument/events/{name}.jsonl").write_bytes(b"".join(lines))
+
+
+def told(capsys: Capture, *words: str, code: int = 0) -> tuple[str, str]:
+    """What a verb printed to stdout and stderr; it must end with `code`."""
+    assert code == main(words)
+    out, err = capsys.readouterr()
+    return out, err
+
+
+def as_json(capsys: Capture, *words: str) -> Any:
+    return json.loads(told(capsys, *words, "--json")[0])
+
+
+# What is shown
+
+
+def test_runs_lists_the_traces(here: Path, capsys: Capture) -> None:
+    """One line each, and what lies outside of them."""
+    out, err = told(capsys, "runs")
+    assert (1, True, "") == (out.count("3f2a3f2a"), "1 log outside of any trace: instrument logs" in out, err)
+
+
+def test_runs_as_json(here: Path, capsys: Capture) -> None:
+    """A list with what the table shows, money as a decimal string."""
+    (row,) = as_json(capsys, "runs")
+    assert (TRACE, "ok", "0.002397", 15, "Review examples/ for faults") == (
+        row["trace_id"],
+        row["status"],
+        row["total"]["usd"],
+        row["spans"],
+        row["label"],
+    )
+
+
+def test_runs_shows_the_latest_ones(here: Path, capsys: Capture) -> None:
+    """`--last` keeps the end of the list."""
+    write(here, span(900, trace_id=OTHER), name="b")
+    assert [OTHER] == [row["trace_id"] for row in as_json(capsys, "runs", "--last", "1")]
+
+
+def test_show_prints_the_tree_and_the_summary(here: Path, capsys: Capture) -> None:
+    """Of the last trace, if none is named."""
+    out, _ = told(capsys, "show")
+    assert (True, True) == ("└─ ✔ responses gpt-4.1-mini" in out, "went wrong  1 error, 1 warning, 1 finding" in out)
+
+
+@pytest.mark.parametrize("words", [["3f2"], [TRACE], ["last", ".instrument"], [".instrument"], ["3F2A", "--path", "."]])
+def test_show_takes_a_trace_and_a_path(here: Path, capsys: Capture, words: list[str]) -> None:
+    """Either alone, in this order, or the path as an option; a trace by its first digits."""
+    assert "✔ review" in told(capsys, "show", *words)[0]
+
+
+def test_show_as_json_is_nested(here: Path, capsys: Capture) -> None:
+    """Spans as children of their parents."""
+    root = as_json(capsys, "show")["root"]
+    assert ("review", "responses gpt-4.1-mini") == (root["name"], root["children"][0]["children"][0]["name"])
+
+
+def test_show_all_folds_nothing(here: Path, capsys: Capture) -> None:
+    """Every span has its line."""
+    write(here, span(1), *(span(n, 1, name="leaf") for n in range(2, 202)))
+    assert (9, 200) == (told(capsys, "show")[0].count("✔ leaf"), told(capsys, "show", "--all")[0].count("✔ leaf"))
+
+
+def test_logs_are_in_order_of_time(here: Path, capsys: Capture) -> None:
+    """Those outside of any trace too, each with its UTC time, and its trace where it has one."""
+    lines = told(capsys, "logs")[0].splitlines()
+    assert "2026-11-23T12:00:00.000000Z  -         [WARNING] SETUP outside of any span" == lines[0]
+    assert ["SETUP", "AGENT_INIT", "ACT_ERROR"] == [text.split()[3] for text in lines]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--event", "act_*"], ["ACT_ERROR"]),
+        (["--event", "SETUP"], ["SETUP"]),
+        (["--level", "warning"], ["SETUP", "ACT_ERROR"]),
+        (["--level", "ERROR"], ["ACT_ERROR"]),
+        (["--since", "2026-11-23T11:59"], ["SETUP", "AGENT_INIT", "ACT_ERROR"]),
+        (["--since", "2026-11-24"], []),
+        (["--trace", "3f"], ["AGENT_INIT", "ACT_ERROR"]),
+        (["--level", "error", "--event", "SETUP"], []),
+    ],
+)
+def test_logs_are_filtered(here: Path, capsys: Capture, words: list[str], expected: list[str]) -> None:
+    """By event (with wildcards), by level and above, by time, by trace; all that are given must hold."""
+    assert expected == [one["event"] for one in as_json(capsys, "logs", *words)]
+
+
+def test_stats_counts_over_all_traces(here: Path, capsys: Capture) -> None:
+    """Iterations, calls by name with errors and percentiles, tokens and money by model."""
+    stats = as_json(capsys, "stats")
+    assert (1, 3, 3, 1, 34_500_000.0, {"gpt-4.1-mini", "my-local-model"}) == (
+        stats["traces"],
+        stats["iterations"],
+        stats["by_name"]["read_file"]["count"],
+        stats["by_name"]["read_file"]["errors"],
+        stats["by_name"]["read_file"]["p95_ns"],
+        set(stats["by_model"]),
+    )
+
+
+def test_stats_as_a_table(here: Path, capsys: Capture) -> None:
+    """Headed by what the columns are."""
+    assert ["name", "calls", "errors", "mean", "p50", "p95", "max", "total"] in [
+        text.split() for text in told(capsys, "stats")[0].splitlines()
+    ]
+
+
+def test_show_stats_and_runs_tell_the_same_story(here: Path, capsys: Capture) -> None:
+    """Tokens, money, errors and findings are equal, with late facts, copies and unfinished spans in the files."""
+    write(here, *review(), head(77, 1), update(3, attributes={"late": 1}), call(3, 2))
+    shown, stats, (row,) = as_json(capsys, "show"), as_json(capsys, "stats"), as_json(capsys, "runs")
+    keys = ("spans", "errors", "findings", "total")
+    stories = [{key: one[key] for key in keys} for one in (shown["metrics"], stats, row)]
+    assert stories[0] == stories[1] == stories[2]
+
+
+def test_export_writes_plain_files(here: Path, capsys: Capture) -> None:
+    """Four files, which are named."""
+    out, _ = told(capsys, "export", "last", "--dir", "out")
+    names = ["traces.json", "logs.json", "tokens.json", "metrics.json"]
+    assert (names, "review") == (
+        [Path(line).name for line in out.splitlines()],
+        json.loads(Path("out/traces.json").read_text())[0]["root"]["name"],
+    )
+
+
+# Unfinished and damaged files
+
+
+@pytest.mark.parametrize("verb", ["runs", "show", "logs", "stats"])
+def test_a_file_cut_off_by_a_crash_is_read(here: Path, capsys: Capture, verb: str) -> None:
+    """The torn line is said on stderr; stdout has the rest."""
+    write(here, *review(), encode(log(999, 1))[:-9])
+    out, err = told(capsys, verb)
+    assert (True, "note: ", True) == (len(out) > 100, err[:6], "the last line is half-written and was skipped" in err)
+
+
+def test_a_run_in_progress_is_shown(here: Path, capsys: Capture) -> None:
+    """What is still open is marked so, with what has ended below it."""
+    write(here, head(1, name="agent", kind="agent"), span(2, 1))
+    lines = told(capsys, "show")[0].splitlines()
+    assert ["… agent", "└─ ✔ span2", "… agent has not ended,"] == [lines[0][:7], lines[1][:10], lines[3][:22]]
+
+
+WRITING = """
+import sys, time
+from instrument import configure, span
+configure(sinks=["jsonl"])
+with span("outer", kind="agent"):
+    with span("inner"):
+        pass
+    time.sleep(0.3)
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_process_that_is_recording_now_can_be_looked_at(here: Path, capsys: Capture) -> None:
+    """From another process, while its agent runs; after `kill -9` it looks the same."""
+    (here / ".instrument/events/a.jsonl").unlink()
+    root = Path(__file__).parent.parent
+    environ = {**os.environ, "PYTHONPATH": str(root)}
+    agent = subprocess.Popen([sys.executable, "-c", WRITING], stdout=subprocess.PIPE, cwd=here, env=environ)
+    assert agent.stdout is not None
+    agent.stdout.readline()
+    while_running = [line.split()[:3] for line in told(capsys, "show")[0].splitlines()[:2]]
+    os.kill(agent.pid, signal.SIGKILL)
+    agent.communicate()
+    killed = [line.split()[:3] for line in told(capsys, "show")[0].splitlines()[:2]]
+    assert [["…", "outer", "agent"], ["└─", "✔", "inner"]] == while_running == killed
+
+
+def test_gzipped_and_rotated_files_are_read_together(here: Path, capsys: Capture) -> None:
+    """A folder is one recording, however its files are kept."""
+    records = review()
+    write(here, *records[:9])
+    rest = b"".join(encode(one) + b"\n" for one in records[9:])
+    (here / ".instrument/events/a.1.jsonl.gz").write_bytes(gzip.compress(rest))
+    assert 15 == as_json(capsys, "runs")[0]["spans"]
+
+
+# How it ends
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["show", "ffff"], "no trace in .* has an id that begins with 'ffff'"),
+        (["show", "missing.jsonl"], "there is no file or folder 'missing.jsonl'"),
+        (["runs", "missing"], "there is no file or folder 'missing'"),
+        (["logs", "--level", "LOUD"], "'LOUD' is no level: give one of TRACE, DEBUG, INFO"),
+        (["logs", "--since", "yesterday"], "'yesterday' is no time"),
+        (["export"], "the following arguments are required: --dir"),
+        (["dance"], "invalid choice: 'dance'"),
+        (["runs", "--last", "many"], "invalid int value: 'many'"),
+        (["export", "--dir", ".instrument/events/a.jsonl"], "a.jsonl cannot be read or written: File exists"),
+    ],
+)
+def test_bad_use_is_one_clear_sentence(here: Path, capsys: Capture, words: list[str], sentence: str) -> None:
+    """Exit code 2, no traceback, nothing on stdout."""
+    out, err = told(capsys, *words, code=2)
+    assert ("", True, False) == (out, re.search(sentence, err) is not None, "Traceback" in err)
+
+
+def test_an_ambiguous_trace_is_refused(here: Path, capsys: Capture) -> None:
+    """With the ids that it could be."""
+    write(here, span(1, trace_id="3f" + "0" * 30), name="b")
+    assert "2 traces in" in told(capsys, "show", "3f", code=2)[1]
+
+
+@pytest.mark.parametrize("verb", ["runs", "show", "logs", "stats"])
+def test_no_recording_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, verb: str) -> None:
+    """Outside of any project there is nothing to read."""
+    monkeypatch.chdir(tmp_path)
+    assert "there is no recording here or above" in told(capsys, verb, code=2)[1]
+
+
+def test_an_empty_recording_has_no_trace(here: Path, capsys: Capture) -> None:
+    """That is no error for a list, but there is nothing to show."""
+    write(here)
+    listed, shown = told(capsys, "runs")[0], told(capsys, "show", code=2)[1]
+    assert (True, True) == ("no trace in" in listed, "there is no trace in" in shown)
+
+
+@pytest.mark.parametrize("data", [b"\x00\x01\x02" * 500, b"not json\n" * 5, b"{}\n", b""])
+def test_files_of_something_else_are_no_error(here: Path, capsys: Capture, data: bytes) -> None:
+    """A binary, a text, an empty file: nothing is found, and what was skipped is said."""
+    Path("other.bin").write_bytes(data)
+    assert [] == as_json(capsys, "runs", "other.bin")
+
+
+def test_wrong_settings_stop_a_verb(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that does not exist is named; `doctor` is there to look into it."""
+    monkeypatch.setenv("INSTRUMENT_SINKZ", "x")
+    out, err = told(capsys, "runs", code=2)
+    assert ("", True) == (out, "SINKZ" in err or "sinkz" in err)
+
+
+def test_the_folder_above_is_found(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a folder deep inside the project, as git does."""
+    (here / "src/deep").mkdir(parents=True)
+    monkeypatch.chdir(here / "src/deep")
+    assert 1 == len(as_json(capsys, "runs"))
+
+
+@pytest.mark.parametrize("verb", ["runs", "show", "logs", "stats", "export"])
+def test_every_verb_has_help(verb: str, capsys: Capture) -> None:
+    """What it does and what it takes; exit code 0."""
+    assert f"usage: instrument {verb}" in told(capsys, verb, "--help")[0]
+
+
+def test_without_a_verb_the_verbs_are_listed(capsys: Capture) -> None:
+    """With one line about each."""
+    out, _ = told(capsys)
+    assert [] == [verb for verb in VERBS if f"\n    {verb} " not in out]
+
+
+def test_the_version_is_told(capsys: Capture) -> None:
+    """Of the library."""
+    assert "instrument " == told(capsys, "--version")[0][:11]
+
+
+def test_python_dash_m_is_the_same(here: Path) -> None:
+    """`python -m instrument` runs the verbs, in a process of its own."""
+    done = subprocess.run([*VERB, "runs"], capture_output=True, text=True, env=environment())
+    assert (0, 1) == (done.returncode, done.stdout.count("3f2a3f2a"))
+
+
+def test_a_reader_that_goes_away_is_no_error(here: Path) -> None:
+    """`instrument logs | head -1`: no complaint, exit code 0."""
+    write(here, *(log(n, message="x" * 500) for n in range(3000)))
+    logs = subprocess.Popen([*VERB, "logs"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+    assert logs.stdout is not None
+    assert logs.stderr is not None
+    logs.stdout.readline()
+    logs.stdout.close()
+    with logs.stderr:
+        told = logs.stderr.read()
+    assert (b"", 0) == (told, logs.wait())
+
+
+def test_an_interrupt_ends_quietly(here: Path) -> None:
+    """Ctrl-C while reading: no traceback."""
+    os.mkfifo("pipe.jsonl")
+    runs = subprocess.Popen([*VERB, "runs", "pipe.jsonl"], stderr=subprocess.PIPE, env=environment())
+    with open("pipe.jsonl", "wb"):
+        time.sleep(0.2)
+        runs.send_signal(signal.SIGINT)
+        _, err = runs.communicate()
+    assert (b"", 130) == (err, runs.returncode)
+
+
+def test_one_verb_does_not_load_what_the_others_need(here: Path) -> None:
+    """Starting stays light: no client library, no tokenizer, no price list, no database."""
+    code = "import sys; from instrument.cli.main import main; main(['runs']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
+    heavy = {"openai", "tiktoken", "rich", "loguru", "genai_prices", "numpy", "sqlite3", "instrument.cli.costs"}
+    assert set() == heavy & set(done.stdout.split())
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}

@@ -1,0 +1,294 @@
+"""The console sink: live lines on stderr, a tree and a summary when a trace ends, and never in the way."""
+
+from __future__ import annotations
+
+import gc
+import io
+import logging
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from instrument.model import Batch, Finding, Other, Record, Span
+from instrument.sinks.console import KEPT_SPANS, ConsoleSink
+from tests.recorded import MS, NOON, call, finding, head, log, review, run, span
+
+
+class Stream(io.StringIO):
+    encoding = "utf-8"
+
+
+def batch(*records: Record) -> Batch:
+    """A batch with the depths that the pipeline would give."""
+    parents = {record.span_id: record.parent_id for record in records if isinstance(record, Span)}
+
+    def depth(span_id: str | None) -> int:
+        parent = parents.get(span_id) if span_id else None
+        return 0 if parent is None else 1 + depth(parent)
+
+    return Batch(records, depths=[depth(getattr(record, "span_id", None)) for record in records])
+
+
+def in_order_of_ending(records: list[Any]) -> list[Any]:
+    """As the pipeline delivers them: children before their parents, the root at last."""
+    root = next(one for one in records if isinstance(one, Span) and one.parent_id is None)
+    rest = [one for one in records if one is not root]
+    return [*reversed(rest[:1]), *rest[1:], root]
+
+
+def shown(*records: Record, **options: Any) -> str:
+    stream = Stream()
+    sink = ConsoleSink(stream, **options)
+    sink.write(batch(*records))
+    sink.close()
+    return stream.getvalue()
+
+
+def test_events_are_lines_as_they_happen() -> None:
+    """Logs, span ends and findings appear with the batch that brings them, before the trace is over."""
+    stream = Stream()
+    sink = ConsoleSink(stream)
+    sink.write(Batch([log(2, 1, event="TOOL_CALL"), span(2, 1), finding(2, message="again")], depths=[1, 1, 1]))
+    assert "  [INFO] TOOL_CALL\n  ✔ span2  5 ms\n  [WARNING] ▲ FINDING same_call: again\n" == stream.getvalue()
+
+
+def test_a_long_span_is_told_when_it_begins() -> None:
+    """Agents and steps give what follows its place; other kinds are told when they end."""
+    assert "▸ span1\n" == shown(head(1, kind="agent"), head(2, kind="llm"))
+
+
+def test_a_trace_ends_with_its_tree_and_what_it_came_to() -> None:
+    """The tree, money, tokens, calls by model, tools, iterations, what went wrong, and where the files are."""
+    text = shown(*in_order_of_ending(review()), paths=["events/a.jsonl"])
+    tree_and_summary = text.split("\n\n", 1)[1]
+    wanted = ["├─ ✔ create_plan", "money       $0.00240 (1 call unpriced)", "tokens      6,818 in, 405 out"]
+    wanted += ["iterations  3", "tool calls  3 (read_file 3)", "1 error, 1 warning, 1 finding"]
+    wanted += ["files       events/a.jsonl"]
+    assert [] == [part for part in wanted if part not in tree_and_summary]
+
+
+def test_without_summary_there_are_only_lines() -> None:
+    """`summary=False` leaves the tree out too."""
+    assert "✔ span2  5 ms\n✔ span1  5 ms\n" == shown(span(2, 1), span(1), summary=False).replace("  ✔ span2", "✔ span2")
+
+
+def test_a_lone_call_is_told_in_its_line() -> None:
+    """A decorated function outside of any agent does not print a tree of one line."""
+    assert "✔ span1  5 ms\n" == shown(span(1))
+
+
+def test_a_lone_agent_has_a_summary() -> None:
+    """An agent's run is over when its span ends, whatever it did."""
+    assert "went wrong  nothing" in shown(span(1, kind="agent"))
+
+
+def test_below_the_level_nothing_is_shown() -> None:
+    """At WARNING: warnings, failures and findings, but no line of what went well."""
+    failed = span(2, 1, status="error")
+    records = [log(1, 1), log(2, 1, level="WARNING", event="W"), failed, span(3, 1), finding(3), span(1)]
+    lines = shown(*records, level="warning", summary=False).splitlines()
+    assert ["[WARNING] W", "✘ span2  5 ms", "[WARNING] ▲ FINDING"] == [text.strip()[:19].strip() for text in lines]
+
+
+def test_the_summary_counts_what_the_level_hides() -> None:
+    """The level is about lines."""
+    assert "money       $0.00100" in shown(call(2, 1), span(1), level="CRITICAL")
+
+
+def test_a_trace_whose_root_is_in_another_process_is_told_at_the_end() -> None:
+    """A worker shows its part when it closes."""
+    stream = Stream()
+    sink = ConsoleSink(stream)
+    sink.write(Batch([span(3, 2), span(2, 1)], depths=[2, 1]))
+    before = stream.getvalue()
+    sink.close()
+    assert (False, True) == ("went wrong" in before, "went wrong" in stream.getvalue())
+
+
+def test_the_top_span_of_a_remote_parent_ends_the_trace() -> None:
+    """Depth 0 says that the parent is not of this process."""
+    stream = Stream()
+    ConsoleSink(stream).write(Batch([span(3, 2), span(2, 99)], depths=[1, 0]))
+    assert "went wrong" in stream.getvalue()
+
+
+def test_a_flood_is_counted_instead_of_shown() -> None:
+    """A function called 10,000 times within a second does not scroll everything else away."""
+    calls = [span(n, 1, name="leaf", start_ns=NOON + n * 50_000, duration_ns=9) for n in range(2, 10_002)]
+    lines = shown(*calls, span(1), summary=False).splitlines()
+    hidden = [text for text in lines if "more" in text]
+    assert (30, ["… 9,970 more leaf"]) == (sum("✔ leaf" in text for text in lines), hidden)
+
+
+def test_after_a_second_a_flood_may_go_on() -> None:
+    """A name that is shown rarely is always shown."""
+    calls = [span(n, 1, name="leaf", start_ns=NOON + n * 100 * MS) for n in range(2, 102)]
+    assert 100 == shown(*calls, summary=False).count("✔ leaf")
+
+
+def test_a_huge_trace_is_folded_and_says_so() -> None:
+    """Beyond what is kept the tree says how many spans it leaves out; the numbers are of all."""
+    deep = [span(n * 1000 + k, n, name="leaf") for n in range(2, 5) for k in range(1000)]
+    text = shown(*deep, *(span(n, 1, name="group") for n in range(2, 5)), span(1))
+    assert (True, True) == ("… 3,000 more spans: instrument show 3f2a3f2a" in text, "├─ ✔ group" in text)
+
+
+def test_a_flat_huge_trace_keeps_its_beginning_and_end() -> None:
+    """Where there is one level only, its middle goes."""
+    text = shown(*(call(n, 1) for n in range(2, 5002)), span(1))
+    assert (True, True) == ("$5.00" in text, "more spans: instrument show" in text)
+
+
+def test_memory_does_not_grow_with_the_trace() -> None:
+    """A trace that never ends costs no more than what is kept of it."""
+    sink = ConsoleSink(Stream(), level="CRITICAL")
+    big = {"input": {"text": "x" * 2000}}
+
+    def feed(start: int) -> int:
+        for n in range(start, start + 3 * KEPT_SPANS):
+            sink.write(Batch([span(n, 1, name="leaf", **big)], depths=[1]))
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        first, second = feed(2), feed(100_000)
+    finally:
+        tracemalloc.stop()
+    assert second - first < 500_000
+
+
+def test_traces_that_never_end_are_forgotten() -> None:
+    """The number of open traces that are kept in mind is bounded."""
+    sink = ConsoleSink(Stream())
+    for n in range(3000):
+        sink.write(Batch([span(n + 2, 1, trace_id=f"{n:032x}")], depths=[1]))
+    assert 1000 == len(sink._open)
+
+
+def test_hostile_text_is_neutralised() -> None:
+    """No control character of a record reaches the terminal."""
+    text = shown(log(1, message="\x1b[2J\x07\u202e"), span(2, 1, name="\x1b]0;x\x07"), span(1, name="\r\n"))
+    assert (False, True) == (any(letter in text for letter in "\x1b\x07\r\u202e"), r"\x1b[2J\x07\u202e" in text)
+
+
+def test_the_name_of_a_flood_is_neutralised() -> None:
+    """The line about what was hidden names it, and that name is data too."""
+    text = shown(*(span(n, 1, name="\x1b[2J", start_ns=NOON, duration_ns=9) for n in range(2, 99)), summary=False)
+    assert ("\x1b" in text, r"67 more \x1b[2J" in text) == (False, True)
+
+
+def test_encoded_parts_of_records_are_shown_decoded() -> None:
+    """On their way from the recorder attribute values and metadata may be JSON already."""
+    label = {"instrument.label": Raw(b'"the task"')}
+    text = shown(log(1, metadata={"a": Raw(b'"x"')}), span(1, kind="agent", attributes=label))
+    assert (True, True) == ("a=x" in text, "span1 · the task" in text)
+
+
+@pytest.mark.parametrize("record", [Other(extra={}), run(), Finding(detector="d", message="m"), span(1, name="")])
+def test_odd_records_do_no_harm(record: Record) -> None:
+    """Records without a trace, a name or a known type pass."""
+    shown(record)
+
+
+def test_a_record_that_cannot_be_shown_is_said_and_passed() -> None:
+    """A fault of ours in one line does not switch the console off."""
+    text = shown(span(1, start_ns="yesterday"), log(2, event="NEXT"))
+    assert (True, True) == ("(a record cannot be shown: TypeError)" in text, "[INFO] NEXT" in text)
+
+
+class Broken(Stream):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+        self.calls = 0
+
+    def write(self, text: str) -> int:
+        self.calls += 1
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("I/O operation on closed file"), OSError(5, "EIO")])
+def test_when_nobody_reads_it_is_quiet(error: Exception) -> None:
+    """A broken stderr ends the console without an error, and it is not tried again."""
+    stream = Broken(error)
+    sink = ConsoleSink(stream)
+    sink.write(batch(span(2, 1)))
+    sink.write(batch(span(1)))
+    sink.close()
+    assert 1 == stream.calls
+
+
+def test_without_a_stderr_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs without a console have none."""
+    monkeypatch.setattr(sys, "stderr", None)
+    sink = ConsoleSink()
+    sink.write(batch(span(1)))
+    sink.close()
+
+
+def test_it_writes_to_the_stderr_of_the_moment(capsys: pytest.CaptureFixture[str]) -> None:
+    """A program (or a test) that redirects stderr gets the lines there; stdout is the program's own."""
+    ConsoleSink().write(batch(span(1)))
+    assert ("", "✔ span1  5 ms\n") == tuple(capsys.readouterr())
+
+
+def test_no_logging_set_up_silences_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """The user's loguru handlers and the logging module have no part in it."""
+    from loguru import logger
+
+    logger.remove()
+    logging.disable(logging.CRITICAL)
+    try:
+        ConsoleSink().write(batch(span(1)))
+    finally:
+        logging.disable(logging.NOTSET)
+    assert "✔ span1  5 ms\n" == capsys.readouterr().err
+
+
+def test_what_an_encoding_cannot_show_is_escaped() -> None:
+    """On a Latin-1 terminal marks are ASCII and foreign letters are escapes."""
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="latin-1")
+    ConsoleSink(stream).write(batch(span(1, name="日本")))
+    assert rb"+ \u65e5\u672c  5 ms" == raw.getvalue().strip()
+
+
+def test_the_files_of_the_recording_are_found(tmp_path: Path) -> None:
+    """With the folder alone, the summary names what lies in it for this run."""
+    events = tmp_path / "events/20261123T120000Z-r1.jsonl"
+    events.parent.mkdir()
+    events.touch()
+    text = shown(run(), span(2, 1), span(1), folder=tmp_path)
+    assert ("files       " in text, "ledger.db" in text) == (True, False)
+
+
+AFTER_HEAD = """
+import sys
+sys.path.insert(0, "tests/..")
+from instrument.model import Batch
+from instrument.sinks.console import ConsoleSink
+from tests.recorded import span
+sink = ConsoleSink()
+for n in range(20000):
+    sink.write(Batch([span(n, 1, name=f"s{n}")], depths=[1]))
+sink.close()
+print("done")
+"""
+
+
+def test_a_reader_that_goes_away_does_not_stop_the_program() -> None:
+    """stderr piped into `head`: the program ends as without us."""
+    program = subprocess.Popen([sys.executable, "-c", AFTER_HEAD], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert program.stderr is not None
+    assert program.stdout is not None
+    program.stderr.readline()
+    program.stderr.close()
+    with program.stdout:
+        told = program.stdout.read()
+    assert (b"done\n", 0) == (told, program.wait())

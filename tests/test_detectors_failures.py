@@ -1,0 +1,130 @@
+"""Rules of `instrument.detectors.again_after_failure` and `instrument.detectors.error_storm`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tests.detector_runs import Tape, alarms, feed
+
+
+def test_the_same_call_failing_twice_running_is_found() -> None:
+    """Nothing was changed between the two."""
+    tape = Tape()
+    for _ in range(2):
+        tape.tool("open", failed="it is locked", door="green")
+    assert {"again_after_failure"} == alarms(feed(tape.spans))
+
+
+def test_one_retry_that_succeeds_is_no_finding() -> None:
+    """A passing fault is what retries are for."""
+    tape = Tape()
+    for n in range(4):
+        tape.tool("fetch", failed="timed out", page=n)
+        tape.tool("fetch", f"text {n}", page=n)
+        for m in range(4):
+            tape.tool("read", f"line {n} {m}", line=10 * n + m)
+    assert [] == feed(tape.spans)
+
+
+def test_other_work_in_between_may_have_mended_it() -> None:
+    """Failing, repairing, failing once more is work."""
+    tape = Tape()
+    tape.tool("run_tests", failed="two failed", path="tests")
+    tape.tool("edit", "edited", line=4)
+    tape.tool("run_tests", failed="one failed", path="tests")
+    assert [] == feed(tape.spans)
+
+
+def test_the_same_object_with_another_question_is_the_same_attempt() -> None:
+    """A file that cannot be read cannot be read for another question either."""
+    tape = Tape()
+    for question in ("what is the first word of the first page", "what is the last word of the first page there"):
+        tape.tool("inspect", failed="no such file", path="a.pdf", question=question)
+    assert {"again_after_failure"} == alarms(feed(tape.spans))
+
+
+def test_another_object_is_another_attempt() -> None:
+    """Two files that cannot be read are two failures."""
+    tape = Tape()
+    for path in ("a.pdf", "b.pdf"):
+        tape.tool("inspect", failed="no such file", path=path)
+    assert [] == feed(tape.spans)
+
+
+def test_a_program_that_fails_differently_was_worked_on() -> None:
+    """Correcting the code between two runs is what failures are for."""
+    tape = Tape()
+    code = "import csv\nrows = list(csv.reader(open('a.csv')))\nprint(sum(int(r[{}]) for r in rows))"
+    tape.tool("python", failed="IndexError: list index out of range", code=code.format(9))
+    tape.tool("python", failed="ValueError: invalid literal", code=code.format(2))
+    assert [] == feed(tape.spans)
+
+
+def test_three_failures_of_different_calls_in_a_row_are_a_storm() -> None:
+    """Whichever tools they are."""
+    tape = Tape()
+    for n in range(3):
+        tape.tool(f"tool{n}", failed="away", number=n)
+    assert {"error_storm"} == alarms(feed(tape.spans))
+
+
+def test_two_failures_in_a_row_are_no_storm() -> None:
+    """One failure is normal, a second happens while correcting it."""
+    tape = Tape()
+    for n in range(2):
+        tape.tool(f"tool{n}", failed="away", number=n)
+    assert [] == feed(tape.spans)
+
+
+def test_one_tool_failing_on_and_on_is_a_storm() -> None:
+    """Four failures of a tool without a success, with other work in between."""
+    tape = Tape()
+    for n in range(4):
+        tape.tool("ship", failed=f"refused {n}", order=n)
+        tape.tool("read", f"line {n}", line=n)
+    assert "ship failed 4 times without a success" in feed(tape.spans)[0].message
+
+
+def test_a_success_of_the_tool_ends_its_failures() -> None:
+    """A tool that works now and then is not failing on and on."""
+    tape = Tape()
+    for n in range(12):
+        tape.tool("ship", "sent", failed="refused" if n % 3 else None, order=n)
+        tape.tool("read", f"line {n}", line=n)
+    assert [] == feed(tape.spans, failing_share=1.0)
+
+
+def test_half_of_a_window_failing_is_a_storm() -> None:
+    """Different tools, none of them often, and half of the work lost."""
+    tape = Tape()
+    for n in range(6):
+        tape.tool("read", f"line {n}", line=n)
+        tape.tool(f"tool{n}", failed=f"refused {n}", number=n)
+    assert "5 of the last 10 calls failed" in feed(tape.spans)[0].message
+
+
+def test_a_failure_passed_on_counts_once() -> None:
+    """A tool that fails because a tool within it failed is the same failure."""
+    tape = Tape()
+    for n in range(2):
+        inner = tape.tool("fetch", failed="away", page=n)
+        outer = tape.tool("summarise", failed="away", page=n)
+        tape.spans[-2] = msgspec.structs.replace(inner, parent_id=outer.span_id)
+    assert [] == feed(tape.spans)
+
+
+def test_a_storm_that_goes_on_is_told_when_it_has_doubled() -> None:
+    """Three, six, twelve failures."""
+    tape = Tape()
+    for n in range(13):
+        tape.tool(f"tool{n % 3}", failed="away", number=n)
+    assert [3, 6, 12] == [finding.data["times"] for finding in feed(tape.spans) if finding.detector == "error_storm"]
+
+
+def test_unknown_inputs_may_fail_in_a_storm() -> None:
+    """Where content is not recorded failures still count."""
+    tape = Tape()
+    for n in range(3):
+        tape.spans.append(msgspec.structs.replace(tape.tool("send", failed="away"), input=None))
+        del tape.spans[-2]
+    assert {"error_storm"} == alarms(feed(tape.spans))

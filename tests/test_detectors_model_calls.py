@@ -1,0 +1,147 @@
+"""Rules of what watches model calls: context growth, cut answers, hallucinated tools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from tests.detector_runs import Tape, alarms, feed, names, said, wish
+
+OPENAI_CHAT = {"choices": [{"message": {"tool_calls": [{"function": {"name": "fly", "arguments": "{}"}}]}}]}
+OPENAI_RESPONSES = {"output": [{"type": "function_call", "name": "fly", "arguments": "{}"}]}
+ANTHROPIC = {"content": [{"type": "tool_use", "name": "fly", "input": {}}]}
+
+
+@pytest.mark.parametrize("output", [wish("fly"), OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC])
+def test_a_tool_that_was_not_offered_is_found(output: Any) -> None:
+    """In each shape in which models wish for tools."""
+    tape = Tape()
+    tape.model(output, tools=["walk", "swim"])
+    assert {"hallucinated_tool"} == alarms(feed(tape.spans))
+
+
+@pytest.mark.parametrize("tools", [["fly"], [{"name": "fly"}], [{"type": "function", "function": {"name": "fly"}}]])
+def test_a_tool_that_was_offered_is_fine(tools: list[Any]) -> None:
+    """In each shape in which tools are offered."""
+    tape = Tape()
+    tape.span("chat", "llm", input={"messages": [], "tools": tools}, output=wish("fly"))
+    assert [] == feed(tape.spans)
+
+
+def test_unknown_offers_prove_nothing() -> None:
+    """Where the tools on offer were not recorded no call is called invented."""
+    tape = Tape()
+    tape.span("chat", "llm", input={"messages": []}, output=wish("fly"))
+    assert [] == feed(tape.spans)
+
+
+def test_tools_in_the_conventions_attribute_count() -> None:
+    """Imported spans carry the definitions as an attribute."""
+    tape = Tape()
+    attributes = {"gen_ai.tool.definitions": Raw(b'[{"type":"function","name":"walk"}]')}
+    tape.span("chat", "llm", input={"messages": []}, output=wish("fly"), attributes=attributes)
+    assert {"hallucinated_tool"} == names(feed(tape.spans))
+
+
+def test_a_failing_tool_under_a_name_never_offered_is_found() -> None:
+    """The wish was not recorded, but the call of the invented tool was."""
+    tape = Tape()
+    tape.model(wish("walk"), tools=["walk"])
+    tape.tool("walk", "walked", to="shed")
+    tape.tool("fly", failed="no such tool", to="shed")
+    assert {"hallucinated_tool"} == names(feed(tape.spans))
+
+
+def test_programs_that_name_their_tools_otherwise_are_left_alone() -> None:
+    """Where a tool that was not offered works, names on offer are not the names of tools."""
+    tape = Tape()
+    tape.model(wish("walk"), tools=["walk"])
+    tape.tool("walk_impl", "walked", to="shed")
+    tape.tool("fly_impl", failed="no wind", to="shed")
+    assert [] == feed(tape.spans)
+
+
+@pytest.mark.parametrize("reason", ["length", "max_tokens", "incomplete", "content_filter"])
+def test_an_answer_that_was_cut_is_found(reason: str) -> None:
+    """Length limits and content filters, by the finish reason."""
+    tape = Tape()
+    tape.model(said("and so"), attributes={"gen_ai.response.finish_reasons": [reason]})
+    assert {"cut_answer"} == alarms(feed(tape.spans))
+
+
+@pytest.mark.parametrize("reason", ["stop", "tool_calls", "end_turn", "completed"])
+def test_an_answer_that_ended_is_fine(reason: str) -> None:
+    """Ordinary finish reasons say nothing."""
+    tape = Tape()
+    tape.model(said("and so it was"), attributes={"gen_ai.response.finish_reasons": [reason]})
+    assert [] == feed(tape.spans)
+
+
+@pytest.mark.parametrize("output", [said(""), {"messages": []}, {"messages": [{"role": "assistant", "parts": []}]}])
+def test_an_empty_answer_is_found(output: Any) -> None:
+    """No text, no tool call, nothing."""
+    tape = Tape()
+    tape.model(output)
+    assert ["is empty"] == [finding.data["fault"] for finding in feed(tape.spans)]
+
+
+def test_an_answer_that_was_not_recorded_is_not_empty() -> None:
+    """Where content is not captured nothing is said about it."""
+    tape = Tape()
+    tape.model(None)
+    assert [] == feed(tape.spans)
+
+
+def test_arguments_that_are_no_json_are_found() -> None:
+    """The call cannot be made as it is."""
+    tape = Tape()
+    tape.model(wish("walk", '{"to": "she'), tools=["walk"])
+    assert "calls walk with arguments that are no JSON" in feed(tape.spans)[0].message
+
+
+def test_a_prompt_near_the_window_is_found() -> None:
+    """At four fifths of the model's window; the message gives share and window."""
+    tape = Tape()
+    tape.model(said("so"), prompt=104_000)
+    assert "fills 81% of the model's window of 128,000 tokens" in feed(tape.spans)[0].message
+
+
+def test_the_window_of_a_model_is_a_setting() -> None:
+    """By the beginning of its name, the longest that fits."""
+    tape = Tape()
+    tape.model(said("so"), prompt=104_000, attributes={"gen_ai.response.model": "big-2-dated"})
+    assert [] == feed(tape.spans, context_windows={"big": 110_000, "big-2": 1_000_000})
+
+
+def test_the_model_asked_for_counts_where_none_answered() -> None:
+    """Without a response's model the request's names the window."""
+    tape = Tape()
+    tape.model(said("so"), prompt=104_000, attributes={"gen_ai.request.model": "big"})
+    assert [] == feed(tape.spans, context_windows={"big": 1_000_000})
+
+
+def test_growth_over_the_turns_is_a_hint() -> None:
+    """A prompt that has grown fourfold is worth knowing, no alarm."""
+    tape = Tape()
+    for n in range(8):
+        tape.model(said(f"{n}"), prompt=1000 + 700 * n)
+    assert ["info"] == [finding.severity for finding in feed(tape.spans)]
+
+
+def test_what_is_sent_again_is_counted_and_priced() -> None:
+    """Ten turns of thirty thousand tokens, never cached: nine of them were sent before."""
+    tape = Tape()
+    for n in range(10):
+        tape.model(said(f"{n}"), prompt=30_000)
+    last = feed(tape.spans)[-1]
+    assert (240_000, 270_000, 216_000) == (last.data["resent"], last.data["sent"], last.data["saved"])
+
+
+def test_what_was_cached_is_not_paid_again() -> None:
+    """With a cache that works nothing is said."""
+    tape = Tape()
+    for n in range(10):
+        tape.model(said(f"{n}"), prompt=30_000, cached=29_000 if n else 0)
+    assert [] == feed(tape.spans)

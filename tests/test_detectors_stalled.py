@@ -1,0 +1,56 @@
+"""Rules of `instrument.detectors.stalled`."""
+
+from __future__ import annotations
+
+import pytest
+
+from instrument.detectors import default
+from instrument.model import Open
+from tests.detector_runs import SECOND, START_NS, TRACE, Tape, feed
+
+
+def opened(name: str = "search", kind: str = "tool", span_id: str = "1" * 16, parent_id: str | None = None) -> Open:
+    return Open(trace_id=TRACE, span_id=span_id, parent_id=parent_id, start_ns=START_NS, kind=kind, name=name)
+
+
+@pytest.mark.parametrize("kind", ["tool", "llm", "embedding", "retrieval"])
+def test_a_call_open_for_five_minutes_is_stalled(kind: str) -> None:
+    """Found while it is open, by its age."""
+    found = default().tick(START_NS + 301 * SECOND, [opened(kind=kind)])
+    assert "search has been open for 301 s" in found[0].message
+
+
+def test_younger_calls_are_at_work() -> None:
+    """Below the limit nothing is said."""
+    assert [] == default().tick(START_NS + 299 * SECOND, [opened()])
+
+
+@pytest.mark.parametrize("kind", ["agent", "step", "workflow", "span"])
+def test_what_holds_other_work_may_take_its_time(kind: str) -> None:
+    """Agents and steps run for hours."""
+    assert [] == default().tick(START_NS + 9999 * SECOND, [opened(kind=kind)])
+
+
+def test_a_call_with_a_child_is_at_work() -> None:
+    """A tool that runs an agent of its own is not stalled, not even between two of its children."""
+    watch = default()
+    outer, inner = opened(), opened("chat", "llm", "2" * 16, parent_id="1" * 16)
+    watch.tick(START_NS + 10 * SECOND, [outer, inner])
+    assert [] == watch.tick(START_NS + 400 * SECOND, [outer])
+
+
+def test_a_call_that_is_usually_long_is_given_its_time() -> None:
+    """Where a name's history says ten minutes, five are not stalled."""
+    watch = default()
+    tape = Tape()
+    for n in range(30):
+        tape.span("search", "tool", seconds=600 + n)
+    feed(tape.spans, watch)
+    assert [] == watch.tick(START_NS + 900 * SECOND, [opened()])
+
+
+def test_it_is_told_once_and_again_at_twice_the_age() -> None:
+    """Not at every tick."""
+    watch = default()
+    ages = [age for age in range(0, 1300, 10) if watch.tick(START_NS + age * SECOND, [opened()])]
+    assert [300, 600, 1200] == ages

@@ -1,0 +1,117 @@
+"""The overview, which never holds the records, tells what the folded traces tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from instrument.analysis.metrics import measure
+from instrument.analysis.overview import Heads, Row, overall, overview
+from instrument.analysis.tree import traces
+from instrument.model import Cost, Other, Record, Usage, encode
+from instrument.store.heads import SpanHead, head_of, heads, span_of
+from tests.recorded import MS, NOON, TRACE, call, finding, head, log, review, run, span, update
+
+
+def from_disk(*records: Record) -> Heads:
+    """The heads of the records, as they are decoded from disk."""
+    lines = [encode(record) for record in records]
+    return lambda: map(head_of, lines)
+
+
+def one(*records: Record) -> Row:
+    (row,) = overview(from_disk(*records)).rows
+    return row
+
+
+LATE = update(3, usage=Usage(input=1, output=1), cost=Cost(usd="7", basis="priced"))
+
+
+@given(st.permutations([*review(), head(1), LATE]))
+def test_it_agrees_with_the_folded_trace(records: list[Record]) -> None:
+    """For every order of the records, with heads and updates, all numbers are those of the trace."""
+    (trace,) = traces(records)
+    expected = measure(trace.spans, trace.logs, trace.findings)
+    outside = [record for record in records if getattr(record, "event", "") == "SETUP"]
+    expected = replace(expected, wall_ns=trace.end_ns - trace.start_ns, warnings=expected.warnings + len(outside))
+    found = overall(from_disk(*records))
+    assert (1, expected, trace.cost) == (found.traces, found.metrics, one(*records).total)
+
+
+def test_a_row_tells_what_a_trace_was_about() -> None:
+    """Name, label, outcome and status are those of the root."""
+    row = one(*review())
+    assert (TRACE, "review", "Review examples/ for faults", "answered", "ok", "r1", NOON + MS) == (
+        row.trace_id,
+        row.name,
+        row.label,
+        row.outcome,
+        row.status,
+        row.run,
+        row.start_ns,
+    )
+
+
+def test_a_trace_that_has_not_ended_is_open() -> None:
+    """Its root is known by its head only; it has lasted until the last sign of life."""
+    row = one(head(1, name="agent"), span(2, 1), log(50, 1))
+    assert ("agent", "open", 2, 49 * MS) == (row.name, row.status, row.spans, row.duration_ns)
+
+
+def test_a_span_in_two_files_counts_once() -> None:
+    """A copied file does not double the bill."""
+    assert (1, 110) == (one(call(1), call(1)).spans, one(call(1), call(1)).total.tokens)
+
+
+def test_late_attributes_count() -> None:
+    """The model that answered may become known after the call had ended."""
+    found = overall(from_disk(call(1), update(1, attributes={"gen_ai.response.model": "m-2026"})))
+    assert ["m-2026"] == list(found.metrics.by_model)
+
+
+def test_rows_come_in_order_of_their_start() -> None:
+    """The latest at the end."""
+    found = overview(from_disk(span(5, trace_id="a" * 32), span(1, trace_id="b" * 32)))
+    assert ["b" * 32, "a" * 32] == [row.trace_id for row in found.rows]
+
+
+def test_logs_outside_of_any_trace_are_counted_apart() -> None:
+    """They make no row."""
+    found = overview(from_disk(log(1), log(2), run()))
+    assert ([], 2) == (found.rows, found.stray_logs)
+
+
+def test_a_trace_of_which_only_logs_were_kept_is_listed() -> None:
+    """A process that was killed early is seen to have been there."""
+    assert ("(not recorded)", "open", 0) == (one(log(3, 1)).name, one(log(3, 1)).status, one(log(3, 1)).spans)
+
+
+def test_findings_count_for_their_trace() -> None:
+    """Those without a trace count in the whole only."""
+    records = span(1), finding(1), finding(trace_id=None)
+    assert (1, 2) == (one(*records).findings, overall(from_disk(*records)).metrics.findings)
+
+
+def test_wall_time_is_the_sum_over_the_traces() -> None:
+    """Ten runs of a minute are ten minutes, whenever they were; logs do not add to it."""
+    other = span(500, trace_id="b" * 32, duration_ns=7 * MS)
+    found = overall(from_disk(span(3), span(1), other, log(900, 1), log(901, trace_id="c" * 32)))
+    assert (3, 14 * MS) == (found.traces, found.metrics.wall_ns)
+
+
+def test_a_head_has_what_its_record_has() -> None:
+    """A span made of its head has everything that totals and trees show."""
+    whole = call(1, input={"a": 1}, output=2)
+    made = head_of(encode(whole))
+    assert isinstance(made, SpanHead)
+    assert replace(whole, input=None, output=None) == span_of(made)
+
+
+def test_heads_of_unknown_types_come_whole(tmp_path: Path) -> None:
+    """A later version's records do not count as broken lines."""
+    (tmp_path / "a.jsonl").write_bytes(b'{"type":"hologram","run":"r1"}\n' + encode(span(1)) + b"\n")
+    notices: list[str] = []
+    assert ([Other, SpanHead], []) == ([type(found) for found in heads(tmp_path, notices)], notices)

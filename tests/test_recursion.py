@@ -1,0 +1,195 @@
+"""At the recursion limit: the RecursionError is the user's own, and the trace survives it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from instrument import tool, traced
+from instrument.record.spans import current, switch
+from instrument.testing import record
+from tests.same import plain
+
+
+@pytest.fixture(autouse=True)
+def usual_limit() -> Iterator[None]:
+    """The limit of a fresh interpreter."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(before)
+
+
+def on_a_thread(call: Callable[[], Any]) -> Any:
+    """What a call gives on a thread of its own, where the stack is empty."""
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(call()))
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+def function(decorate: Any, reached: list[int]) -> Callable[[], Any]:
+    @decorate
+    def down(level: int) -> int:
+        reached.append(level)
+        return down(level + 1)
+
+    return lambda: down(1)
+
+
+def method(decorate: Any, reached: list[int]) -> Callable[[], Any]:
+    class Deep:
+        @decorate
+        def down(self, level: int) -> int:
+            reached.append(level)
+            return self.down(level + 1)  # type: ignore[no-any-return]
+
+    return lambda: Deep().down(1)
+
+
+def generator(decorate: Any, reached: list[int]) -> Callable[[], Any]:
+    @decorate
+    def down(level: int) -> Any:
+        reached.append(level)
+        yield from down(level + 1)
+
+    return lambda: list(down(1))
+
+
+def coroutine(decorate: Any, reached: list[int]) -> Callable[[], Any]:
+    @decorate
+    async def down(level: int) -> None:
+        reached.append(level)
+        await down(level + 1)
+
+    return lambda: asyncio.run(down(1))
+
+
+def async_generator(decorate: Any, reached: list[int]) -> Callable[[], Any]:
+    @decorate
+    async def down(level: int) -> Any:
+        reached.append(level)
+        async for item in down(level + 1):
+            yield item
+
+    async def drain() -> None:
+        async for _ in down(1):
+            pass
+
+    return lambda: asyncio.run(drain())
+
+
+KINDS = [function, method, generator, coroutine, async_generator]
+
+
+def depth(kind: Any, decorate: Any) -> int:
+    """How many levels a recursion without end reaches; fails where it ends with anything but RecursionError."""
+    reached: list[int] = []
+
+    def run() -> type[BaseException]:
+        try:
+            kind(decorate, reached)()
+        except BaseException as error:
+            return type(error)
+        raise AssertionError("came back")
+
+    assert RecursionError is on_a_thread(run)
+    return max(reached)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_quarter_of_the_depth_is_left(kind: Any) -> None:
+    """With one decorator a recursion goes at least a quarter as deep as without, recording on or off."""
+    expected = depth(kind, plain)
+    with record():
+        recorded = depth(kind, traced)
+    assert recorded >= expected / 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_stays_open(kind: Any) -> None:
+    """After a RecursionError no span is open, none is current, and the outermost ended as an error."""
+    with record() as recording:
+        depth(kind, traced)
+        recording.flush()
+        assert switch.recorder is not None
+        assert {} == switch.recorder.open
+        assert None is current.get()
+    roots = [span for span in recording.spans if span.parent_id is None]
+    assert ["error"] == [span.status for span in roots]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_outer_spans_are_recorded(kind: Any) -> None:
+    """The trace survives: most of the levels are recorded, the outer ones without a gap, each as RecursionError."""
+    with record() as recording:
+        reached = depth(kind, traced)
+    by_id = {span.span_id: span for span in recording.spans}
+    children = {span.parent_id: span for span in recording.spans}
+    [root] = [span for span in by_id.values() if span.parent_id is None]
+    chain = [root]
+    while chain[-1].span_id in children:
+        chain.append(children[chain[-1].span_id])
+    assert len(chain) >= reached * 0.9
+    assert {"RecursionError"} == {span.error.type for span in chain if span.error is not None}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_program_goes_on(kind: Any) -> None:
+    """After a RecursionError the next call is recorded as if nothing had been."""
+    with record() as recording:
+        depth(kind, traced)
+        tool(lambda a: a)(5)
+    after = recording.spans[-1]
+    assert ("<lambda>", {"a": 5}, 5, None, "ok") == (after.name, after.input, after.output, after.parent_id, after.status)
+
+
+def test_recursion_that_is_caught_half_way() -> None:
+    """A level that catches the RecursionError of those below it returns as it would undecorated, and ends well."""
+
+    @traced
+    def catches() -> str:
+        try:
+            return function(traced, [])()
+        except RecursionError:
+            return "caught"
+
+    with record() as recording:
+        assert "caught" == on_a_thread(catches)
+    assert "ok" == recording.span("catches").status
+
+
+def test_at_every_distance_from_the_limit() -> None:
+    """However little room is left, a call returns its result or raises RecursionError, and leaves nothing behind.
+
+    With the room growing, RecursionError turns into the result once and for all.
+    """
+
+    @traced
+    def leaf(a: int) -> int:
+        return a + 1
+
+    def sink(levels: int) -> Any:
+        return sink(levels - 1) if levels else leaf(1)
+
+    def run(levels: int) -> Any:
+        try:
+            return sink(levels)
+        except RecursionError:
+            return "RecursionError"
+
+    with record() as recording:
+        outcomes = [on_a_thread(functools.partial(run, levels)) for levels in range(1000, 940, -1)]
+        lost = recording.flush().lost
+        assert switch.recorder is not None
+        assert ({}, None, {}) == (switch.recorder.open, current.get(), lost)
+    turn = outcomes.index(2)
+    assert ["RecursionError"] * turn + [2] * (60 - turn) == outcomes
+    assert [2] * len(recording.spans) == [span.output for span in recording.spans if span.status == "ok"]

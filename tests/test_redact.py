@@ -1,0 +1,644 @@
+"""Redaction: what must go, what must stay, and that every line stays JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from instrument import redact
+from instrument.errors import SettingsError
+from instrument.redact import Redactor, installation_key
+
+SECRET = "zQ7xK2mP9vLw4RtY"
+MIXED = "aB3dE5gH7jK9mN1pQ3sT5vW7xY9zA1cE3gI5kM7oQ9sU1wY3"
+HEX = "0123456789abcdef0123456789abcdef01234567"
+UUID = "01234567-89ab-cdef-0123-456789abcdef"
+
+redactor = Redactor(b"k" * 32)
+
+BOUND_TO_A_NAME = [
+    "password={}",
+    "password = {}",
+    "export API_KEY={}",
+    "PASSWORD={} ./run",
+    "db_password: {}",
+    "api-key: {}",
+    "The API key: {}",
+    "Api-Key={}",
+    "{{'password': '{}'}}",
+    '{{"password": "{}"}}',
+    '{{\\"password\\": \\"{}\\"}}',
+    '{{\\\\\\"api_key\\\\\\": \\\\\\"{}\\\\\\"}}',
+    '"password":\n   "{}"',
+    '"Token" : "{}"',
+    "'password' => '{}'",
+    'password = """{}"""',
+    "password = b'{}'",
+    'password := "{}"',
+    "if password == '{}':",
+    "password: str = '{}'",
+    'def f(api_key: str = "{}"):',
+    "config['password'] = '{}'",
+    "self.password = '{}'",
+    "connect(host='h', password='{}', port=1)",
+    "connect(host=h, password={}, port=1)",
+    "?api_key={}&x=1",
+    "https://x.y/z?token={}",
+    "&access_token={}#part",
+    "--password {}",
+    "--api-key={}",
+    "cmd --client-secret '{}'",
+    "['prog', '--password', '{}']",
+    "Authorization: Bearer {}",
+    "authorization: Token {}",
+    "Authorization: {}",
+    "Proxy-Authorization: Basic {}",
+    "Cookie: session={}; theme=dark",
+    "Set-Cookie: sid={}; Path=/",
+    "X-Api-Key: {}",
+    "x-auth-token: {}",
+    "Server=x;User Id=sa;Password={};",
+    "host=h password={} dbname=d",
+    "DefaultEndpointsProtocol=https;AccountName=a;AccountKey={}==;EndpointSuffix=core",
+    "secret_key: {}\nnext: 1",
+    "  password: {}",
+    "- password: {}",
+    "client_secret={}",
+    'clientSecret: "{}"',
+    "refreshToken='{}'",
+    "aws_secret_access_key = {}",
+    "AWS_SESSION_TOKEN={}",
+    "PGPASSWORD={} psql",
+    "passphrase: {}",
+    "passwd={}",
+    "pwd={};",
+    "DB_PASS={}",
+    "PassWord={}",
+    "<password>{}</password>",
+    "\\npassword: {}\\n",
+    "\\u0026token={}",
+    "%26token={}",
+    "密码 password={}",
+    "パスワード:password={}",
+    "OPENAI_API_KEY_PROD={}",
+    "password1={}",
+    "password_confirmation={}",
+    "basic_auth='{}'",
+    "jwt={}",
+    '{{"db": {{"password": ["{}"]}}}}',
+    '{{"credentials": {{"user": "bob", "pin": "{}"}}}}',
+    "http://h/?X-Amz-Signature={}",
+    "curl -H 'Authorization: Bearer {}' http://x",
+    "headers={{'Authorization': 'Bearer {}'}}",
+    "Bearer {}",
+    "postgres://user:{}@host:5432/db",
+    "redis://:{}@localhost",
+    "mongodb+srv://u:{}@c.example.net/?x=y",
+    "https://user:{}@example.com/x.git",
+]
+
+TOKENS = [
+    f"sk-{MIXED}",
+    f"sk-proj-{MIXED}",
+    f"sk-ant-api03-{MIXED}",
+    f"sk-or-v1-{HEX}",
+    f"sk-lf-{UUID}",
+    f"pk-lf-{UUID}",
+    f"ghp_{MIXED[:36]}",
+    f"gho_{MIXED[:36]}",
+    f"ghs_{MIXED[:36]}",
+    f"github_pat_11ABC_{MIXED}",
+    f"glpat-{MIXED[:20]}",
+    "AKIAIOSFODNN7EXAMPLE",
+    "ASIAIOSFODNN7EXAMPLE",
+    f"AIza{MIXED[:35]}",
+    f"ya29.{MIXED}",
+    f"GOCSPX-{MIXED[:28]}",
+    f"xoxb-123456789012-123456789012-{MIXED[:24]}",
+    f"xapp-1-A0-123-{HEX}",
+    f"https://hooks.slack.com/services/T00000000/B00000000/{MIXED[:24]}",
+    f"sk_live_{MIXED[:24]}",
+    f"rk_live_{MIXED[:24]}",
+    f"sk_test_{MIXED[:24]}",
+    f"whsec_{MIXED[:32]}",
+    f"hf_{MIXED[:34]}",
+    f"npm_{MIXED[:36]}",
+    f"pypi-AgEIcHlwaS5vcmc{MIXED}",
+    f"SG.{MIXED[:22]}.{MIXED[:43]}",
+    f"gsk_{MIXED}",
+    f"xai-{MIXED}",
+    f"r8_{MIXED[:37]}",
+    f"lsv2_pt_{HEX[:32]}_{HEX[:10]}",
+    f"SK{HEX[:32]}",
+    f"dop_v1_{HEX}{HEX[:24]}",
+    f"dapi{HEX[:32]}",
+    f"123456789:AAF{MIXED[:32]}",
+    f"shpat_{HEX[:32]}",
+    f"glsa_{MIXED[:32]}_{HEX[:8]}",
+    f"hvs.{MIXED}",
+    f"figd_{MIXED}",
+    f"key-{HEX[:32]}",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
+    "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nabc/+=\n-----END PRIVATE KEY-----",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC",
+]
+
+SURROUNDINGS = [
+    "{}",
+    "key {} here",
+    "({})",
+    "'{}'",
+    "x={}",
+    "a\n{}\nb",
+    "\\n{}",
+    "日本{}語",
+    "url?k={}&b",
+    "\x1b[31m{}\x1b[0m",
+    "%3D{}",
+]
+
+HARMLESS = [
+    "author: Bob",
+    "session: 42",
+    "cookie recipe: 2 eggs",
+    "cookie: a small sweet biscuit",
+    "cookies: 12 g",
+    "monkey = 3",
+    "keyboard: us",
+    "tokenizer = load()",
+    "max_tokens=4096",
+    "total_tokens: 12",
+    "input_tokens=5",
+    "token_count=7",
+    "gen_ai.usage.input_tokens: 55",
+    "the token is a word",
+    "a token: it is sent once",
+    "for token in tokens:",
+    "tokens = tokenize(text)",
+    "token = tokens[0]",
+    "token = self.token",
+    "token = os.environ['TOKEN']",
+    "if token == other:",
+    "token, value = pair",
+    "token: torch.Tensor",
+    "next_token: abc123def456",
+    "eos_token='</s>'",
+    "unexpected token: 42",
+    "password: str",
+    "password: Optional[str] = None",
+    "password?: string;",
+    "password: SecretStr",
+    "password -> str",
+    "def login(password):",
+    "def login(user: str, password: str) -> bool:",
+    "password = get_password()",
+    "password = input('Password: ')",
+    "self.password = password",
+    "password_field = forms.CharField()",
+    "password reset link",
+    "Enter your password:",
+    "password: ${DB_PASSWORD}",
+    "password: <your password>",
+    "token: {{ token }}",
+    "api_key=api_key",
+    "api_key=settings.api_key,",
+    'api_key = os.getenv("OPENAI_API_KEY")',
+    'api_key = "your-api-key"',
+    "key = sorted(x)",
+    "secret = None",
+    "secret = True",
+    'secret = ""',
+    "secret santa: 12 people",
+    "import secrets",
+    "secrets.token_hex(16)",
+    'primary_key="id42"',
+    "sort_key='x1'",
+    "cache_key = f'{a}:1'",
+    "public_key='abc123'",
+    "price_key: gpt-4",
+    "key: value",
+    "PWD=/home/user/x",
+    "GOOGLE_APPLICATION_CREDENTIALS=/etc/creds.json",
+    "credentials: 'include'",
+    "{'token': None}",
+    '{"token": true}',
+    '"password": null',
+    "'token_type': 'bearer'",
+    "first_pass = 1",
+    "pass: 12, fail: 3",
+    "auth: none",
+    "http://localhost:8080/path?x=a@b.com",
+    "user@example.com:8080",
+    "git@github.com:org/repo.git",
+    "postgres://{user}:{password}@{host}/db",
+    "postgres://user:$PASSWORD@host/db",
+    "Bearer token required",
+    "bearer authentication is used",
+    "Basic understanding of",
+    "authorization: required",
+    "The authorization header: see docs",
+    "class Token(Base):",
+    "--token-limit 400",
+    "--no-password",
+    "print(f'token: {token}')",
+    'logger.info("token=%s", token)',
+    "risk-assessment-framework-document-2",
+    "task-0123456789abcdef",
+    "sk-learn-contrib-imbalanced",
+    "hf_model_name_is_long_enough_here",
+    f"sha256:{HEX}",
+    f"commit {HEX}",
+    UUID,
+    f"chatcmpl-{MIXED[:29]}",
+    f"call_{MIXED[:24]}",
+    f"resp_{HEX}",
+    "-----BEGIN CERTIFICATE-----\nMIID\n-----END CERTIFICATE-----",
+    "it looks for -----BEGIN PRIVATE KEY----- and so on",
+]
+
+SECRET_NAMES = (
+    "password Password PASSWORD passwd pwd passphrase secret client_secret clientSecret api_key apikey apiKey API-KEY x-api-key "
+    "access_key secret_key secretAccessKey private_key token access_token refreshToken id_token auth_token authorization "
+    "Proxy-Authorization cookie set-cookie credential credentials session_token db_password OPENAI_API_KEY"
+).split()
+
+OTHER_NAMES = (
+    "author session monkey keyboard tokenizer max_tokens total_tokens input_tokens token_count key sort_key next_token public_key "
+    "password_field secret_name api_key_id token_type signature name id gen_ai.usage.input_tokens session.id"
+).split()
+
+
+def line_of(value: Any) -> bytes:
+    return msgspec.json.encode({"type": "span", "run": "r1", "trace_id": "0" * 32, "kind": "tool", "input": {"a": value}})
+
+
+def shape(node: Any) -> Any:
+    """The containers of a value, its keys counted, scalars left out."""
+    if isinstance(node, dict):
+        return ["object", *map(shape, node.values())]
+    return ["array", *map(shape, node)] if isinstance(node, list) else "scalar"
+
+
+# What must go
+
+
+@pytest.mark.parametrize("text", BOUND_TO_A_NAME)
+@pytest.mark.parametrize("depth", [0, 1, 2], ids=["plain", "in JSON text", "in JSON text in JSON text"])
+def test_value_of_a_secret_name_goes(text: str, depth: int) -> None:
+    """What is bound to a secret name is replaced, in text and in JSON text held in a string, however deep."""
+    told = text.format(SECRET)
+    for _ in range(depth):
+        told = json.dumps({"x": told})
+    assert SECRET not in redactor.text(told) + redactor.line(line_of(told)).decode()
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_token_goes_wherever_it_stands(token: str) -> None:
+    """A secret that is known by its shape is replaced in any surroundings."""
+    last = token.split("/")[-1][-16:] if "KEY" not in token else token.splitlines()[1]
+    told = [surrounding.format(token) for surrounding in SURROUNDINGS]
+    assert [] == [text for text in told if last in redactor.text(text) or last in redactor.line(line_of(text)).decode()]
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+@pytest.mark.parametrize(
+    "value", [SECRET, 12345678, 0.5, [SECRET, {"x": SECRET}], {"a": {"b": SECRET}}], ids=["text", "int", "float", "list", "dict"]
+)
+def test_everything_under_a_secret_key_goes(name: str, value: Any) -> None:
+    """Below a secret key of an object every string and number is replaced."""
+    told = redactor.line(line_of({name: value}))
+    assert not any(secret in told for secret in (SECRET.encode(), b"12345678", b"0.5"))
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_secret_names_are_known(name: str) -> None:
+    """The usual names of secrets are known in every spelling."""
+    assert redactor.secret_name(name)
+
+
+def test_value_after_a_flag_goes() -> None:
+    """In a list the element after `--password` is its value (as in argv)."""
+    told = msgspec.json.decode(redactor.line(msgspec.json.encode({"argv": ["prog", "--password", "hunter2", "--verbose"]})))
+    assert ["prog", "--password", redactor.placeholder("hunter2"), "--verbose"] == told["argv"]
+
+
+def test_only_the_password_of_a_url_goes() -> None:
+    """Scheme, user and host of a connection string stay readable."""
+    assert f"postgres://bob:{redactor.placeholder('pa/ss')}@db:5432/x" == redactor.text("postgres://bob:pa/ss@db:5432/x")
+
+
+def test_scheme_of_a_header_stays() -> None:
+    """`Bearer` says how somebody signed in and stays."""
+    assert f"Authorization: Bearer {redactor.placeholder(SECRET)}" == redactor.text(f"Authorization: Bearer {SECRET}")
+
+
+@pytest.mark.parametrize("offset", [*range(2_000, 2_100, 7), *range(4_000, 4_110, 9), 8_190, 16_380])
+def test_secret_across_a_block_goes(offset: int) -> None:
+    """Long texts are looked through in blocks; a secret on a border is found as any other."""
+    text = f"{'x ' * (offset // 2)}password={SECRET} ghp_{MIXED[:36]} {'y ' * 9_000}"
+    found = redactor.text(text)
+    assert (SECRET in found, MIXED[:36] in found) == (False, False)
+
+
+# What must stay
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_harmless_text_stays(text: str) -> None:
+    """Words that only look like secrets, code, types and templates stay; the very same object comes back."""
+    line = line_of(text)
+    assert text is redactor.text(text) and line is redactor.line(line)
+
+
+@pytest.mark.parametrize("name", OTHER_NAMES)
+def test_other_names_are_not_secret(name: str) -> None:
+    """Names that merely contain such words are none."""
+    assert not redactor.secret_name(name)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"token": "Hello", "logprob": -0.1, "bytes": [72]},
+        {"properties": {"password": {"type": "string", "description": "The password"}}, "required": ["password"]},
+        {"password": None, "token": True, "secret": ""},
+        {"cookie": "chocolate chip"},
+    ],
+    ids=["log probabilities", "JSON schema", "nothing there", "biscuit"],
+)
+def test_harmless_objects_stay(value: Any) -> None:
+    """Objects that speak about tokens and passwords without holding one stay."""
+    line = line_of(value)
+    assert line is redactor.line(line)
+
+
+def test_clean_line_is_the_same_object() -> None:
+    """A line without secrets is not copied."""
+    line = line_of({"text": "nothing to see", "n": [1, 2.5, None, True]})
+    assert line is redactor.line(line)
+
+
+def test_head_stays() -> None:
+    """What stands before `start` is ours and stays, even where a pattern of the user's would match it."""
+    own = Redactor(b"k" * 32, patterns=["[0-9a-f]{32}"])
+    line = b'{"trace_id":"' + b"0" * 32 + b'","kind":"tool","input":{"id":"' + b"1" * 32 + b'"}}'
+    told = msgspec.json.decode(own.line(line, line.index(b'"kind"')))
+    assert {"trace_id": "0" * 32, "kind": "tool", "input": {"id": own.placeholder("1" * 32)}} == told
+
+
+# Placeholders
+
+
+def test_placeholder_has_twelve_digits() -> None:
+    """A placeholder is `[redacted:` and twelve hexadecimal digits."""
+    assert redactor.text("password=hunter2") == f"password={redactor.placeholder('hunter2')}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Bearer {SECRET}",
+        f"?token={SECRET}&",
+        f"postgres://u:{SECRET}@h/",
+        f'{{"password": "{SECRET}"}}',
+        f"password={SECRET}",
+        f"Authorization: Basic {SECRET}",
+        json.dumps(json.dumps({"secret": SECRET})),
+    ],
+)
+def test_same_secret_has_the_same_placeholder(text: str) -> None:
+    """Wherever a secret stands, its placeholder is the same."""
+    assert redactor.placeholder(SECRET) in redactor.text(text)
+
+
+def test_escapes_do_not_change_the_placeholder() -> None:
+    """A secret with quotes and backslashes is told by its plain form, however often it was escaped."""
+    secret = 'pa"ss\\w0rd'
+    once, twice = json.dumps({"password": secret}), json.dumps(json.dumps({"password": secret}))
+    assert redactor.placeholder(secret) in redactor.text(once) and redactor.placeholder(secret) in redactor.text(twice)
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_two_secrets_have_two_placeholders(one: str, other: str) -> None:
+    """Placeholders are equal exactly when the secrets are."""
+    assert (one == other) == (redactor.placeholder(one) == redactor.placeholder(other))
+
+
+def test_another_key_gives_other_placeholders() -> None:
+    """Without the key nobody can try out candidates."""
+    assert Redactor(b"a" * 32).placeholder("hunter2") != Redactor(b"b" * 32).placeholder("hunter2")
+
+
+# Properties
+
+SHAPED = st.sampled_from([token for token in TOKENS if "\n" not in token and "/" not in token])
+ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+NAMED = st.text(ALPHABET, min_size=8, max_size=24).map(lambda text: f"q7{text}9Z")
+PROSE = st.text(st.characters(codec="utf-8", exclude_characters="0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"), max_size=20)
+SCALARS = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20)
+TREES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=8
+)
+
+
+@st.composite
+def planted(draw: st.DrawFn, secret: Any, around: Any = TREES) -> Any:
+    """A JSON value with the secret somewhere in it, up to twice written as JSON text on the way."""
+    value: Any = secret
+    for _ in range(draw(st.integers(0, 4))):
+        how = draw(st.sampled_from(["list", "dict", "key", "text"]))
+        if how == "text":
+            value = json.dumps(value, ensure_ascii=draw(st.booleans()))
+        elif how == "list":
+            value = [draw(around), value, draw(around)]
+        elif how == "key" and isinstance(value, str):
+            value = {value: draw(around)}
+        else:
+            value = {draw(st.sampled_from(["a", "text", "日本", "$x"])): value, "other": draw(around)}
+    return value
+
+
+@given(st.data())
+def test_no_planted_token_survives(data: st.DataObject) -> None:
+    """Wherever a token stands in whatever line, it goes; the line stays JSON of the same shape; once is enough."""
+    token = data.draw(SHAPED)
+    value = data.draw(planted(data.draw(PROSE) + token + data.draw(PROSE)))
+    line = line_of(value)
+    told = redactor.line(line)
+    assert token[-12:].encode() not in told
+    assert shape(msgspec.json.decode(line)) == shape(msgspec.json.decode(told))
+    assert told is redactor.line(told)
+
+
+@given(st.data())
+def test_no_secret_under_a_name_survives(data: st.DataObject) -> None:
+    """What a secret name holds goes, in objects, in JSON text, in queries and in assignments."""
+    secret, name = data.draw(NAMED), data.draw(st.sampled_from(SECRET_NAMES))
+    form = data.draw(st.sampled_from(["object", "json", "query", "assignment", "repr", "flag"]))
+    told: Any = {
+        "object": {name: secret},
+        "json": json.dumps({"x": {name: secret}}),
+        "query": f"https://h/p?a=1&{name}={secret}&b=2",
+        "assignment": f"{data.draw(PROSE)} {name}={secret} {data.draw(PROSE)}",
+        "repr": repr({name: secret}),
+        "flag": f"run --{name.replace('_', '-').lower()}={secret}",
+    }[form]
+    line = line_of(data.draw(planted(told)))
+    assert secret.encode() not in redactor.line(line)
+
+
+@given(st.data())
+def test_redacting_keeps_the_shape_and_is_done_once(data: st.DataObject) -> None:
+    """Of any line the result is JSON of the same shape, and redacting it again changes nothing."""
+    line = line_of({data.draw(st.sampled_from(SECRET_NAMES)): data.draw(TREES), "x": data.draw(TREES)})
+    told = redactor.line(line)
+    assert shape(msgspec.json.decode(line)) == shape(msgspec.json.decode(told))
+    assert told == redactor.line(told)
+
+
+NAMES = st.sampled_from([*SECRET_NAMES, *OTHER_NAMES])
+SIGNS = st.sampled_from(["=", ": ", " = ", '": "', "': '", '="', "='", "==\"", "=>", '\\": \\"', ":\n", " ", "=b'", ": str = '", ">"])
+VALUES = st.sampled_from(
+    ["hunter2", SECRET, "abc", "None", "null", "str", "1234", "{", "[", "", "x y", "${X}", "self.t", "f(x)", "/etc/x.pem"]
+    + ["[redacted:0123456789ab]", "[redacted:01", "Bearer abc123def456", "p@ss!w0rd", "a=b; c=d", '"', "\\", "\\n", TOKENS[0]]
+)
+FILLERS = st.sampled_from(["", "\n", " ", ", ", "}", '"', "'", "&", "?", "\\n", "--", "#", ";", "the ", "日本", "(", ")", "export "])
+
+
+@given(st.lists(st.tuples(FILLERS, NAMES, SIGNS, VALUES, FILLERS), min_size=1, max_size=4))
+def test_quick_look_misses_nothing(parts: list[tuple[str, ...]]) -> None:
+    """What the careful look would replace, the quick look suspects: beside a sure secret a text fares as alone."""
+    text = "".join(map("".join, parts))
+    alone = redactor.text(text)
+    assert alone + " \n " == redactor.text(f"{text} \n AKIAIOSFODNN7EXAMPLE").removesuffix(redactor.placeholder("AKIAIOSFODNN7EXAMPLE"))
+
+
+@given(st.lists(st.tuples(FILLERS, NAMES, SIGNS, VALUES, FILLERS), min_size=1, max_size=4))
+def test_text_is_redacted_once(parts: list[tuple[str, ...]]) -> None:
+    """Redacting a text again changes nothing, and a line fares as the text in it."""
+    text = "".join(map("".join, parts))
+    told = redactor.text(text)
+    assert told == redactor.text(told) == msgspec.json.decode(redactor.line(line_of(text)))["input"]["a"]
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_half_a_secret_does_not_survive_a_cut(begin: int, length: int) -> None:
+    """A stretch of a text shows nothing of a secret that one of its ends goes through."""
+    text = f"{'a ' * 60}password='{SECRET}' and ghp_{MIXED[:36]} and {'b ' * 60}"
+    told = redactor.stretch(text, begin, min(begin + length, len(text)))
+    assert not any(part in told for secret in (SECRET, MIXED[:36]) for part in (secret[:6], secret[-6:], secret[5:11]))
+
+
+# Settings
+
+
+def test_own_names() -> None:
+    """A name of the user's is secret in every spelling, as a key and in text."""
+    own = Redactor(b"k" * 32, names=["social_security", "秘密"])
+    told = own.line(line_of({"socialSecurity": "12 34", "秘密": "x1", "text": "SOCIAL-SECURITY=ab12 秘密: 'x1'"}))
+    assert not any(secret in told for secret in (b"12 34", b"x1", b"ab12"))
+
+
+def test_own_pattern_hides_its_group() -> None:
+    """A pattern of the user's hides its first group, or all of it."""
+    own = Redactor(b"k" * 32, patterns=[r"order (\d+)", r"^EMP-\d+$"])
+    assert f"order {own.placeholder('815')}" == own.text("order 815")
+    assert {"a": own.placeholder("EMP-7")} == msgspec.json.decode(own.line(line_of("EMP-7")))["input"]
+
+
+def test_kept_names_and_values() -> None:
+    """What `keep` names stays: a name, or a whole value."""
+    own = Redactor(b"k" * 32, keep=["token", "hunter2"])
+    assert "token='abc1' password='hunter2'" == own.text("token='abc1' password='hunter2'")
+
+
+def test_wrong_pattern_is_named() -> None:
+    """A pattern that does not compile is one clear error."""
+    with pytest.raises(SettingsError, match=r"redact\.patterns: '\(' is no regular expression"):
+        Redactor(b"k" * 32, patterns=["("])
+
+
+# Odd lines
+
+
+def test_deep_json_is_redacted() -> None:
+    """A line nested too deep to walk is redacted as text."""
+    line = b'{"a":' * 3_000 + b'"password=hunter2"' + b"}" * 3_000
+    assert b"hunter2" not in redactor.line(line)
+
+
+def test_lone_surrogates_hide_nothing() -> None:
+    """A text that is no valid Unicode is redacted all the same."""
+    assert "hunter2" not in redactor.text("\ud800 password=hunter2")
+
+
+def test_long_clean_text_is_the_same_object() -> None:
+    """A long text without secrets comes back as it is."""
+    text = "all quiet " * 5_000
+    assert text is redactor.text(text)
+
+
+# The key
+
+
+def test_key_is_kept_for_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key lies in the user's state folder, readable to the user alone, and is the same next time."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    installation_key.cache_clear()
+    first = installation_key()
+    installation_key.cache_clear()
+    place = tmp_path / "instrument" / "redaction.key"
+    assert (first, 0o600) == (installation_key(), stat.S_IMODE(place.stat().st_mode))
+    installation_key.cache_clear()
+
+
+def test_processes_agree_on_the_key(tmp_path: Path) -> None:
+    """Processes that start at once get the same key."""
+    code = "from instrument.redact import installation_key; print(installation_key().hex())"
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, cwd=Path(redact.__file__).parents[1])
+        for _ in range(4)
+    ]
+    assert 1 == len({process.communicate(timeout=60)[0] for process in started})
+
+
+def test_key_that_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the state folder cannot be made there is a key for this process alone."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    installation_key.cache_clear()
+    assert 32 == len(installation_key())
+    installation_key.cache_clear()
+
+
+def test_broken_key_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key file of the wrong length is made anew."""
+    place = tmp_path / "instrument" / "redaction.key"
+    place.parent.mkdir()
+    place.write_bytes(b"short")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    installation_key.cache_clear()
+    assert installation_key() == place.read_bytes()
+    installation_key.cache_clear()
+
+
+def test_python_engine_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Rust's engine the quick look gives the same answers."""
+    monkeypatch.setitem(sys.modules, "pydantic_core", None)
+    slow = redact._search.__wrapped__
+    patterns = [redact.shapes.LOOK_FOR_NAMES, redact.shapes.SURE_OF_NAMES, redact.shapes.LOOK_FOR_TOKENS, redact.shapes.LOOK_FOR_REST]
+    texts = [*HARMLESS, *(text.format(SECRET) for text in BOUND_TO_A_NAME), *TOKENS]
+    for pattern in patterns:
+        fast, other = redact._search(pattern), slow(pattern)
+        assert [fast(text) for text in texts] == [other(text) for text in texts]

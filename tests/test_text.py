@@ -1,0 +1,208 @@
+"""Text views: lines, trees, summaries and tables, at any width, with and without colours and Unicode.
+
+The golden files hold what was looked at and found good; `INSTRUMENT_GOLDEN=write` makes them anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from instrument.analysis.metrics import measure
+from instrument.analysis.overview import overall, overview
+from instrument.analysis.tree import Trace, traces
+from instrument.model import Failure, Record, Score
+from instrument.views.outline import outline
+from instrument.views.tables import Column, runs_table, stats_tables, table
+from instrument.views.text import line, summary
+from instrument.views.theme import Theme, cells, clean
+from tests.recorded import NOON, call, finding, head, log, review, span
+
+GOLDEN = Path(__file__).parent / "golden"
+THEMES = {
+    "80": Theme(80),
+    "40": Theme(40),
+    "120-colours": Theme(120, color=True),
+    "ascii": Theme(80, unicode=False),
+    "unbounded": Theme(None),
+}
+PATHS = [".instrument/events/20261123T120000Z-r1.jsonl", ".instrument/ledger.db"]
+
+
+def fold(*records: Record) -> Trace:
+    (trace,) = traces(records)
+    return trace
+
+
+def of_review() -> Trace:
+    return fold(*review())
+
+
+def summed(theme: Theme) -> str:
+    trace = of_review()
+    return summary(trace, measure(trace.spans, trace.logs, trace.findings), theme, paths=PATHS)
+
+
+VIEWS: dict[str, Any] = {
+    "lines": lambda theme: "\n".join(filter(None, (line(record, 1, theme) for record in review()))),
+    "tree": lambda theme: outline(of_review(), theme),
+    "summary": summed,
+    "runs": lambda theme: runs_table(overview(review).rows, theme),
+    "stats": lambda theme: stats_tables(overall(review).metrics, theme),
+}
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_view_looks_as_it_did_when_it_was_found_good(view: str, theme: str) -> None:
+    """Every view at every width, character by character."""
+    golden = GOLDEN / f"{view}-{theme}.txt"
+    shown = VIEWS[view](THEMES[theme]) + "\n"
+    if os.environ.get("INSTRUMENT_GOLDEN") == "write":
+        golden.write_text(shown, encoding="utf-8")
+    assert golden.read_text(encoding="utf-8") == shown
+
+
+@pytest.mark.parametrize("width", [20, 33, 40, 80, 200])
+@pytest.mark.parametrize("view", ["lines", "tree", "runs"])
+def test_no_line_is_wider_than_the_terminal(view: str, width: int) -> None:
+    """Whatever the width, nothing wraps."""
+    shown = VIEWS[view](Theme(width))
+    assert [] == [text for text in shown.splitlines() if cells(text) > max(width, 33 if view == "runs" else 0)]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_ascii_terminals_get_ascii(view: str) -> None:
+    """Without Unicode nothing of ours is beyond ASCII."""
+    assert VIEWS[view](THEMES["ascii"]).isascii()
+
+
+# Text from records is data
+
+
+HOSTILE = "\x1b[2J\x1b]0;gotcha\x07\r\n\t\x00\x9b31m\u202eevil\u2066\u200b\ufeff\ud800\u2028"
+
+
+@pytest.mark.parametrize("theme", [Theme(None), Theme(60), Theme(None, color=True)], ids=["plain", "60", "colours"])
+def test_hostile_records_are_shown_harmlessly(theme: Theme) -> None:
+    """Names, labels, errors, logs, metadata and findings full of control characters stay text on their own line."""
+    label = {"instrument.label": HOSTILE}
+    failed: dict[str, Any] = {"status": "error", "error": Failure(HOSTILE, HOSTILE), "attributes": label}
+    records: list[Any] = [
+        span(1, name=HOSTILE, kind=HOSTILE, **failed),
+        call(2, 1, attributes={"gen_ai.request.model": HOSTILE}),
+        log(3, 1, event=HOSTILE, message=HOSTILE, level=HOSTILE, metadata={HOSTILE: HOSTILE, "b": [HOSTILE]}),
+        finding(1, detector=HOSTILE, message=HOSTILE),
+    ]
+    trace = fold(*records)
+    shown = [line(record, 0, theme) for record in records]
+    shown += outline(trace, theme).split("\n")
+    shown += summary(trace, measure(trace.spans), theme, paths=[HOSTILE]).split("\n")
+    bare = [re.sub(r"\x1b\[[0-9;]*m", "", text) for text in shown]
+    assert [] == [text for text in bare if text != clean(text)]
+
+
+# Lines
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (log(1, event="E", message="of it", metadata={"path": "a b", "n": 3}), '[INFO] E of it path="a b" n=3'),
+        (log(1, event="", message="plain", level="warning"), "[WARNING] plain"),
+        (log(1, event="E", metadata={"raw": Raw(b'{"a":1}'), "none": None}), '[INFO] E raw={"a":1} none=null'),
+        (span(1, status="cancelled"), "⊘ span1  5 ms"),
+        (span(1, status="error", error=Failure("ValueError", "no")), "✘ span1  5 ms  ValueError: no"),
+        (call(1), "✔ responses gpt-4.1-mini  5 ms  100 in, 10 out tokens  $0.00100"),
+        (call(1, name="ask", usd=None), "✔ ask [gpt-4.1-mini]  5 ms  100 in, 10 out tokens  unpriced"),
+        (head(1, attributes={"instrument.label": "the task"}), "▸ span1 · the task"),
+        (finding(1, severity="error", message="again"), "[ERROR] ▲ FINDING same_call: again"),
+        (Score(time_ns=1, name="quality", value=0.5), "SCORE quality=0.5"),
+    ],
+)  # fmt: skip
+def test_a_record_is_one_line(record: Any, expected: str) -> None:
+    """What happened, in which one can search for it."""
+    assert expected == line(record)
+
+
+def test_lines_are_indented_by_depth() -> None:
+    """Two spaces a level, up to twelve levels."""
+    assert ["✔", "  ✔", " " * 24 + "✔"] == [line(span(1), depth).partition(" span")[0] for depth in (0, 1, 500)]
+
+
+# Trees
+
+
+def test_siblings_are_folded_around_what_went_wrong() -> None:
+    """Of a thousand calls the first, the last and the failed ones are shown; the rest is counted."""
+    calls = [span(n, 1, name="leaf", status="error" if n == 500 else "ok") for n in range(2, 1002)]
+    shown = outline(fold(span(1), *calls), Theme(None)).splitlines()
+    folded = ["├─ … 492 more: 492 leaf · 2.46 s", "├─ ✘ leaf  span  5 ms", "│     failed"]
+    assert (1 + 6 + 1 + 2 + 1 + 3, folded) == (len(shown), shown[7:10])
+
+
+def test_all_shows_every_span() -> None:
+    """Nothing is folded when everything is asked for."""
+    assert 1001 == len(outline(fold(span(1), *(span(n, 1) for n in range(2, 1002))), all=True).splitlines())
+
+
+def test_a_big_tree_keeps_to_its_rows_and_shows_what_went_wrong() -> None:
+    """Levels that do not fit are counted at their parents; those that lead to a failure come first."""
+    groups = [span(n, 1, name=f"group{n}") for n in range(2, 12)]
+    numbers = [n * 100 + k for n in range(2, 12) for k in range(10)]
+    leaves = [span(n, n // 100, status="error" if n == 907 else "ok") for n in numbers]
+    shown = outline(fold(span(1), *groups, *leaves), Theme(None), rows=25)
+    assert (True, True, True) == (len(shown.splitlines()) < 40, "✘ span907" in shown, "(10 below)" in shown)
+
+
+def test_deep_trees_keep_their_names() -> None:
+    """At depth 500 the lines that lead there are cut, the name is not."""
+    deep = fold(*(span(n, n - 1 if n else None, name=f"level{n}") for n in range(500)))
+    assert [] == [text for text in outline(deep, Theme(80), all=True).splitlines() if "level" not in text]
+
+
+def test_a_span_shows_tokens_and_money_of_all_below_it() -> None:
+    """So that one sees which step was dear."""
+    shown = outline(fold(span(1), span(2, 1), call(3, 2), call(4, 2)), Theme(None)).splitlines()
+    assert ["220 tok  $0.00200"] * 2 == [text[-17:] for text in shown[:2]]
+
+
+def test_findings_stand_below_the_span_that_proves_them() -> None:
+    """Below the last span they name that is in the trace, else below the root."""
+    shown = outline(fold(span(1), span(2, 1), finding(2, 99), finding(77, message="far")), Theme(None)).splitlines()
+    assert ["▲ same_call: far", "▲ same_call: read_file was called 3 times with the same arguments"] == [
+        text.strip("│ ") for text in (shown[1], shown[3])
+    ]
+
+
+# Tables
+
+
+def test_columns_give_way_in_their_order() -> None:
+    """In a narrow terminal the least important column goes first, and the flexible one is cut last."""
+    columns = (Column("name", flexible=True), Column("a", gives_way=1), Column("b", gives_way=2))
+    rows = [("a name of some length", "aaaaaa", "bbbbbb")]
+    assert ["name", "name a", "name a b"] == [
+        " ".join(table(columns, rows, Theme(width)).splitlines()[0].split()) for width in (18, 26, 40)
+    ]
+
+
+def test_empty_columns_are_left_out() -> None:
+    """A column of which no row says anything takes no space."""
+    assert "a\n1" == table((Column("a"), Column("b")), [("1", "")])
+
+
+def test_moments_out_of_range_are_shown_as_numbers() -> None:
+    """A damaged time in a file does not stop the table."""
+    row = overview(lambda: [span(1, start_ns=10**40)]).rows
+    assert f"{10**40} ns" in runs_table(row, Theme(None))
+
+
+def test_times_are_utc() -> None:
+    """The same on every machine, marked as what they are."""
+    assert "2026-11-23 12:00:00Z" in runs_table(overview(lambda: [span(0, start_ns=NOON)]).rows, Theme(None))
