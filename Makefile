@@ -3,6 +3,9 @@
 PYTHON ?= python3
 FILE ?= examples/review
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
 .PHONY: help install review test check bench lock clean
@@ -10,22 +13,26 @@ BIN := .venv/bin
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' Makefile
 
-install: .venv/installed ## create .venv with everything pinned by constraints.txt
+install: .venv/installed ## create .venv with all that the agent needs, pinned by constraints.txt
 
 .venv/installed: constraints.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "instrument needs Python 3.11 or newer; try: make PYTHON=python3.11 install")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "instrument needs Python 3.11 or newer; try: make PYTHON=python3.11 install")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --require-hashes -r constraints.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed constraints-dev.txt
+	$(PIP) --require-hashes -r constraints-dev.txt
 	@touch $@
 
 review: install ## run the reference agent on FILE and watch it work
 	$(BIN)/python -m agent review $(FILE)
 
-test: install ## run the test suite
+test: .venv/installed-dev ## run the test suite
 	$(BIN)/python -m pytest -n 2
 
-check: install ## lint, format check and strict types
+check: .venv/installed-dev ## lint, format check and strict types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -33,9 +40,10 @@ check: install ## lint, format check and strict types
 bench: install ## cost of a decorated call, side by side with the floor and the peers that are installed
 	$(BIN)/python -m benchmarks.overhead
 
-lock: ## renew constraints.txt (needs uv)
-	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--custom-compile-command "make lock" --extra dev pyproject.toml - -o constraints.txt
+lock: ## renew both constraints files (needs uv)
+	mkdir -p build && printf 'hatchling\neditables\n' > build/tools.in
+	$(LOCK) --extra agent pyproject.toml build/tools.in -o constraints.txt
+	$(LOCK) --extra dev -c constraints.txt pyproject.toml build/tools.in -o constraints-dev.txt
 
 clean: ## remove what the commands made
 	rm -rf .venv .instrument .pytest_cache .mypy_cache .ruff_cache .hypothesis
