@@ -46,7 +46,8 @@ class Metrics(Struct, frozen=True, kw_only=True):
 
     `iterations` are the spans of kind `step` that carry `instrument.iteration`, or in a trace where none does, all of
     kind `step`. `errors` are failed spans; one that only passed its child's exception on is not counted again.
-    `by_name` and `by_kind` count every span. `wall_ns` is the time from the first start to the last end.
+    `findings` are those beyond severity info. `by_name` and `by_kind` count every span. `wall_ns` is the time from the
+    first start to the last end.
     """
 
     spans: int = 0
@@ -116,8 +117,8 @@ class Tally:
         self._warnings += log.level.upper() in ALARMING
 
     def add_finding(self, finding: Any) -> None:
-        """Count a finding."""
-        self._findings += 1
+        """Count a finding, unless it is only a hint (severity info)."""
+        self._findings += finding.severity != "info"
 
     def metrics(self, wall_ns: int | None = None) -> Metrics:
         """What it has come to; `wall_ns` in place of the time from the first start to the last end."""
