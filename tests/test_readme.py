@@ -1,0 +1,85 @@
+"""The README tells the truth: its commands, settings, names, links and programs exist and work."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import instrument
+from instrument.cli.main import VERBS
+from instrument.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def commands() -> list[str]:
+    """The command lines of all shell blocks, without their comments."""
+    blocks = re.findall(r"```sh\n(.*?)```", TEXT, re.S)
+    return [line.split(" #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("command", [line for line in commands() if line.startswith("instrument ")])
+def test_verbs_exist(command: str) -> None:
+    """Every `instrument VERB` that is shown is a verb."""
+    assert command.split()[1] in VERBS
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_verbs_are_told(verb: str) -> None:
+    """Every verb is in the README."""
+    assert f"instrument {verb}" in TEXT
+
+
+@pytest.mark.parametrize("command", [line for line in commands() if line.startswith("make ")])
+def test_make_targets_exist(command: str) -> None:
+    """Every `make TARGET` is a target of the Makefile."""
+    assert re.search(rf"^{command.split()[1]}:", MAKEFILE, re.M)
+
+
+def settings_named() -> list[str]:
+    """The settings in the table, by their environment variables."""
+    rows = re.findall(r"^\| `(INSTRUMENT_[A-Z_]+)[^|]*\|", TEXT, re.M)
+    return sorted(set(rows) - {"INSTRUMENT_CONFIG"})
+
+
+@pytest.mark.parametrize("variable", settings_named())
+def test_settings_exist(variable: str) -> None:
+    """Every variable in the table is a setting."""
+    table, _, key = variable.removeprefix("INSTRUMENT_").lower().partition("__")
+    field = Settings.model_fields[table]
+    assert not key or key in type(field.default).model_fields
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", TEXT))))
+def test_links_lead_somewhere(link: str) -> None:
+    """Every relative link is a file or folder of the checkout."""
+    assert link.startswith("https://") or (ROOT / link).exists()
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`@?([a-z_]+)[(`]", TEXT)) & set(instrument.__all__)))
+def test_names_exist(name: str) -> None:
+    """Every public name that is shown can be imported."""
+    assert hasattr(instrument, name)
+
+
+@pytest.mark.parametrize("program", ["weather_agent.py", "async_agent.py"])
+def test_examples_run(program: str, tmp_path: Path) -> None:
+    """The programs that the README points at run and show a tree."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("INSTRUMENT_", "TRACEPARENT"))}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / program)],
+        cwd=tmp_path,
+        env={**plain, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (0, True) == (done.returncode, "├─" in done.stderr)
