@@ -153,7 +153,7 @@ def measure(rng: random.Random, runs: list[list[Step]], history: dict[str, Any],
 def draw(
     rng: random.Random, runs: list[list[Step]], history: dict[str, Any], inject: Pattern, draws: int
 ) -> tuple[list[int], list[list[Step]], Counter[str]]:
-    """Inject and watch: after how many steps it was found, the steps where it was not, and the detectors that found it."""
+    """Inject and watch: after how many steps it was found, the steps where it was not, and who found it."""
     needed, missed, by = [], [], Counter[str]()
     injections = (inject(rng, list(rng.choice(runs))) for _ in range(100 * draws))
     for one in islice((one for one in injections if one is not None), draws):

@@ -462,6 +462,14 @@ def test_forgotten_traces_hold_no_proofs() -> None:
     assert watch.check("search", "tool", fingerprint({"city": "Rome"})) is None
 
 
+def test_forgotten_first_are_their_proofs_too() -> None:
+    """A trace that had to make room can no longer refuse calls."""
+    watch = default(limits={"traces": 1})
+    feed(run(repeated), watch)
+    feed([Tape("b" * 32).tool("look", "a wall", at="door")], watch)
+    assert watch.check("search", "tool", fingerprint({"city": "Rome"})) is None
+
+
 def test_tick_is_silent_about_young_spans() -> None:
     """A span that was opened a moment ago is at work."""
     young = Open(trace_id=TRACE, span_id="1" * 16, start_ns=START_NS, kind="tool", name="search")

@@ -51,6 +51,22 @@ def test_another_object_is_another_attempt() -> None:
     assert [] == feed(tape.spans)
 
 
+def test_another_tool_is_another_attempt() -> None:
+    """Trying something else with the same thing is not trying again."""
+    tape = Tape()
+    for tool in ("push", "pull"):
+        tape.tool(tool, failed="it is locked", door="green")
+    assert [] == feed(tape.spans)
+
+
+def test_one_call_failing_on_and_on_is_no_storm() -> None:
+    """One pattern is not told under two names."""
+    tape = Tape()
+    for _ in range(6):
+        tape.tool("open", failed="it is locked", door="green")
+    assert "error_storm" not in alarms(feed(tape.spans))
+
+
 def test_a_program_that_fails_differently_was_worked_on() -> None:
     """Correcting the code between two runs is what failures are for."""
     tape = Tape()

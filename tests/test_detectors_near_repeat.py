@@ -33,6 +33,22 @@ def test_words_dropped_and_added_are_the_same_question() -> None:
     assert {"near_repeat"} == alarms(feed(tape.spans))
 
 
+def test_scripts_without_blanks_are_compared_by_their_characters() -> None:
+    """A question in Chinese, its parts moved about."""
+    tape = Tape()
+    for question in ("老港口春天什么时候涨潮", "春天老港口什么时候涨潮", "什么时候春天老港口涨潮"):
+        ask(tape, question, f"answer {question[0]}")
+    assert {"near_repeat"} == alarms(feed(tape.spans))
+
+
+def test_other_names_in_other_scripts_are_other_names() -> None:
+    """Letters outside of ASCII are letters."""
+    tape = Tape()
+    for city in ("東京", "大阪", "京都"):
+        tape.tool("look_up", "a city", what=city)
+    assert [] == feed(tape.spans)
+
+
 def test_half_of_the_words_are_another_question() -> None:
     """Questions about one subject share many words."""
     tape = Tape()

@@ -16,6 +16,16 @@ def test_the_third_equal_call_is_found() -> None:
     assert [span.span_id for span in tape.spans] == feed(tape.spans)[0].span_ids
 
 
+def test_repeats_in_the_midst_of_other_work_are_found() -> None:
+    """Three equal calls within ten, each followed by something else."""
+    tape = Tape()
+    for n in range(12):
+        tape.tool("work", f"{n}", number=n)
+        if n > 6 and n % 2:
+            tape.tool("wake", "", who="all")
+    assert {"repeated_call"} == alarms(feed(tape.spans))
+
+
 def test_two_equal_calls_are_no_finding() -> None:
     """Looking twice is allowed."""
     tape = Tape()

@@ -102,6 +102,8 @@ class Detectors:
 
     def _feed_call(self, span: Span, kind: str) -> list[Finding]:
         run = self._run(span.trace_id)
+        if kind != "llm" and run.goes_on(span):
+            return run.feed_equal(span)
         breaker = None if self._noted else self._breaker
         if kind != "llm":
             return run.feed_tool(span, call_of(span), breaker)
@@ -114,7 +116,7 @@ class Detectors:
         run = runs.get(trace_id)
         if run is None:
             if len(runs) >= self._limits.traces:
-                runs.popitem(last=False)
+                self.forget(next(iter(runs)))
             run = runs[trace_id] = Run(self._limits, self.history)
         else:
             runs.move_to_end(trace_id)

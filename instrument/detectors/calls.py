@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from instrument.detectors.similarity import PROSE_SPACES, Question, distinct_words, letters, question
+from instrument.detectors.similarity import PROSE_SPACES, Question, distinct_words, json_text, letters, question
 from instrument.model import Failure, Span
 
 TOOL_KINDS = frozenset({"tool", "retrieval"})
@@ -21,7 +21,6 @@ SILENT = frozenset((b"", b"null", b'""'))
 
 _READABLE = 8_192
 _CANONICAL = 1_024
-_NOTHING = (b"", b"null")
 _PLAIN = re.compile(rb'\{"[\w.-]+":(?:-?\d+|true|false|null|"[\w./:@-]*")\}').fullmatch
 _NUMBERS = re.compile(r"\w*\d\w*")
 _decode = msgspec.json.Decoder().decode
@@ -90,16 +89,6 @@ def _tidy(value: Any) -> Any:
     return value
 
 
-def json_text(text: str) -> Any:
-    """The object or list that a string holds as JSON, else None."""
-    if text.lstrip()[:1] not in ("{", "["):
-        return None
-    try:
-        return _decode(text)
-    except msgspec.DecodeError:
-        return None
-
-
 class Done(Struct, eq=False):
     """A call that has ended, without its text.
 
@@ -124,13 +113,13 @@ class Call(Done, eq=False):
     input: bytes
     output: bytes
     wordy: bool
-    _letters: bytes | None = None
+    _letters: str | None = None
     _question: Question | None = None
     _asked: frozenset[str] | None = None
     _answer: frozenset[str] | None = None
 
     @property
-    def letters(self) -> bytes:
+    def letters(self) -> str:
         """The arguments without case, blanks and punctuation: equal for `1+2` and `1 + 2`."""
         if self._letters is None:
             self._letters = letters(self.input)
@@ -161,8 +150,10 @@ class Call(Done, eq=False):
 def call_of(span: Span, readable: int = _READABLE) -> Call:
     """The span as a call; at most `readable` bytes of its text are kept for the detectors that must read."""
     name, start, failed = span.name, span.start_ns, span.status == "error"
-    asked, told = encoded(span.input), encoded(span.output)
-    if asked == b"{}" and told in _NOTHING and not failed:
+    asked, told = span.input, span.output
+    asked = bytes(asked) if type(asked) is Raw else encoded(asked)
+    told = bytes(told) if type(told) is Raw else encoded(told)
+    if asked == b"{}" and told in SILENT and not failed:
         asked = b""
     mark = hash(asked) if _PLAIN(asked) else _mark(asked)
     return Call(
@@ -178,7 +169,7 @@ def call_of(span: Span, readable: int = _READABLE) -> Call:
         span.parent_id,
         asked if len(asked) <= readable else asked[:readable],
         told if len(told) <= readable else told[:readable],
-        asked.count(b" ") >= PROSE_SPACES,
+        asked.count(b" ") >= PROSE_SPACES or not asked.isascii(),
     )
 
 

@@ -31,9 +31,13 @@ class Patterns:
         self._answers = SameAnswer(limits)
         self._calm = False
 
-    def feed(self, call: Call) -> list[Finding]:
-        """What this call shows."""
-        if self._calm and not self._may_show_something(call):
+    def passed_over(self, call: Call, times: int) -> None:
+        """So many calls equal to this one were made and not looked at."""
+        self._repeated.count(call, times)
+
+    def feed(self, call: Call, known: bool) -> list[Finding]:
+        """What this call shows; `known` says that the window holds its equal."""
+        if self._calm and not (known or self._may_show_something(call)):
             same = self._answers.feed(call)
             found = [] if same is None else [same]
         elif self._is_passed_on(call):
@@ -48,7 +52,6 @@ class Patterns:
         return (
             call.failed
             or call.wordy
-            or self.window.holds(call.key)
             or call.key in self._restart.keys
             or (call.output not in SILENT and self._answers.again(call))
             or (len(call.output) > self._telling_bytes and self.window.holds_outcome(call.outcome))

@@ -30,6 +30,11 @@ class RepeatedCall:
             return None
         return self._told(call, same)
 
+    def count(self, call: Call, times: int) -> None:
+        """So many repeats were made that were not looked at each."""
+        if call.key in self._totals:
+            self._totals[call.key] += times
+
     def _told(self, call: Call, same: list[Call]) -> Finding | None:
         times = max(self._totals.get(call.key, 0) + 1, len(same))
         self._totals[call.key] = times

@@ -17,6 +17,10 @@ from instrument.detectors.tool_abuse import ToolAbuse
 from instrument.model import Finding, Span
 
 
+LOOKED_AT_EACH = 32
+"""Equal calls in a row that are each looked at; of more only every doubling."""
+
+
 class Run:
     """What watches one trace. A single call makes no pattern: the watch over patterns is set up with the second."""
 
@@ -27,9 +31,30 @@ class Run:
         self._patterns: Patterns | None = None
         self._models: ModelCalls | None = None
         self._abuse = ToolAbuse(limits, history)
+        self._before: Span | None = None
+        self._in_row = 0
+        self._passed_over = 0
+
+    def goes_on(self, span: Span) -> bool:
+        """Whether the call only continues a long row of equal ones, so that a look at each doubling is enough."""
+        before, self._before = self._before, span
+        if before is None or not is_same(before, span):
+            self._in_row = self._passed_over = 0
+            return False
+        self._in_row += 1
+        is_over = self._in_row > LOOKED_AT_EACH and bool(self._in_row & (self._in_row - 1))
+        self._passed_over += is_over
+        return is_over
+
+    def feed_equal(self, span: Span) -> list[Finding]:
+        """Findings from a tool call that only goes on: it is counted."""
+        return some(self._abuse.feed(span))
 
     def feed_tool(self, span: Span, call: Call, breaker: Breaker | None) -> list[Finding]:
         """Findings from one tool call, which `breaker`, where one is given, learns from too."""
+        if self._passed_over and self._patterns is not None:
+            self._patterns.passed_over(call, self._passed_over)
+            self._passed_over = 0
         found = self._feed_patterns(call, breaker)
         if self._models is not None:
             found += some(self._models.hallucinated.feed_tool(span))
@@ -43,17 +68,20 @@ class Run:
                 self._first = call
                 return []
             patterns = self._patterns = Patterns(self._limits)
-            patterns.feed(self._first)
-        if breaker is not None:
-            teach(breaker, call, patterns.window)
-        return patterns.feed(call)
+            patterns.feed(self._first, known=False)
+        known = patterns.window.holds(call.key)
+        if breaker is not None and (known or breaker.proven):
+            breaker.learn([*patterns.window.calls, call], call.trace_id, known)
+        return patterns.feed(call, known)
 
     def feed_model(self, span: Span, call: Call, breaker: Breaker | None) -> list[Finding]:
         """Findings from one model call, as `feed_tool`."""
         if self._models is None:
             self._models = ModelCalls(self._limits, self._history)
-        if breaker is not None:
-            teach(breaker, call, self._models.window)
+        window = self._models.window
+        known = window.holds(call.key)
+        if breaker is not None and (known or breaker.proven):
+            breaker.learn([*window.calls, call], call.trace_id, known)
         return [*self._models.feed(span, call), *some(self._abuse.feed(span))]
 
     def end(self, succeeded: bool) -> None:
@@ -61,6 +89,16 @@ class Run:
         self._abuse.end(succeeded)
         if self._models is not None:
             self._models.spending.end(succeeded)
+
+
+def is_same(one: Span, other: Span) -> bool:
+    """Whether two calls are equal in name, arguments and result, as they stand."""
+    return (
+        one.name == other.name
+        and one.status == other.status == "ok"
+        and one.input == other.input
+        and one.output == other.output
+    )
 
 
 class ModelCalls:
@@ -84,13 +122,6 @@ class ModelCalls:
         if span.usage is not None:
             found += self._context.feed(span) + self.spending.feed(span)
         return found
-
-
-def teach(breaker: Breaker, call: Call, window: Window) -> None:
-    """Let the breaker learn from a call that the window does not hold yet, where there is anything to learn."""
-    known = window.holds(call.key)
-    if known or breaker.proven:
-        breaker.learn([*window.calls, call], call.trace_id, known)
 
 
 def some(*found: Finding | None) -> list[Finding]:

@@ -13,16 +13,20 @@ from typing import Any, NamedTuple
 import msgspec
 
 PROSE_SPACES = 3
-"""Blanks in a string from which on it is prose."""
+"""Blanks in a text from which on it may hold four words; in scripts without blanks any text may."""
 
 _MOST_WORDS = 2_000
 _MOST = 0.5
 _ANSWER_BYTES = 8_192
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
+"""Words; where a script sets no blanks between them, its characters."""
+
 _LONGER_WORD = re.compile(r"\w{3,}|\d+")
 _SYMBOL = re.compile(r"[(){}\[\]=<>|&;$/\\*#@+%]|(?<!\w)-+")
 _CODE_SYMBOLS = 0.3
-_NO_LETTER = re.compile(rb"\W+")
+"""Signs to a word from which on a text is a program or a command: prose has fewer than one to ten words."""
+
+_NO_LETTER = re.compile(r"\W+")
 _ESCAPE = re.compile(rb"\\+[nrt\"]")
 _decode = msgspec.json.Decoder().decode
 
@@ -43,7 +47,8 @@ def question(raw: bytes) -> Question:
     code = False
     for place, leaf in _leaves(_decoded(raw), ""):
         text = str(leaf).casefold()
-        found = _WORD.findall(text) if isinstance(leaf, str) and text.count(" ") >= PROSE_SPACES else []
+        long = isinstance(leaf, str) and (text.count(" ") >= PROSE_SPACES or not text.isascii())
+        found = _WORD.findall(text) if long else []
         if sum(not word.isdigit() for word in found) > PROSE_SPACES:
             words.extend(found)
             code = code or len(_SYMBOL.findall(text)) > _CODE_SYMBOLS * len(found)
@@ -52,16 +57,27 @@ def question(raw: bytes) -> Question:
     return Question(atoms, words[:_MOST_WORDS], frozenset(words[:_MOST_WORDS]), code)
 
 
-def _decoded(raw: bytes | str) -> Any:
+def _decoded(raw: bytes) -> Any:
     try:
         return _decode(raw)
     except msgspec.DecodeError:
-        return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
+        return raw.decode("utf-8", "replace")
+
+
+def json_text(text: str) -> Any:
+    """The object or list that a string holds as JSON, else None."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        return _decode(text)
+    except msgspec.DecodeError:
+        return None
 
 
 def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, str) and value[:1] in ("{", "["):
-        value = _decoded(value)
+    nested = json_text(value) if isinstance(value, str) else None
+    if nested is not None:
+        value = nested
     if isinstance(value, dict):
         for key, part in value.items():
             yield from _leaves(part, f"{place}/{key}")
@@ -96,9 +112,9 @@ def same_object(one: Question, other: Question) -> bool:
     return bool(common) and all(one.atoms[place] == other.atoms[place] for place in common)
 
 
-def letters(raw: bytes) -> bytes:
+def letters(raw: bytes) -> str:
     """An encoded input without case, blanks and punctuation."""
-    return _NO_LETTER.sub(b"", raw.lower())
+    return _NO_LETTER.sub("", raw.decode("utf-8", "replace").casefold())
 
 
 def extends(one: Question, other: Question) -> bool:
