@@ -23,6 +23,7 @@ MARGIN = 8_192
 """Characters in which a secret must end after it began."""
 
 _AHEAD = 512
+_MOST_TOKENS = 500
 _EXPRESSION_SIGNS = ("(", "[")
 _AFTER_WORD = frozenset(["", *" \t\r\n<&;#\"'`\\"])
 
@@ -76,7 +77,7 @@ def by_shape(text: str, begin: int, end: int) -> Iterator[Found]:
         if _stands_alone(text, match):
             yield Found(*match.span(), match[0])
     for match in _beginning_in(_telegram, text, begin, end):
-        number = re.search(r"(?<!\d)\d{8,10}$", text[max(0, match.start() - 11) : match.start()])
+        number = re.search(r"\d{8,10}$", text[max(0, match.start() - 11) : match.start()])
         if number:
             yield Found(match.start() - len(number[0]), match.end(), number[0] + match[0])
     if "-----" in text[begin : end + _AHEAD]:
@@ -88,10 +89,13 @@ def by_name(
     assignment: re.Pattern[str], is_secret: Callable[[str], bool], text: str, begin: int, end: int
 ) -> Iterator[Found]:
     """What is bound to a secret name: `name=value`, `"name": value`, `name: value`, `--name value` and their like."""
+    told = begin
     for match in _beginning_in(assignment, text, begin, end):
-        name = _name_in(text, match, is_secret)
+        name = _name_in(text, match, is_secret) if match.start() >= told else None
         if name is not None:
-            yield from _values(text, match, name)
+            for found in _values(text, match, name):
+                told = found.end
+                yield found
     for match in _beginning_in(_flag, text, begin, end):
         if is_secret(match["name"]):
             yield from _flag_value(text, match)
@@ -114,7 +118,14 @@ def _beginning_in(pattern: re.Pattern[str], text: str, begin: int, end: int) -> 
 def _stands_alone(text: str, match: re.Match[str]) -> bool:
     if match[0][:3] == "sk-" and not re.search("[0-9A-Z]", match[0][3:]):
         return False
+    if _is_random(match[0]):
+        return True
     return bool(_before_bounded.search(text[max(0, match.start() - 12) : match.start()]))
+
+
+def _is_random(token: str) -> bool:
+    """Whether it is too long and too mixed to be the end of a word and what hangs on it (`task-…`)."""
+    return len(token) >= 35 and all(re.search(kind, token[3:]) for kind in ("[0-9]", "[A-Z]", "[a-z]"))
 
 
 def _private_keys(text: str, begin: int, end: int) -> Iterator[Found]:
@@ -273,7 +284,10 @@ def _bracketed_values(text: str, at: int, name: str) -> Iterator[Found]:
     if _schema.match(text, at) or not _contents.match(text, at):
         return
     depth, limit = 0, min(len(text), at + MARGIN)
-    while token := _bracket.search(text, at, limit):
+    for _ in range(_MOST_TOKENS):
+        token = _bracket.search(text, at, limit)
+        if token is None:
+            return
         sign, at = token[0], token.end()
         if sign[0].isdigit():
             yield Found(*token.span(), sign, _key_quote(text[: token.start()]))

@@ -225,10 +225,10 @@ OPENING_QUOTE = (
     r"(?P<quote>\"(?:(?P=escape)\"(?P=escape)\")?|'(?:(?P=escape)'(?P=escape)')?|`)"
 )
 BRACKET = r"\\*[\"'`]|[\[\](){}]|(?<![\w.])[0-9][0-9.]{3,}(?![\w.])"
-CONTENTS = r"[\[{(](?:\s|\\+[nrt])*(?:[bBrRuUfF]{0,2}\\*[\"'`]|[0-9\[{])"
+CONTENTS = r"(?!\{\{)[\[{(](?:\s|\\+[nrt])*(?:[bBrRuUfF]{0,2}\\*[\"'`]|[0-9\[{])"
 SCHEMA = r"\{\s*\\*[\"'](?:type|anyOf|oneOf|allOf|\$ref|description|title|enum)\\*[\"']\s*:"
 
-_STOP = r"(?:[^{stop}\\]|\\(?![nrtbfux\"'`]))+"
+_STOP = r"(?:[^{stop}\\]|\\(?![nrtbfux\"'`])){1,8000}"
 LINE_VALUE = _STOP.replace("{stop}", r"\s\"'`")
 QUERY_VALUE = _STOP.replace("{stop}", r"\s\"'`&#<>")
 WORD_VALUE = _STOP.replace("{stop}", r"\s\"'`,;<>&|(){}\[\]")
@@ -249,8 +249,7 @@ TEMPLATE = (
 PATH = r"(?:[A-Za-z]:|~|\.{1,2})?[/\\](?:[\w.@ -]+[/\\])*[\w.@ -]*"
 TEMPLATE_HERE = r"<[^<>\r\n]{1,60}>|\{\{[^{}\r\n]*\}\}|[$#]\{[^{}\r\n]*\}"
 PLACEHOLDER = re.compile(r"\[redacted:[0-9a-f]{12}\]")
-CUT_TEMPLATE_HERE = r"<[^<>\r\n]{1,60}>|\{\{[^{}\r\n]*\}\}|[$#]\{[^{}\r\n]*\}"
-PLACEHOLDER = re.compile(r"\[redacted:[0-9a-f]{0,12}\]?")
+CUT_PLACEHOLDER = re.compile(r"\[redacted:[0-9a-f]{0,12}\]?")
 COOKIE = r"\s*[\w!#$%&*+.^|~-]+=[^\s;]"
 
 # The quick look. It must take nothing for clean that the careful look would change, and may well suspect more. Its

@@ -65,6 +65,7 @@ def start() -> None:
     with _lock:
         if switch.decided:
             return
+        room = True
         try:
             if _install_again is not None:
                 _install_again()
@@ -73,10 +74,12 @@ def start() -> None:
                 _start_with(effective)
                 for problem in problems:
                     notice(problem)
+        except RecursionError:
+            room = False  # the next call that is less deep tries again
         except Exception as error:  # noqa: BLE001 - a recorder that cannot start must not cost the user's call
             notice(f"recording could not start and is off ({type(error).__name__}: {error})")
         finally:
-            switch.decided = True
+            switch.decided = room
 
 
 def flush() -> Flushed:
@@ -112,14 +115,19 @@ def save(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 @contextmanager
-def installed(build: Callable[[], Recorder]) -> Iterator[Recorder]:
-    """A recorder of one's own in force for a block, then the one before: what the test kit is made of."""
+def installed(build: Callable[[], Recorder], *, propagate_threads: bool = True) -> Iterator[Recorder]:
+    """A recorder of one's own in force for a block, then the one before: what the test kit is made of.
+
+    Processes that are forked inside record nothing.
+    """
+    global _install_again
     with _lock:
-        before = switch.recorder, switch.decided
+        before, again, carrying = (switch.recorder, switch.decided), _install_again, threads.carrying
         recorder = build()
         _put_in_force(recorder)
+        _install_again = lambda: None  # noqa: E731 - in a forked child
         bridges.attach()
-        threads.attach()
+        threads.attach(propagate_threads)
     outer = current.get()
     current.set(None)
     try:
@@ -127,7 +135,7 @@ def installed(build: Callable[[], Recorder]) -> Iterator[Recorder]:
     finally:
         current.set(outer)
         with _lock:
-            switch.recorder, switch.decided = before
+            (switch.recorder, switch.decided), _install_again, threads.carrying = before, again, carrying
             recorder.close()
 
 
@@ -140,8 +148,7 @@ def _start_with(settings: Settings) -> None:
         threading.Thread(target=_trim, args=(settings,), name="instrument-trim", daemon=True).start()
         _put_in_force(build(settings))
         bridges.attach()
-        if settings.propagate_threads:
-            threads.attach()
+        threads.attach(settings.propagate_threads)
 
 
 def _trim(settings: Settings) -> None:
@@ -318,29 +325,28 @@ def _at_exit() -> None:
         recorder.close()
 
 
+_held_for_fork: threading.Lock | None = None
+
+
 def _before_fork() -> None:
+    """Wait for a sink that is writing, but not for one that is stuck or that forks itself."""
+    global _held_for_fork
     recorder = switch.recorder
-    if recorder is not None:
-        recorder.pipeline.draining.acquire(timeout=1.0)
+    if recorder is not None and recorder.pipeline.draining.acquire(timeout=1.0):
+        _held_for_fork = recorder.pipeline.draining
 
 
 def _after_fork_in_parent() -> None:
-    recorder = switch.recorder
-    if recorder is not None:
-        _release(recorder)
-
-
-def _release(recorder: Recorder) -> None:
-    try:
-        recorder.pipeline.draining.release()
-    except RuntimeError:
-        return  # a sink was stuck, the fork went on without waiting for it
+    global _held_for_fork
+    held, _held_for_fork = _held_for_fork, None
+    if held is not None:
+        held.release()
 
 
 def _after_fork_in_child() -> None:
     """The parent's recorder stays with the parent: kept, so that nothing closes its files, but out of force."""
-    global _lock
-    _lock = threading.RLock()
+    global _lock, _held_for_fork
+    _lock, _held_for_fork = threading.RLock(), None
     recorder = switch.recorder
     if recorder is not None:
         recorder.abandon()

@@ -610,13 +610,12 @@ def hits(planted: list[Planted]) -> list[tuple[Planted, bool]]:
 
 def main() -> int:
     """Print the hit rate of a run: `python -m tests.planted [count] [seed]`."""
-    count, seed = (int(value) for value in (*sys.argv[1:], "200", "1")[:2]) if len(sys.argv) > 1 else (200, 1)
+    given = [int(value) for value in sys.argv[1:3]]
+    count, seed = given[0] if given else 200, given[1] if len(given) > 1 else 1
     found = hits(plant(seed, count, each_once=True))
+    named, kinds = sum(hit for _, hit in found), {each.family for each, _ in found}
     missed = Counter(each.family for each, hit in found if not hit)
-    print(
-        f"{sum(hit for _, hit in found)} of {len(found)} named at the right line; {len({each.family for each, _ in found})} "
-        f"families; missed: {dict(missed)}"
-    )
+    print(f"{named} of {len(found)} named at the right line; {len(kinds)} families; missed: {dict(missed)}")
     return 0
 
 

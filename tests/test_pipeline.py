@@ -191,3 +191,17 @@ def test_flush_from_a_sink_returns() -> None:
     line.flush(timeout=5)
     line.close()
     assert 1 == len(sink.records)
+
+
+def test_close_waits_for_what_is_slow_but_is_no_sink() -> None:
+    """Work of our own that takes longer than the time allowed to sinks (a first count of tokens) loses nothing."""
+    kept = Keeping()
+
+    def settle(items: list[Any]) -> Batch:
+        time.sleep(0.4)
+        return Batch(items)
+
+    line = Pipeline([kept], settle, lambda: ([], None), lambda *words: None)
+    line.put(note(1))
+    line.close(timeout=0.1)
+    assert [1] == [record.time_ns for record in kept.records]

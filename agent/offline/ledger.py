@@ -34,7 +34,7 @@ class Fault:
 
 @dataclass
 class Known:
-    """What is known of one file. `faults` is None until an analysis came through."""
+    """What is known of one file. `faults` is None until an analysis came through; `recalled` ones have no patches."""
 
     read: bool = False
     source: str = ""
@@ -45,6 +45,7 @@ class Known:
     reads: int = 0
     patched: int = 0
     remembered: bool = False
+    recalled: bool = False
     errors: list[str] = field(default_factory=list)
 
 
@@ -106,7 +107,7 @@ def enter_analysis(ledger: Ledger, deed: Deed) -> None:
     if known.patched and known.faults is not None:
         known.after = found
     else:
-        known.faults = found
+        known.faults, known.recalled = found, False
 
 
 def faults_in(result: Any) -> list[Fault]:
@@ -225,6 +226,7 @@ def told(ledger: Ledger) -> str:
         lines += [f"PATCHED {path} {known.patched}x"] if known.patched else []
         lines += [f"NOTED {path}"] if known.remembered else []
         lines += [f"FAILED {path}: {error}" for error in known.errors]
+    lines += [f"WROTE {path}" for path in ledger.written]
     lines += [
         f"TEST {path} {' '.join('passed' if passed else 'failed' for passed in runs)}"
         for path, runs in ledger.runs.items()
@@ -236,7 +238,7 @@ def count(number: int) -> str:
     return "no fault" if number == 0 else "1 fault" if number == 1 else f"{number} faults"
 
 
-fact = re.compile(r"^(READ|ANALYSED|FAULT|LEFT|REANALYSED|PATCHED|NOTED|FAILED|TEST) (.*)$")
+fact = re.compile(r"^(READ|ANALYSED|FAULT|LEFT|REANALYSED|PATCHED|NOTED|FAILED|WROTE|TEST) (.*)$")
 told_fault = re.compile(r"^(.+?):(\d+) \[(error|warning|info) ([\w-]+)\] (.*) => (.*)$")
 
 
@@ -257,7 +259,7 @@ def take(ledger: Ledger, kind: str, rest: str) -> None:
         case "ANALYSED":
             path, _, times = rest.rpartition(": ")[0].rpartition(" ")
             known = ledger.of(path)
-            known.faults, known.analyses = [], int(times.rstrip("x") or 1)
+            known.faults, known.analyses, known.recalled = [], int(times.rstrip("x") or 1), True
         case "FAULT" | "LEFT":
             if found := told_fault.match(rest):
                 path, line, severity, rule, message, suggestion = found.groups()
@@ -276,6 +278,8 @@ def take(ledger: Ledger, kind: str, rest: str) -> None:
         case "FAILED":
             path, _, error = rest.partition(": ")
             ledger.of(path).errors.append(error)
+        case "WROTE":
+            ledger.written[rest] = ""
         case "TEST":
             path, *outcomes = rest.split(" ")
             ledger.runs[path] = [outcome == "passed" for outcome in outcomes]

@@ -102,7 +102,8 @@ def analysing(mind: Mind) -> Iterator[Wanted]:
     if mind.can("analyze_code"):
         for path in mind.given.files:
             known = mind.ledger.of(path)
-            if known.faults is None and known.analyses < most_tries and is_worth_it(path, known):
+            unknown = known.faults is None or (mind.fixing and known.recalled and not known.patched)
+            if unknown and known.analyses < most_tries and is_worth_it(path, known):
                 yield "analyze_code", {"path": path, "focus": focus(mind)}
 
 
@@ -317,7 +318,11 @@ def since_last_time(mind: Mind) -> Iterator[str]:
 
 
 def not_mended(mind: Mind) -> Iterator[str]:
-    """Why patches that were at hand are not in."""
+    """Why patches that were at hand are not in, and which of them are out of sight."""
+    for path in mind.given.files:
+        known = mind.ledger.of(path)
+        if known.patched and known.recalled:
+            yield f"{path} was patched in steps that are no longer in view."
     for repair in repairs(mind):
         where = f"{repair.path}, line {repair.fault.line} ({repair.fault.rule})"
         runs = mind.ledger.runs.get(repair.test_path, [])

@@ -20,7 +20,7 @@ class Query:
 
 
 def parametrised(node: ast.expr, module: str) -> Query | None:
-    """The query with placeholders; None when a table's or column's name is pasted in: no placeholder can stand for it."""
+    """The query with placeholders; None when a name of a table or column is pasted in, which none can stand for."""
     parts = list(taken_apart(node))
     mark = "%s" if re.search(r"\b(psycopg2?|pymysql|MySQLdb|mysql)\b", module) else "?"
     sql = ""

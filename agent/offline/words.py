@@ -1,7 +1,7 @@
 """Token counts of the offline model, which has a vocabulary of its own.
 
 A token is a run of up to ten letters, up to three digits, up to two other visible characters, or the spaces in front of
-a line. For code and English that comes to what byte-pair vocabularies count within about a sixth; it is no real tokenizer.
+a line. For code and English that is what byte-pair vocabularies count, within about a sixth; it is no real tokenizer.
 """
 
 from __future__ import annotations

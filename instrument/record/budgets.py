@@ -19,7 +19,7 @@ from instrument.errors import BudgetExceeded, SettingsError
 from instrument.model import Usage
 from instrument.pricing import Prices
 from instrument.record import llm
-from instrument.record.context import current, place_with
+from instrument.record.context import at, current, place_with
 from instrument.record.logs import write
 from instrument.record.recorder import Recorder
 from instrument.record.spans import MODEL_KINDS, LiveSpan
@@ -158,11 +158,8 @@ def budget(
         raise SettingsError("a budget with a period is shared through the ledger, which this version cannot do yet")
     scope = Budget(limits_of({"usd": usd, "tokens": tokens, "calls": calls, "seconds": seconds, "strict": strict}), name)
     outer = current.get()
-    current.set(place_with(outer, budgets=(*(outer.budgets if outer else ()), scope)))
-    try:
+    with at(place_with(outer, budgets=(*(outer.budgets if outer else ()), scope))):
         yield scope
-    finally:
-        current.set(outer)
 
 
 def limits_of(given: Mapping[str, Any]) -> Limits:

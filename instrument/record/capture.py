@@ -36,6 +36,7 @@ Integers of up to 4,000 digits stay JSON numbers.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -175,7 +176,7 @@ def _settled(large: Large, redactor: Redactor | None, blobs: Blobs | None) -> by
     tree = msgspec.json.decode(large.encoded) if large.encoded is not None else large.tree
     if not camera.content:
         return _encode(_hidden(tree, camera, large.by_name))
-    tree = _shortened(tree, redactor, camera.max_blob_bytes)
+    tree = _shortened(tree, redactor, _longest(tree, camera.max_blob_bytes))
     if redactor is not None:
         tree = redactor.value(tree)
     return _fitted(tree, camera, large.by_name, blobs)
@@ -189,6 +190,21 @@ def _hidden(tree: Any, camera: Camera, by_name: bool) -> Any:
 
 
 # On the worker: what is too long
+
+
+def _longest(tree: Any, most: int) -> int:
+    """How long a single string may be, so that all of them together are no longer than what is stored."""
+    lengths = list(_lengths(tree))
+    return most if sum(lengths) <= most else max(most // len(lengths), 2 * _HEAD)
+
+
+def _lengths(tree: Any) -> Iterator[int]:
+    kind = type(tree)
+    if kind is str or kind is bytes:
+        yield len(tree)
+    elif kind is dict or kind is list:
+        for value in tree.values() if kind is dict else tree:
+            yield from _lengths(value)
 
 
 def _shortened(tree: Any, redactor: Redactor | None, limit: int) -> Any:

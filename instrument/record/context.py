@@ -71,11 +71,8 @@ def session(id: str, *, user: str | None = None, tags: tuple[str, ...] | list[st
     """
     outer = current.get()
     inherited = (outer.shared if outer is not None else None) or {}
-    current.set(place_with(outer, shared={**inherited, **_session_attributes(id, user, tags)}))
-    try:
+    with at(place_with(outer, shared={**inherited, **_session_attributes(id, user, tags)})):
         yield
-    finally:
-        current.set(outer)
 
 
 def _session_attributes(id: str, user: str | None, tags: tuple[str, ...] | list[str]) -> dict[str, Any]:
@@ -85,6 +82,27 @@ def _session_attributes(id: str, user: str | None, tags: tuple[str, ...] | list[
     if tags:
         attributes["instrument.tags"] = [str(tag) for tag in tags]
     return attributes
+
+
+@contextmanager
+def at(place: Place) -> Iterator[None]:
+    """`place` is current inside."""
+    outer = current.get()
+    current.set(place)
+    destroyed = False
+    try:
+        yield
+    except GeneratorExit:
+        destroyed = True
+        raise
+    finally:
+        leave(place, outer, destroyed=destroyed)
+
+
+def leave(place: LiveSpan | Place, outer: LiveSpan | Place | None, *, destroyed: bool) -> None:
+    """Make `outer` current again. A coroutine that is destroyed may end anywhere, where something else is current."""
+    if not destroyed or current.get() is place:
+        current.set(outer)
 
 
 def place_with(place: LiveSpan | Place | None, **changes: Any) -> Place:
@@ -117,40 +135,45 @@ def inject(headers: MutableMapping[str, str]) -> MutableMapping[str, str]:
     """
     place = current.get()
     if place is not None and place.trace_id and place.span_id:
-        headers[_header_name(headers)] = f"00-{place.trace_id}-{place.span_id}-01"
+        headers[_header_name(headers)] = f"00-{place.trace_id}-{place.span_id}-{int(place.sampled):02x}"
     return headers
 
 
 def _header_name(headers: Mapping[str, str]) -> str:
-    return TRACEPARENT.upper() if "PATH" in headers else TRACEPARENT
+    """As it stands there already; else as suits the environment of a process, or HTTP."""
+    usual = TRACEPARENT.upper() if "PATH" in headers else TRACEPARENT
+    return next((name for name in headers if _is_traceparent(name)), usual)
 
 
 @contextmanager
 def extract(headers: Mapping[str, str]) -> Iterator[None]:
     """Spans that begin inside hang below the span that `inject` wrote into `headers`; a bad header changes nothing."""
-    outer = current.get()
-    current.set(place_of(headers) or outer)
-    try:
+    remote, outer = place_of(headers), current.get()
+    if remote is None:
         yield
-    finally:
-        current.set(outer)
+        return
+    caller = {"trace_id": remote.trace_id, "span_id": remote.span_id, "sampled": remote.sampled}
+    with at(place_with(outer, **caller, depth=-1, span=None)):
+        yield
 
 
 def place_of(headers: Mapping[str, str]) -> Place | None:
-    """The remote parent that W3C `traceparent` in `headers` names (any capitals), or None where it is missing or bad."""
-    for name, value in headers.items():
-        if isinstance(name, str) and name.lower() == TRACEPARENT:
-            return _parse(value)
-    return None
+    """The remote parent that W3C `traceparent` in `headers` names, or None where it is missing or bad."""
+    return next((_parse(value) for name, value in headers.items() if _is_traceparent(name)), None)
+
+
+def _is_traceparent(name: object) -> bool:
+    return isinstance(name, str) and name.lower() == TRACEPARENT
 
 
 def _parse(value: object) -> Place | None:
+    """`version-trace-parent-flags` in lower-case hexadecimals; later versions may go on behind, version 00 may not."""
     parts = value.strip().split("-") if isinstance(value, str) else []
-    if len(parts) < 4 or [len(part) for part in parts[:4]] != [2, 32, 16, 2] or parts[0] == "ff":
+    if [len(part) for part in parts[:4]] != [2, 32, 16, 2] or parts[0] == "ff" or (parts[0] == "00" and len(parts) > 4):
         return None
     if not all(_is_hex(part) for part in parts[:4]) or not int(parts[1], 16) or not int(parts[2], 16):
         return None
-    return Place(parts[1], parts[2])
+    return Place(parts[1], parts[2], sampled=bool(int(parts[3], 16) & 1))
 
 
 def _is_hex(text: str) -> bool:

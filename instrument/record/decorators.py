@@ -10,7 +10,7 @@ import functools
 import inspect
 import operator
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType, TracebackType
 from typing import Any, TypeVar, overload
 
@@ -157,18 +157,21 @@ def agent(
 class Wrapped:
     """What `wrap` changed; `.undo()`, or leaving it as a context manager, puts the plain methods back."""
 
-    def __init__(self, target: Any, plain: dict[str, Any]) -> None:
+    def __init__(self, target: Any) -> None:
         self._target = target
-        self._plain = plain
+        self._plain: dict[str, Any] = {}
+
+    def put(self, name: str, method: Any) -> None:
+        """Put a decorated method in the place of the plain one."""
+        plain = vars(self._target).get(name, _INHERITED)
+        _place(self._target, name, method)
+        self._plain[name] = plain
 
     def undo(self) -> None:
         """Put the plain methods back; a second time does nothing."""
         while self._plain:
             name, method = self._plain.popitem()
-            if method is _INHERITED:
-                delattr(self._target, name)
-            else:
-                setattr(self._target, name, method)
+            _place(self._target, name, method)
 
     def __enter__(self) -> Wrapped:
         return self
@@ -180,22 +183,50 @@ class Wrapped:
 _INHERITED = object()
 
 
-def wrap(target: object, **methods: Callable[[Any], Any]) -> Wrapped:
-    """Decorate methods of a class, an object or a module from outside: `wrap(Agent, think=llm_call, act=tool(name="act"))`.
+def _place(target: Any, name: str, method: Any) -> None:
+    """Set or delete an attribute; of an instance past its `__setattr__`, which a frozen or strict class may refuse."""
+    if not inspect.isclass(target) and method is _INHERITED:
+        del vars(target)[name]
+    elif not inspect.isclass(target):
+        vars(target)[name] = method
+    elif method is _INHERITED:
+        delattr(target, name)
+    else:
+        setattr(target, name, method)
+
+
+def wrap(target: object, /, **methods: Callable[[Any], Any]) -> Wrapped:
+    """Decorate methods of a class, an object or a module from outside: `wrap(Agent, think=llm_call, act=tool)`.
 
     Raises `AttributeError` for a name that the target does not have, before anything is changed.
     """
-    plain = {name: vars(target).get(name, _INHERITED) for name in methods}
+    if not hasattr(target, "__dict__"):
+        raise TypeError(f"cannot wrap methods of {target!r}, which has no __dict__: wrap those of its class")
     decorated = {name: decorate(_method_of(target, name)) for name, decorate in methods.items()}
-    for name, method in decorated.items():
-        setattr(target, name, method)
-    return Wrapped(target, plain)
+    wrapped = Wrapped(target)
+    try:
+        for name, method in decorated.items():
+            wrapped.put(name, method)
+    except BaseException:
+        wrapped.undo()
+        raise
+    if inspect.isclass(target):
+        _are_methods(decorated.values())
+    return wrapped
 
 
 def _method_of(target: Any, name: str) -> Any:
-    found = inspect.getattr_static(target, name)
-    is_class_attribute = not inspect.isclass(target) and name not in vars(target)
-    return getattr(target, name) if is_class_attribute else found
+    """The attribute as it stands in the object, its class or a base; bound where it comes from one level up."""
+    for place in target.__mro__ if inspect.isclass(target) else (target,):
+        if name in vars(place):
+            return vars(place)[name]
+    return getattr(target, name)
+
+
+def _are_methods(decorated: Iterable[Any]) -> None:
+    for method in decorated:
+        if isinstance(method, Decorated):
+            method._self_plan.belongs_to_class()
 
 
 def _decorated(target: Any, name: str | None, kind: str, options: dict[str, Any]) -> Any:
@@ -269,7 +300,7 @@ def _name_of(target: Any, inner: Any) -> str:
     return str(named).rpartition("<locals>.")[2].removesuffix(".__call__")
 
 
-class _Twin(wrapt.BaseObjectProxy):  # type: ignore[misc]  # wrapt's stubs call it Any
+class _Twin(wrapt.BaseObjectProxy[Any]):
     """Shows itself, pickles and copies as the plain callable does; wrapt leaves these out."""
 
     def _remember(self, plan: Plan, wrapper: wrappers.Wrapper, recipe: Recipe | None) -> None:
@@ -309,12 +340,12 @@ def _global(module: str | None, qualified_name: str) -> Any:
         return None
 
 
-class Decorated(_Twin, wrapt.FunctionWrapper):  # type: ignore[misc]  # wrapt's stubs call it Any
+class Decorated(_Twin, wrapt.FunctionWrapper[..., Any]):
     """A decorated function. In a class it becomes a method as a plain one does, without wrapt's bound wrapper."""
 
     def __init__(self, target: Any, plan: Plan, wrapper: wrappers.Wrapper, recipe: Recipe) -> None:
-        # For wrapt it is a static method, of which it asks nothing at a call: an attribute that is not there costs time.
-        super(wrapt.FunctionWrapper, self).__init__(target, None, wrapper, None, "staticmethod")
+        # For wrapt it is a static method: it would look in vain for `__self__` at every call, which costs time.
+        super(wrapt.FunctionWrapper, self).__init__(target, None, wrapper, None, "staticmethod")  # type: ignore[call-arg]
         self._remember(plan, wrapper, recipe)
 
     def __get__(self, instance: Any, owner: Any = None, bound: Any = MethodType) -> Any:
@@ -327,15 +358,15 @@ class Decorated(_Twin, wrapt.FunctionWrapper):  # type: ignore[misc]  # wrapt's 
             setattr(owner, name, _BOUND_BY_NAME[name](self))
 
     # A proxy of wrapt can do whatever its target may be able to do; a function cannot, and is asked by isinstance.
-    __len__ = __contains__ = __int__ = __float__ = __index__ = __complex__ = __abs__ = __round__ = __bytes__ = None
-    __enter__ = __exit__ = __aenter__ = __aexit__ = None
+    __len__ = __contains__ = __int__ = __float__ = __index__ = __complex__ = __abs__ = None  # type: ignore[assignment]
+    __round__ = __bytes__ = __enter__ = __exit__ = __aenter__ = __aexit__ = None  # type: ignore[assignment]
 
 
 _BOUND_BY_NAME = {"__init_subclass__": classmethod, "__class_getitem__": classmethod, "__new__": staticmethod}
 """What Python itself makes of functions of these names in a class, but only of plain ones."""
 
 
-class Object(_Twin, wrapt.CallableObjectProxy):  # type: ignore[misc]  # wrapt's stubs call it Any
+class Object(_Twin, wrapt.CallableObjectProxy[Any]):
     """A decorated callable that is no method even when it stands in a class: a partial, a builtin, a bound method."""
 
     def __init__(self, target: Any, plan: Plan, wrapper: wrappers.Wrapper, recipe: Recipe | None) -> None:

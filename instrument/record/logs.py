@@ -7,7 +7,7 @@ from typing import Any
 from instrument.model import Log, Score
 from instrument.record.context import current
 from instrument.record.recorder import Recorder
-from instrument.record.spans import installed
+from instrument.record.spans import amiss, installed
 
 
 def log(event: str, message: str = "", *, level: str = "INFO", **metadata: Any) -> None:
@@ -52,7 +52,7 @@ def write(
         )
         recorder.put(record, 0 if place is None else place.depth + 1)
     except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
-        recorder.fault("log", error)
+        amiss(recorder, "log", error)
 
 
 def _agent_id(given: Any, place: Any, recorder: Recorder) -> str | None:
@@ -76,9 +76,9 @@ def score(
     place = current.get()
     if trace_id is None and place is not None:
         trace_id, span_id = place.trace_id, place.span_id
-    judged: dict[str, Any] = {"label": value} if isinstance(value, str) else {"value": float(value)}
-    recorder.put(
-        Score(
+    try:
+        judged: dict[str, Any] = {"label": value} if isinstance(value, str) else {"value": float(value)}
+        record = Score(
             run=recorder.run.run,
             trace_id=trace_id,
             span_id=span_id,
@@ -87,4 +87,6 @@ def score(
             source=str(source),
             **judged,
         )
-    )
+        recorder.put(record)
+    except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
+        amiss(recorder, "score", error)

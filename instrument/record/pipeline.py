@@ -8,9 +8,9 @@ writes it. A sink that raises is switched off, reported once and counted; the ot
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from instrument.model import Batch, Sink
@@ -20,6 +20,8 @@ GATHER = 0.02
 BATCH = 64
 QUEUE_LIMIT = 50_000
 CLOSE_SECONDS = 2.0
+SETTLE_SECONDS = 10.0
+LOOK_SECONDS = 0.02
 
 
 class Flushed(NamedTuple):
@@ -61,6 +63,7 @@ class Pipeline:
         self._flushes: deque[threading.Event] = deque()
         self._stopping = False
         self._room = QUEUE_LIMIT
+        self._in_sink = False
 
     def put(self, item: Any) -> None:
         """Queue one thing and see that the worker is awake."""
@@ -74,10 +77,14 @@ class Pipeline:
     def wake(self) -> None:
         """Start or wake the worker."""
         self.asleep = False
-        if self._thread is None:
-            self._start()
-        with suppress(RuntimeError):  # it is awake already
+        try:
+            if self._thread is None:
+                self._start()
             self._alarm.release()
+        except RecursionError:
+            self.asleep = True  # it was not told: whoever comes next tells it
+        except RuntimeError:
+            return  # it is awake already
 
     def flush(self, timeout: float | None = 30.0) -> Flushed:
         """Return when all that was queued before has been written and the sinks are flushed."""
@@ -98,7 +105,7 @@ class Pipeline:
             self.wake()
             assert self._thread is not None
             if self._thread is not threading.current_thread():
-                self._thread.join(timeout)
+                self._wait_for(self._thread, timeout)
         elif self.draining.acquire(timeout=timeout):
             try:
                 self._finish()
@@ -109,10 +116,18 @@ class Pipeline:
             self.lost["sinks too slow at exit"] += len(self.queue)
         return self.told()
 
+    def _wait_for(self, thread: threading.Thread, timeout: float) -> None:
+        """Join the worker; only the time that sinks take counts, because counting tokens for the first time is slow."""
+        in_sinks, deadline = 0.0, time.monotonic() + SETTLE_SECONDS
+        while thread.is_alive() and in_sinks < timeout and time.monotonic() < deadline:
+            thread.join(LOOK_SECONDS)
+            in_sinks += LOOK_SECONDS if self._in_sink else 0.0
+
     def abandon(self) -> None:
         """Take nothing more and write nothing more: this is a fork, and all of it belongs to the parent."""
         self._stopping, self._thread, self.sinks = True, None, []
         self.queue = deque(maxlen=0)
+        self.draining = threading.Lock()  # the parent's may be held, for ever
         self.asleep = False
 
     def told(self) -> Flushed:
@@ -193,6 +208,7 @@ class Pipeline:
             self._flushes.popleft().set()
 
     def _each_sink(self, verb: str, *args: Any) -> None:
+        self._in_sink = True
         for sink in tuple(self.sinks):
             try:
                 getattr(sink, verb)(*args)
@@ -201,3 +217,4 @@ class Pipeline:
                 name = type(sink).__name__
                 self.lost[f"sink {name} failed"] += len(args[0]) if args else 0
                 self.report(name, f"{type(error).__name__}: {error}")
+        self._in_sink = False

@@ -180,8 +180,12 @@ class Recorder:
 
     def agent_id_of(self, instance: object, attribute: str) -> str | None:
         """What the agent's instance calls itself; None while it has no such attribute."""
-        found = getattr(instance, attribute, None)
-        return None if found is None else str(found)
+        try:
+            found = getattr(instance, attribute, None)
+            return None if found is None else str(found)
+        except Exception as error:  # noqa: BLE001 - a property of the user's may do anything
+            self.fault("agent id", error)
+            return None
 
     def flush(self, timeout: float | None = 30.0) -> Flushed:
         """Return when everything ended before is where it belongs; says what was written and lost."""
@@ -268,6 +272,13 @@ class Recorder:
 
     def _watch(self) -> tuple[list[tuple[Record, int]], float | None]:
         """Open spans that are news, and what the detectors say of those that stay open; when to look again."""
+        try:
+            return self._news()
+        except Exception as error:  # noqa: BLE001 - the worker must go on
+            self.fault("watch", error)
+            return [], TICK_NS / 1e9
+
+    def _news(self) -> tuple[list[tuple[Record, int]], float | None]:
         open_spans = list(self.open)
         if not open_spans:
             return [], None

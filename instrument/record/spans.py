@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from instrument.errors import InstrumentError
-from instrument.record.context import Place, current
+from instrument.record.context import Place, current, leave
 
 if TYPE_CHECKING:
     from instrument.record.recorder import Recorder
@@ -147,7 +147,7 @@ class LiveSpan:
             place = recorder.origin
         if place is None or place.trace_id is None:
             self.trace_id = recorder.new_trace_id()
-            self.sampled = recorder.samples(self.trace_id)
+            self.sampled = (place is None or place.sampled) and recorder.samples(self.trace_id)
         else:
             self.trace_id = place.trace_id
             self.parent_id = place.span_id
@@ -319,6 +319,7 @@ def begin(
         raise
     except BaseException as fault:
         if span is not None:
+            span.duration = 0  # it never began
             recorder.open.pop(span, None)
         if not isinstance(fault, Exception):
             raise
@@ -328,7 +329,7 @@ def begin(
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Whether the exception asks the work to stop rather than says that it failed: asyncio, trio, a closed coroutine."""
+    """Whether the exception asks the work to stop rather than says that it failed (asyncio, trio, a closed one)."""
     if isinstance(error, BaseExceptionGroup):
         return all(is_cancellation(part) for part in error.exceptions)
     kinds = type(error).__mro__
@@ -379,29 +380,35 @@ class span:  # noqa: N801 - a context manager that reads as a verb
 
     def __init__(self, name: str, kind: str = "span", attributes: Mapping[str, Any] | None = None) -> None:
         self._plan = Plan(str(name), str(kind), attributes=attributes)
-        self._live: LiveSpan | None = None
-        self._outer: LiveSpan | Place | None = None
+        self._entered: list[tuple[LiveSpan, LiveSpan | Place | None]] = []
 
     def __enter__(self) -> LiveSpan:
-        recorder = installed()
-        self._outer = current.get()
-        if recorder is None:
+        recorder, outer = installed(), current.get()
+        live = None if recorder is None else begin(recorder, self._plan, outer)
+        if live is None:
             return unrecorded()
-        self._live = begin(recorder, self._plan, self._outer)
-        if self._live is None:
-            return unrecorded()
-        current.set(self._live)
-        return self._live
+        self._entered.append((live, outer))
+        current.set(live)
+        return live
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        live, self._live = self._live, None
+        live, outer = self._left()
         if live is None:
             return
-        current.set(self._outer)
+        leave(live, outer, destroyed=isinstance(error, GeneratorExit))
         if error is None:
             live.end()
         else:
             live.fail(error)
+
+    def _left(self) -> tuple[LiveSpan | None, LiveSpan | Place | None]:
+        """The block that is left: of one object used in several tasks or within itself, the one that is current."""
+        place = current.get()
+        mine = [entry for entry in self._entered if entry[0] is place] or self._entered[-1:]
+        for entry in mine:
+            self._entered.remove(entry)
+            return entry
+        return None, None
 
 
 class _Nowhere:

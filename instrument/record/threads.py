@@ -17,41 +17,44 @@ import wrapt
 from instrument.record.context import current, inject, place_of
 
 _ENV_POSITION = 11  # of `env` among the parameters of Popen.__init__, `self` counted
-_patched: list[tuple[Any, str]] = []
+_patched: set[tuple[Any, str]] = set()
 for_children: Mapping[str, str] = {}
 """What tells child processes where to record, for the environment of those that are started below a span."""
 
 
-def attach() -> None:
-    """Patch `Thread.start`, the executors' `submit` (when they are imported) and `Popen`; a second time does nothing."""
-    if _patched:
-        return
-    _patch(threading.Thread, "start", _start)
+carrying = True
+"""Whether threads and thread pools keep their parent; child processes always do."""
+
+
+def attach(threads: bool = True) -> None:
+    """Patch `Popen` and the executors' `submit` (when they are imported), each once in a process.
+
+    `threads` says whether threads and thread pools keep their parent from now on; `Thread.start` is patched for that.
+    """
+    global carrying
+    carrying = threads
     _patch(subprocess.Popen, "__init__", _popen)
-    wrapt.register_post_import_hook(
-        lambda module: _patch(module.ThreadPoolExecutor, "submit", _submit), "concurrent.futures.thread"
-    )
-    wrapt.register_post_import_hook(
-        lambda module: _patch(module.ProcessPoolExecutor, "submit", _submit_across), "concurrent.futures.process"
-    )
-
-
-def detach() -> None:
-    """Take the patches back."""
-    while _patched:
-        owner, name = _patched.pop()
-        setattr(owner, name, owner.__dict__[name].__wrapped__)
+    _patch_later("concurrent.futures.process", "ProcessPoolExecutor", _submit_across)
+    if threads:
+        _patch(threading.Thread, "start", _start)
+        _patch_later("concurrent.futures.thread", "ThreadPoolExecutor", _submit)
 
 
 def _patch(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
     if (owner, name) not in _patched:
+        _patched.add((owner, name))
         wrapt.wrap_function_wrapper(owner, name, wrapper)
-        _patched.append((owner, name))
+
+
+def _patch_later(module: str, executor: str, wrapper: Callable[..., Any]) -> None:
+    if (module, executor) not in _patched:
+        _patched.add((module, executor))
+        wrapt.register_post_import_hook(lambda found: _patch(getattr(found, executor), "submit", wrapper), module)
 
 
 def _start(wrapped: Callable[..., Any], thread: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     place = current.get()
-    if place is None:
+    if place is None or not carrying:
         return wrapped(*args, **kwargs)
     own = vars(thread).get("run")
     run = thread.run
@@ -98,12 +101,17 @@ class Carried:
 
 
 def _submit(wrapped: Callable[..., Any], executor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if not args:
+    if not args or not carrying:
         return wrapped(*args, **kwargs)
+    return _outside(wrapped, Carried(args[0], current.get()), *args[1:], **kwargs)
+
+
+def _outside(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call as if no span were current: a worker that is started now must not inherit the one that is."""
     place = current.get()
-    current.set(None)  # a worker that is started now must not inherit this span
+    current.set(None)
     try:
-        return wrapped(Carried(args[0], place), *args[1:], **kwargs)
+        return call(*args, **kwargs)
     finally:
         current.set(place)
 
@@ -133,7 +141,7 @@ def _submit_across(wrapped: Callable[..., Any], executor: Any, args: tuple[Any, 
     headers = inject({})
     if not args or not headers:
         return wrapped(*args, **kwargs)
-    return wrapped(CarriedAcross(args[0], headers, for_children), *args[1:], **kwargs)
+    return _outside(wrapped, CarriedAcross(args[0], headers, for_children), *args[1:], **kwargs)
 
 
 def _popen(wrapped: Callable[..., Any], process: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -14,7 +14,7 @@ from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
 from types import coroutine as coroutine_of_generator
 from typing import TYPE_CHECKING, Any
 
-from instrument.record.context import current
+from instrument.record.context import current, leave
 from instrument.record.spans import LiveSpan, Plan, amiss, arguments_of, begin, installed, switch
 
 if TYPE_CHECKING:
@@ -28,9 +28,8 @@ def plain(plan: Plan) -> Wrapper:
 
     def call(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         recorder = switch.recorder
-        if recorder is None:
-            if switch.decided or (recorder := installed()) is None:
-                return wrapped(*args, **kwargs)
+        if recorder is None and (switch.decided or (recorder := installed()) is None):
+            return wrapped(*args, **kwargs)
         outer = current.get()
         try:
             captured = arguments_of(recorder, plan, instance, args, kwargs)
@@ -70,7 +69,7 @@ def coroutine(plan: Plan) -> Wrapper:
         if recorder is None or type(inner) is not CoroutineType:
             return inner
         captured = arguments_of(recorder, plan, instance, args, kwargs)
-        outer = _run(recorder, plan, plan.holder(instance, args), captured, _Held(inner))
+        outer: Any = _run(recorder, plan, plan.holder(instance, args), captured, _Held(inner))
         outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
         return outer
 
@@ -111,9 +110,7 @@ async def _run(recorder: Recorder, plan: Plan, instance: Any, captured: Any, hel
         current.set(span)
         result = await held.start()
     except BaseException as error:
-        # A coroutine that is destroyed may be so anywhere, where another span is current.
-        if not isinstance(error, GeneratorExit) or current.get() is span:
-            current.set(outer)
+        leave(span, outer, destroyed=isinstance(error, GeneratorExit))
         _fail(span, error)
         raise
     current.set(outer)
@@ -142,7 +139,7 @@ def generator(plan: Plan) -> Wrapper:
             return inner
         captured = arguments_of(recorder, plan, instance, args, kwargs)
         drive = _drive_awaited if inner.gi_code.co_flags & CO_ITERABLE_COROUTINE else _drive
-        outer = drive(recorder, plan, plan.holder(instance, args), captured, inner)
+        outer: Any = drive(recorder, plan, plan.holder(instance, args), captured, inner)
         outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
         return outer
 
@@ -201,7 +198,7 @@ def async_generator(plan: Plan) -> Wrapper:
         if recorder is None or type(inner) is not AsyncGeneratorType:
             return inner
         captured = arguments_of(recorder, plan, instance, args, kwargs)
-        outer = _adrive(recorder, plan, plan.holder(instance, args), captured, inner)
+        outer: Any = _adrive(recorder, plan, plan.holder(instance, args), captured, inner)
         outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
         return outer
 
@@ -266,7 +263,7 @@ def _finalized_with_the_outer(inner: AsyncGenerator[Any, Any]) -> None: ...
 
 
 class Yields:
-    """What a generator yielded, as the output of its span: the first `LIMIT` values as they were, and how many in all."""
+    """What a generator yielded, as the output of its span: the first `LIMIT` values as they were, and how many."""
 
     __slots__ = ("closed", "count", "span", "values")
     LIMIT = 256

@@ -27,6 +27,7 @@ from . import (
     returns,
     ruff,
     secrets,
+    slips,
     texts,
     waiting,
 )
@@ -38,9 +39,8 @@ Rule = Callable[[Source], Iterator[Finding]]
 rules: tuple[Rule, ...] = tuple(
     module.find
     for module in (
-        division, bounds, emptiness, defaults, exceptions, comparisons, injection, secrets, resources, returns, loops, iteration,
-        calls,
-        classes, texts, waiting, names, ruff,
+        division, bounds, emptiness, defaults, exceptions, comparisons, injection, secrets, resources, returns, loops,
+        iteration, calls, classes, texts, waiting, names, slips, ruff,
     )
 )  # fmt: skip
 order = {"error": 0, "warning": 1, "info": 2}
@@ -56,7 +56,7 @@ class Verdict:
 
 
 def examine(path: str, text: str) -> Verdict:
-    """Review one file. Text that is no Python gives no findings and a note, Python that does not parse its syntax error."""
+    """Review one file. What is no Python gives no findings and a note, what does not parse its syntax error."""
     if not is_python(path, text):
         return Verdict((), (f"{path} is not Python source, and this offline model reviews only Python",))
     try:
@@ -65,13 +65,18 @@ def examine(path: str, text: str) -> Verdict:
         return Verdict((syntax_finding(error),))
     except (ValueError, RecursionError) as error:
         return Verdict((), (f"{path} cannot be parsed: {error}",))
-    notes = () if ruff.available() else ("ruff is not installed here, so only the built-in rules were applied",)
-    return Verdict(tuple(arranged(found(source), source)), notes, source)
+    notes = [] if ruff.available() else ["ruff is not installed here, so only the built-in rules were applied"]
+    findings = [finding for rule in rules for finding in found(rule, source, notes)]
+    return Verdict(tuple(arranged(findings, source)), tuple(notes), source)
 
 
-def found(source: Source) -> Iterator[Finding]:
-    for rule in rules:
-        yield from rule(source)
+def found(rule: Rule, source: Source, notes: list[str]) -> list[Finding]:
+    """What one rule finds; one that stumbles over odd code is left out and noted, the others go on."""
+    try:
+        return list(rule(source))
+    except Exception as error:  # noqa: BLE001 - no file may keep the review from being answered
+        notes.append(f"{rule.__module__.rpartition('.')[2]} could not be applied to {source.path}: {error!r}")
+        return []
 
 
 def arranged(findings: Iterable[Finding], source: Source) -> list[Finding]:

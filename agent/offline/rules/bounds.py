@@ -20,6 +20,9 @@ def find(source: Source) -> Iterator[Finding]:
                     f"`{written(node)}` is one past the last element of `{written(value)}`",
                     f"use `{written(value)}[-1]`",
                 )
+            case ast.Subscript(slice=ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=0))):
+                message = f"`{written(node)}` in {source.place(node)} is the first element, because -0 is 0"
+                yield told(node, message, f"use `{written(node.value)}[-1]` for the last")
             case ast.For(target=ast.Name(id=name), iter=iterated, body=body):
                 yield from in_loop(source, node, name, iterated, list(body))
             case ast.ListComp() | ast.GeneratorExp() | ast.SetComp() | ast.DictComp():
@@ -68,7 +71,7 @@ def in_loop(source: Source, at: ast.AST, name: str, iterated: ast.expr, body: li
     measured, extra = sized(source, at, stop)
     if not measured:
         return
-    used = indexed(body, measured, name)
+    used = [(node, offset) for node, offset in indexed(body, measured, name) if isinstance(node.ctx, ast.Load)]
     if any(excused(source, node) for node, _ in used) or guarded(source, used, name):
         return
     reach = max((offset for _, offset in used), default=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import combinations
 
 from .source import (
     Finding,
@@ -137,18 +138,19 @@ def swapped(source: Source, call: ast.Call, function: Function) -> Iterator[Find
     ]
     if any(isinstance(arg, ast.Starred) for arg in call.args):
         return
-    for first in range(min(len(given), len(names))):
-        for second in range(first + 1, min(len(given), len(names))):
-            if given[first] == names[second] and given[second] == names[first] and given[first] != given[second]:
-                if source.function_of(call) is not function and not turns_around(source.function_of(call)):
-                    yield told(
-                        call,
-                        "swapped-arguments",
-                        f"`{written(call)}` in {source.place(call)} passes `{given[first]}` as `{names[first]}` "
-                        f"and `{given[second]}` as `{names[second]}`",
-                        f"swap them: `{function.name}({', '.join(names)})`",
-                    )
-                    return
+    inner = source.function_of(call)
+    if inner is function or turns_around(inner):
+        return
+    for first, second in combinations(range(min(len(given), len(names))), 2):
+        if (given[first], given[second]) == (names[second], names[first]) and given[first] != given[second]:
+            yield told(
+                call,
+                "swapped-arguments",
+                f"`{written(call)}` in {source.place(call)} passes `{given[first]}` as `{names[first]}` "
+                f"and `{given[second]}` as `{names[second]}`",
+                f"swap them: `{function.name}({', '.join(names)})`",
+            )
+            return
 
 
 def turns_around(function: Function | None) -> bool:

@@ -180,7 +180,7 @@ def never_set(source: Source, owner: ast.ClassDef) -> Iterator[Finding]:
     for node in ast.walk(owner):
         if (
             isinstance(node, ast.Attribute)
-            and isinstance(node.ctx, ast.Load)
+            and (isinstance(node.ctx, ast.Load) or isinstance(source.parent(node), ast.AugAssign))
             and written(node.value) == "self"
             and node.attr not in known | said
         ):
@@ -230,10 +230,11 @@ def set_from_outside(source: Source, owner: ast.ClassDef) -> set[str]:
 
 
 def known_attributes(owner: ast.ClassDef) -> set[str]:
+    added_to = {node.target for node in ast.walk(owner) if isinstance(node, ast.AugAssign)}
     known = {
         node.attr
         for node in ast.walk(owner)
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del) and node not in added_to
     }
     known |= {item.name for item in ast.walk(owner) if isinstance(item, (*type_of_function, ast.ClassDef))}
     known |= {

@@ -151,10 +151,7 @@ def is_known_collection(source: Source, node: ast.AST, argument: ast.expr, funct
             ast.GeneratorExp(generators=[ast.comprehension(iter=ast.Name(id=name))])
             | ast.ListComp(generators=[ast.comprehension(iter=ast.Name(id=name))])
         ):
-            arg = parameter(function, name)
-            return (
-                arg is not None and is_collection_type(arg) and not assignments(function, name) and is_public(function)
-            )
+            return parameter(function, name) is not None and is_guarded_elsewhere(source, function, name)
         case ast.Call(func=ast.Attribute(value=ast.Name() as inner, attr="values" | "keys" | "items"), args=[]):
             return is_known_collection(source, node, inner, function)
     return False

@@ -29,9 +29,10 @@ def find(source: Source) -> Iterator[Finding]:
 def query(source: Source, call: ast.Call, sql: ast.expr) -> Iterator[Finding]:
     """A query text that is put together from values; constants of the module may be pasted in."""
     built = where_built(source, call, sql)
+    is_query = any(statement.match(literal_part(text)) for text in built)
     for text in built:
         pasted = [part for part in pasted_values(text) if comes_from_outside(source, part, source.function_of(call))]
-        if pasted and statement.match(literal_part(text)):
+        if pasted and is_query:
             named = ", ".join(f"`{written(part)}`" for part in pasted[:3])
             yield Finding(
                 text.lineno,
@@ -94,7 +95,7 @@ def literal_part(node: ast.expr) -> str:
 
 
 def comes_from_outside(source: Source, node: ast.expr, function: Function | None, depth: int = 0) -> bool:
-    """Whether a value may hold what a caller or user gave: a parameter, an attribute, input, or what is made of these."""
+    """Whether a value may hold what a caller or user gave: parameters, attributes, input, and what is made of them."""
     if depth > 4:
         return False
 

@@ -18,6 +18,7 @@ def find(source: Source) -> Iterator[Finding]:
         match node:
             case ast.For():
                 yield from changing(source, node)
+                yield from by_index(source, node)
             case ast.Lambda() | ast.FunctionDef():
                 yield from late_binding(source, node)
 
@@ -47,6 +48,36 @@ def walked_collection(node: ast.expr) -> str:
             return written(value)
         case ast.Call(func=ast.Name(id="enumerate" | "reversed"), args=[inner, *_]):
             return written(inner) if isinstance(inner, ast.Name | ast.Attribute) and node.func.id == "enumerate" else ""  # type: ignore[attr-defined]
+    return ""
+
+
+def by_index(source: Source, loop: ast.For) -> Iterator[Finding]:
+    """`for i in range(len(xs))` that takes elements out of `xs`: the last indexes are gone when they are reached."""
+    match loop:
+        case ast.For(
+            target=ast.Name(id=name),
+            iter=ast.Call(func=ast.Name(id="range"), args=[ast.Call(func=ast.Name(id="len"), args=[measured])]),
+        ):
+            for node in walk_body(loop):
+                change = taken_out(node, written(measured), name)
+                if change and not leaves_after(source, node, loop):
+                    yield told(
+                        node,
+                        "changed-while-iterating",
+                        f"`{change}` shortens `{written(measured)}` while {source.place(loop)} counts through its "
+                        "first length "
+                        f"(line {loop.lineno}): IndexError, and elements are skipped",
+                        "make a new list of those to keep",
+                    )
+                    return
+
+
+def taken_out(node: ast.AST, measured: str, name: str) -> str:
+    match node:
+        case ast.Delete(targets=[ast.Subscript(value=value, slice=ast.Name(id=index))]) if index == name:
+            return written(node) if written(value) == measured else ""
+        case ast.Call(func=ast.Attribute(value=value, attr="pop" | "remove")) if written(value) == measured:
+            return written(node) if name in names_in(node) else ""
     return ""
 
 

@@ -224,12 +224,8 @@ def used_up(source: Source, function: Function) -> Iterator[Finding]:
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if (
                 is_one_shot(value) and len(assignments(function, name)) == 1
             ):
-                walks = [
-                    use
-                    for use in function.body[function.body.index(node) + 1 :]
-                    for use in [walk_of(use, name)]
-                    if use is not None
-                ]
+                after = function.body[function.body.index(node) + 1 :]
+                walks = [walk for later in after if (walk := walk_of(later, name)) is not None]
                 if len(walks) > 1:
                     yield told(
                         walks[1],

@@ -71,6 +71,14 @@ def missing_return(source: Source, function: Function) -> Iterator[Finding]:
             "return a value on every path",
             "warning",
         )
+    elif given and not bare and says_yes_only(function, given):
+        yield told(
+            function,
+            f"`{function.name}()` answers `{written(given[0].value)}` on some paths and None, rather than the "
+            "opposite, on others",
+            "return the opposite at the end",
+            "warning",
+        )
     elif not given and not bare and function.returns is None and (use := used_result(source, function)):
         yield told(
             function,
@@ -119,6 +127,17 @@ def computes(function: Function, given: list[ast.Return]) -> bool:
     returning = [arm for arm in arms if terminates(arm)]
     silent = [arm for arm in arms if not terminates(arm)]
     return len(returning) >= 1 and len(silent) == 1 and only_assigns(silent[0])
+
+
+def says_yes_only(function: Function, given: list[ast.Return]) -> bool:
+    """A question by its name, all of whose answers are the same bool, and that runs off its end otherwise."""
+    asks = function.name.lstrip("_").startswith(("is_", "has_", "can_", "should_", "are_", "contains", "exists"))
+    answers = {
+        node.value.value
+        for node in given
+        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, bool)
+    }
+    return asks and len(answers) == 1 and all(isinstance(node.value, ast.Constant) for node in given)
 
 
 def arms_of(node: ast.If) -> Iterator[list[ast.stmt]]:

@@ -105,6 +105,7 @@ kinds: Mapping[str, Kind] = {
     "PLE1700": Kind("yield-from-in-async", "error", "loop and yield"),
     "PLR0124": Kind("self-comparison", "error", "compare with the value that was meant"),
     "PLR0133": Kind("constant-comparison", "warning", "compare with a variable"),
+    "PLR0206": Kind("property-with-parameters", "error", "make it a method"),
     "PLW0127": Kind("self-assignment", "warning", "assign what was meant, or remove it"),
     "PLW0128": Kind("repeated-target", "warning", "use different names"),
     "PLW0129": Kind("assert-on-string", "error", "assert a condition"),

@@ -223,7 +223,7 @@ def is_catch_all(case: ast.match_case) -> bool:
 
 def swallows(statement: ast.With | ast.AsyncWith) -> bool:
     """Whether a with-block may eat an exception (suppress, raises and unknown managers of such names)."""
-    words = ("suppress", "raises", "subTest", "catch", "ignore", "assert")
+    words = ("suppress", "raises", "subTest", "catch(", "ignore", "assert")
     return any(any(word in written(item.context_expr) for word in words) for item in statement.items)
 
 

@@ -102,7 +102,7 @@ def typed(source: Source, at: ast.AST, node: ast.expr) -> str:
         case ast.Constant(value=float()):
             return "float"
         case ast.Call(func=ast.Name(id="str" | "input" | "repr" | "chr" | "hex" | "format")):
-            return "str" if written(node.func) not in source.module_names else ""  # type: ignore[attr-defined]
+            return "str" if written(node.func) not in source.module_names else ""
         case ast.Call(func=ast.Name(id="len" | "int" | "ord")):
             return "int"
         case ast.Call(func=ast.Name(id="float")):
@@ -132,9 +132,18 @@ def typed_name(source: Source, at: ast.AST, name: str) -> str:
         kind = written(arg.annotation).strip("'\"")
         return kind if kind in ("str", "int", "float") else ""
     if arg is None and bound:
-        kinds = {typed_binding(source, function, node) for node in bound}
+        kinds = {typed_binding(source, function, node) for node in bound if not is_sum(node)}
         return kinds.pop() if len(kinds) == 1 else ""
     return ""
+
+
+def is_sum(node: ast.AST) -> bool:
+    """`total += price`: adding to a number leaves it one."""
+    return (
+        isinstance(node, ast.AugAssign)
+        and isinstance(node.op, ast.Add | ast.Sub | ast.Mult)
+        and isinstance(node.value, ast.Name | ast.Attribute | ast.BinOp)
+    )
 
 
 def typed_binding(source: Source, function: ast.AST, node: ast.AST) -> str:

@@ -67,11 +67,7 @@ def is_coroutine_call(source: Source, call: ast.Call, name: str) -> bool:
     if name in known:
         return isinstance(source.function_of(call), ast.AsyncFunctionDef)
     last = name.rsplit(".", 1)[-1]
-    if (
-        isinstance(source.function_of(call), ast.AsyncFunctionDef)
-        and isinstance(source.parent(call), ast.Expr)
-        and "." in name
-    ) and (last in usual or name in awaited_elsewhere(source)):
+    if is_statement_in_coroutine(source, call, name) and (last in usual or name in awaited_elsewhere(source)):
         return True
     found = [f for f in source.functions if f.name == last]
     if (
@@ -82,6 +78,18 @@ def is_coroutine_call(source: Source, call: ast.Call, name: str) -> bool:
         return False
     in_class = source.class_of(found[0]) is not None
     return name == f"self.{last}" if in_class else name == last
+
+
+def is_statement_in_coroutine(source: Source, call: ast.Call, name: str) -> bool:
+    """`self.lock.release()` on a line of its own in an `async def`, where this file defines no plain `release`."""
+    last = name.rsplit(".", 1)[-1]
+    plain = any(isinstance(function, ast.FunctionDef) and function.name == last for function in source.functions)
+    return (
+        isinstance(source.function_of(call), ast.AsyncFunctionDef)
+        and isinstance(source.parent(call), ast.Expr)
+        and not plain
+        and "." in name
+    )
 
 
 def awaited_elsewhere(source: Source) -> set[str]:

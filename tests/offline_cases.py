@@ -1,0 +1,659 @@
+"""For each rule a fault, whose line ends in `# here`, and its clean twin."""
+
+from __future__ import annotations
+
+CASES: dict[str, tuple[str, str]] = {
+    "division-by-zero": (
+        """
+def mean(values):
+    return sum(values) / len(values)  # here
+""",
+        """
+def mean(values):
+    if not values:
+        return 0
+    return sum(values) / len(values)
+""",
+    ),
+    "division-by-zero parameter": (
+        """
+def share(part, whole):
+    return part / whole  # here
+""",
+        """
+def share(part, whole):
+    return part / whole if whole else 0
+""",
+    ),
+    "division-by-zero counter": (
+        """
+def mean(lines):
+    n = 0
+    for line in lines:
+        n += 1
+    return 100 / n  # here
+""",
+        """
+def mean(lines):
+    n = 0
+    for line in lines:
+        n += 1
+    return 100 / max(n, 1)
+""",
+    ),
+    "division-by-zero caught": (
+        """
+def share(part, whole: float):
+    return part / whole  # here
+""",
+        """
+def share(part, whole: float):
+    try:
+        return part / whole
+    except ZeroDivisionError:
+        return 0
+""",
+    ),
+    "inverted-guard": (
+        """
+def mean(values):
+    if values:  # here
+        return 0
+    return sum(values) / len(values)
+""",
+        """
+def size(box):
+    if box is None:
+        return 0
+    return box.size
+""",
+    ),
+    "inverted-guard none": (
+        """
+def size(box):
+    if box is not None:  # here
+        return 0
+    return box.size
+""",
+        """
+def size(box):
+    if box is None:
+        box = make()
+    return box.size
+
+
+def make():
+    return object
+""",
+    ),
+    "off-by-one": (
+        """
+def show(items):
+    for i in range(len(items) + 1):  # here
+        print(items[i])
+""",
+        """
+def show(items):
+    for i in range(len(items)):
+        print(items[i])
+""",
+    ),
+    "off-by-one pairs": (
+        """
+def steps(items):
+    for i in range(len(items)):
+        print(items[i + 1])  # here
+""",
+        """
+def steps(items):
+    for i in range(len(items) - 1):
+        print(items[i + 1])
+""",
+    ),
+    "off-by-one last": (
+        """
+def last(items):
+    return items[len(items)]  # here
+""",
+        """
+def last(items):
+    return items[len(items) - 1]
+""",
+    ),
+    "empty-collection": (
+        """
+def best(scores: list[int]) -> int:
+    return max(scores)  # here
+""",
+        """
+def best(scores: list[int]) -> int:
+    return max(scores, default=0)
+""",
+    ),
+    "mutable-default": (
+        """
+def add(item, box=[]):  # here
+    box.append(item)
+    return box
+""",
+        """
+def add(item, box=None):
+    box = box or []
+    box.append(item)
+    return box
+""",
+    ),
+    "shared-mutable": (
+        """
+def grid(n):
+    return [[0] * n] * n  # here
+""",
+        """
+def grid(n):
+    return [[0] * n for _ in range(n)]
+""",
+    ),
+    "shared-class-attribute": (
+        """
+class Box:
+    items = []  # here
+
+    def add(self, item):
+        self.items.append(item)
+""",
+        """
+class Box:
+    def __init__(self):
+        self.items = []
+
+    def add(self, item):
+        self.items.append(item)
+""",
+    ),
+    "bare-except": (
+        """
+def number(text):
+    try:
+        return int(text)
+    except:  # here
+        return 0
+""",
+        """
+def number(text):
+    try:
+        return int(text)
+    except ValueError:
+        return 0
+""",
+    ),
+    "exception-order": (
+        """
+def number(text):
+    try:
+        return int(text)
+    except Exception as e:
+        raise OSError from e
+    except ValueError:  # here
+        return 0
+""",
+        """
+def number(text):
+    try:
+        return int(text)
+    except ValueError:
+        return 0
+    except Exception as e:
+        raise OSError from e
+""",
+    ),
+    "is-literal": (
+        """
+def check(x):
+    return x is 'a'  # here
+""",
+        """
+def check(x):
+    return x is None
+""",
+    ),
+    "none-comparison": (
+        """
+def check(x):
+    return x == None  # here
+""",
+        """
+def check(x):
+    return x is None
+""",
+    ),
+    "float-equality": (
+        """
+def check(x):
+    return x == 0.1  # here
+""",
+        """
+def check(x):
+    return x == 0.5
+""",
+    ),
+    "always-true": (
+        """
+def check(x):
+    if x == 'a' or 'b':  # here
+        return 1
+    return 0
+""",
+        """
+def check(x):
+    if x == 'a' or x == 'b':
+        return 1
+    return 0
+""",
+    ),
+    "unreachable-branch": (
+        """
+def mark(x):
+    if x > 50:
+        return 1
+    elif x > 90:  # here
+        return 2
+    return 3
+""",
+        """
+def mark(x):
+    if x > 90:
+        return 2
+    elif x > 50:
+        return 1
+    return 3
+""",
+    ),
+    "sql-injection": (
+        """
+def find(db, name):
+    return db.execute(f"SELECT * FROM t WHERE name = '{name}'")  # here
+""",
+        """
+def find(db, name):
+    return db.execute("SELECT * FROM t WHERE name = ?", (name,))
+""",
+    ),
+    "sql-injection constant": (
+        """
+def find(db, name):
+    query = "SELECT * FROM t WHERE name = " + name  # here
+    return db.execute(query)
+""",
+        """
+TABLE = "t"
+
+
+def find(db):
+    return db.execute(f"SELECT * FROM {TABLE}")
+""",
+    ),
+    "hard-coded-secret": (
+        """
+password = "hunter2-prod"  # here
+""",
+        """
+import os
+
+password = os.environ["PASSWORD"]
+""",
+    ),
+    "resource-leak": (
+        """
+def text(path):
+    file = open(path)  # here
+    return file.read()
+""",
+        """
+def text(path):
+    with open(path) as file:
+        return file.read()
+""",
+    ),
+    "resource-leak handed on": (
+        """
+def lines(path):
+    return open(path).readlines()  # here
+""",
+        """
+def opened(path):
+    file = open(path)
+    return file
+""",
+    ),
+    "use-after-close": (
+        """
+def text(path):
+    with open(path) as file:
+        head = file.readline()
+    return head + file.read()  # here
+""",
+        """
+def text(path):
+    with open(path) as file:
+        head = file.readline()
+        return head + file.read()
+""",
+    ),
+    "missing-return": (
+        """
+def double(x: int) -> int:  # here
+    y = x * 2
+    print(y)
+""",
+        """
+def double(x: int) -> int:
+    y = x * 2
+    return y
+""",
+    ),
+    "unreachable-code": (
+        """
+def double(x):
+    return x * 2
+    print(x)  # here
+""",
+        """
+def numbers():
+    return
+    yield
+""",
+    ),
+    "endless-recursion": (
+        """
+def down(n):
+    return n + down(n - 1)  # here
+""",
+        """
+def down(n):
+    if n == 0:
+        return 0
+    return n + down(n - 1)
+""",
+    ),
+    "infinite-loop": (
+        """
+def halve(n):
+    while n > 1:  # here
+        print(n)
+""",
+        """
+def halve(n):
+    while n > 1:
+        n //= 2
+""",
+    ),
+    "leaves-loop-at-once": (
+        """
+def total(xs):
+    n = 0
+    for x in xs:
+        n += x
+        return n  # here
+    return n
+""",
+        """
+def first(xs):
+    for x in xs:
+        return x
+    return None
+""",
+    ),
+    "changed-while-iterating": (
+        """
+def clean(xs):
+    for x in xs:
+        if not x:
+            xs.remove(x)  # here
+""",
+        """
+def clean(xs):
+    for x in list(xs):
+        if not x:
+            xs.remove(x)
+""",
+    ),
+    "late-binding": (
+        """
+def adders(ns):
+    return [lambda x: x + n for n in ns]  # here
+""",
+        """
+def adders(ns):
+    return [lambda x, n=n: x + n for n in ns]
+""",
+    ),
+    "swapped-arguments": (
+        """
+def area(width, height):
+    return width - height
+
+
+def show(width, height):
+    print(area(height, width))  # here
+""",
+        """
+def area(width, height):
+    return width - height
+
+
+def show(width, height):
+    print(area(width, height))
+""",
+    ),
+    "missing-argument": (
+        """
+def area(width, height):
+    return width * height
+
+
+print(area(1))  # here
+""",
+        """
+def area(width, height=1):
+    return width * height
+
+
+print(area(1))
+""",
+    ),
+    "unused-result": (
+        """
+def tidy(text: str):
+    text.strip()  # here
+    return text
+""",
+        """
+def tidy(text: str):
+    text = text.strip()
+    return text
+""",
+    ),
+    "none-result": (
+        """
+def rank(xs):
+    xs = xs.sort()  # here
+    return xs
+""",
+        """
+def rank(xs):
+    xs = sorted(xs)
+    return xs
+""",
+    ),
+    "missing-self": (
+        """
+class Box:
+    def size():  # here
+        return self.n
+""",
+        """
+class Box:
+    @staticmethod
+    def size():
+        return 1
+""",
+    ),
+    "unknown-attribute": (
+        """
+class Box:
+    def __init__(self):
+        self.total = 0
+
+    def get(self):
+        return self.totla  # here
+""",
+        """
+class Box:
+    def __init__(self):
+        self.total = 0
+
+    def get(self):
+        return self.total
+""",
+    ),
+    "text-plus-number": (
+        """
+def label(xs):
+    return 'n: ' + len(xs)  # here
+""",
+        """
+def label(xs):
+    return 'n: ' + str(len(xs))
+""",
+    ),
+    "missing-f-prefix": (
+        """
+def greet(name):
+    return 'hello {name}'  # here
+""",
+        """
+def greet(name):
+    return 'hello {name}'.format(name=name)
+""",
+    ),
+    "missing-await": (
+        """
+async def work():
+    return 1
+
+
+async def main():
+    work()  # here
+""",
+        """
+async def work():
+    return 1
+
+
+async def main():
+    await work()
+""",
+    ),
+    "shadowed-builtin": (
+        """
+def double(xs):
+    list = []  # here
+    for x in xs:
+        list.append(x)
+    return list
+""",
+        """
+def double(xs):
+    found = []
+    for x in xs:
+        found.append(x)
+    return found
+""",
+    ),
+    "missing-global": (
+        """
+count = 0
+
+
+def bump():
+    count += 1  # here
+""",
+        """
+count = 0
+
+
+def bump():
+    global count
+    count += 1
+""",
+    ),
+    "lost-swap": (
+        """
+def swap(p):
+    a, b = p
+    a = b
+    b = a  # here
+    return a, b
+""",
+        """
+def swap(p):
+    a, b = p
+    a, b = b, a
+    return a, b
+""",
+    ),
+    "syntax-error": (
+        """
+def f(x)  # here
+    return x
+""",
+        """
+def f(x):
+    return x
+""",
+    ),
+    "shell-injection": (
+        """
+import os
+
+
+def remove(path):
+    os.system('rm ' + path)  # here
+""",
+        """
+import subprocess
+
+
+def remove(path):
+    subprocess.run(['rm', path], check=True)
+""",
+    ),
+    "undefined-name": (
+        """
+def area(width):
+    return widht * 2  # here
+""",
+        """
+def area(width):
+    return width * 2
+""",
+    ),
+    "redefinition": (
+        """
+def one():
+    return 1
+
+
+def one():  # here
+    return 2
+""",
+        """
+def one():
+    return 1
+
+
+def two():
+    return 2
+""",
+    ),
+}

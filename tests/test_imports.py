@@ -1,0 +1,95 @@
+"""What `import instrument` and a decoration load, and what they leave until it is needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DECORATION = """
+from instrument import agent, llm_call, tool, traced
+
+@tool
+def add(a: int, b: int) -> int:
+    return a + b
+
+@agent(id="name", budget={"usd": 1})
+@traced(kind="step")
+@llm_call(model="m")
+async def think(text: str) -> str:
+    return text
+"""
+
+HEAVY = (
+    "genai_prices",
+    "loguru",
+    "msgspec",
+    "numpy",
+    "openai",
+    "pydantic",
+    "pydantic_core",
+    "rich",
+    "sqlite3",
+    "tiktoken",
+)
+
+
+def loaded_by(program: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded after the program."""
+    told = f"{program}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=60)
+    return set(json.loads(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def decorating() -> set[str]:
+    """What decorating loads."""
+    return loaded_by(DECORATION)
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_decorating_loads_nothing_heavy(decorating: set[str], name: str) -> None:
+    """A program that only decorates pays for none of the libraries that recording needs."""
+    assert name not in decorating
+
+
+def test_decorating_loads_no_package_but_wrapt(decorating: set[str]) -> None:
+    """Beyond what wrapt itself loads (asyncio among it) there are our own modules and the standard library."""
+    beyond = {name.partition(".")[0] for name in decorating - loaded_by("import wrapt")}
+    assert {"instrument"} == beyond - sys.stdlib_module_names
+
+
+def test_decorating_loads_little_of_ours(decorating: set[str]) -> None:
+    """Settings, sinks, detectors, prices and views wait until the first recorded call."""
+    late = (
+        "analysis",
+        "cli",
+        "detectors",
+        "integrations",
+        "pricing",
+        "redact",
+        "settings",
+        "sinks",
+        "store",
+        "views",
+        "wiring",
+    )
+    assert [] == [name for name in late if f"instrument.{name}" in decorating]
+
+
+def test_a_call_while_disabled_loads_nothing_heavy_but_settings() -> None:
+    """Where recording is off, a decorated call loads neither prices nor tokenizers nor a client library."""
+    program = DECORATION + "\nimport os; os.environ['INSTRUMENT_ENABLED'] = 'false'\nadd(1, 2)"
+    assert set() == loaded_by(program) & {"genai_prices", "loguru", "numpy", "openai", "rich", "tiktoken"}
+
+
+def test_a_recorded_call_loads_no_client_library(tmp_path: Path) -> None:
+    """A recorded tool call loads neither a client library nor a tokenizer nor numpy."""
+    program = DECORATION + (
+        f"\nimport os; os.environ.update(INSTRUMENT_DIR={str(tmp_path)!r}, XDG_STATE_HOME={str(tmp_path)!r})"
+        "\nadd(1, 2)\nimport instrument; instrument.flush()"
+    )
+    assert set() == loaded_by(program) & {"loguru", "numpy", "openai", "rich", "tiktoken"}

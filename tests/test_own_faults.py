@@ -1,0 +1,223 @@
+"""Whatever fails in the recording itself, the user's program sees what it sees undecorated."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from instrument import agent, budget, current_span, llm_call, log, score, session, span, tool, traced, wiring
+from instrument.record.recorder import Recorder
+from instrument.record.spans import LiveSpan, current, switch
+from instrument.testing import record
+from tests.same import outcome, plain, recording_off
+
+DECORATORS: dict[str, Any] = {"agent": agent(id="name", budget={"calls": 100}), "tool": tool, "llm": llm_call, "traced": traced}
+
+
+def program(decorators: dict[str, Any]) -> list[Any]:
+    """A little of everything; says all that it sees."""
+
+    class Runner:
+        name = "runner"
+
+        @decorators["agent"]
+        def run(self, a: int) -> int:
+            with span("step", kind="step", attributes={"a": a}) as step:
+                step.set(b=1)
+                step.event("moment", c=2)
+                step.usage(input=1, output=1)
+                step.link("0" * 32, "0" * 16)
+            log("EVENT", "message", d=object())
+            score("quality", 1.0)
+            return add(a) + 1  # type: ignore[no-any-return]
+
+    @decorators["tool"]
+    def add(a: int, b: int = 2) -> int:
+        current = current_span()
+        if current is not None:
+            current.set(seen=True)
+        return a + b
+
+    @decorators["llm"]
+    def asks(prompt: str, model: str = "gpt-4o") -> str:
+        return prompt + "!"
+
+    @decorators["traced"]
+    def fails() -> None:
+        raise KeyError("mine")
+
+    @decorators["traced"]
+    def counts() -> Iterator[int]:
+        got = yield 1
+        yield got
+        return "returned"  # noqa: B901
+
+    @decorators["traced"]
+    async def waits(a: int) -> int:
+        await asyncio.sleep(0)
+        return a
+
+    @decorators["traced"]
+    async def streams() -> Any:
+        yield await waits(1)
+        yield 2
+
+    async def main() -> list[Any]:
+        return [item async for item in streams()]
+
+    generator = counts()
+    closed = counts()
+    with session("s", user="u"), budget(calls=100):
+        return [
+            Runner().run(1), add(1), add(b=1, a=2), asks("question"), outcome(fails), outcome(add, 1, 2, 3), next(generator),
+            generator.send(7), outcome(next, generator), next(closed), closed.close(), asyncio.run(main()), sys.exc_info(),
+        ]  # fmt: skip
+
+
+def undecorated() -> list[Any]:
+    """What the program sees without decorators and without recording."""
+    with recording_off():
+        return program(dict.fromkeys(DECORATORS, plain))
+
+
+PARTS = sorted(name for name in dir(Recorder) if not name.startswith("_") and callable(getattr(Recorder, name)))
+PARTS = [name for name in PARTS if name not in ("flush", "close", "abandon", "told")]
+PARTS += ["clock", "value", "arguments", "read_answer", "take_over"]
+
+
+@contextmanager
+def broken(part: str, error: BaseException, times: float = float("inf")) -> Iterator[Any]:
+    """Recording is on, and one part of the recorder raises, always or the first few times."""
+    with record() as recording:
+        recorder = switch.recorder
+        assert recorder is not None
+        whole, left = getattr(recorder, part), [times]
+
+        def fails(*args: Any, **kwargs: Any) -> Any:
+            left[0] -= 1
+            if left[0] >= 0:
+                raise error
+            return whole(*args, **kwargs)
+
+        setattr(recorder, part, fails)
+        try:
+            yield recording
+        finally:
+            setattr(recorder, part, whole)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_fault_in_the_recorder_stays_there(part: str) -> None:
+    """Any method of the recorder may raise, and the program gives what it gives undecorated."""
+    expected = undecorated()
+    with broken(part, ValueError("planted")):
+        assert expected == program(DECORATORS)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_nothing_is_current_after_a_fault(part: str) -> None:
+    """After faults in the recorder no span is current in the caller's context."""
+    with broken(part, ValueError("planted")):
+        program(DECORATORS)
+        assert None is current.get()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_recording_recovers(part: str) -> None:
+    """Once the fault is over, calls are recorded as before."""
+    with broken(part, ValueError("planted"), times=1) as recording:
+        program(DECORATORS)
+        tool(name="after")(lambda a: a)(5)
+        after = recording.span("after")
+    assert ({"a": 5}, 5, None) == (after.input, after.output, after.parent_id)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_interruption_inside_the_recording(part: str) -> None:
+    """Ctrl-C that strikes inside the recording reaches the program as KeyboardInterrupt and leaves no span current."""
+    with broken(part, KeyboardInterrupt(), times=1):
+        try:
+            program(DECORATORS)
+        except KeyboardInterrupt:
+            pass
+        assert None is current.get()
+        assert 3 == tool(lambda a: a)(3)
+
+
+def test_faults_are_counted() -> None:
+    """A fault of the recording is counted by place and type, and told by flush."""
+    with broken("value", ValueError("planted"), times=2) as recording:
+        tool(lambda: 1)()
+        tool(lambda: 1)()
+    assert {"fault in result: ValueError": 2} == recording.flush().lost
+
+
+def test_span_survives_a_fault_in_capture() -> None:
+    """When arguments and result cannot be captured the span is there without them."""
+    with broken("value", ValueError("planted")) as recording, broken_too(recording, "arguments"):
+        tool(name="named")(lambda a: a)(1)
+    named = recording.span("named")
+    assert (None, None, "ok") == (named.input, named.output, named.status)
+
+
+@contextmanager
+def broken_too(recording: Any, part: str) -> Iterator[None]:
+    """One more part of the recorder in force raises."""
+    recorder = switch.recorder
+    whole = getattr(recorder, part)
+    setattr(recorder, part, lambda *args: 1 / 0)
+    try:
+        yield
+    finally:
+        setattr(recorder, part, whole)
+
+
+def test_agent_whose_id_raises_is_recorded() -> None:
+    """An id that raises is no id; the run is recorded all the same."""
+
+    class Nameless:
+        @property
+        def name(self) -> str:
+            raise RuntimeError("no name yet")
+
+        @agent(id="name")
+        def run(self) -> int:
+            return 1
+
+    with record() as recording:
+        assert 1 == Nameless().run()
+    assert ["Nameless.run"] == [span.name for span in recording.spans]
+
+
+def test_disabled_by_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """With INSTRUMENT_ENABLED=0 the program gives what it gives undecorated, and nothing is written."""
+    expected = undecorated()
+    monkeypatch.setenv("INSTRUMENT_ENABLED", "0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(wiring, "_install_again", None)
+    with recording_off():
+        switch.decided = False
+        assert (expected, None, []) == (program(DECORATORS), switch.recorder, list(tmp_path.iterdir()))
+
+
+def test_live_span_takes_anything() -> None:
+    """Methods of a live span never raise, whatever they are given."""
+
+    class Hostile:
+        def __str__(self) -> str:
+            raise ValueError
+
+        __repr__ = __str__
+
+    with record(), span("s") as live:
+        assert isinstance(live, LiveSpan)
+        live.set({Hostile(): 1})  # type: ignore[dict-item]
+        live.set(a=Hostile())
+        live.event("e", a=Hostile())
+        live.usage(input="many")  # type: ignore[arg-type]
+        live.link(1, None)  # type: ignore[arg-type]
