@@ -306,6 +306,7 @@ def _taking_plain_records(sink: Sink) -> Sink:
 
 def _watch_process() -> None:
     global _watching
+    _close_with_worker()
     if _watching:
         return
     _watching = True
@@ -317,6 +318,15 @@ def _watch_process() -> None:
 
 
 _watching = False
+
+
+def _close_with_worker() -> None:
+    """A worker of `multiprocessing` that was forked ends without `atexit`, with finalizers of its own."""
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is not None and processes.parent_process() is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _at_exit, exitpriority=100)
 
 
 def _at_exit() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import instrument
+
 ROOT = Path(__file__).parent.parent
 PROGRAM = """
 from instrument import agent, log, span, tool
@@ -135,6 +137,22 @@ def test_forked_child_writes_its_own_file(tmp_path: Path) -> None:
         if '"type":"span"' in line
     ]
     assert (0, 2, 6, 6) == (done.returncode, len(files), len(ids), len(set(ids)))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_process_pool_is_one_tree(method: str, tmp_path: Path) -> None:
+    """What workers of a process pool record is there, however they began, and hangs below the submitter."""
+    program = (
+        "import multiprocessing\nfrom concurrent.futures import ProcessPoolExecutor\nfrom instrument import agent, tool\n"
+        "@tool\ndef square(n):\n    return n * n\n"
+        "@agent\ndef run():\n"
+        f"    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context({method!r})) as pool:\n"
+        "        return list(pool.map(square, range(3)))\n"
+        "if __name__ == '__main__':\n    print(run())\n"
+    )
+    done = run(tmp_path, program, INSTRUMENT_SINKS="jsonl")
+    [trace] = instrument.read(tmp_path / ".instrument")
+    assert ("[0, 1, 4]\n", ["square"] * 3) == (done.stdout, [found.name for found in trace.children(trace.root.span_id)])
 
 
 def test_killed_program_leaves_what_had_ended(tmp_path: Path) -> None:

@@ -15,16 +15,21 @@ import wrapt
 
 from instrument.record.context import current
 from instrument.record.logs import write
-from instrument.record.spans import switch
+from instrument.record.spans import amiss, message_of, switch
 
 OURS = "instrument"
+"""Bound to True on what the recording says about itself through loguru."""
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "extra"}
 _forwarding = threading.local()
+_attached = False
 
 
 def attach() -> None:
     """Watch both libraries; a second time does nothing."""
-    if not isinstance(logging.Logger.callHandlers, wrapt.FunctionWrapper):
+    global _attached
+    if not _attached:
+        _attached = True
         wrapt.wrap_function_wrapper(logging.Logger, "callHandlers", _call_handlers)
         wrapt.register_post_import_hook(_attach_loguru, "loguru")
 
@@ -43,7 +48,7 @@ def _call_handlers(wrapped: Callable[..., Any], logger: Any, args: tuple[Any, ..
 
 def _is_for_us(record: logging.LogRecord) -> bool:
     came_from_loguru = isinstance(getattr(record, "extra", None), dict)
-    return _in_span() and not came_from_loguru and record.name.partition(".")[0] != OURS
+    return _in_span() and not came_from_loguru
 
 
 def _in_span() -> bool:
@@ -59,10 +64,10 @@ def _forward_standard(record: logging.LogRecord) -> None:
         metadata = {key: value for key, value in vars(record).items() if key not in _STANDARD}
         metadata |= {"code.file.path": record.pathname, "code.line.number": record.lineno}
         if record.exc_info and record.exc_info[1] is not None:
-            metadata["exception"] = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
+            metadata["exception"] = _said_by(record.exc_info[1])
         write(recorder, "LOG", _text_of(record), record.levelname, metadata, logger=record.name)
     except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
-        recorder.fault("logging", error)
+        amiss(recorder, "logging", error)
 
 
 def _text_of(record: logging.LogRecord) -> str:
@@ -70,6 +75,10 @@ def _text_of(record: logging.LogRecord) -> str:
         return record.getMessage()
     except Exception:  # noqa: BLE001 - logging itself reports arguments that do not fit the message
         return str(record.msg)
+
+
+def _said_by(error: BaseException) -> str:
+    return f"{type(error).__name__}: {message_of(error)}"
 
 
 def _attach_loguru(loguru: Any) -> None:
@@ -100,7 +109,7 @@ class _Patcher:
     def __call__(self, record: dict[str, Any]) -> None:
         if self.theirs is not None:
             self.theirs(record)
-        if switch.recorder is not None and _in_span() and not record["extra"].get(OURS):
+        if switch.recorder is not None and _in_span() and record["extra"].get(OURS) is not True:
             _forward_loguru(record)
 
 
@@ -112,8 +121,7 @@ def _forward_loguru(record: dict[str, Any]) -> None:
         metadata = dict(record["extra"])
         metadata |= {"code.file.path": record["file"].path, "code.line.number": record["line"]}
         if record["exception"] is not None and record["exception"].value is not None:
-            value = record["exception"].value
-            metadata["exception"] = f"{type(value).__name__}: {value}"
+            metadata["exception"] = _said_by(record["exception"].value)
         write(recorder, "LOG", record["message"], record["level"].name, metadata, logger=record["name"])
     except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
-        recorder.fault("loguru", error)
+        amiss(recorder, "loguru", error)

@@ -263,9 +263,22 @@ def _stored(tree: Any, camera: Camera, blobs: Blobs | None, share: int) -> dict[
     head, tail = min(_HEAD, share // 2), min(_TAIL, share // 4)
     if type(tree) is str:
         return {"$blob": reference, "bytes": size, "head": tree[:head], "tail": tree[len(tree) - tail :]}
-    first, last = pieces[0][: 4 * head], pieces[-1][-4 * tail :] if tail else b""
-    shown = {"head": first.decode(errors="ignore")[:head], "tail": last.decode(errors="ignore")[-tail or len(last) :]}
-    return {"$blob": reference, "bytes": size, **shown}
+    first, last = _ends(pieces, 4 * head, 4 * tail)
+    return {"$blob": reference, "bytes": size, "head": first[:head], "tail": last[len(last) - tail :]}
+
+
+def _ends(pieces: list[bytes], head: int, tail: int) -> tuple[str, str]:
+    """The first and the last bytes of the joined pieces, as text."""
+    first, last = b"", b""
+    for piece in pieces:
+        if len(first) >= head:
+            break
+        first += piece[:head]
+    for piece in reversed(pieces):
+        if len(last) >= tail:
+            break
+        last = piece[len(piece) - min(tail, len(piece)) :] + last
+    return first.decode(errors="ignore"), last.decode(errors="ignore")
 
 
 def _encoded_in_steps(tree: Any) -> list[bytes]:

@@ -30,6 +30,9 @@ MAX_NODES = 1_000
 MAX_LEAVES = 8_000
 """Numbers and strings that are taken over together with the list or dict they lie in."""
 
+ROOM_FOR_ONE = 12
+"""Values kept free for each one that is still to come."""
+
 MAX_DEPTH = 64
 MAX_KEY = 1_000
 """Characters of a key; a dict with a longer one is shown as pairs."""
@@ -245,12 +248,12 @@ class _Walk:
             for value in chunk:
                 if self.left <= self.floor:
                     break
-                shown.append(self._share(value, len(shown) + 1 == length, depth))
+                shown.append(self._share(value, length - len(shown) - 1, depth))
         return shown if len(shown) >= length else [*shown, {"$omitted": length - len(shown)}]
 
-    def pairs(self, items: Iterable[tuple[Any, Any]], length: int, depth: int) -> dict[str, Any]:
+    def pairs(self, items: Callable[[], Iterable[Any]], length: int, depth: int) -> dict[str, Any]:
         """A mapping; as `$items` where its keys are not told apart by their text."""
-        taken = list(islice(items, self._room()))
+        taken = _taken(items, self._room())
         shown: dict[str, Any] = {}
         for index, (key, value) in enumerate(taken):
             text = _escaped_key(key if type(key) is str else _key_text(key))
@@ -259,20 +262,20 @@ class _Walk:
             if self.left <= self.floor:
                 break
             self.size += len(text)
-            shown[text] = self._share(value, index + 1 == length, depth)
+            shown[text] = self._share(value, length - index - 1, depth)
         return shown if len(shown) >= length else {**shown, "$omitted": length - len(shown)}
 
     def fields(self, name: str, fields: dict[str, Any], depth: int) -> dict[str, Any]:
         """An object by its fields, with the name of its type."""
-        return {"$type": name, **self.pairs(fields.items(), len(fields), depth)}
+        return {"$type": name, **self.pairs(fields.items, len(fields), depth)}
 
-    def _share(self, value: Any, is_last: bool, depth: int) -> Any:
-        """Show one of several: it may use half of what is left, so that the others are seen too."""
+    def _share(self, value: Any, after: int, depth: int) -> Any:
+        """Show one of several; room is kept for the `after` that come after it, half of all at most."""
         kind = type(value)
-        if is_last or kind is str or kind is int or kind is bool or value is None:
+        if not after or kind is str or kind is int or kind is bool or value is None:
             return self.show(value, depth + 1)
         before = self.floor
-        self.floor = max(before, self.left - max(16, (self.left - before) // 2))
+        self.floor += min((self.left - before) // 2, ROOM_FOR_ONE * after)
         try:
             return self.show(value, depth + 1)
         finally:
@@ -313,7 +316,7 @@ def _integer(value: int) -> Any:
     if value.bit_length() <= MAX_DIGIT_BITS:
         return value
     bits = value.bit_length()
-    return {"$int": f"{'-' if value < 0 else ''}{hex(abs(value) >> (bits - 256))}…", "bits": bits}
+    return {"$int": f"{'-' if value < 0 else ''}{hex(abs(value) >> (bits - 256) // 4 * 4)}…", "bits": bits}
 
 
 def _float(value: float) -> Any:
@@ -386,6 +389,14 @@ def _shower(kind: type) -> Shower:
     return _by_repr
 
 
+def _taken(iterate: Callable[[], Iterable[Any]], most: int) -> list[Any]:
+    """The first elements of a container, also when another thread changes it between two tries."""
+    for _ in range(20):
+        with contextlib.suppress(RuntimeError):
+            return list(islice(iterate(), most))
+    return list(islice(iterate(), most))
+
+
 def _base_among(mro: tuple[type, ...], bases: tuple[type, ...]) -> type | None:
     return next((base for one in mro for base in bases if one is base), None)
 
@@ -394,12 +405,12 @@ def _dict(walk: _Walk, value: dict[Any, Any], depth: int) -> Any:
     if type(value) is dict and len(value) > NARROW and (taken := _copied(walk, value)) is not None:
         return taken
     items = collections.OrderedDict.items if type(value) is collections.OrderedDict else dict.items
-    return walk.pairs(items(value), dict.__len__(value), depth)  # type: ignore[arg-type]  # its own type's method
+    return walk.pairs(lambda: items(value), dict.__len__(value), depth)  # type: ignore[arg-type]  # its own type's method
 
 
 def _copied(walk: _Walk, value: dict[Any, Any]) -> dict[str, Any] | None:
     """A long dict of strings and numbers, as much of it as there is room for; None where it is anything else."""
-    taken = dict(islice(value.items(), walk.leaves))
+    taken = dict(_taken(value.items, walk.leaves))
     if set(map(type, taken)) != _STRINGS or "$" in (names := "".join(taken)):
         return None
     size = _size_of_leaves([*taken.values()])
@@ -417,18 +428,18 @@ def _list(walk: _Walk, value: list[Any], depth: int) -> Any:
 
 
 def _tuple(walk: _Walk, value: tuple[Any, ...], depth: int) -> Any:
-    return walk.items(list(islice(tuple.__iter__(value), MAX_LEAVES)), tuple.__len__(value), depth)
+    return walk.items(_taken(lambda: tuple.__iter__(value), MAX_LEAVES), tuple.__len__(value), depth)
 
 
 def _deque(walk: _Walk, value: collections.deque[Any], depth: int) -> Any:
-    taken = list(islice(collections.deque.__iter__(value), MAX_LEAVES))
+    taken = _taken(lambda: collections.deque.__iter__(value), MAX_LEAVES)
     return walk.items(taken, collections.deque.__len__(value), depth)
 
 
 def _set(walk: _Walk, value: Any, depth: int) -> Any:
     """A set in a stable order: numbers and strings by value, anything else by what it is shown as."""
     base = set if _base_among(_mro_of(type(value)), (set,)) else frozenset
-    taken = list(islice(base.__iter__(value), MAX_LEAVES))
+    taken = _taken(lambda: base.__iter__(value), MAX_LEAVES)
     kinds = set(map(type, taken))
     if len(kinds) == 1 and kinds <= (_STRINGS | {int}):
         taken.sort()

@@ -342,7 +342,7 @@ def describe(error: BaseException) -> tuple[str, str, list[Any]]:
     seen: set[int] = set()
     while error is not None and id(error) not in seen and len(chain) < 8:
         seen.add(id(error))
-        chain.append((_type_name(type(error)), _message(error), _frames(error.__traceback__)))
+        chain.append((_type_name(type(error)), message_of(error), _frames(error.__traceback__)))
         cause, context = error.__cause__, None if error.__suppress_context__ else error.__context__
         error = context if cause is None else cause  # type: ignore[assignment]  # ends the loop
     return chain[0][0], chain[0][1], chain
@@ -353,7 +353,8 @@ def _type_name(kind: type) -> str:
     return kind.__qualname__ if module in ("builtins", "__main__") else f"{module}.{kind.__qualname__}"
 
 
-def _message(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
+    """The text of an exception, or that it cannot be had."""
     try:
         return str(error)
     except Exception:  # noqa: BLE001 - the user's __str__ may do anything

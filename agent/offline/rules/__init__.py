@@ -60,11 +60,11 @@ def examine(path: str, text: str) -> Verdict:
     if not is_python(path, text):
         return Verdict((), (f"{path} is not Python source, and this offline model reviews only Python",))
     try:
-        source = parse(path, text)
+        source = parse(path, text.removeprefix("\ufeff"))
     except SyntaxError as error:
         return Verdict((syntax_finding(error),))
     except (ValueError, RecursionError) as error:
-        return Verdict((), (f"{path} cannot be parsed: {error}",))
+        return Verdict((Finding(1, "warning", "unparsable", f"the file cannot be parsed: {error}", "split it up"),))
     notes = [] if ruff.available() else ["ruff is not installed here, so only the built-in rules were applied"]
     findings = [finding for rule in rules for finding in found(rule, source, notes)]
     return Verdict(tuple(arranged(findings, source)), tuple(notes), source)
@@ -109,7 +109,7 @@ def is_python(path: str, text: str) -> bool:
 def syntax_finding(error: SyntaxError) -> Finding:
     line = error.lineno or 1
     code = (error.text or "").strip()
-    shown = f" at `{code}`" if code else ""
+    shown = f" at `{code if len(code) <= 80 else code[:79] + '…'}`" if code else ""
     return Finding(
         line,
         "error",

@@ -11,6 +11,7 @@ from .source import (
     Function,
     Source,
     assignments,
+    attributes_set,
     dotted,
     is_stub,
     own_nodes,
@@ -105,20 +106,11 @@ def called_function(source: Source, call: ast.Call) -> Function | None:
 
 
 def is_defined_once(source: Source, name: str) -> bool:
-    return sum(
-        getattr(node, "name", "") == name
-        for node in source.nodes
-        if isinstance(node, (*type_of_function, ast.ClassDef))
-    ) == 1 and not any(
-        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store) for node in source.nodes
-    )
+    return source.definitions[name] == 1 and name not in source.stored_names
 
 
 def is_set_on_self(owner: ast.ClassDef | None, name: str) -> bool:
-    return owner is None or any(
-        isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Store)
-        for node in ast.walk(owner)
-    )
+    return owner is None or name in attributes_set(owner)
 
 
 def positional(function: Function, call: ast.Call) -> list[str]:

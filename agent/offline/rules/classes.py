@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import difflib
 from collections.abc import Iterator
 
@@ -127,47 +128,23 @@ def called_on_class(source: Source, owner: ast.ClassDef, function: Function) -> 
 
 
 def without_prefix(source: Source, owner: ast.ClassDef, function: Function) -> Iterator[Finding]:
-    """A call of another method by its bare name, which is not defined outside the class."""
-    methods = (
-        {f.name for f in owner.body if isinstance(f, type_of_function)}
-        - source.module_names
-        - set(dir(__builtins__) if not isinstance(__builtins__, dict) else __builtins__)
-    )
-    local = {
-        node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    } | {arg.arg for arg in ast.walk(function) if isinstance(arg, ast.arg)}
-    inner = {
-        node.name
-        for node in ast.walk(function)
-        if isinstance(node, (*type_of_function, ast.ClassDef)) and node is not function
-    }
-    stars = any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in source.nodes)
-    outer = {
-        name
-        for above in source.ancestors(owner)
-        if isinstance(above, type_of_function)
-        for node in ast.walk(above)
-        for name in [getattr(node, "name", None) or getattr(node, "id", None)]
-        if (name and not isinstance(node, ast.Name)) or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
-    }
-    imported = {
-        alias.asname or alias.name
-        for node in ast.walk(function)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in node.names
-    }
-    for node in own_nodes(function):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and not stars
-            and node.func.id in methods - local - inner - outer - imported
-        ):
+    """A call of another method by its bare name, which means nothing outside of the class."""
+    outside = source.module_names | set(dir(builtins))
+    methods = {item.name for item in owner.body if isinstance(item, type_of_function)} - outside
+    called = [node for node in own_nodes(function) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    suspects = [call for call in called if dotted(call.func) in methods]
+    if not suspects or source.has_star_import:
+        return
+    around = [function, *(above for above in source.ancestors(owner) if isinstance(above, type_of_function))]
+    visible = {name for scope in around for name in bound_names(part for part in ast.walk(scope) if part is not scope)}
+    given = {arg.arg for scope in around for arg in ast.walk(scope) if isinstance(arg, ast.arg)}
+    for call in suspects:
+        if dotted(call.func) not in visible | given:
             yield told(
-                node,
+                call,
                 "missing-self",
-                f"`{written(node)}` in `{owner.name}.{function.name}()` calls a method by its bare name: NameError",
-                f"write `self.{node.func.id}(…)`",
+                f"`{written(call)}` in `{owner.name}.{function.name}()` calls a method by its bare name: NameError",
+                f"write `self.{dotted(call.func)}(…)`",
             )
 
 

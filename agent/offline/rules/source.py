@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -73,6 +74,22 @@ class Source:
     @cached_property
     def calls(self) -> list[ast.Call]:
         return [node for node in self.nodes if isinstance(node, ast.Call)]
+
+    @cached_property
+    def definitions(self) -> Counter[str]:
+        """How often each name is defined by a function or class, anywhere in the file."""
+        return Counter(node.name for node in self.nodes if isinstance(node, (*type_of_function, ast.ClassDef)))
+
+    @cached_property
+    def stored_names(self) -> frozenset[str]:
+        """Names that are assigned anywhere in the file."""
+        return frozenset(
+            node.id for node in self.nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        )
+
+    @cached_property
+    def has_star_import(self) -> bool:
+        return any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in self.nodes)
 
     @cached_property
     def module_names(self) -> frozenset[str]:
@@ -237,6 +254,14 @@ def loop_nodes(body: list[ast.stmt]) -> Iterator[ast.AST]:
             stack.extend(node.orelse)
         elif not isinstance(node, scopes):
             stack.extend(ast.iter_child_nodes(node))
+
+
+@lru_cache(maxsize=512)
+def attributes_set(owner: ast.AST) -> frozenset[str]:
+    """Names of the attributes that are assigned anywhere inside a class."""
+    return frozenset(
+        node.attr for node in ast.walk(owner) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    )
 
 
 def is_stub(function: Function) -> bool:
