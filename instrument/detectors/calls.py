@@ -155,7 +155,7 @@ def call_of(span: Span, readable: int = _READABLE) -> Call:
     told = bytes(told) if type(told) is Raw else encoded(told)
     if asked == b"{}" and told in SILENT and not failed:
         asked = b""
-    mark = hash(asked) if _PLAIN(asked) else _mark(asked)
+    mark = hash(asked) if len(asked) > _CANONICAL or _PLAIN(asked) else _mark(asked)
     return Call(
         name,
         mark,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from instrument.detectors.again_after_failure import AgainAfterFailure
 from instrument.detectors.calls import SILENT, Call, Window
 from instrument.detectors.cycle import Cycle
@@ -13,6 +15,12 @@ from instrument.detectors.restart import Restart
 from instrument.detectors.same_answer import SameAnswer
 from instrument.detectors.thresholds import Thresholds
 from instrument.model import Finding
+
+
+READ_A_SECOND = 25
+READ_AT_ONCE = 64
+"""Of calls whose arguments hold prose so many are read in a second of the run, and so many in a burst (calls that a
+model asked for at once); reading one and comparing it with the last ones costs up to a millisecond."""
 
 
 class Patterns:
@@ -30,6 +38,8 @@ class Patterns:
         self._silence = NoProgress(limits)
         self._answers = SameAnswer(limits)
         self._calm = False
+        self._time = float(READ_AT_ONCE)
+        self._read_at = 0
 
     def passed_over(self, call: Call, times: int) -> None:
         """So many calls equal to this one were made and not looked at."""
@@ -37,6 +47,8 @@ class Patterns:
 
     def feed(self, call: Call, known: bool) -> list[Finding]:
         """What this call shows; `known` says that the window holds its equal."""
+        if call.wordy and not self._has_time_to_read(call):
+            call = replace(call, wordy=False)
         if self._calm and not (known or self._may_show_something(call)):
             same = self._answers.feed(call)
             found = [] if same is None else [same]
@@ -46,6 +58,15 @@ class Patterns:
             found = [finding for finding in self._look(call) if finding is not None]
         self.window.add(call)
         return found
+
+    def _has_time_to_read(self, call: Call) -> bool:
+        """Whether prose is read: no model leads a run that makes hundreds of calls a second, so only some are."""
+        self._time = min(READ_AT_ONCE, self._time + (call.start_ns - self._read_at) * READ_A_SECOND / 1e9)
+        self._read_at = call.start_ns
+        if self._time < 1:
+            return False
+        self._time -= 1
+        return True
 
     def _may_show_something(self, call: Call) -> bool:
         """Whether any pattern but `same_answer` could begin with this call; for most calls of a healthy run: no."""
