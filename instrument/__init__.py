@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from instrument.record.budgets import budget
     from instrument.record.logs import log, score
     from instrument.settings import Settings
-    from instrument.wiring import configure, flush, save, shutdown
+    from instrument.wiring import configure, flush, metrics, save, shutdown
 
 _LATER = {
     "Report": "instrument.analysis.report",
@@ -33,6 +33,7 @@ _LATER = {
     "configure": "instrument.wiring",
     "flush": "instrument.wiring",
     "log": "instrument.record.logs",
+    "metrics": "instrument.wiring",
     "patch_openai": "instrument.integrations.openai",
     "read": "instrument.reading",
     "records": "instrument.reading",
@@ -61,6 +62,7 @@ __all__ = [
     "inject",
     "llm_call",
     "log",
+    "metrics",
     "patch_openai",
     "read",
     "records",

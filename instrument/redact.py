@@ -27,12 +27,22 @@ import msgspec
 
 from instrument import secret_shapes as shapes
 from instrument.errors import SettingsError
-from instrument.secret_search import MARGIN, Found, by_name, by_shape, folded, is_secret_name, stays, without_scheme
+from instrument.secret_search import (
+    AHEAD,
+    MARGIN,
+    Found,
+    by_name,
+    by_patterns,
+    by_shape,
+    folded,
+    is_secret_name,
+    stays,
+    without_scheme,
+)
 
-BLOCK = 2_048
+BLOCK = 4_096
 """Characters that the careful look takes at once: no call into an engine holds the interpreter for long."""
 
-_AHEAD = 512
 _BEHIND = 64
 _KEY_BYTES = 32
 
@@ -41,13 +51,14 @@ class Redactor:
     """Replaces secrets by `[redacted:XXXXXXXXXXXX]`, twelve digits of HMAC-SHA256 under `key`.
 
     `names` are further names whose values are secrets (any spelling of the same words), `patterns` further regular
-    expressions (group 1 is the secret where there is one, else the whole match; each is searched in every string of
-    every line), `keep` names or whole values that stay. Raises `SettingsError` for a pattern that does not compile.
+    expressions (group 1 is the secret where there is one, else the whole match; for their sake every line is looked at
+    carefully), `keep` names or whole values that stay. Raises `SettingsError` for a pattern that does not compile.
     """
 
     def __init__(
         self, key: bytes, names: Iterable[str] = (), patterns: Iterable[str] = (), keep: Iterable[str] = ()
     ) -> None:
+        names = tuple(names)
         self._key = key
         self._names = frozenset(map(folded, names))
         self._kept = frozenset(keep)
@@ -71,7 +82,7 @@ class Redactor:
             text = data.decode()
         except UnicodeDecodeError:
             return self.text(data.decode(errors="backslashreplace")).encode()
-        if not self._suspects(text) and not (self._patterns and self._own_pattern_in(text)):
+        if not self._patterns and not self._suspects(text):
             return data
         try:
             return self._careful_line(data, start)
@@ -87,14 +98,7 @@ class Redactor:
     def stretch(self, text: str, begin: int, end: int) -> str:
         """A part of a text; a secret that one of its ends goes through is known by what lies beyond."""
         first = max(0, begin - MARGIN)
-        window = text[first : end + MARGIN]
-        parts: list[str] = []
-        at = begin - first
-        for found in self._without_kept(window, _merged(window, self._found_in(window))):
-            if found.end > at and found.start < end - first:
-                parts += window[at : found.start], found.quote, self.placeholder(found.secret), found.quote
-                at = found.end
-        return self.text("".join((*parts, window[at : max(at, end - first)])))
+        return self.text(self._replaced(text[first : end + MARGIN], begin - first, end - first))
 
     def secret_name(self, name: str) -> bool:
         """Whether a value under this name is a secret: `db_password`, `X-Api-Key`, `accessToken`; not `max_tokens`."""
@@ -131,10 +135,6 @@ class Redactor:
     def _suspects_name(self, text: str) -> bool:
         own = self._finds_own is not None and self._finds_own(text)
         return own or self._is_sure_of_names(text) or self._finds_rest(text)
-
-    def _own_pattern_in(self, line: str) -> bool:
-        strings = _strings(msgspec.json.decode(line))
-        return any(pattern.search(string) for string in strings for pattern in self._patterns)
 
     # The careful look at a line
 
@@ -207,41 +207,44 @@ class Redactor:
     def _text(self, text: str) -> str:
         """Redact until nothing changes, so that doing it twice is the same as doing it once."""
         for _ in range(4):
-            found = self._without_kept(text, _merged(text, self._found_in(text)))
-            if not found:
+            told = self._replaced(text, 0, len(text))
+            if told == text:
                 break
-            text = self._replace(text, found)
+            text = told
         return text
 
-    def _replace(self, text: str, found: list[Found]) -> str:
+    def _replaced(self, text: str, begin: int, end: int) -> str:
+        """The stretch of the text with placeholders for what was found in it or reaches into it."""
         parts: list[str] = []
-        at = 0
-        for start, end, secret, quote in found:
-            parts += text[at:start], quote, self.placeholder(secret), quote
-            at = end
-        return "".join((*parts, text[at:]))
-
-    def _without_kept(self, text: str, found: list[Found]) -> list[Found]:
-        """Without what the user keeps and what is a placeholder already."""
-        ours = [match.span() for match in shapes.PLACEHOLDER.finditer(text)] if "[redacted:" in text else []
-        return [
-            one
-            for one in found
-            if one.secret not in self._kept and not any(start <= one.start and one.end <= end for start, end in ours)
-        ]
+        at = begin
+        for found in self._found_in(text):
+            if found.end > at and found.start < end:
+                parts += text[at : found.start], found.quote, self.placeholder(found.secret), found.quote
+                at = found.end
+        return "".join((*parts, text[at : max(at, end)])) if parts else text[begin:end]
 
     def _found_in(self, text: str) -> Iterator[Found]:
+        """The secrets of a text in order, block by block; of two that overlap the first stands for both."""
+        last = 0
         for begin in range(0, len(text), BLOCK):
-            end = begin + BLOCK
-            block = text[max(0, begin - _BEHIND) : end + _AHEAD]
-            if _has_surrogates(block):
-                block = block.encode("utf-8", "replace").decode()
-            if self._suspects_shape(block):
-                yield from by_shape(text, begin, end)
-            if self._suspects_name(block):
-                yield from by_name(self._assignment, self.secret_name, text, begin, end)
-        for pattern in self._patterns:
-            yield from _own(pattern, text)
+            for found in _merged(text, self._found_in_block(text, begin, begin + BLOCK)):
+                if found.end > last and found.secret not in self._kept:
+                    yield found if found.start >= last else Found(last, found.end, text[last : found.end])
+                    last = found.end
+
+    def _found_in_block(self, text: str, begin: int, end: int) -> Iterator[Found]:
+        block = text[max(0, begin - _BEHIND) : end + AHEAD]
+        if _has_surrogates(block):
+            block = block.encode("utf-8", "replace").decode()
+        if self._suspects_shape(block):
+            yield from by_shape(text, begin, end)
+        if self._suspects_name(block):
+            yield from by_name(self._assignment, self.secret_name, text, begin, end)
+        if self._patterns:
+            ours = [match.span() for match in shapes.PLACEHOLDER.finditer(text, max(0, begin - 32), end + AHEAD)]
+            for found in by_patterns(self._patterns, text, begin, end):
+                if not any(first <= found.start and found.end <= last for first, last in ours):
+                    yield found
 
     def _secret_name(self, name: str) -> bool:
         plain = folded(name)
@@ -267,29 +270,6 @@ def _merged(text: str, found: Iterable[Found]) -> list[Found]:
         elif one.end > last.end:
             merged[-1] = Found(last.start, one.end, text[last.start : one.end], last.quote)
     return merged
-
-
-def _own(pattern: re.Pattern[str], text: str) -> Iterator[Found]:
-    """What a pattern of the user's finds; stretch by stretch, as theirs may be slow."""
-    group = 1 if pattern.groups else 0
-    for begin in range(0, len(text), MARGIN):
-        for match in pattern.finditer(text, begin, begin + 2 * MARGIN):
-            if match.start() >= begin + MARGIN:
-                break
-            if match[group] and not shapes.CUT_PLACEHOLDER.fullmatch(match[group]):
-                yield Found(*match.span(group), match[group])
-
-
-def _strings(node: Any) -> Iterator[str]:
-    if type(node) is str:
-        yield node
-    elif type(node) is dict:
-        for name, value in node.items():
-            yield name
-            yield from _strings(value)
-    elif type(node) is list:
-        for element in node:
-            yield from _strings(element)
 
 
 def _has_surrogates(text: str) -> bool:

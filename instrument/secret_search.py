@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
@@ -22,7 +22,10 @@ from instrument import secret_shapes as shapes
 MARGIN = 8_192
 """Characters in which a secret must end after it began."""
 
-_AHEAD = 512
+AHEAD = 1_024
+"""Characters beyond a stretch within which it shows what begins in it."""
+
+_LONGEST_QUOTATION = 65_536
 _MOST_TOKENS = 500
 _EXPRESSION_SIGNS = ("(", "[")
 _AFTER_WORD = frozenset(["", *" \t\r\n<&;#\"'`\\"])
@@ -32,6 +35,7 @@ _bounded = re.compile(shapes.BOUNDED)
 _before_bounded = re.compile(shapes.BEFORE_BOUNDED)
 _telegram = re.compile(shapes.TELEGRAM_TOKEN)
 _private_key = re.compile(shapes.PRIVATE_KEY)
+_private_key_begin = re.compile("-----BEGIN ")
 _private_key_end = re.compile(shapes.PRIVATE_KEY_END)
 _url_password = re.compile(shapes.URL_PASSWORD)
 _signed_url = re.compile(shapes.SIGNED_URL)
@@ -80,7 +84,7 @@ def by_shape(text: str, begin: int, end: int) -> Iterator[Found]:
         number = re.search(r"\d{8,10}$", text[max(0, match.start() - 11) : match.start()])
         if number:
             yield Found(match.start() - len(number[0]), match.end(), number[0] + match[0])
-    if "-----" in text[begin : end + _AHEAD]:
+    if "-----" in text[begin : end + AHEAD]:
         yield from _private_keys(text, begin, end)
     yield from _credentials(text, begin, end)
 
@@ -101,9 +105,18 @@ def by_name(
             yield from _flag_value(text, match)
 
 
+def by_patterns(patterns: Iterable[re.Pattern[str]], text: str, begin: int, end: int) -> Iterator[Found]:
+    """What patterns of the user's match: the first group where there is one, else all of it."""
+    for pattern in patterns:
+        group = 1 if pattern.groups else 0
+        for match in _beginning_in(pattern, text, begin, end):
+            if match[group] and not match[group].startswith("[redacted:"):
+                yield Found(*match.span(group), match[group])
+
+
 def _beginning_in(pattern: re.Pattern[str], text: str, begin: int, end: int) -> Iterator[re.Match[str]]:
     """The matches that begin in the stretch, each as long as it is."""
-    limit = min(len(text), end + _AHEAD)
+    limit = min(len(text), end + AHEAD)
     for match in pattern.finditer(text, begin, limit):
         if match.start() >= end:
             return
@@ -130,10 +143,12 @@ def _is_random(token: str) -> bool:
 
 def _private_keys(text: str, begin: int, end: int) -> Iterator[Found]:
     whole_end = begin
-    for match in _beginning_in(_private_key, text, begin, end):
-        whole_end = match.end()
-        yield Found(*match.span(), match[0])
-    for match in _private_key_end.finditer(text, whole_end, end + _AHEAD):
+    for beginning in _beginning_in(_private_key_begin, text, begin, end):
+        match = _private_key.match(text, beginning.start(), beginning.start() + 2 * MARGIN)
+        if match and match.start() >= whole_end:
+            whole_end = match.end()
+            yield Found(*match.span(), match[0])
+    for match in _private_key_end.finditer(text, whole_end, end + AHEAD):
         before = text[whole_end : match.start()]
         start = whole_end + len(before.rstrip(shapes.PRIVATE_KEY_BODY))
         if match.start() - start >= 16 and "-----BEGIN" not in text[max(0, start - 64) : start]:
@@ -262,13 +277,14 @@ def _closing(text: str, opening: re.Match[str]) -> int:
     wears another number of them belongs to the value.
     """
     escapes, quote, begin = len(opening["escape"]), opening["quote"], opening.end()
-    at = text.find(quote, begin)
+    limit = begin + _LONGEST_QUOTATION
+    at = text.find(quote, begin, limit)
     while at >= 0:
         worn = _backslashes_before(text, at, begin)
         if worn % (2 * escapes + 2) == escapes:
             return at - escapes
-        at = text.find(quote, at + 1)
-    rest = _unclosed.match(text, begin, begin + MARGIN)
+        at = text.find(quote, at + 1, limit)
+    rest = _unclosed.match(text, begin, limit)
     return rest.end() if rest else begin
 
 
@@ -335,7 +351,12 @@ def _header_values(text: str, at: int, name: str) -> Iterator[Found]:
         if start == 0 and value.isalpha():
             return
         value = value.rstrip(".,;:)]}")
-    if value and not stays(value, name) and not _expression.match(value) and (not value.isalpha() or start + len(value) == end):
+    if (
+        value
+        and not stays(value, name)
+        and not _expression.match(value)
+        and (not value.isalpha() or start + len(value) == end)
+    ):
         yield Found(at + start, at + start + len(value), value)
 
 
@@ -363,9 +384,7 @@ def _bare_value(text: str, match: re.Match[str], at: int, sign: str, name: str) 
     return Found(at, end, _unquoted(value), quote)
 
 
-def _is_bare_secret(
-    text: str, value: str, end: int, sign: str, name: str, is_tight: bool, at_line_start: bool
-) -> bool:
+def _is_bare_secret(text: str, value: str, end: int, sign: str, name: str, is_tight: bool, at_line_start: bool) -> bool:
     """Whether a value without quotes is a secret rather than code, a type, a small number or a word of a sentence."""
     if _is_number(value):
         return len(value) >= (6 if name.lower() in ("token", "secret") else 4)

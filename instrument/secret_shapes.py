@@ -273,8 +273,8 @@ _WORDS = (
     "|oken|OKEN|pwd|PWD|Pwd|jwt|JWT|Jwt|earer|EARER|rization|RIZATION|sphrase|SPHRASE|sscode|SSCODE"
 )
 LOOK_FOR_SHORT = (
-    r"sk[-_][A-Za-z0-9_-]{8}|hf_[A-Za-z0-9]{20}|xox[a-z][.-]|SG\.[A-Za-z0-9_-]{16}|sq0[a-z]{3}-|eyJ[A-Za-z0-9_-]{8,}\.|r8_[A-Za-z0-9]{20}"
-    r"|fw_[A-Za-z0-9]{16}|:AA[A-Za-z0-9_-]{30}|xai-[A-Za-z0-9]{16}|(?:earer|EARER)[ \t]+[A-Za-z0-9._~+/=-]{8}"
+    r"sk[-_][A-Za-z0-9_-]{8}|hf_[A-Za-z0-9]{20}|xox[a-z][.-]|SG\.[A-Za-z0-9_-]{16}|eyJ[A-Za-z0-9_-]{8,}\.|r8_[A-Za-z0-9]{20}"
+    r"|fw_[A-Za-z0-9]{16}|:AA[A-Za-z0-9_-]{30}|(?:earer|EARER)[ \t]+[A-Za-z0-9._~+/=-]{8}"
     r"|://[^ \t\r\n/@:\"'`<>]*:[^ \t\r\n\"'`<>]+@"
 )
 LOOK_FOR_NAMES = rf"(?:{_WORDS}|(?:key|Key|KEY)[sS]?|_pass|_PASS|_auth|_AUTH|-auth|-Auth){_BOUND}|{LOOK_FOR_SHORT}"
@@ -289,19 +289,19 @@ SURE_OF_NAMES = (
 
 LOOK_FOR_TOKENS = (
     r"pk-lf-|gsk_[A-Za-z0-9]{16}|api_org_|lsv2_|pplx-[A-Za-z0-9]{16}|nvapi-|tvly-|pcsk_|gh[opsur]_[A-Za-z0-9]{16}"
-    r"|pat[-_][A-Za-z0-9_.-]{16}|npm_[A-Za-z0-9]{24}|pypi-[A-Za-z0-9_-]{24}|rubygems_|dckr_|AKIA[A-Z0-9]{16}"
+    r"|pat[-_][A-Za-z0-9_.-]{16}|npm_[A-Za-z0-9]{24}|pypi-[A-Za-z0-9_-]{24}|xai-[A-Za-z0-9]{16}|dckr_|AKIA[A-Z0-9]{16}"
     r"|ASIA[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{32}|ya29\.|CSPX-|_v1_[a-f0-9]{32}|hv[bs]\.[A-Za-z0-9_-]{16}|scale_"
-    r"|sbp_[a-f0-9]{24}|glsa_|xapp-[0-9]|hooks\.slack\.com/|api/webhooks/[0-9]|k_(?:live|test|prod)_[A-Za-z0-9]{8}"
+    r"|sbp_[a-f0-9]{24}|glsa_|xapp-[0-9]|api/webhooks/[0-9]|k_(?:live|test|prod)_[A-Za-z0-9]{8}"
     r"|whsec_|shp[acps][ats]_|ntn_[A-Za-z0-9]{16}|lin_api_|figd_|ATATT3|PMAK-|NRAK-|ntry[us]_|AGE-SECRET"
     r"|key-[a-f0-9]{32}|dapi[a-f0-9]{32}|glrt-|gldt-|glptt|glcbt|glsoat"
     r"|-----BEGIN [A-Z0-9 ]*PRIVATE|-----END [A-Z0-9 ]*PRIVATE"
-    r"|(?:asic|ASIC)[ \t]+[A-Za-z0-9+/][a-z+/]*[A-Z0-9=]|ignature=|curity-Token=|[?&]sig="
+    r"|(?:asic|ASIC)[ \t]+[A-Za-z0-9+/][a-z+/]*[A-Z0-9=]|ignature=|curity-Token="
 )
 """The other tokens, by their beginning, or by what is left of it where a few are taken together."""
 
 LOOK_FOR_REST = (
     r"--(?:[A-Za-z0-9-]*-)?(?i:pass|secret|token|key|api-?key|pwd|auth|credential|cookie|jwt|bearer)[A-Za-z0-9-]*"
-    r"[\"'\\]*,?[\"'\\ \t]+[^ -]|SK[a-f0-9]{32}"
+    r"[\"'\\]*,?[\"'\\ \t]+[^ -]|SK[a-f0-9]{32}|sq0[a-z]{3}-|rubygems_|hooks\.slack\.com/|[?&]sig="
 )
 """What would slow the others down, as its literals are short."""
 

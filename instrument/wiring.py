@@ -17,6 +17,7 @@ from typing import Any
 
 from instrument import detectors
 from instrument import settings as settings_module
+from instrument.analysis.running import Numbers
 from instrument.analysis.tree import traces
 from instrument.detectors import Detectors
 from instrument.errors import InstrumentError, SettingsError
@@ -41,7 +42,6 @@ from instrument.store.jsonl import records
 from instrument.version import __version__
 from instrument.views import files
 
-_lock = threading.RLock()
 _left_behind: list[Recorder] = []
 _install_again: Callable[[], None] | None = None
 
@@ -54,7 +54,7 @@ def configure(**settings: Any) -> Settings:
     shut down first. Raises `SettingsError` for an unknown key or a value that cannot be used.
     """
     effective = settings_module.load(**settings)
-    with _lock:
+    with switch.lock:
         shutdown()
         _start_with(effective)
     return effective
@@ -62,7 +62,7 @@ def configure(**settings: Any) -> Settings:
 
 def start() -> None:
     """The implicit configuration at the first decorated call: never raises, says what is wrong in one sentence."""
-    with _lock:
+    with switch.lock:
         if switch.decided:
             return
         room = True
@@ -88,9 +88,19 @@ def flush() -> Flushed:
     return recorder.flush() if recorder is not None else Flushed(0, {})
 
 
+def metrics() -> Numbers:
+    """The running numbers of this process since `configure` or the first decorated call, in bounded memory.
+
+    Calls, errors, median and other quantiles by name and kind, tokens, money and findings. They are counted behind the
+    program, some 20 ms late: call `flush()` before where they must be exact. Without a recording all are zero.
+    """
+    recorder = switch.recorder
+    return recorder.running.numbers() if recorder is not None else Numbers()
+
+
 def shutdown() -> Flushed:
     """Write what is left, close the sinks and stop recording until `configure` is called; says what `flush` says."""
-    with _lock:
+    with switch.lock:
         recorder, switch.recorder = switch.recorder, None
         switch.decided = True
         return recorder.close() if recorder is not None else Flushed(0, {})
@@ -121,7 +131,7 @@ def installed(build: Callable[[], Recorder], *, propagate_threads: bool = True) 
     Processes that are forked inside record nothing.
     """
     global _install_again
-    with _lock:
+    with switch.lock:
         before, again, carrying = (switch.recorder, switch.decided), _install_again, threads.carrying
         recorder = build()
         _put_in_force(recorder)
@@ -134,7 +144,7 @@ def installed(build: Callable[[], Recorder], *, propagate_threads: bool = True) 
         yield recorder
     finally:
         current.set(outer)
-        with _lock:
+        with switch.lock:
             (switch.recorder, switch.decided), _install_again, threads.carrying = before, again, carrying
             recorder.close()
 
@@ -142,7 +152,6 @@ def installed(build: Callable[[], Recorder], *, propagate_threads: bool = True) 
 def _start_with(settings: Settings) -> None:
     global _install_again
     _install_again = lambda: _start_with(settings)  # noqa: E731 - in a forked child
-    switch.decided = True
     if settings.enabled:
         threads.for_children = for_children(settings)
         threading.Thread(target=_trim, args=(settings,), name="instrument-trim", daemon=True).start()
@@ -335,14 +344,15 @@ def _at_exit() -> None:
         recorder.close()
 
 
+FORK_SECONDS = 5.0
 _held_for_fork: threading.Lock | None = None
 
 
 def _before_fork() -> None:
-    """Wait for a sink that is writing, but not for one that is stuck or that forks itself."""
+    """Wait for a sink that is writing or the worker that imports, but not for ever: a sink may be stuck, or fork itself."""
     global _held_for_fork
     recorder = switch.recorder
-    if recorder is not None and recorder.pipeline.draining.acquire(timeout=1.0):
+    if recorder is not None and recorder.pipeline.draining.acquire(timeout=FORK_SECONDS):
         _held_for_fork = recorder.pipeline.draining
 
 
@@ -355,8 +365,8 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     """The parent's recorder stays with the parent: kept, so that nothing closes its files, but out of force."""
-    global _lock, _held_for_fork
-    _lock, _held_for_fork = threading.RLock(), None
+    global _held_for_fork
+    _held_for_fork = None
     recorder = switch.recorder
     if recorder is not None:
         recorder.abandon()

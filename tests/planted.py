@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.planted_snippets import SNIPPETS
 
@@ -98,11 +99,11 @@ def family(function: Family) -> Family:
 # Changing text
 
 
-def replaced(text: str, node: ast.AST, new: str) -> str:
+def replaced(text: str, node: Any, new: str) -> str:
     """The text with the part of a node replaced."""
     lines = text.splitlines(keepends=True)
-    first, last = node.lineno - 1, node.end_lineno - 1  # type: ignore[attr-defined]
-    before, after = cut(lines[first], node.col_offset)[0], cut(lines[last], node.end_col_offset)[1]  # type: ignore[attr-defined]
+    first, last = node.lineno - 1, node.end_lineno - 1
+    before, after = cut(lines[first], node.col_offset)[0], cut(lines[last], node.end_col_offset)[1]
     return "".join(lines[:first]) + before + new + after + "".join(lines[last + 1 :])
 
 
@@ -122,7 +123,7 @@ def without(text: str, first: int, last: int) -> str:
     return "".join(lines[: first - 1] + lines[last:])
 
 
-def walk(tree: ast.AST, *kinds: type[ast.AST]) -> Iterator[ast.AST]:
+def walk(tree: ast.AST, *kinds: type[ast.AST]) -> Iterator[Any]:
     return (node for node in ast.walk(tree) if isinstance(node, kinds))
 
 
@@ -170,7 +171,7 @@ def guard_removed(text: str, tree: ast.Module) -> Iterator[Way]:
                     None,
                 )
                 if division is not None and shares_name(guard.test, division.right, function):
-                    size = guard.end_lineno - guard.lineno + 1  # type: ignore[operator]
+                    size = (guard.end_lineno or 0) - guard.lineno + 1
                     yield without(text, guard.lineno, guard.end_lineno or 0), division.lineno - size
 
 
@@ -214,7 +215,6 @@ def mutable_default(text: str, tree: ast.Module) -> Iterator[Way]:
 @family
 def bare_except(text: str, tree: ast.Module) -> Iterator[Way]:
     for handler in walk(tree, ast.ExceptHandler):
-        assert isinstance(handler, ast.ExceptHandler)
         if (
             handler.type
             and not handler.name
@@ -338,7 +338,7 @@ def f_prefix_lost(text: str, tree: ast.Module) -> Iterator[Way]:
     for node in walk(tree, ast.JoinedStr):
         segment = ast.get_source_segment(text, node) or ""
         if segment.startswith('f"') and re.search(r"\{\w+[}:!]", segment):
-            yield replaced(text, node, segment[1:]), node.lineno  # type: ignore[attr-defined]
+            yield replaced(text, node, segment[1:]), node.lineno
 
 
 @family
@@ -356,7 +356,7 @@ def f_without_placeholder(text: str, tree: ast.Module) -> Iterator[Way]:
 @family
 def self_lost(text: str, tree: ast.Module) -> Iterator[Way]:
     for owner in walk(tree, ast.ClassDef):
-        for function in owner.body:  # type: ignore[attr-defined]
+        for function in owner.body:
             if (
                 isinstance(function, ast.FunctionDef)
                 and not function.decorator_list
@@ -370,15 +370,14 @@ def self_lost(text: str, tree: ast.Module) -> Iterator[Way]:
 @family
 def await_lost(text: str, tree: ast.Module) -> Iterator[Way]:
     for statement in walk(tree, ast.Expr):
-        if isinstance(statement.value, ast.Await):  # type: ignore[attr-defined]
-            inner = statement.value.value  # type: ignore[attr-defined]
-            yield replaced(text, statement, ast.get_source_segment(text, inner) or ""), statement.lineno  # type: ignore[attr-defined]
+        if isinstance(statement.value, ast.Await):
+            inner = statement.value.value
+            yield replaced(text, statement, ast.get_source_segment(text, inner) or ""), statement.lineno
 
 
 @family
 def file_left_open(text: str, tree: ast.Module) -> Iterator[Way]:
     for block in walk(tree, ast.With):
-        assert isinstance(block, ast.With)
         item = block.items[0]
         if (
             len(block.items) == 1
@@ -400,7 +399,6 @@ def sql_pasted(text: str, tree: ast.Module) -> Iterator[Way]:
                 func=ast.Attribute(attr="execute"),
                 args=[ast.Constant(value=str(sql)), ast.Tuple(elts=[ast.Name(id=name)])],
             ):
-                assert isinstance(call, ast.Call)
                 function = ast.unparse(call.func)
                 yield (
                     replaced(text, call, f'{function}(f"{sql.replace("?", chr(39) + "{" + name + "}" + chr(39))}")'),
@@ -437,7 +435,6 @@ def code_after_return(text: str, tree: ast.Module) -> Iterator[Way]:
 @family
 def loop_never_ends(text: str, tree: ast.Module) -> Iterator[Way]:
     for loop in walk(tree, ast.While):
-        assert isinstance(loop, ast.While)
         tested = {node.id for node in ast.walk(loop.test) if isinstance(node, ast.Name)}
         steps = [node for node in loop.body if isinstance(node, ast.AugAssign) and ast.unparse(node.target) in tested]
         if (
@@ -477,7 +474,7 @@ def bound_late(text: str, tree: ast.Module) -> Iterator[Way]:
     for node in walk(tree, ast.Lambda):
         segment = ast.get_source_segment(text, node) or ""
         if re.search(r", (\w+)=\1:", segment):
-            yield replaced(text, node, re.sub(r", (\w+)=\1:", ":", segment)), node.lineno  # type: ignore[attr-defined]
+            yield replaced(text, node, re.sub(r", (\w+)=\1:", ":", segment)), node.lineno
 
 
 @family
@@ -488,7 +485,6 @@ def arguments_swapped(text: str, tree: ast.Module) -> Iterator[Way]:
                 targets = [f for f in functions(tree) if f.name == ast.unparse(func).rsplit(".", 1)[-1]]
                 names = [arg.arg for arg in targets[0].args.args if arg.arg != "self"] if targets else []
                 if names[:2] == [first, second]:
-                    assert isinstance(call, ast.Call)
                     rest = "".join(f", {ast.unparse(arg)}" for arg in call.args[2:])
                     yield replaced(text, call, f"{ast.unparse(func)}({second}, {first}{rest})"), call.lineno
 
@@ -517,7 +513,7 @@ def left_too_early(text: str, tree: ast.Module) -> Iterator[Way]:
         ):
             loop, last = body[-2], body[-1]
             simple = all(isinstance(node, ast.AugAssign | ast.Expr) for node in loop.body)
-            if simple and ast.unparse(last.value) in ast.unparse(loop):
+            if simple and last.value and ast.unparse(last.value) in ast.unparse(loop):
                 indent = " " * loop.body[0].col_offset
                 yield (
                     inserted(without(text, last.lineno, last.lineno), last.lineno, f"{indent}{ast.unparse(last)}"),
@@ -565,12 +561,12 @@ def attribute_misspelt(text: str, tree: ast.Module) -> Iterator[Way]:
                 yield replaced(text, node, f"self.{node.attr[:-2]}{node.attr[-1]}{node.attr[-2]}"), node.end_lineno or 0
 
 
-def has_init(owner: ast.AST) -> bool:
+def has_init(owner: Any) -> bool:
     return (
         any(getattr(item, "name", "") == "__init__" for item in owner.body)
         and not owner.decorator_list
         and not owner.bases
-    )  # type: ignore[attr-defined]
+    )
 
 
 @family
@@ -586,9 +582,9 @@ def argument_missing(text: str, tree: ast.Module) -> Iterator[Way]:
 @family
 def not_called(text: str, tree: ast.Module) -> Iterator[Way]:
     for node in walk(tree, ast.While, ast.If):
-        test = node.test  # type: ignore[attr-defined]
+        test = node.test
         if isinstance(test, ast.Call) and not test.args and ast.unparse(test.func).startswith("self."):
-            yield replaced(text, test, ast.unparse(test.func)), node.lineno  # type: ignore[attr-defined]
+            yield replaced(text, test, ast.unparse(test.func)), node.lineno
 
 
 @family

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
+import signal
 import stat
 import subprocess
 import sys
@@ -25,7 +26,8 @@ def test_value_comes_back(tmp_path: Path) -> None:
     """What was stored is read by its reference."""
     store = Blobs(tmp_path / "blobs")
     reference = store.put([b'"one ', b'two"'])
-    assert reference is not None and b'"one two"' == read(tmp_path / "blobs", reference)
+    assert reference is not None
+    assert b'"one two"' == read(tmp_path / "blobs", reference)
 
 
 def test_reference_is_the_hash_of_the_content(tmp_path: Path) -> None:
@@ -43,7 +45,8 @@ def test_folders_by_the_first_two_digits(tmp_path: Path) -> None:
 def test_same_value_is_stored_once(tmp_path: Path) -> None:
     """Equal content lies in one file, however often it is stored."""
     store = Blobs(tmp_path)
-    assert store.put([b"abc"]) == store.put([b"ab", b"c"]) and 1 == len(files_of(tmp_path))
+    assert store.put([b"abc"]) == store.put([b"ab", b"c"])
+    assert 1 == len(files_of(tmp_path))
 
 
 def test_value_stored_again_counts_as_young(tmp_path: Path) -> None:
@@ -75,7 +78,8 @@ def test_file_that_was_cut_off_is_written_again(tmp_path: Path) -> None:
     (file,) = files_of(tmp_path)
     file.write_bytes(b"a")
     store.put([b"abc"])
-    assert reference is not None and b"abc" == read(tmp_path, reference)
+    assert reference is not None
+    assert b"abc" == read(tmp_path, reference)
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
@@ -86,6 +90,7 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def full_disk(folder: str) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
     store = Blobs(folder)
     print(store.put([b"x" * 100_000]), dict(store.lost), files_of(Path(folder)))
@@ -93,9 +98,14 @@ def full_disk(folder: str) -> None:
 
 def test_disk_that_is_full(tmp_path: Path) -> None:
     """A write that fails half-way leaves no file behind and is counted."""
-    code = f"import signal, tests.test_blobs as t; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); t.full_disk({str(tmp_path)!r})"
+    code = f"from tests.test_blobs import full_disk; full_disk({str(tmp_path)!r})"
     told = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     assert "None {'EFBIG': 1} []" == told.stdout.strip()
 
@@ -108,13 +118,18 @@ def test_processes_store_the_same_values_at_once(tmp_path: Path) -> None:
         "print(sum(store.put([str(n).encode() * 20_000]) is not None for n in range(50)))"
     )
     root = Path(blobs.__file__).parents[2]
-    started = [subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
     assert ["50\n"] * 3 == [process.communicate(timeout=60)[0] for process in started]
     stored = files_of(tmp_path)
-    assert 50 == len(stored) and all(file.name == hashlib.sha256(file.read_bytes()).hexdigest() for file in stored)
+    assert 50 == len(stored)
+    assert all(file.name == hashlib.sha256(file.read_bytes()).hexdigest() for file in stored)
 
 
-@pytest.mark.parametrize("reference", ["", "sha256:12", "sha256:" + "0" * 63 + "/", "../../etc/passwd", "sha256:" + "A" * 64])
+@pytest.mark.parametrize(
+    "reference", ["", "sha256:12", "sha256:" + "0" * 63 + "/", "../../etc/passwd", "sha256:" + "A" * 64]
+)
 def test_what_is_no_reference(tmp_path: Path, reference: str) -> None:
     """Reading by anything but a reference says what one is, and touches no file."""
     with pytest.raises(ValueError, match="no reference to a stored value"):

@@ -142,9 +142,38 @@ def test_stats_counts_over_all_traces(here: Path, capsys: Capture) -> None:
 
 def test_stats_as_a_table(here: Path, capsys: Capture) -> None:
     """Headed by what the columns are."""
-    assert ["name", "calls", "errors", "mean", "p50", "p95", "max", "total"] in [
+    assert ["name", "calls", "errors", "p50", "p99", "share", "tokens", "money"] in [
         text.split() for text in told(capsys, "stats")[0].splitlines()
     ]
+
+
+@pytest.mark.parametrize(
+    ("by", "expected"),
+    [
+        ("name", ("read_file", 3, 1, 0, None)),
+        ("kind", ("llm", 4, 0, 7223, "0.002397")),
+        ("model", ("gpt-4.1-mini", 3, 0, 5100, "0.002397")),
+        ("agent", ("reviewer-1", 4, 0, 7223, "0.002397")),
+    ],
+)
+def test_stats_by_one_thing(here: Path, capsys: Capture, by: str, expected: tuple[Any, ...]) -> None:
+    """Calls, errors, tokens and money of each group, and a table of it alone."""
+    found = as_json(capsys, "stats", "--by", by)["groups"][expected[0]]
+    total = found["total"] or {"tokens": 0, "usd": None}
+    assert expected[1:] == (found["count"], found["errors"], total["tokens"], total["usd"])
+    assert by == told(capsys, "stats", "--by", by)[0].split()[0]
+
+
+def test_stats_give_the_share_of_the_wall_time(here: Path, capsys: Capture) -> None:
+    """Of all traces together; the root took all of it."""
+    groups = as_json(capsys, "stats", "--by", "name")["groups"]
+    assert (1.0, 0.5) == (groups["review"]["share"], groups["think"]["share"])
+
+
+def test_stats_since_a_moment(here: Path, capsys: Capture) -> None:
+    """What began before does not count."""
+    write(here, span(10**7, trace_id=OTHER, name="late"), name="b")
+    assert ["late"] == list(as_json(capsys, "stats", "--since", "2026-11-23T13:00")["by_name"])
 
 
 def test_show_stats_and_runs_tell_the_same_story(here: Path, capsys: Capture) -> None:

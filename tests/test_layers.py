@@ -21,7 +21,7 @@ ROWS = {
         "record.notices", "record.settle", "record.walk", "record.plain",
     ],
     4: [
-        "analysis.report", "analysis.diff", "reading", "record.llm", "record.recorder", "record.wrappers", "record.budgets", "record.loops",
+        "analysis.report", "analysis.why", "analysis.diff", "reading", "record.llm", "record.recorder", "record.wrappers", "record.budgets", "record.loops",
         "record.decorators", "record.logs", "record.guards", "record", "sinks",
     ],
     5: ["views.html", "views.server", "record.bridges", "record.threads", "integrations"],

@@ -368,3 +368,10 @@ def test_forgotten_patches_are_asked_for_again() -> None:
     desk.summary = "ANALYSED mean.py 1x: 1 fault\nFAULT mean.py:2 [error division-by-zero] `mean()` divides => check"
     desk.review()
     assert "must not be empty" in desk.files["mean.py"]
+
+
+def test_fault_that_moved_is_the_same_fault() -> None:
+    """A fault whose line, in its message too, is another one now is still there, not gone and new."""
+    then = ledger.Fault(16, "error", "changed-while-iterating", "`xs.remove(x)` changes `xs` (line 14)", "")
+    now = ledger.Fault(18, "error", "changed-while-iterating", "`xs.remove(x)` changes `xs` (line 16)", "")
+    assert (now,) == notes.compared([now], notes.written([then], [])).still

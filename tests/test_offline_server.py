@@ -197,12 +197,10 @@ def test_deleted_response_is_gone(client: OpenAI) -> None:
 def test_previous_response_id_continues_the_conversation(client: OpenAI) -> None:
     """The output of a call can be sent with nothing but the id of the response that made it."""
     first = client.responses.create(model=MODEL, input="FILES:\n- mean.py\nFIX: no", tools=[tool()])
-    output = {
-        "type": "function_call_output",
-        "call_id": first.output[0].call_id,
-        "output": '{"ok": false, "error": "no"}',
-    }  # type: ignore[union-attr]
-    second = client.responses.create(model=MODEL, input=[output], previous_response_id=first.id, tools=[tool()])  # type: ignore[list-item]
+    [call] = [item for item in first.output if item.type == "function_call"]
+    refused = '{"ok": false, "error": "no"}'
+    output: Any = [{"type": "function_call_output", "call_id": call.call_id, "output": refused}]
+    second = client.responses.create(model=MODEL, input=output, previous_response_id=first.id, tools=[tool()])
     assert "function_call" == second.output[0].type
     assert second.usage.input_tokens > first.usage.input_tokens  # type: ignore[union-attr]
 

@@ -11,7 +11,7 @@ from instrument import errors
 
 FIXED = """
 BudgetExceeded InstrumentError LoopDetected Report Settings SettingsError Trace __version__ agent analyse budget carry
-configure current_span extract flush inject llm_call log patch_openai read records save score session shutdown
+configure current_span extract flush inject llm_call log metrics patch_openai read records save score session shutdown
 span tool traced wrap
 """
 

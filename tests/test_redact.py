@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instrument import redact
+from instrument import redact, secret_shapes
 from instrument.errors import SettingsError
 from instrument.redact import Redactor, installation_key
 
@@ -266,20 +266,24 @@ HARMLESS = [
     "it looks for -----BEGIN PRIVATE KEY----- and so on",
 ]
 
-SECRET_NAMES = (
-    "password Password PASSWORD passwd pwd passphrase secret client_secret clientSecret api_key apikey apiKey API-KEY x-api-key "
-    "access_key secret_key secretAccessKey private_key token access_token refreshToken id_token auth_token authorization "
-    "Proxy-Authorization cookie set-cookie credential credentials session_token db_password OPENAI_API_KEY"
-).split()
+SECRET_NAMES = """
+    password Password PASSWORD passwd pwd passphrase secret client_secret clientSecret api_key apikey apiKey
+    API-KEY x-api-key access_key secret_key secretAccessKey private_key token access_token refreshToken id_token
+    auth_token authorization Proxy-Authorization cookie set-cookie credential credentials session_token
+    db_password OPENAI_API_KEY
+""".split()
 
-OTHER_NAMES = (
-    "author session monkey keyboard tokenizer max_tokens total_tokens input_tokens token_count key sort_key next_token public_key "
-    "password_field secret_name api_key_id token_type signature name id gen_ai.usage.input_tokens session.id"
-).split()
+OTHER_NAMES = """
+    author session monkey keyboard tokenizer max_tokens total_tokens input_tokens token_count key sort_key
+    next_token public_key password_field secret_name api_key_id token_type signature name id
+    gen_ai.usage.input_tokens session.id
+""".split()
 
 
 def line_of(value: Any) -> bytes:
-    return msgspec.json.encode({"type": "span", "run": "r1", "trace_id": "0" * 32, "kind": "tool", "input": {"a": value}})
+    return msgspec.json.encode(
+        {"type": "span", "run": "r1", "trace_id": "0" * 32, "kind": "tool", "input": {"a": value}}
+    )
 
 
 def shape(node: Any) -> Any:
@@ -312,7 +316,9 @@ def test_token_goes_wherever_it_stands(token: str) -> None:
 
 @pytest.mark.parametrize("name", SECRET_NAMES)
 @pytest.mark.parametrize(
-    "value", [SECRET, 12345678, 0.5, [SECRET, {"x": SECRET}], {"a": {"b": SECRET}}], ids=["text", "int", "float", "list", "dict"]
+    "value",
+    [SECRET, 12345678, 0.5, [SECRET, {"x": SECRET}], {"a": {"b": SECRET}}],
+    ids=["text", "int", "float", "list", "dict"],
 )
 def test_everything_under_a_secret_key_goes(name: str, value: Any) -> None:
     """Below a secret key of an object every string and number is replaced."""
@@ -328,13 +334,17 @@ def test_secret_names_are_known(name: str) -> None:
 
 def test_value_after_a_flag_goes() -> None:
     """In a list the element after `--password` is its value (as in argv)."""
-    told = msgspec.json.decode(redactor.line(msgspec.json.encode({"argv": ["prog", "--password", "hunter2", "--verbose"]})))
+    told = msgspec.json.decode(
+        redactor.line(msgspec.json.encode({"argv": ["prog", "--password", "hunter2", "--verbose"]}))
+    )
     assert ["prog", "--password", redactor.placeholder("hunter2"), "--verbose"] == told["argv"]
 
 
 def test_only_the_password_of_a_url_goes() -> None:
     """Scheme, user and host of a connection string stay readable."""
-    assert f"postgres://bob:{redactor.placeholder('pa/ss')}@db:5432/x" == redactor.text("postgres://bob:pa/ss@db:5432/x")
+    assert f"postgres://bob:{redactor.placeholder('pa/ss')}@db:5432/x" == redactor.text(
+        "postgres://bob:pa/ss@db:5432/x"
+    )
 
 
 def test_scheme_of_a_header_stays() -> None:
@@ -342,7 +352,7 @@ def test_scheme_of_a_header_stays() -> None:
     assert f"Authorization: Bearer {redactor.placeholder(SECRET)}" == redactor.text(f"Authorization: Bearer {SECRET}")
 
 
-@pytest.mark.parametrize("offset", [*range(2_000, 2_100, 7), *range(4_000, 4_110, 9), 8_190, 16_380])
+@pytest.mark.parametrize("offset", [*range(2_000, 2_100, 7), *range(4_000, 4_110, 7), 8_190, 16_380])
 def test_secret_across_a_block_goes(offset: int) -> None:
     """Long texts are looked through in blocks; a secret on a border is found as any other."""
     text = f"{'x ' * (offset // 2)}password={SECRET} ghp_{MIXED[:36]} {'y ' * 9_000}"
@@ -357,7 +367,8 @@ def test_secret_across_a_block_goes(offset: int) -> None:
 def test_harmless_text_stays(text: str) -> None:
     """Words that only look like secrets, code, types and templates stay; the very same object comes back."""
     line = line_of(text)
-    assert text is redactor.text(text) and line is redactor.line(line)
+    assert text is redactor.text(text)
+    assert line is redactor.line(line)
 
 
 @pytest.mark.parametrize("name", OTHER_NAMES)
@@ -425,7 +436,8 @@ def test_escapes_do_not_change_the_placeholder() -> None:
     """A secret with quotes and backslashes is told by its plain form, however often it was escaped."""
     secret = 'pa"ss\\w0rd'
     once, twice = json.dumps({"password": secret}), json.dumps(json.dumps({"password": secret}))
-    assert redactor.placeholder(secret) in redactor.text(once) and redactor.placeholder(secret) in redactor.text(twice)
+    assert redactor.placeholder(secret) in redactor.text(once)
+    assert redactor.placeholder(secret) in redactor.text(twice)
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
@@ -444,10 +456,21 @@ def test_another_key_gives_other_placeholders() -> None:
 SHAPED = st.sampled_from([token for token in TOKENS if "\n" not in token and "/" not in token])
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 NAMED = st.text(ALPHABET, min_size=8, max_size=24).map(lambda text: f"q7{text}9Z")
-PROSE = st.text(st.characters(codec="utf-8", exclude_characters="0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"), max_size=20)
-SCALARS = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20)
+PROSE = st.text(
+    st.characters(codec="utf-8", exclude_characters="0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+    max_size=20,
+)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20)
+)
 TREES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=8
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
 )
 
 
@@ -507,23 +530,41 @@ def test_redacting_keeps_the_shape_and_is_done_once(data: st.DataObject) -> None
 
 
 NAMES = st.sampled_from([*SECRET_NAMES, *OTHER_NAMES])
-SIGNS = st.sampled_from(["=", ": ", " = ", '": "', "': '", '="', "='", "==\"", "=>", '\\": \\"', ":\n", " ", "=b'", ": str = '", ">"])
-VALUES = st.sampled_from(
-    ["hunter2", SECRET, "abc", "None", "null", "str", "1234", "{", "[", "", "x y", "${X}", "self.t", "f(x)", "/etc/x.pem"]
-    + ["[redacted:0123456789ab]", "[redacted:01", "Bearer abc123def456", "p@ss!w0rd", "a=b; c=d", '"', "\\", "\\n", TOKENS[0]]
+SIGNS = st.sampled_from(
+    ["=", ": ", " = ", '": "', "': '", '="', "='", '=="', "=>", '\\": \\"', ":\n", " ", "=b'", ": str = '", ">"]
 )
-FILLERS = st.sampled_from(["", "\n", " ", ", ", "}", '"', "'", "&", "?", "\\n", "--", "#", ";", "the ", "日本", "(", ")", "export "])
+VALUES = st.sampled_from(
+    ["hunter2", SECRET, "abc", "None", "null", "str", "1234", "{", "[", "", "x y", "${X}", "self.t", "f(x)", TOKENS[0]]
+)
+ODD_VALUES = st.sampled_from(
+    [
+        "/etc/x.pem",
+        "[redacted:0123456789ab]",
+        "[redacted:01",
+        "Bearer abc123def456",
+        "p@ss!w0rd",
+        "a=b; c=d",
+        '"',
+        "\\",
+        "\\n",
+    ]
+)
+FILLERS = st.sampled_from(
+    ["", "\n", " ", ", ", "}", '"', "'", "&", "?", "\\n", "--", "#", ";", "the ", "日本", "(", ")", "export "]
+)
 
 
-@given(st.lists(st.tuples(FILLERS, NAMES, SIGNS, VALUES, FILLERS), min_size=1, max_size=4))
+@given(st.lists(st.tuples(FILLERS, NAMES, SIGNS, VALUES | ODD_VALUES, FILLERS), min_size=1, max_size=4))
 def test_quick_look_misses_nothing(parts: list[tuple[str, ...]]) -> None:
     """What the careful look would replace, the quick look suspects: beside a sure secret a text fares as alone."""
     text = "".join(map("".join, parts))
     alone = redactor.text(text)
-    assert alone + " \n " == redactor.text(f"{text} \n AKIAIOSFODNN7EXAMPLE").removesuffix(redactor.placeholder("AKIAIOSFODNN7EXAMPLE"))
+    assert alone + " \n " == redactor.text(f"{text} \n AKIAIOSFODNN7EXAMPLE").removesuffix(
+        redactor.placeholder("AKIAIOSFODNN7EXAMPLE")
+    )
 
 
-@given(st.lists(st.tuples(FILLERS, NAMES, SIGNS, VALUES, FILLERS), min_size=1, max_size=4))
+@given(st.lists(st.tuples(FILLERS, NAMES, SIGNS, VALUES | ODD_VALUES, FILLERS), min_size=1, max_size=4))
 def test_text_is_redacted_once(parts: list[tuple[str, ...]]) -> None:
     """Redacting a text again changes nothing, and a line fares as the text in it."""
     text = "".join(map("".join, parts))
@@ -607,7 +648,9 @@ def test_processes_agree_on_the_key(tmp_path: Path) -> None:
     code = "from instrument.redact import installation_key; print(installation_key().hex())"
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
     started = [
-        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, cwd=Path(redact.__file__).parents[1])
+        subprocess.Popen(
+            [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, cwd=Path(redact.__file__).parents[1]
+        )
         for _ in range(4)
     ]
     assert 1 == len({process.communicate(timeout=60)[0] for process in started})
@@ -637,7 +680,12 @@ def test_python_engine_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Rust's engine the quick look gives the same answers."""
     monkeypatch.setitem(sys.modules, "pydantic_core", None)
     slow = redact._search.__wrapped__
-    patterns = [redact.shapes.LOOK_FOR_NAMES, redact.shapes.SURE_OF_NAMES, redact.shapes.LOOK_FOR_TOKENS, redact.shapes.LOOK_FOR_REST]
+    patterns = [
+        secret_shapes.LOOK_FOR_NAMES,
+        secret_shapes.SURE_OF_NAMES,
+        secret_shapes.LOOK_FOR_TOKENS,
+        secret_shapes.LOOK_FOR_REST,
+    ]
     texts = [*HARMLESS, *(text.format(SECRET) for text in BOUND_TO_A_NAME), *TOKENS]
     for pattern in patterns:
         fast, other = redact._search(pattern), slow(pattern)

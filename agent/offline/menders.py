@@ -172,14 +172,24 @@ def shortened(source: Source, node: ast.AST, finding: Finding) -> Edit | None:
 
 
 def bare_except(source: Source, finding: Finding) -> Mending | None:
-    """Let KeyboardInterrupt and SystemExit through."""
-    line = source.lines[finding.line - 1]
-    match = re.search(r"\bexcept\s*:", line)
-    return (
-        Mending((Edit((finding.line, match.start()), (finding.line, match.end()), "except Exception:"),))
-        if match
-        else None
-    )
+    """Catch what the tried conversion raises, or at least let KeyboardInterrupt and SystemExit through."""
+    match = re.search(r"\bexcept\s*:", source.lines[finding.line - 1])
+    handler = next(at_line(source, finding.line, ast.ExceptHandler), None)
+    if match is None or handler is None:
+        return None
+    edit = Edit((finding.line, match.start()), (finding.line, match.end()), f"except {expected(source, handler)}:")
+    return Mending((edit,))
+
+
+def expected(source: Source, handler: ast.AST) -> str:
+    tried = source.parent(handler)
+    calls = {
+        dotted(node.func)
+        for part in getattr(tried, "body", [])
+        for node in ast.walk(part)
+        if isinstance(node, ast.Call)
+    }
+    return "(TypeError, ValueError)" if calls and calls <= {"int", "float"} else "Exception"
 
 
 def sql_injection(source: Source, finding: Finding) -> Mending | None:

@@ -246,7 +246,7 @@ def file_findings(mind: Mind, path: str) -> list[dict[str, Any]]:
 
 
 def proof(fault: Fault, test: str) -> str:
-    return f" (mended; {test} failed before and passes now)" if fault.test else " (mended; no test can show it)"
+    return f" (mended; {test} failed before and passes now)" if fault.test else " (mended, without a test)"
 
 
 def finding(path: str, fault: Fault, extra: str = "") -> dict[str, Any]:
@@ -289,7 +289,7 @@ def overview(mind: Mind, findings: Sequence[Mapping[str, Any]]) -> str:
     worst = sorted(findings, key=lambda entry: ("error", "warning", "info").index(entry["severity"]))[0]
     places = sorted({entry["path"] for entry in findings})
     where = "" if len(seen) == 1 else f" in {len(places)} of them"
-    fixed = sum("(mended;" in entry["message"] for entry in findings)
+    fixed = sum("(mended" in entry["message"] for entry in findings)
     repaired = f"; {fixed} mended" if fixed else ""
     return (
         f"Static analysis of {files} found {count(len(findings))}{where}{repaired}; first of all {worst['path']}, "

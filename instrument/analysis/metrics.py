@@ -1,13 +1,13 @@
 """Numbers about spans: how often, how long, how many tokens, how much money.
 
-`p50` and `p95` are exact: linear interpolation between the two nearest ranks of the sorted durations (method 7 of
-Hyndman and Fan, "Sample Quantiles in Statistical Packages", 1996).
+`p50`, `p90`, `p95` and `p99` are exact: linear interpolation between the two nearest ranks of the sorted durations
+(method 7 of Hyndman and Fan, "Sample Quantiles in Statistical Packages", 1996).
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Raw, Struct
@@ -39,6 +39,8 @@ class Timing(Struct, frozen=True):
     p50_ns: float = 0.0
     p95_ns: float = 0.0
     max_ns: int = 0
+    p90_ns: float = 0.0
+    p99_ns: float = 0.0
 
 
 class Metrics(Struct, frozen=True, kw_only=True):
@@ -46,7 +48,8 @@ class Metrics(Struct, frozen=True, kw_only=True):
 
     `iterations` are the spans of kind `step` that carry `instrument.iteration`, or in a trace where none does, all of
     kind `step`. `errors` are failed spans; one that only passed its child's exception on is not counted again.
-    `findings` are those beyond severity info. `by_name` and `by_kind` count every span. `wall_ns` is the time from the
+    `findings` are those beyond severity info. `by_name` and `by_kind` count every span; `spent_by_…` are the tokens and
+    money of the model calls among them, `times_by_…` how long the model calls took. `wall_ns` is the time from the
     first start to the last end.
     """
 
@@ -65,6 +68,10 @@ class Metrics(Struct, frozen=True, kw_only=True):
     by_model: dict[str, Total] = {}
     by_operation: dict[str, Total] = {}
     by_agent: dict[str, Total] = {}
+    spent_by_name: dict[str, Total] = {}
+    spent_by_kind: dict[str, Total] = {}
+    times_by_model: dict[str, Timing] = {}
+    times_by_agent: dict[str, Timing] = {}
 
 
 class Tally:
@@ -81,7 +88,8 @@ class Tally:
         self._end = 0
         self._new_times = _Times if timings else _Counts
         self._times: dict[tuple[str, str], _Times | _Counts] = {}
-        self._calls: dict[tuple[str, str, str], Sum] = {}
+        self._calls: dict[tuple[str, ...], Sum] = {}
+        self._call_times: dict[tuple[str, str], _Times | _Counts] = {}
         self._steps: dict[str, list[int]] = {}
         self._failures = Failures()
 
@@ -137,11 +145,15 @@ class Tally:
             wall_ns=self._end - (self._start or 0) if wall_ns is None else wall_ns,
             total=whole.total(),
             tools=dict(sorted(tools.items(), key=lambda item: (-item[1], item[0]))),
-            by_name=self._timings(0),
-            by_kind=self._timings(1),
+            by_name=self._timings(self._times, 0),
+            by_kind=self._timings(self._times, 1),
             by_model=self._totals(0),
             by_operation=self._totals(1),
             by_agent=self._totals(2),
+            spent_by_name=self._totals(3),
+            spent_by_kind=self._totals(4),
+            times_by_model=self._timings(self._call_times, 0),
+            times_by_agent=self._timings(self._call_times, 1),
         )
 
     def _step(self, span: Any) -> None:
@@ -150,23 +162,27 @@ class Tally:
         steps[1] += 1
 
     def _call(self, span: Any, call: Call) -> None:
-        group = model_of(span), operation_of(span), agent_of(span)
+        model, agent = model_of(span), agent_of(span)
+        group = model, operation_of(span), agent, span.name, span.kind
         spent = self._calls.get(group)
         if spent is None:
-            group = group if len(self._calls) < MOST_GROUPS else (OTHERS, OTHERS, OTHERS)
+            group = group if len(self._calls) < MOST_GROUPS else (OTHERS, OTHERS, OTHERS, OTHERS, span.kind)
             spent = self._calls.setdefault(group, Sum())
         spent.add(call)
+        key = (model, agent) if len(self._call_times) < MOST_GROUPS else (OTHERS, OTHERS)
+        times = self._call_times.get((model, agent)) or self._call_times.setdefault(key, self._new_times())
+        times.add(span.duration_ns, span.status == "error")
 
-    def _timings(self, part: int) -> dict[str, Timing]:
-        """The times by one part of their group: the name or the kind."""
+    def _timings(self, kept: Mapping[tuple[str, str], _Times | _Counts], part: int) -> dict[str, Timing]:
+        """The times by one part of their group."""
         merged: dict[str, _Times | _Counts] = {}
-        for group, times in self._times.items():
+        for group, times in kept.items():
             merged.setdefault(group[part], self._new_times()).include(times)
         timings = {key: times.timing() for key, times in merged.items()}
         return dict(sorted(timings.items(), key=lambda item: (-item[1].total_ns, item[0])))
 
     def _totals(self, part: int) -> dict[str, Total]:
-        """Tokens and money by one part of their group: the model, the operation or the agent."""
+        """Tokens and money by one part of their group: the model, the operation, the agent, the name or the kind."""
         merged: dict[str, Sum] = {}
         for group, spent in self._calls.items():
             merged.setdefault(group[part], Sum()).include(spent)
@@ -247,8 +263,8 @@ class _Times:
     def timing(self) -> Timing:
         ordered = sorted(self.durations)
         total = sum(ordered)
-        p50, p95 = percentile(ordered, 0.5), percentile(ordered, 0.95)
-        return Timing(len(ordered), self.errors, total, total / len(ordered), p50, p95, ordered[-1])
+        p50, p90, p95, p99 = (percentile(ordered, share) for share in (0.5, 0.9, 0.95, 0.99))
+        return Timing(len(ordered), self.errors, total, total / len(ordered), p50, p95, ordered[-1], p90, p99)
 
 
 def measure(spans: Iterable[Any], logs: Iterable[Any] = (), findings: Iterable[Any] = ()) -> Metrics:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
 from instrument.analysis.metrics import Metrics, measure
 from instrument.analysis.tree import Trace
-from instrument.model import Finding
+from instrument.detectors import default
+from instrument.model import Finding, Open, Span
 
 
 class Report(Struct, frozen=True, eq=False):
@@ -26,5 +27,28 @@ def analyse(trace: Trace) -> Report:
 
 
 def findings_of(trace: Trace) -> Sequence[Finding]:
-    """The findings that were recorded while the trace ran. Detectors that look at a whole trace join here."""
-    return trace.findings
+    """The findings recorded while the trace ran and those that the detectors make of it now, in order of time.
+
+    What both found, by the same detector about the same spans, is there once, as it was recorded.
+    """
+    found = {(one.detector, *one.span_ids): one for one in (*_found_now(trace), *reversed(trace.findings))}
+    return sorted(found.values(), key=lambda one: one.time_ns)
+
+
+def _found_now(trace: Trace) -> Iterator[Finding]:
+    watch = default()
+    ended = [span for span in trace.spans if span.status != "open"]
+    for span in sorted(ended, key=lambda span: (span.start_ns + span.duration_ns, -span.start_ns)):
+        yield from watch.feed(span)
+    yield from watch.tick(trace.end_ns, [_head(span) for span in trace.spans if span.status == "open"])
+
+
+def _head(span: Span) -> Open:
+    return Open(
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        parent_id=span.parent_id,
+        start_ns=span.start_ns,
+        kind=span.kind,
+        name=span.name,
+    )

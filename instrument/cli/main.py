@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-VERBS = ("runs", "show", "logs", "costs", "stats", "export", "doctor", "prune")
+VERBS = ("runs", "show", "why", "check", "logs", "costs", "stats", "export", "doctor", "prune")
 SEES_BAD_SETTINGS = frozenset({"doctor"})
 """Verbs that work with settings that cannot be used, because they say what is wrong with them."""
 FINE, BAD_USE, INTERRUPTED = 0, 2, 130

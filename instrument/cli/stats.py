@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
 from instrument.cli.source import add_path, fresh, json_document, path_of, tell
+
+if TYPE_CHECKING:
+    from instrument.analysis.overview import Overall
 
 
 def add(subparsers: Any) -> None:
@@ -15,9 +19,12 @@ def add(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "stats",
         help="count and time calls by name and kind, tokens and money by model, operation and agent",
-        description="Durations: mean, median (p50), 95th percentile (p95), longest, sum.",
+        description="Durations: mean, median (p50), percentiles (p90, p95, p99), longest, sum, and its share of the "
+        "wall time of all traces; calls inside one another count each.",
     )
     add_path(parser)
+    parser.add_argument("--by", choices=("name", "kind", "model", "agent"), help="only one table, by this")
+    parser.add_argument("--since", type=_since, metavar="TIME", help="what began then or later: 2026-11-23, 2h, 7d")
     parser.add_argument("--all", action="store_true", help="every name, where the list is cut at 40 otherwise")
     parser.set_defaults(run=run)
 
@@ -29,16 +36,55 @@ def run(args: argparse.Namespace) -> int:
 
     path = path_of(args)
     notices: list[str] = []
-    found = overall(lambda: heads(path, fresh(notices)))
+    found = overall(lambda: _begun_since(args.since, heads(path, fresh(notices))))
     if args.json:
-        from instrument.views.files import metrics_told
-
-        say(json_document({"traces": found.traces, **metrics_told(found.metrics)}))
+        say(json_document(_told(found, args.by)))
     else:
-        from instrument.views.tables import stats_tables
-        from instrument.views.theme import theme_for
-
-        names = None if args.all else 40
-        say(stats_tables(found.metrics, theme_for(sys.stdout), traces=found.traces, names=names))
+        _print(found, args.by, None if args.all else 40)
     tell(notices)
     return 0
+
+
+def _begun_since(moment: int | None, heads: Iterable[Any]) -> Iterable[Any]:
+    """Spans, logs and findings from then on; what was learned of a span later comes with it."""
+    if moment is None:
+        return heads
+    return (head for head in heads if getattr(head, "start_ns", getattr(head, "time_ns", moment)) >= moment)
+
+
+def _print(found: Overall, by: str | None, names: int | None) -> None:
+    from instrument.views.tables import stats_tables, times_table
+    from instrument.views.theme import theme_for
+
+    theme = theme_for(sys.stdout)
+    if by is None:
+        say(stats_tables(found.metrics, theme, traces=found.traces, names=names))
+    else:
+        say(times_table(found.metrics, by, theme, names) or f"no call has a {by}")
+
+
+def _told(found: Overall, by: str | None) -> dict[str, Any]:
+    from msgspec.structs import asdict
+
+    from instrument.views.files import metrics_told, total_told
+    from instrument.views.tables import grouped
+
+    if by is None:
+        return {"traces": found.traces, **metrics_told(found.metrics)}
+    times, spent = grouped(found.metrics, by)
+    wall = found.metrics.wall_ns
+    groups = {
+        name: {
+            **asdict(timing),
+            "share": timing.total_ns / wall if wall else None,
+            "total": total_told(spent[name]) if name in spent else None,
+        }
+        for name, timing in times.items()
+    }
+    return {"traces": found.traces, "by": by, "wall_ns": wall, "groups": groups}
+
+
+def _since(text: str) -> int:
+    from instrument.cli.costs import since
+
+    return since(text)

@@ -63,7 +63,7 @@ def _forward_standard(record: logging.LogRecord) -> None:
     try:
         metadata = {key: value for key, value in vars(record).items() if key not in _STANDARD}
         metadata |= {"code.file.path": record.pathname, "code.line.number": record.lineno}
-        if record.exc_info and record.exc_info[1] is not None:
+        if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
             metadata["exception"] = _said_by(record.exc_info[1])
         write(recorder, "LOG", _text_of(record), record.levelname, metadata, logger=record.name)
     except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code

@@ -61,6 +61,7 @@ DIRECT_SIZE = 1 << 20
 LEAST_BYTES = 1_024
 STEP = 1 << 18
 _HEAD, _TAIL = 2_000, 500
+_WORTH_STORING = 200
 
 _encode = msgspec.json.Encoder().encode
 _SIGN = ord("$")
@@ -236,23 +237,24 @@ def _cut(text: str, redactor: Redactor | None, limit: int) -> dict[str, Any]:
 
 def _fitted(tree: Any, camera: Camera, by_name: bool, blobs: Blobs | None) -> bytes:
     """The JSON of the tree, what makes it too long stored apart."""
-    if by_name:
-        pieces = {name: b"".join(_encoded_in_steps(value)) for name, value in tree.items()}
-        share = camera.max_bytes // (12 * (len(pieces) or 1))
-        for name in sorted(pieces, key=lambda name: -len(pieces[name])):
-            if _joined_size(pieces) <= camera.max_bytes:
-                break
-            pieces[name] = _encode_valid(_stored(tree[name], camera, blobs, share))
-        data = b"{" + b",".join(_encode_valid(name) + b":" + piece for name, piece in pieces.items()) + b"}"
-    else:
-        data = b"".join(_encoded_in_steps(tree))
+    data = _fitted_by_name(tree, camera, blobs) if by_name else b"".join(_encoded_in_steps(tree))
     if len(data) <= camera.max_bytes:
         return data
     return _encode_valid(_stored(tree, camera, blobs, camera.max_bytes // 12))
 
 
-def _joined_size(pieces: dict[str, bytes]) -> int:
-    return 2 + sum(len(piece) + 6 * len(name) + 4 for name, piece in pieces.items())
+def _fitted_by_name(tree: dict[str, Any], camera: Camera, blobs: Blobs | None) -> bytes:
+    """Arguments; the longest are stored apart, one after the other, until the rest fits."""
+    pieces = {name: b"".join(_encoded_in_steps(value)) for name, value in tree.items()}
+    size = sum(len(piece) + len(name) + 4 for name, piece in pieces.items())
+    share = camera.max_bytes // (12 * (len(pieces) or 1))
+    for name in sorted(pieces, key=lambda name: -len(pieces[name])):
+        if size <= camera.max_bytes or len(pieces[name]) < _WORTH_STORING:
+            break
+        size -= len(pieces[name])
+        pieces[name] = _encode_valid(_stored(tree[name], camera, blobs, share))
+        size += len(pieces[name])
+    return b"{" + b",".join(_encode_valid(name) + b":" + piece for name, piece in pieces.items()) + b"}"
 
 
 def _stored(tree: Any, camera: Camera, blobs: Blobs | None, share: int) -> dict[str, Any]:

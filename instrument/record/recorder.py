@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
+from instrument.analysis.running import Running
 from instrument.errors import InstrumentError
 from instrument.model import Batch, Cost, Finding, Open, Record, Run, Sink, Span, Usage
 from instrument.pricing import Prices
@@ -91,6 +92,7 @@ class Recorder:
         self.take_over = llm.take_over
         self.open: dict[LiveSpan, None] = {}
         self.faults: Counter[str] = Counter()
+        self.running = Running()
         self.pipeline = Pipeline(sinks, self._settle, self._watch, self._sink_failed)
         self.queue = self.pipeline.queue
         self._redactor = redactor
@@ -220,7 +222,14 @@ class Recorder:
                 self._settle_one(item, records, lines, depths)
             except Exception as error:  # noqa: BLE001 - one odd record must not cost the others
                 self.fault("settle", error)
+        self._count(records)
         return Batch(records, lines, depths)
+
+    def _count(self, records: list[Record]) -> None:
+        try:
+            self.running.feed(records)
+        except Exception as error:  # noqa: BLE001 - an odd record must not cost the others
+            self.fault("count", error)
 
     def _settle_one(self, item: Any, records: list[Record], lines: list[bytes], depths: list[int]) -> None:
         record: Record | None

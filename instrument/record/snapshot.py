@@ -24,14 +24,16 @@ from weakref import ref
 
 import msgspec
 
-MAX_NODES = 1_000
-"""Values that are looked at one by one."""
+MAX_WORK = 2_400
+"""Bounds what is looked at one by one: a string or number counts one, anything else `OBJECT_WORK`."""
+
+OBJECT_WORK = 4
 
 MAX_LEAVES = 8_000
 """Numbers and strings that are taken over together with the list or dict they lie in."""
 
-ROOM_FOR_ONE = 12
-"""Values kept free for each one that is still to come."""
+ROOM_FOR_ONE = 24
+"""Work kept free for each value that is still to come."""
 
 MAX_DEPTH = 64
 MAX_KEY = 1_000
@@ -133,7 +135,7 @@ class Snapshot(NamedTuple):
 
 def snapshot(value: object) -> Snapshot:
     """The value as it is now."""
-    walk = _Walk(MAX_NODES)
+    walk = _Walk(MAX_WORK)
     tree = walk.show(value, 0)
     return Snapshot(tree, walk.size)
 
@@ -143,7 +145,7 @@ def snapshot_of_named(named: dict[str, object]) -> Snapshot:
     shown: dict[str, Any] = {}
     size = 0
     for name, value in list(named.items()):
-        walk = _Walk(max(100, MAX_NODES // len(named)))
+        walk = _Walk(max(100, MAX_WORK // len(named)))
         shown[_escaped_key(name)] = walk.show(value, 0)
         size += walk.size
     return Snapshot(shown, size)
@@ -193,12 +195,12 @@ Shower = Callable[["_Walk", Any, int], Any]
 
 
 class _Walk:
-    """One walk; `left` values may still be looked at, those below `floor` are kept for what comes after."""
+    """One walk; so much work is `left` for it, what lies below `floor` is kept for what comes after."""
 
     __slots__ = ("floor", "leaves", "left", "path", "size")
 
-    def __init__(self, nodes: int) -> None:
-        self.left = nodes
+    def __init__(self, work: int) -> None:
+        self.left = work
         self.leaves = MAX_LEAVES
         self.floor = 0
         self.size = 0
@@ -213,6 +215,9 @@ class _Walk:
         self.size += 32
         if kind is bool or value is None:
             return value
+        if kind is int:
+            return _integer(value)
+        self.left -= OBJECT_WORK - 1
         try:
             return self._show(value, kind, depth)
         except (KeyboardInterrupt, SystemExit):  # perhaps a signal, which is the user's
@@ -221,8 +226,6 @@ class _Walk:
             return {"$unreadable": _name_of(kind), "error": _name_of(type(fault))}
 
     def _show(self, value: Any, kind: type, depth: int) -> Any:
-        if kind is int:
-            return _integer(value)
         if kind is float:
             return _float(value)
         if depth > MAX_DEPTH:
@@ -245,6 +248,8 @@ class _Walk:
             if self._takes_whole(chunk):
                 shown += msgspec.to_builtins(chunk)
                 continue
+            if self.leaves <= 0:
+                break
             for value in chunk:
                 if self.left <= self.floor:
                     break
@@ -316,7 +321,7 @@ def _integer(value: int) -> Any:
     if value.bit_length() <= MAX_DIGIT_BITS:
         return value
     bits = value.bit_length()
-    return {"$int": f"{'-' if value < 0 else ''}{hex(abs(value) >> (bits - 256) // 4 * 4)}…", "bits": bits}
+    return {"$int": f"{'-' if value < 0 else ''}{hex(abs(value) >> 4 * ((bits + 3) // 4 - 64))}…", "bits": bits}
 
 
 def _float(value: float) -> Any:

@@ -125,7 +125,7 @@ def metrics_told(metrics: Metrics) -> dict[str, Any]:
     """Metrics for JSON."""
     told = asdict(metrics)
     told["total"] = total_told(metrics.total)
-    for group in ("by_model", "by_operation", "by_agent"):
+    for group in ("by_model", "by_operation", "by_agent", "spent_by_name", "spent_by_kind"):
         told[group] = {key: total_told(total) for key, total in told[group].items()}
     return told
 

@@ -114,12 +114,19 @@ TIMES = (
     Column("", flexible=True),
     Column("calls", right=True),
     Column("errors", right=True, gives_way=2),
-    Column("mean", right=True),
-    Column("p50", right=True, gives_way=3),
-    Column("p95", right=True, gives_way=1),
-    Column("max", right=True, gives_way=5),
-    Column("total", right=True, gives_way=4),
+    Column("mean", right=True, gives_way=7),
+    Column("p50", right=True),
+    Column("p90", right=True, gives_way=6),
+    Column("p95", right=True, gives_way=8),
+    Column("p99", right=True, gives_way=1),
+    Column("max", right=True, gives_way=9),
+    Column("total", right=True, gives_way=5),
+    Column("share", right=True, gives_way=2),
+    Column("tokens", right=True, gives_way=4),
+    Column("money", right=True, gives_way=3),
 )
+BY = ("name", "kind", "model", "agent")
+"""What times, tokens and money can be shown by."""
 SPENDING = (
     Column("", flexible=True),
     Column("calls", right=True),
@@ -147,29 +154,51 @@ def stats_tables(metrics: Metrics, theme: Theme = PLAIN, *, traces: int = 1, nam
     if metrics.model_calls:
         facts += [("tokens", tokens_in_words(metrics.total)), ("money", money_in_words(metrics.total))]
     blocks = ["\n".join(line for name, text in facts for line in fact(name, text, theme))]
-    blocks += [_times("name", metrics.by_name, theme, names), _times("kind", metrics.by_kind, theme, names)]
+    blocks += [times_table(metrics, by, theme, names) for by in ("name", "kind")]
     groups = {"model": metrics.by_model, "operation": metrics.by_operation, "agent": metrics.by_agent}
     blocks += [_spending(title, group, theme, names) for title, group in groups.items() if group]
     return "\n\n".join(block for block in blocks if block)
 
 
-def _times(title: str, group: Mapping[str, Timing], theme: Theme, most: int | None) -> str:
-    if not group:
-        return ""
+def times_table(metrics: Metrics, by: str, theme: Theme = PLAIN, names: int | None = 40) -> str:
+    """Times, share of the wall time, tokens and money by name, kind, model or agent (the latter two of model calls).
+
+    Calls inside one another and calls at once count each, so that shares may add up to more than 100%.
+    """
+    group, spent = grouped(metrics, by)
     rows: list[Sequence[Cell]] = [
         (
             clean(name, 100),
             count(timing.count),
             (count(timing.errors) if timing.errors else "", "red"),
             *(duration(ns, theme.unicode) for ns in _durations(timing)),
+            percent(timing.total_ns, metrics.wall_ns),
+            count(spent[name].tokens) if name in spent and spent[name].tokens else "",
+            bill(spent[name]) if name in spent else "",
         )
-        for name, timing in list(group.items())[:most]
+        for name, timing in list(group.items())[:names]
     ]
-    return table((Column(title, flexible=True), *TIMES[1:]), rows, theme) + _others(group, most, theme)
+    return table((Column(by, flexible=True), *TIMES[1:]), rows, theme) + _others(group, names, theme) if group else ""
+
+
+def grouped(metrics: Metrics, by: str) -> tuple[Mapping[str, Timing], Mapping[str, Total]]:
+    """Times, and tokens and money, by what was asked for."""
+    return {
+        "name": (metrics.by_name, metrics.spent_by_name),
+        "kind": (metrics.by_kind, metrics.spent_by_kind),
+        "model": (metrics.times_by_model, metrics.by_model),
+        "agent": (metrics.times_by_agent, metrics.by_agent),
+    }[by]
+
+
+def percent(part: float, whole: float) -> str:
+    """A share of something: `62%`, `0.4%`; empty where there is nothing to share."""
+    return "" if not whole or not part else f"{100 * part / whole:.{0 if 100 * part >= whole else 1}f}%"
 
 
 def _durations(timing: Timing) -> tuple[float, ...]:
-    return timing.mean_ns, timing.p50_ns, timing.p95_ns, timing.max_ns, timing.total_ns
+    shares = timing.p50_ns, timing.p90_ns, timing.p95_ns, timing.p99_ns
+    return timing.mean_ns, *shares, timing.max_ns, timing.total_ns
 
 
 def _spending(title: str, group: Mapping[str, Total], theme: Theme, most: int | None) -> str:

@@ -31,7 +31,7 @@ from . import (
     texts,
     waiting,
 )
-from .source import Finding, Source, parse
+from .source import Finding, Source, forget, parse
 
 __all__ = ["Finding", "Source", "Verdict", "examine", "is_python", "parse"]
 
@@ -67,6 +67,7 @@ def examine(path: str, text: str) -> Verdict:
         return Verdict((Finding(1, "warning", "unparsable", f"the file cannot be parsed: {error}", "split it up"),))
     notes = [] if ruff.available() else ["ruff is not installed here, so only the built-in rules were applied"]
     findings = [finding for rule in rules for finding in found(rule, source, notes)]
+    forget()
     return Verdict(tuple(arranged(findings, source)), tuple(notes), source)
 
 
@@ -90,8 +91,15 @@ def arranged(findings: Iterable[Finding], source: Source) -> list[Finding]:
     return sorted(told, key=lambda finding: (finding.line, order[finding.severity]))
 
 
-covering = {"unreachable-branch", "repeated-condition", "inverted-guard", "late-binding", "unreachable-code"}
-covered = {"always-false", "self-comparison", "repeated-exception"}
+covering = {
+    "unreachable-branch",
+    "repeated-condition",
+    "inverted-guard",
+    "late-binding",
+    "unreachable-code",
+    "is-literal",
+}
+covered = {"always-false", "self-comparison", "repeated-exception", "constant-comparison"}
 
 
 def silenced(source: Source, line: int) -> bool:

@@ -39,6 +39,7 @@ text_methods = {
     "swapcase",
     "format",
 }
+questions = {"isdigit", "isalpha", "isupper", "islower", "isspace", "startswith", "endswith", "is_file", "is_dir"}
 pure_calls = {"sorted", "reversed", "len", "sum", "abs", "round", "str", "enumerate", "zip", "map", "filter", "range"}
 in_place = {"sort", "append", "extend", "reverse", "insert", "remove", "clear", "update", "add", "discard"}
 
@@ -301,55 +302,36 @@ def is_list(source: Source, node: ast.AST, owner: ast.expr) -> bool:
 
 
 def uncalled(source: Source, test: ast.expr) -> Iterator[Finding]:
-    """A method of the same class used as a condition without calling it: always true."""
+    """A function or method used as a condition without calling it: always true."""
     inner = test.operand if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not) else test
-    match inner:
-        case ast.Attribute(value=ast.Name(id="self"), attr=name):
-            owner = next((above for above in source.ancestors(test) if isinstance(above, ast.ClassDef)), None)
-            methods = [f for f in owner.body if isinstance(f, type_of_function) and f.name == name] if owner else []
-            if (
-                methods
-                and not methods[0].decorator_list
-                and not is_set_on_self(owner, name)
-                and not set_on_class(owner, name)
-            ):
-                yield told(
-                    test,
-                    "method-not-called",
-                    f"`{written(inner)}` in {source.place(test)} is the method itself, which is always true",
-                    f"call it: `{written(inner)}()`",
-                )
-        case ast.Name(id=name):
-            found = [f for f in source.tree.body if isinstance(f, type_of_function) and f.name == name]
-            function = source.function_of(test)
-            if (
-                found
-                and is_defined_once(source, name)
-                and not (function and (parameter(function, name) or assignments(function, name)))
-            ):
-                yield told(
-                    test,
-                    "function-not-called",
-                    f"`{name}` in {source.place(test)} is the function itself, which is always true",
-                    f"call it: `{name}(…)`",
-                )
-        case ast.Attribute(
-            attr="isdigit"
-            | "isalpha"
-            | "isupper"
-            | "islower"
-            | "isspace"
-            | "startswith"
-            | "endswith"
-            | "is_file"
-            | "is_dir" as attr
-        ):
-            yield told(
-                test,
-                "method-not-called",
-                f"`{written(inner)}` in {source.place(test)} is the method itself, which is always true",
-                f"call it: `{attr}(…)`",
-            )
+    if is_method_of_own(source, test, inner) or is_function(source, test, inner) or is_text_question(inner):
+        yield told(
+            test,
+            "not-called",
+            f"`{written(inner)}` in {source.place(test)} is the function itself, which is always true",
+            f"call it: `{written(inner)}(…)`",
+        )
+
+
+def is_method_of_own(source: Source, test: ast.expr, inner: ast.expr) -> bool:
+    owner = next((above for above in source.ancestors(test) if isinstance(above, ast.ClassDef)), None)
+    if owner is None or not isinstance(inner, ast.Attribute) or written(inner.value) != "self":
+        return False
+    methods = [item for item in owner.body if isinstance(item, type_of_function) and item.name == inner.attr]
+    known = is_set_on_self(owner, inner.attr) or set_on_class(owner, inner.attr)
+    return bool(methods) and not methods[0].decorator_list and not known
+
+
+def is_function(source: Source, test: ast.expr, inner: ast.expr) -> bool:
+    if not isinstance(inner, ast.Name) or not is_defined_once(source, inner.id):
+        return False
+    function = source.function_of(test)
+    hidden = function and (parameter(function, inner.id) or assignments(function, inner.id))
+    return any(isinstance(item, type_of_function) and item.name == inner.id for item in source.tree.body) and not hidden
+
+
+def is_text_question(inner: ast.expr) -> bool:
+    return isinstance(inner, ast.Attribute) and inner.attr in questions
 
 
 def set_on_class(owner: ast.ClassDef | None, name: str) -> bool:

@@ -9,6 +9,10 @@ from collections.abc import Iterator
 
 from .source import Finding, Function, Source, bound_names, dotted, is_stub, own_nodes, type_of_function, written
 
+special_receivers = {"__new__", "__init_subclass__", "__class_getitem__", "_generate_next_value_"}
+plain_decorators = {"property", "classmethod", "abstractmethod", "abc.abstractmethod"}
+receivers = {"self", "cls", "mcs", "mcls", "metacls", "klass", "_self", "_", "__self", "this", "_cls"}
+
 
 def find(source: Source) -> Iterator[Finding]:
     for owner in source.classes:
@@ -26,70 +30,38 @@ def told(node: ast.AST, rule: str, message: str, suggestion: str, severity: str 
 
 
 def without_self(source: Source, owner: ast.ClassDef, function: Function) -> Iterator[Finding]:
-    given = [*function.args.posonlyargs, *function.args.args]
     decorators = {written(item) for item in function.decorator_list}
-    if function.name in ("__new__", "__init_subclass__", "__class_getitem__", "_generate_next_value_") or is_protocol(
-        owner
-    ):
+    if function.name in special_receivers or is_protocol(owner):
         return
+    if problem := receiver_problem(source, owner, function, decorators):
+        yield told(function, "missing-self", problem, "add `self` as first parameter")
+    elif "staticmethod" in decorators and [arg.arg for arg in function.args.args][:1] == ["self"]:
+        message = f"the static method `{owner.name}.{function.name}()` takes `self`, which it is never given"
+        yield told(function, "self-in-static", message, "remove `self` or the decorator", "warning")
+
+
+def receiver_problem(source: Source, owner: ast.ClassDef, function: Function, decorators: set[str]) -> str:
+    """What is wrong with a method's first parameter, as a sentence; empty when nothing is."""
+    name = f"`{owner.name}.{function.name}()`"
     if "staticmethod" in decorators:
-        if given and given[0].arg == "self":
-            yield told(
-                function,
-                "self-in-static",
-                f"the static method `{owner.name}.{function.name}()` takes `self`, which it is never given",
-                "remove `self` or the decorator",
-                "warning",
-            )
-        return
+        return ""
     if uses_unbound_self(source, function):
-        yield told(
-            function,
-            "missing-self",
-            f"the method `{owner.name}.{function.name}()` uses `self`, which is not among its parameters: NameError",
-            "add `self` as first parameter",
-        )
-        return
-    if (
-        decorators - {"property", "classmethod", "abstractmethod", "abc.abstractmethod"}
-        or function.args.vararg is not None
-    ):
-        return
+        return f"the method {name} uses `self`, which is not among its parameters: NameError"
+    if decorators - plain_decorators or function.args.vararg or called_on_class(source, owner, function):
+        return ""
+    given = [arg.arg for arg in [*function.args.posonlyargs, *function.args.args]]
     if not given:
-        if not called_on_class(source, owner, function):
-            yield told(
-                function,
-                "missing-self",
-                f"the method `{owner.name}.{function.name}()` has no `self`: calling it on an instance raises "
-                "TypeError",
-                "add `self` as first parameter",
-            )
-    elif "classmethod" not in decorators and given[0].arg not in (
-        "self",
-        "cls",
-        "mcs",
-        "mcls",
-        "metacls",
-        "klass",
-        "_self",
-        "_",
-        "__self",
-        "this",
-        "_cls",
-    ):
-        others = [
-            f
-            for f in owner.body
-            if isinstance(f, type_of_function) and f is not function and f.args.args and f.args.args[0].arg == "self"
-        ]
-        plain = not function.name.startswith("_") and len(given[0].arg) > 2 and not is_stub(function)
-        if others and plain and not called_on_class(source, owner, function):
-            yield told(
-                function,
-                "missing-self",
-                f"the first parameter of `{owner.name}.{function.name}()` is `{given[0].arg}`, where `self` belongs",
-                "add `self` as first parameter",
-            )
+        return f"the method {name} has no `self`: calling it on an instance raises TypeError"
+    if "classmethod" not in decorators and given[0] not in receivers and is_odd_one_out(owner, function, given[0]):
+        return f"the first parameter of {name} is `{given[0]}`, where `self` belongs"
+    return ""
+
+
+def is_odd_one_out(owner: ast.ClassDef, function: Function, first: str) -> bool:
+    """A public method whose first parameter has a name of its own, while other methods take `self`."""
+    methods = [item for item in owner.body if isinstance(item, type_of_function) and item is not function]
+    others = any(item.args.args and item.args.args[0].arg == "self" for item in methods)
+    return others and not function.name.startswith("_") and len(first) > 2 and not is_stub(function)
 
 
 def uses_unbound_self(source: Source, function: Function) -> bool:

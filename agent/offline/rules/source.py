@@ -194,6 +194,12 @@ def written(node: ast.AST | None) -> str:
     return "" if node is None else ast.unparse(node)
 
 
+def forget() -> None:
+    """Let go of the trees that the caches hold."""
+    written.cache_clear()
+    attributes_set.cache_clear()
+
+
 def dotted(node: ast.AST) -> str:
     """`a.b.c` for a chain of names and attributes, else an empty string."""
     parts: list[str] = []

@@ -1,0 +1,181 @@
+"""Numbers about spans that go on for ever: counts, quantiles, tokens and money in bounded memory.
+
+Quantiles come from a sketch with 32 buckets to an octave (as HDR histograms have): right to 1.6% of the value whatever
+the range, a few hundred numbers at most, and two sketches added are the sketch of both.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from instrument.analysis.metrics import OTHERS, Timing, model_of
+from instrument.analysis.totals import MODEL_CALLS, Sum, Total, call_of
+from instrument.model import Finding, Span, Update
+
+MOST_NAMES = 1_000
+"""So many names and models are told apart, the rest stand under `(others)`."""
+_BITS = 6
+_FINE = 1 << _BITS
+_OCTAVE = _FINE // 2
+
+
+class Sketch:
+    """The distribution of whole numbers from 0 on."""
+
+    __slots__ = ("counts",)
+
+    def __init__(self, counts: Mapping[int, int] | None = None) -> None:
+        self.counts: dict[int, int] = dict(counts or {})
+
+    def add(self, value: int) -> None:
+        """Take in one value, 0 or more."""
+        counts = self.counts
+        shift = value.bit_length() - 6  # _BITS, as the number itself: this runs for every span
+        bucket = shift * 32 + (value >> shift) if shift > 0 else value
+        counts[bucket] = counts.get(bucket, 0) + 1
+
+    def merge(self, other: Sketch) -> None:
+        """Take in the values of another sketch."""
+        for bucket, times in other.counts.items():
+            self.counts[bucket] = self.counts.get(bucket, 0) + times
+
+    def quantiles(self, *shares: float) -> list[float]:
+        """The values below which these shares (0 to 1, rising) of all lie; 0 where there are none."""
+        if not self.counts:
+            return [0.0] * len(shares)
+        found, passed = [], 0
+        last = sum(self.counts.values()) - 1
+        places = iter(sorted(self.counts.items()))
+        bucket, times = next(places)
+        for share in shares:
+            while passed + times <= share * last:
+                passed += times
+                bucket, times = next(places)
+            found.append(_middle(bucket))
+        return found
+
+
+def _middle(bucket: int) -> float:
+    if bucket < _FINE:
+        return float(bucket)
+    shift = bucket // _OCTAVE - 1
+    return ((bucket - shift * _OCTAVE) << shift) + ((1 << shift) - 1) / 2
+
+
+class _Times:
+    __slots__ = ("add_to_sketch", "count", "errors", "kind", "longest", "sketch", "total")
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.count = self.errors = self.total = self.longest = 0
+        self.sketch = Sketch()
+        self.add_to_sketch = self.sketch.add
+
+    def include(self, other: _Times) -> None:
+        self.count += other.count
+        self.errors += other.errors
+        self.total += other.total
+        self.longest = max(self.longest, other.longest)
+        self.sketch.merge(other.sketch)
+
+    def timing(self) -> Timing:
+        p50, p90, p95, p99 = (min(value, self.longest) for value in self.sketch.quantiles(0.5, 0.9, 0.95, 0.99))
+        return Timing(
+            self.count, self.errors, self.total, self.total / self.count, p50, p95, self.longest, p90_ns=p90, p99_ns=p99
+        )
+
+
+class Numbers(Struct, frozen=True, kw_only=True):
+    """What the spans of a process have come to so far.
+
+    `calls` counts all spans that have ended, `errors` those that failed. Durations are in nanoseconds, their quantiles
+    right to 1.6%. `total` and `by_model` hold tokens and money of the model calls, `findings` counts by detector.
+    """
+
+    calls: int = 0
+    errors: int = 0
+    total: Total = Total()
+    by_name: dict[str, Timing] = {}
+    by_kind: dict[str, Timing] = {}
+    by_model: dict[str, Total] = {}
+    findings: dict[str, int] = {}
+
+
+class Running:
+    """Takes records in on one thread; `numbers` may be asked from any."""
+
+    def __init__(self) -> None:
+        self._times: dict[tuple[str, str], _Times] = {}
+        self._spent: dict[str, Sum] = {}
+        self._findings: Counter[str] = Counter()
+        self._busy = threading.Lock()
+
+    def feed(self, records: Iterable[Any]) -> None:
+        """Count the spans, what was learned of them later, and the findings; other records are passed over."""
+        with self._busy:
+            count = self._span
+            for record in records:
+                kind = record.__class__
+                if kind is Span:
+                    count(record)
+                elif kind is Finding:
+                    self._found(record.detector)
+                elif kind is Update and record.usage is not None:
+                    self._spend(record, OTHERS)
+
+    def numbers(self) -> Numbers:
+        """What it has come to so far."""
+        with self._busy:
+            times = list(self._times.items())
+            spent = {model: one.total() for model, one in self._spent.items()}
+            whole = Sum()
+            for one in self._spent.values():
+                whole.include(one)
+            return Numbers(
+                calls=sum(one.count for _, one in times),
+                errors=sum(one.errors for _, one in times),
+                total=whole.total(),
+                by_name=_merged((name, one) for (name, _), one in times),
+                by_kind=_merged((kind, one) for (_, kind), one in times),
+                by_model=spent,
+                findings=dict(self._findings),
+            )
+
+    def _span(self, span: Span) -> None:
+        name, kind, took = span.name, span.kind, span.duration_ns
+        times = self._times.get((name, kind)) or self._new(name, kind)
+        times.count += 1
+        times.total += took
+        if took > times.longest:
+            times.longest = took
+        if span.status == "error":
+            times.errors += 1
+        times.add_to_sketch(took)
+        if kind in MODEL_CALLS or span.usage is not None or span.cost is not None:
+            self._spend(span, model_of(span))
+
+    def _new(self, name: str, kind: str) -> _Times:
+        key = (name, kind) if len(self._times) < MOST_NAMES else (OTHERS, kind if len(kind) < 20 else OTHERS)
+        return self._times.setdefault(key, _Times(kind))
+
+    def _spend(self, span: Any, model: str) -> None:
+        call = call_of(span)
+        if call is not None:
+            key = model if model in self._spent or len(self._spent) < MOST_NAMES else OTHERS
+            self._spent.setdefault(key, Sum()).add(call)
+
+    def _found(self, detector: str) -> None:
+        self._findings[detector if len(self._findings) < MOST_NAMES else OTHERS] += 1
+
+
+def _merged(parts: Iterable[tuple[str, _Times]]) -> dict[str, Timing]:
+    merged: dict[str, _Times] = {}
+    for name, times in parts:
+        merged.setdefault(name, _Times(times.kind)).include(times)
+    ordered = sorted(merged.items(), key=lambda item: (-item[1].total, item[0]))
+    return {name: times.timing() for name, times in ordered}

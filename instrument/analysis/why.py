@@ -1,0 +1,293 @@
+"""Why a run was slow, expensive, or failed: rules over one trace, each answer with the spans that prove it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+
+from msgspec import Struct
+
+from instrument.analysis.critical_path import CriticalPath, critical_path, shortest_without
+from instrument.analysis.metrics import attribute, model_of, operation_of
+from instrument.analysis.report import Report
+from instrument.analysis.totals import Total, carries, dollars, total
+from instrument.analysis.tree import Trace
+from instrument.model import Finding, Span
+from instrument.views.theme import bill, count, duration
+
+WORTH_TELLING = 0.05
+"""What makes up less of the time or the money than this is not an answer."""
+MOST_CAUSES = 4
+GROWN = 2.0
+"""Prompts of one operation that have grown by this factor are told."""
+MUCH_INPUT = 10_000
+"""From so many input tokens on it is told how few of them came from the cache."""
+OF_TIME = frozenset({"slow", "stalled"})
+OF_MONEY = frozenset({"spending", "context_growth"})
+BAD_LOGS = frozenset({"ERROR", "CRITICAL", "FATAL"})
+
+
+class Reason(Struct, frozen=True):
+    """One answer: a sentence and the ids of the spans that prove it, the most telling first."""
+
+    text: str
+    span_ids: Sequence[str] = ()
+
+
+class Why(Struct, frozen=True):
+    """The answers to the three questions, the weightiest first; the first of each says how it was over all."""
+
+    slow: Sequence[Reason]
+    expensive: Sequence[Reason]
+    failed: Sequence[Reason]
+
+
+def why(report: Report) -> Why:
+    """The answers for one trace."""
+    trace = report.trace
+    return Why(
+        [*_time(trace), *_told(report.findings, lambda one: one.detector in OF_TIME)],
+        [*_money(trace), *_told(report.findings, lambda one: one.detector in OF_MONEY)],
+        [*_failure(trace), *_told(report.findings, lambda one: one.detector not in OF_TIME | OF_MONEY)],
+    )
+
+
+def _told(findings: Sequence[Finding], fits: Callable[[Finding], bool]) -> list[Reason]:
+    """The findings that fit, of each detector the last: patterns are told again as they grow."""
+    last = {one.detector: Reason(f"{one.detector}: {one.message}", one.span_ids) for one in findings if fits(one)}
+    return list(last.values())
+
+
+# Time
+
+
+def _time(trace: Trace) -> Iterator[Reason]:
+    path = critical_path(trace)
+    whole = path.duration_ns
+    spans = len({stretch.span.span_id for stretch in path.stretches})
+    yield Reason(f"{trace.root.name} took {duration(whole)}, on a critical path of {count(spans)} spans", _ids(trace))
+    causes = sorted(_by_name(path).items(), key=lambda item: -sum(item[1].values()))
+    for (name, is_leaf), times in causes[:MOST_CAUSES]:
+        took = sum(times.values())
+        if took >= WORTH_TELLING * whole:
+            yield Reason(_share_of_time(trace, name, is_leaf, times, whole), list(times))
+    yield from _lost_time(path, whole)
+
+
+def _by_name(path: CriticalPath) -> dict[tuple[str, bool], dict[str, int]]:
+    """Nanoseconds on the path by name, and whether nothing runs inside it, and span id, the longest first."""
+    inner = {stretch.span.parent_id for stretch in path.stretches}
+    spans = {stretch.span.span_id: stretch.span for stretch in path.stretches}
+    found: dict[tuple[str, bool], dict[str, int]] = defaultdict(dict)
+    for span_id, took in path.self_times().items():
+        found[spans[span_id].name, span_id not in inner][span_id] = took
+    return found
+
+
+def _share_of_time(trace: Trace, name: str, is_leaf: bool, times: dict[str, int], whole: int) -> str:
+    took = sum(times.values())
+    share = f"{percent(took, whole)} of the time, {duration(took)}"
+    if not is_leaf:
+        return f"{name} itself, outside of what it calls: {share}"
+    saved = whole - shortest_without(trace, times.keys())
+    return f"{name}: {share} in {many(len(times), 'call')}; without {_it(times)} the run is {duration(saved)} shorter"
+
+
+def _it(times: dict[str, int]) -> str:
+    return "it" if len(times) == 1 else "them"
+
+
+def _lost_time(path: CriticalPath, whole: int) -> Iterator[Reason]:
+    inner = {stretch.span.parent_id for stretch in path.stretches}
+    failed: dict[str, int] = defaultdict(int)
+    for stretch in path.stretches:
+        if stretch.span.status == "error" and stretch.span.span_id not in inner:
+            failed[stretch.span.span_id] += stretch.duration_ns
+    took = sum(failed.values())
+    if took and took >= WORTH_TELLING * whole:
+        calls = f"{many(len(failed), 'call')} that failed"
+        text = f"{percent(took, whole)} of the time, {duration(took)}, went into {calls}"
+        yield Reason(text, sorted(failed, key=lambda span_id: -failed[span_id]))
+
+
+# Money
+
+
+def _money(trace: Trace) -> Iterator[Reason]:
+    calls = [span for span in trace.spans if carries(span)]
+    if not calls:
+        yield Reason("no model was called")
+        return
+    spent = total(calls)
+    yield Reason(f"{_amount(spent)} in {many(len(calls), 'model call')}", [_dearest(calls).span_id])
+    for what, key in (("model", model_of), ("operation", operation_of)):
+        yield from _share_of_money(what, key, calls)
+    yield from _one_dear_call(calls)
+    yield from _growing_prompts(calls)
+    yield from _of_tokens(calls, spent)
+    yield from _unpaid_doubts(calls, spent)
+
+
+def _amount(spent: Total) -> str:
+    return f"{bill(spent) or 'nothing'} for {count(spent.input)} tokens in, {count(spent.output)} out"
+
+
+def _share_of_money(what: str, key: Callable[[Span], str], calls: Sequence[Span]) -> Iterator[Reason]:
+    """The model or operation that most of it went to, where there are several."""
+    groups: dict[str, list[Span]] = defaultdict(list)
+    for call in calls:
+        groups[key(call)].append(call)
+    if len(groups) > 1:
+        name, most = max(groups.items(), key=lambda item: sum(map(weight, item[1])))
+        share = percent(sum(map(weight, most)), sum(map(weight, calls)))
+        if share:
+            text = f"{what} {name}: {share} of the {_measure(calls)} in {many(len(most), 'call')}"
+            yield Reason(text, [call.span_id for call in sorted(most, key=weight, reverse=True)])
+
+
+def _one_dear_call(calls: Sequence[Span]) -> Iterator[Reason]:
+    dearest, whole = _dearest(calls), sum(map(weight, calls))
+    if len(calls) > 2 and whole and weight(dearest) >= 3 * whole / len(calls):
+        text = f"one call of {operation_of(dearest)} is {percent(weight(dearest), whole)} of the {_measure(calls)}"
+        yield Reason(text, [dearest.span_id])
+
+
+def _growing_prompts(calls: Sequence[Span]) -> Iterator[Reason]:
+    groups: dict[str, list[tuple[int, Span]]] = defaultdict(list)
+    for call in calls:
+        if call.usage is not None and call.usage.input:
+            groups[operation_of(call)].append((call.usage.input, call))
+    for name, turns in groups.items():
+        (first, begun), (last, ended) = turns[0], turns[-1]
+        if len(turns) > 2 and last >= GROWN * first and last == max(tokens for tokens, _ in turns):
+            grown = f"prompts of {name} grew from {count(first)} to {count(last)} tokens in {len(turns)} calls"
+            yield Reason(grown, [ended.span_id, begun.span_id])
+
+
+def _of_tokens(calls: Sequence[Span], spent: Total) -> Iterator[Reason]:
+    if spent.input >= MUCH_INPUT and len(calls) > 1 and spent.cached < spent.input / 10:
+        text = f"{percent(spent.cached, spent.input) or '0%'} of the input came from the cache"
+        yield Reason(text, [call.span_id for call in sorted(calls, key=_prompt, reverse=True)])
+    if spent.reasoning > spent.output / 2:
+        yield Reason(f"{percent(spent.reasoning, spent.output)} of the output was reasoning")
+
+
+def _unpaid_doubts(calls: Sequence[Span], spent: Total) -> Iterator[Reason]:
+    if spent.unpriced:
+        unknown = [call.span_id for call in calls if call.cost is None or dollars(call.cost.usd) is None]
+        yield Reason(f"{many(spent.unpriced, 'call')} without a known price, not in the amount", unknown)
+    failed = [call for call in calls if call.status == "error" and weight(call)]
+    if failed:
+        yield Reason(f"{_amount(total(failed))}, went into calls that failed", [call.span_id for call in failed])
+
+
+def weight(call: Span) -> Decimal:
+    """The money of a call; where no price is known its tokens as if a million of them were a dollar."""
+    usd = dollars(call.cost.usd) if call.cost is not None else None
+    return usd if usd is not None else Decimal(_tokens(call)) / 1_000_000
+
+
+def _measure(calls: Sequence[Span]) -> str:
+    known = [call.cost is not None and dollars(call.cost.usd) is not None for call in calls]
+    return "money" if all(known) else "tokens" if not any(known) else "money (by tokens where no price is known)"
+
+
+def _dearest(calls: Sequence[Span]) -> Span:
+    return max(calls, key=weight)
+
+
+def _prompt(call: Span) -> int:
+    return (call.usage.input or 0) if call.usage is not None else 0
+
+
+def _tokens(call: Span) -> int:
+    return _prompt(call) + ((call.usage.output or 0) if call.usage is not None else 0)
+
+
+# Failure
+
+
+def _failure(trace: Trace) -> Iterator[Reason]:
+    root = trace.root
+    yield from _how_it_ended(trace, root)
+    outcome = attribute(root, "instrument.agent.outcome")
+    if outcome:
+        yield Reason(f"its outcome: {outcome}", _ids(trace))
+    yield from _survived(trace)
+    for log in trace.logs:
+        if log.level.upper() in BAD_LOGS:
+            yield Reason(f"log {log.event}: {log.message}", [log.span_id] if log.span_id else [])
+            return
+
+
+def _how_it_ended(trace: Trace, root: Span) -> Iterator[Reason]:
+    if root.status == "error":
+        passed = _raised_through(trace, root)
+        where = f" in {passed[-1].name}, passed on by {many(len(passed) - 1, 'span')}" if len(passed) > 1 else ""
+        yield Reason(f"{_error(root)} began{where}" if where else _error(root), [one.span_id for one in passed[::-1]])
+    elif root.status == "open":
+        innermost = _innermost_open(trace, root)
+        yield Reason(f"it has not ended; {innermost.name} was open at the last sign of life", [innermost.span_id])
+    elif root.status == "cancelled":
+        yield Reason("it was cancelled", _ids(trace))
+    else:
+        yield Reason("it did not fail", _ids(trace))
+
+
+def _raised_through(trace: Trace, failed: Span) -> list[Span]:
+    """The spans that one exception passed through, from the outermost to where it began."""
+    passed = [failed]
+    while True:
+        inside = [one for one in trace.children(passed[-1].span_id) if one.status == "error" and _same(one, failed)]
+        if not inside:
+            return passed
+        passed.append(inside[-1])
+
+
+def _innermost_open(trace: Trace, root: Span) -> Span:
+    span: Span | None = root
+    while span is not None:
+        found = span
+        span = next((one for one in reversed(trace.children(found.span_id)) if one.status == "open"), None)
+    return found
+
+
+def _survived(trace: Trace) -> Iterator[Reason]:
+    """Failures that did not end the run, by where they began and what they were."""
+    fatal = {one.span_id for one in _raised_through(trace, trace.root)} if trace.root.status == "error" else set()
+    groups: dict[tuple[str, str], list[Span]] = defaultdict(list)
+    for span in trace.spans:
+        if span.status == "error" and span.span_id not in fatal and len(_raised_through(trace, span)) == 1:
+            groups[span.name, span.error.type if span.error else ""].append(span)
+    for (name, _), spans in sorted(groups.items(), key=lambda item: -len(item[1]))[:MOST_CAUSES]:
+        times = "once" if len(spans) == 1 else f"{count(len(spans))} times"
+        text = f"{name} failed {times} and the run went on: {_error(spans[-1])}"
+        yield Reason(text, [span.span_id for span in spans])
+
+
+def _same(one: Span, other: Span) -> bool:
+    if one.error is None or other.error is None:
+        return one.error is other.error
+    return (one.error.type, one.error.message) == (other.error.type, other.error.message)
+
+
+def _error(span: Span) -> str:
+    return f"{span.error.type}: {span.error.message[:200]}" if span.error is not None else f"{span.name} failed"
+
+
+# Words
+
+
+def _ids(trace: Trace) -> list[str]:
+    return [trace.root.span_id]
+
+
+def percent(part: float | Decimal, whole: float | Decimal) -> str:
+    """A share in per cent; empty for none."""
+    return f"{float(part) / float(whole):.0%}" if part and whole else ""
+
+
+def many(number: int, what: str) -> str:
+    """`1 call`, `3 calls`."""
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"

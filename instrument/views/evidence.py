@@ -1,0 +1,98 @@
+"""Findings with what proves them and what to do about them, for terminals and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from instrument.analysis.tree import Trace
+from instrument.detectors import ADVICE
+from instrument.detectors.calls import call_of
+from instrument.detectors.told import brief
+from instrument.model import Finding, Span
+from instrument.views.theme import LEVELS, SEVERITIES, Theme, clean, count, cut, duration, iso, moment, wrapped
+
+SEVERITY = ("info", "warning", "error")
+SHOWN = 6
+"""More spans of one finding than this are counted, not listed; the first and the last ones stay."""
+
+
+def severity_of(finding: Finding) -> str:
+    """The severity; one that this version does not know counts as a warning."""
+    return finding.severity if finding.severity in SEVERITY else "warning"
+
+
+def advice(finding: Finding) -> str | None:
+    """What to do about it; None for a detector of somebody else's."""
+    return ADVICE.get(finding.detector)
+
+
+def as_text(finding: Finding, trace: Trace, theme: Theme) -> str:
+    """The finding, one line for each span that proves it, and what to do."""
+    level = SEVERITIES[severity_of(finding)]
+    head = f"{theme.mark('finding')} {severity_of(finding)} {clean(finding.detector, 60)}: {clean(finding.message)}"
+    spans = {span.span_id: span for span in trace.spans}
+    known = [spans[span_id] for span_id in finding.span_ids if span_id in spans]
+    lines = [theme.paint(part, LEVELS.get(level)) for part in wrapped(head, theme.width)]
+    lines += [_fitted(f"    {text}", theme) for text in _listed(known, theme)]
+    return "\n".join([*lines, *_advised(advice(finding) or "", theme)])
+
+
+def told(finding: Finding, trace: Trace) -> dict[str, Any]:
+    """The finding for JSON."""
+    spans: Mapping[str, Span] = {span.span_id: span for span in trace.spans}
+    return {
+        "trace_id": trace.trace_id,
+        "detector": finding.detector,
+        "severity": severity_of(finding),
+        "message": finding.message,
+        "time": iso(finding.time_ns),
+        "evidence": [_span_told(spans[span_id]) for span_id in finding.span_ids if span_id in spans],
+        "advice": advice(finding),
+        "data": finding.data,
+    }
+
+
+def span_line(span: Span, theme: Theme) -> str:
+    """A span as evidence: `00000000000000a1  12:00:01Z  34 ms  search({"q":"tides"})  ValueError: no`."""
+    failed = f"  {clean(f'{span.error.type}: {span.error.message}', 120)}" if span.error is not None else ""
+    took = duration(span.duration_ns, theme.unicode)
+    return f"{clean(span.span_id, 16)}  {moment(span.start_ns)[11:]}  {took}  {called(span)}{failed}"
+
+
+def called(span: Span) -> str:
+    """The span's name with its arguments in brief."""
+    return clean(brief(call_of(span)), 200) if span.input is not None else clean(span.name, 80)
+
+
+def _listed(spans: Sequence[Span], theme: Theme) -> Iterator[str]:
+    half = SHOWN // 2
+    left = len(spans) - SHOWN
+    for place, span in enumerate(spans):
+        if left <= 0 or place < half or place >= len(spans) - half:
+            yield span_line(span, theme)
+        elif place == half:
+            yield f"{theme.ellipsis} {count(left)} more"
+
+
+def _advised(text: str, theme: Theme) -> list[str]:
+    room = None if theme.width is None else theme.width - 7
+    arrow = "→ " if theme.unicode else "> "
+    return [f"    {'  ' if place else arrow}{part}" for place, part in enumerate(wrapped(text, room)) if text]
+
+
+def _fitted(text: str, theme: Theme) -> str:
+    return text if theme.width is None else cut(text, theme.width, theme.ellipsis)
+
+
+def _span_told(span: Span) -> dict[str, Any]:
+    return {
+        "span_id": span.span_id,
+        "name": span.name,
+        "kind": span.kind,
+        "status": span.status,
+        "start": iso(span.start_ns),
+        "duration_ms": span.duration_ns / 1_000_000,
+        "call": called(span),
+        "error": None if span.error is None else f"{span.error.type}: {span.error.message[:500]}",
+    }

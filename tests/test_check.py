@@ -1,0 +1,154 @@
+"""`instrument check`: findings with evidence and advice, and an exit code for CI."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from instrument.analysis.report import findings_of
+from instrument.analysis.tree import Trace, traces
+from instrument.cli.main import main
+from instrument.detectors import ADVICE, default
+from instrument.model import Record, Span, encode
+from tests.recorded import MS, NOON, TRACE, finding, head, span
+
+Capture = pytest.CaptureFixture[str]
+OTHER = "b0b" + "0" * 29
+
+
+def looping(times: int = 3, trace: str = TRACE) -> list[Span]:
+    """An agent that asks the same over and over."""
+    asked: dict[str, Any] = {"kind": "tool", "name": "search", "input": {"q": "tides"}, "output": "no result was found"}
+    calls = [span(10 * n, 1, trace_id=trace, **asked) for n in range(1, times + 1)]
+    return [*calls, span(1, name="agent", kind="agent", duration_ns=900 * MS, trace_id=trace)]
+
+
+def fold(*records: Record) -> Trace:
+    (trace,) = traces(records)
+    return trace
+
+
+def written(folder: Path, *records: Record) -> str:
+    (folder / "a.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in records))
+    return str(folder)
+
+
+def checked(capsys: Capture, *words: str) -> tuple[int, str]:
+    code = main(["check", *words])
+    return code, capsys.readouterr().out
+
+
+# What counts as found
+
+
+def test_what_detectors_find_afterwards_is_found() -> None:
+    """A trace that was recorded without detectors, or imported, is watched now."""
+    assert ["repeated_call"] == [one.detector for one in findings_of(fold(*looping()))]
+
+
+def test_what_was_recorded_and_is_found_again_counts_once() -> None:
+    """The record is kept: it says when it was said."""
+    spans = looping()
+    watch = default()
+    recorded = [one for each in spans for one in watch.feed(each)]
+    assert recorded == list(findings_of(fold(*spans, *recorded)))
+
+
+def test_what_others_have_recorded_is_kept() -> None:
+    """A finding that no detector of ours makes now."""
+    assert ["same_call"] == [one.detector for one in findings_of(fold(span(1), finding(1)))]
+
+
+def test_spans_are_watched_in_order_of_their_end() -> None:
+    """As they would have been live: a root that began first ends last."""
+    spans = looping()
+    assert findings_of(fold(*spans)) == findings_of(fold(*reversed(spans)))
+
+
+def test_a_call_that_never_ended_is_found() -> None:
+    """The process was killed while a tool hung for ten minutes."""
+    hanging = head(2, 1, kind="tool", name="fetch")
+    assert ["stalled"] == [one.detector for one in findings_of(fold(hanging, span(1, duration_ns=600_000 * MS)))]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(json_values, json_values, st.sampled_from(["tool", "llm", "span", "retrieval"]))
+def test_any_content_can_be_watched(asked: Any, told: Any, kind: str) -> None:
+    """For all inputs and outputs that a file can hold."""
+    spans = [span(n, kind=kind, name="f", input=asked, output=told) for n in range(4)]
+    assert all(one.message for one in findings_of(fold(*spans)))
+
+
+# What is shown
+
+
+def test_each_finding_is_shown_with_evidence_and_advice(tmp_path: Path, capsys: Capture) -> None:
+    """The calls with id, time and arguments, and what to do."""
+    out = checked(capsys, written(tmp_path, *looping()))[1]
+    parts = ["warning repeated_call:", f"{20:016x}  12:00:00Z  5 ms  search({{", ADVICE["repeated_call"]]
+    assert [] == [part for part in parts if part not in " ".join(out.split("\n      "))]
+
+
+def test_long_rows_of_evidence_are_cut_in_the_middle(tmp_path: Path, capsys: Capture) -> None:
+    """Of many equal calls the first and the last ones are enough."""
+    out = checked(capsys, written(tmp_path, span(1), finding(*[1] * 20)))[1]
+    assert (6, True) == (out.count(f"{1:016x}"), "… 14 more" in out)
+
+
+def test_json_has_everything(tmp_path: Path, capsys: Capture) -> None:
+    """For programs: findings with evidence and how many of them fail the check."""
+    told = json.loads(checked(capsys, written(tmp_path, *looping()), "--json")[1])
+    (one,) = told["findings"]
+    expected = (1, 1, "repeated_call", TRACE, [f"{n:016x}" for n in (10, 20, 30)])
+    seen = [proof["span_id"] for proof in one["evidence"]]
+    assert expected == (told["traces"], told["failing"], one["detector"], one["trace_id"], seen)
+
+
+# How it ends
+
+
+@pytest.mark.parametrize(
+    ("severity", "fail_on", "code"),
+    [
+        ("info", None, 0),
+        ("info", "info", 1),
+        ("warning", None, 1),
+        ("warning", "error", 0),
+        ("error", "error", 1),
+        ("strange", "warning", 1),
+        ("strange", "error", 0),
+    ],
+)
+def test_the_exit_code(tmp_path: Path, capsys: Capture, severity: str, fail_on: str | None, code: int) -> None:
+    """1 for findings at or above the severity; one that is unknown counts as a warning."""
+    words = [written(tmp_path, span(1), finding(1, severity=severity)), *(["--fail-on", fail_on] if fail_on else [])]
+    assert code == checked(capsys, *words)[0]
+
+
+def test_a_clean_trace_passes(tmp_path: Path, capsys: Capture) -> None:
+    """Nothing found: 0, and it says so."""
+    expected = (0, "1 trace checked: 0 findings, 0 at or above warning\n")
+    assert expected == checked(capsys, written(tmp_path, span(1)))
+
+
+def test_nothing_to_check_is_bad_use(tmp_path: Path, capsys: Capture) -> None:
+    """An empty recording must not pass for a clean one."""
+    assert 2 == checked(capsys, written(tmp_path))[0]
+
+
+@pytest.mark.parametrize(("words", "code"), [([], 1), (["last"], 0), (["3f2a"], 1), (["b0b", "3f2a"], 1)])
+def test_traces_can_be_chosen(tmp_path: Path, capsys: Capture, words: list[str], code: int) -> None:
+    """All by default; else those that are named."""
+    later = span(5000, trace_id=OTHER, start_ns=NOON + 10**12)
+    assert code == checked(capsys, *words, "--path", written(tmp_path, *looping(), later))[0]

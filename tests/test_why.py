@@ -1,0 +1,203 @@
+"""Why slow, why expensive, why failed: on traces whose answer is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from instrument.analysis.critical_path import critical_path
+from instrument.analysis.report import analyse
+from instrument.analysis.tree import traces
+from instrument.analysis.why import Reason, Why, why
+from instrument.cli.main import main
+from instrument.model import Failure, Record, Span, Usage, encode
+from tests.recorded import MS, call, finding, head, log, review, span
+from tests.test_critical_path import Work, at, simulate, work
+
+Capture = pytest.CaptureFixture[str]
+WRONG = Failure("ValueError", "no")
+
+
+def answers(*records: Record) -> Why:
+    (trace,) = traces(records)
+    return why(analyse(trace))
+
+
+def failed(number: int, parent: int | None = None, **fields: Any) -> Span:
+    return span(number, parent, **{"status": "error", "error": WRONG, **fields})
+
+
+def numbers(reason: Reason) -> list[int]:
+    """The numbers of the spans that prove an answer."""
+    return [int(span_id, 16) for span_id in reason.span_ids]
+
+
+# Slow
+
+
+def test_of_parallel_branches_the_longest_is_why() -> None:
+    """And what shortening it would bring: down to the next branch, not its whole time."""
+    named: dict[str, Any] = {"kind": "tool"}
+    found = answers(
+        at(1, None, 0, 100, name="agent", kind="agent"),
+        at(2, 1, 5, 95, name="crawl", **named),
+        at(3, 1, 5, 75, name="search", **named),
+        at(4, 1, 5, 6, name="search", **named),
+    ).slow
+    expected = ("crawl: 90% of the time, 90 ms in 1 call; without it the run is 20 ms shorter", [2])
+    assert expected == (found[1].text, numbers(found[1]))
+
+
+def test_time_between_calls_is_the_agents_own() -> None:
+    """A loop that sleeps is found in the span that sleeps."""
+    found = answers(at(1, None, 0, 100, name="agent"), at(2, 1, 40, 50, name="f")).slow[1]
+    assert ("agent itself, outside of what it calls: 90% of the time, 90 ms", [1]) == (found.text, numbers(found))
+
+
+def test_time_lost_in_failed_calls_is_told() -> None:
+    """Retries of a tool that times out."""
+    lost = [at(n, 1, 20 * n, 20 * n + 10, status="error", error=WRONG) for n in (2, 3)]
+    (found,) = [one for one in answers(at(1, None, 0, 100), *lost).slow if "failed" in one.text]
+    assert ("20% of the time, 20 ms, went into 2 calls that failed", [2, 3]) == (found.text, sorted(numbers(found)))
+
+
+@given(work())
+def test_the_first_cause_is_the_heaviest_of_the_path(todo: Work) -> None:
+    """For all runs: of names that differ, the one with most self time on the path comes first, proven by its span."""
+    spans = simulate(todo)
+    (trace,) = traces(spans)
+    times = list(critical_path(trace).self_times().values())
+    slow = why(analyse(trace)).slow
+    if times:
+        assert times[0] == critical_path(trace).self_times()[slow[1].span_ids[0]]
+
+
+# Expensive
+
+
+def test_the_model_that_most_of_the_money_went_to() -> None:
+    """Where several were called."""
+    big = {"gen_ai.request.model": "big", "instrument.operation": "think"}
+    found = answers(span(1), call(2, 1), call(3, 1, usd="0.009", attributes=big)).expensive
+    assert Reason("model big: 90% of the money in 1 call", [f"{3:016x}"]) in found
+
+
+def test_prompts_that_grow_are_told() -> None:
+    """Turn by turn, in one operation; the proof is the largest and the first."""
+    turns = [call(n, 1, tokens=(1000 * n, 10)) for n in (2, 3, 4, 5)]
+    (found,) = [one for one in answers(span(1), *turns).expensive if "grew" in one.text]
+    expected = ("prompts of think grew from 2,000 to 5,000 tokens in 4 calls", [5, 2])
+    assert expected == (found.text, numbers(found))
+
+
+def test_a_missed_cache_is_told() -> None:
+    """Much input, none of it cached."""
+    found = answers(span(1), call(2, 1, tokens=(9000, 1)), call(3, 1, tokens=(9000, 1))).expensive
+    assert "0% of the input came from the cache" in [one.text for one in found]
+
+
+def test_one_call_that_stands_out() -> None:
+    """Three times the mean and more."""
+    calls = [call(n, 1, usd="0.001") for n in range(2, 10)]
+    (found,) = [one for one in answers(span(1), *calls, call(10, 1, usd="0.032")).expensive if "one call" in one.text]
+    assert ("one call of think is 80% of the money", [10]) == (found.text, numbers(found))
+
+
+def test_reasoning_that_outweighs_the_answer() -> None:
+    """It is paid for as output."""
+    thinking = call(2, 1, usage=Usage(input=10, output=100, reasoning=90))
+    assert "90% of the output was reasoning" in [one.text for one in answers(span(1), thinking).expensive]
+
+
+def test_unpriced_calls_are_not_hidden() -> None:
+    """The amount says what it leaves out."""
+    found = answers(span(1), call(2, 1), call(3, 1, usd=None)).expensive
+    assert Reason("1 call without a known price, not in the amount", [f"{3:016x}"]) in found
+
+
+def test_a_run_without_models_cost_nothing() -> None:
+    """One line."""
+    assert [Reason("no model was called")] == answers(span(1), span(2, 1)).expensive
+
+
+# Failed
+
+
+def test_an_exception_is_told_where_it_began() -> None:
+    """Not where it came out."""
+    records = (failed(1), failed(2, 1), failed(3, 2, name="parse"), span(4, 2))
+    found = answers(*records).failed[0]
+    expected = ("ValueError: no began in parse, passed on by 2 spans", [3, 2, 1])
+    assert expected == (found.text, numbers(found))
+
+
+def test_failures_that_were_survived() -> None:
+    """Counted by name and kind of error, each where it began."""
+    found = answers(span(1), *(failed(n, 1, name="fetch") for n in (2, 12, 22)), failed(30, 1), failed(31, 30)).failed
+    assert [("it did not fail", [1]), ("fetch failed 3 times and the run went on: ValueError: no", [2, 12, 22])] == [
+        (one.text, numbers(one)) for one in found[:2]
+    ]
+
+
+def test_a_run_that_never_ended() -> None:
+    """What was open when the process died."""
+    found = answers(head(1, name="agent"), head(2, 1, name="fetch"), log(50, 2)).failed[0]
+    assert ("it has not ended; fetch was open at the last sign of life", [2]) == (found.text, numbers(found))
+
+
+def test_cancelled_is_neither_fine_nor_failed() -> None:
+    """It is said."""
+    assert "it was cancelled" == answers(span(1, status="cancelled")).failed[0].text
+
+
+@pytest.mark.parametrize(
+    ("detector", "question"),
+    [("slow", "slow"), ("stalled", "slow"), ("context_growth", "expensive"), ("cycle", "failed"), ("own", "failed")],
+)
+def test_findings_answer_their_question(detector: str, question: str) -> None:
+    """Each finding stands under one question, with its spans."""
+    found = answers(span(1), finding(1, detector=detector))
+    assert [question] == [name for name in ("slow", "expensive", "failed") if detector in getattr(found, name)[-1].text]
+
+
+def test_a_trace_of_logs_only_has_answers() -> None:
+    """A process killed before its first span was written."""
+    assert ("it has not ended", 1) == (answers(log(3, 1)).failed[0].text[:16], len(answers(log(3, 1)).slow))
+
+
+# The verb
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> str:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"".join(encode(record) + b"\n" for record in review()))
+    return str(path)
+
+
+def test_it_fits_on_one_screen(recorded: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three questions, at most 24 lines of 80."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert 0 == main(["why", recorded])
+    lines = capsys.readouterr().out.splitlines()
+    questions = [text for text in lines if text.startswith("why")]
+    assert (["why slow", "why expensive", "why failed"], True) == (questions, len(lines) <= 24)
+    assert [] == [text for text in lines if len(text) > 80]
+
+
+def test_every_line_has_its_evidence(recorded: str, capsys: Capture) -> None:
+    """The JSON names spans of the trace for every answer."""
+    assert 0 == main(["why", recorded, "--json"])
+    told = json.loads(capsys.readouterr().out)
+    known = {record.span_id for record in review() if isinstance(record, Span)}
+    proofs = [set(one["span_ids"]) for question in ("slow", "expensive", "failed") for one in told[question]]
+    assert [] == [proof for proof in proofs if not proof or not proof <= known]
+
+
+def test_traces_without_length_have_answers() -> None:
+    """A root of no duration: nothing to divide by."""
+    assert "span1 took 0 ns" in answers(span(1, duration_ns=0 * MS)).slow[0].text
