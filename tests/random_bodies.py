@@ -173,7 +173,7 @@ class World:
         """The globals of the body."""
         world = self
 
-        class noted:  # noqa: N801
+        class noted:
             def __init__(self, number: int) -> None:
                 self.number = number
 
@@ -194,7 +194,7 @@ def observe(code: types.CodeType, drive: Drive, decorate: Callable[[Any], Any]) 
     """The log of one drive of the compiled body, decorated."""
     world = World()
     namespace = world.namespace()
-    exec(code, namespace)  # noqa: S102
+    exec(code, namespace)
     made = decorate(namespace["body"])
     operations, end, watched = drive
     watched = watched or "('abandon',)" in str(operations)  # what is abandoned needs an event loop that watches
@@ -309,7 +309,7 @@ def _finish(world: World, closing: Any) -> None:
         world.note("raised", world.describe(error))
 
 
-class _hooks:  # noqa: N801
+class _hooks:
     """Hooks of an event loop: async generators that are dropped come to light."""
 
     def __init__(self, world: World, watched: bool) -> None:
@@ -332,7 +332,7 @@ class _hooks:  # noqa: N801
         sys.set_asyncgen_hooks(*self.before)
 
 
-class _unraisable:  # noqa: N801
+class _unraisable:
     """What cannot be raised is logged."""
 
     def __init__(self, world: World) -> None:

@@ -36,7 +36,7 @@ Work = tuple[str, int, list[Any]]
 
 
 def work() -> st.SearchStrategy[Work]:
-    alone = st.tuples(st.just("seq"), st.integers(0, 9), st.just([]))
+    alone: st.SearchStrategy[Work] = st.tuples(st.just("seq"), st.integers(0, 9), st.just([]))
     return st.recursive(
         alone,
         lambda parts: st.tuples(st.sampled_from(["seq", "par"]), st.integers(0, 9), st.lists(parts, max_size=4)),

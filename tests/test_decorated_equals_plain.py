@@ -20,7 +20,6 @@ from tests.random_bodies import FORMS, Block, Drive, observe, random_body, rando
 from tests.same import differences, plain, recording_off
 
 
-
 def case(depth: int, seed: int) -> tuple[Block, list[Drive]]:
     """A body and four drives of it."""
     random = Random(seed)

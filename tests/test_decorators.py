@@ -907,14 +907,14 @@ def test_cached(decorate: Any) -> Any:
     """lru_cache under and over a decorator caches, and its own methods can be reached."""
     calls = []
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     @decorate
     def over(a: int) -> int:
         calls.append(a)
         return a
 
     @decorate
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def under(a: int) -> int:
         calls.append(a)
         return a

@@ -55,7 +55,7 @@ def program(decorators: dict[str, Any]) -> list[Any]:
     def counts() -> Iterator[int]:
         got = yield 1
         yield got
-        return "returned"  # noqa: B901
+        return "returned"
 
     @decorators["traced"]
     async def waits(a: int) -> int:

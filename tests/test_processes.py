@@ -245,7 +245,7 @@ def test_fork_records_nothing_twice(tmp_path: Path) -> None:
 
 
 def test_ids_differ_after_a_fork(tmp_path: Path) -> None:
-    """Parent and children make ids of their own; the user's `random` goes on in each as it would without us."""
+    """Parent and children make ids of their own; the user's `random` goes on in the parent as it would without us."""
     printed = run(
         tmp_path,
         """
@@ -273,7 +273,7 @@ def test_ids_differ_after_a_fork(tmp_path: Path) -> None:
     )
     ids = [one.span_id for one in spans(tmp_path)]
     assert (201, 201, 201) == (len(ids), len(set(ids)), len({one.trace_id for one in spans(tmp_path)}))
-    assert [str(random.Random(7).random())] * 4 == printed.split()
+    assert str(random.Random(7).random()) == printed.split()[-1]  # Python itself seeds the children anew
 
 
 def test_forks_while_other_threads_record(tmp_path: Path) -> None:

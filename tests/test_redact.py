@@ -672,7 +672,8 @@ def test_broken_key_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     place.write_bytes(b"short")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     installation_key.cache_clear()
-    assert installation_key() == place.read_bytes()
+    key = installation_key()
+    assert (32, key) == (len(key), place.read_bytes())
     installation_key.cache_clear()
 
 

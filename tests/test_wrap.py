@@ -40,7 +40,7 @@ def fresh() -> Any:
         def static(a: int) -> int:
             return a
 
-        @functools.lru_cache  # noqa: B019
+        @functools.lru_cache
         def cached(self, a: int) -> int:
             return a
 
@@ -62,7 +62,7 @@ def outcomes(target: Any) -> list[Any]:
     ]
 
 
-ALL = {name: traced for name in ("method", "later", "items", "of_class", "static", "cached")}
+ALL = dict.fromkeys(("method", "later", "items", "of_class", "static", "cached"), traced)
 EXPECTED_NAMES = ["Base.method", "Base.later", "Base.items", "Base.of_class", "Base.static", "Base.cached"]
 
 
@@ -87,7 +87,7 @@ def test_first_parameter_of_another_name_is_the_instance() -> None:
     """The instance is not part of the input, whatever the parameter is called."""
 
     class Odd:
-        def method(this, a: int) -> int:  # noqa: N805
+        def method(this, a: int) -> int:
             return a
 
     with record() as recording, wrap(Odd, method=traced):

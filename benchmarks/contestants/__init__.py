@@ -51,7 +51,7 @@ ENTRIES = {
     "ours-memory": Entry("instrument, sink that only counts", "ours", "memory", writes=False),
     "ours-jsonl": Entry("instrument, jsonl", "ours", "jsonl"),
     "ours-jsonl-ledger": Entry("instrument, jsonl + ledger", "ours", "jsonl,ledger"),
-    "ours": Entry("instrument, everything on (default)", "ours", "console,jsonl,ledger"),
+    "ours": Entry("instrument, all defaults", "ours", "console,jsonl,ledger"),
     "otel": Entry("OpenTelemetry SDK", "otel", environment="otel"),
     "logfire": Entry("logfire", "logfire_sdk", environment="logfire"),
     "openinference": Entry("openinference", "openinference_sdk", environment="openinference"),

@@ -118,7 +118,9 @@ def _played_again(span: Span, awaited: Sequence[Span], took: Mapping[str, int]) 
         while running and running[0][0] <= begin:
             ended, anew = heapq.heappop(running)
             last_end, new_end = max(last_end, ended), max(new_end, anew)
-        heapq.heappush(running, (_seen_end(child, span), new_end + begin - last_end + took[child.span_id]))
+        end = _seen_end(child, span)
+        inside = min(took[child.span_id], end - begin)  # what lay before the parent's own start does not count
+        heapq.heappush(running, (end, new_end + begin - last_end + inside))
     for ended, anew in running:
         last_end, new_end = max(last_end, ended), max(new_end, anew)
     return new_end + end_of(span) - last_end

@@ -16,7 +16,6 @@ from instrument.detectors.same_answer import SameAnswer
 from instrument.detectors.thresholds import Thresholds
 from instrument.model import Finding
 
-
 READ_A_SECOND = 25
 READ_AT_ONCE = 64
 """Of calls whose arguments hold prose so many are read in a second of the run, and so many in a burst (calls that a

@@ -16,7 +16,6 @@ from instrument.detectors.thresholds import Thresholds
 from instrument.detectors.tool_abuse import ToolAbuse
 from instrument.model import Finding, Span
 
-
 LOOKED_AT_EACH = 32
 """Equal calls in a row that are each looked at; of more only every doubling."""
 

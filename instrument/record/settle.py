@@ -6,6 +6,7 @@ import linecache
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from msgspec import Raw
 
 from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usage, decode_known, encode
@@ -18,10 +19,23 @@ def span_record(
     live: LiveSpan, run: str, start_ns: int, value: Value, usage: Usage | None = None, cost: Cost | None = None
 ) -> Span:
     """The record of a span that has ended. `value` finishes what capture left over."""
-    more = (
-        _rarer_fields(live, value) if live.status != "ok" or live.events is not None or live.links is not None else {}
-    )
-    inherits = live.shared is not None or live.agent_id is not None or live.operation is not None
+    given = live.input if live.input.__class__ is Raw else value(live.input)
+    told = live.output if live.output.__class__ is Raw else value(live.output)
+    rarer = _rarer_fields(live, value, usage, cost)
+    if not rarer:  # apart from the others, because `**` makes the call take three times as long
+        return Span(
+            run=run,
+            trace_id=live.trace_id,
+            span_id=live.span_id,
+            parent_id=live.parent_id,
+            start_ns=start_ns,
+            duration_ns=live.duration or 0,
+            kind=live.kind,
+            name=live.name,
+            status=live.status,
+            input=given,
+            output=told,
+        )
     return Span(
         run=run,
         trace_id=live.trace_id,
@@ -32,17 +46,21 @@ def span_record(
         kind=live.kind,
         name=live.name,
         status=live.status,
-        input=live.input if live.input.__class__ is Raw else value(live.input),
-        output=live.output if live.output.__class__ is Raw else value(live.output),
-        attributes=attributes_of(live, value) if inherits or live.attributes is not None else {},
-        usage=usage,
-        cost=cost,
-        **more,
+        input=given,
+        output=told,
+        **rarer,
     )
 
 
-def _rarer_fields(live: LiveSpan, value: Value) -> dict[str, Any]:
+def _rarer_fields(live: LiveSpan, value: Value, usage: Usage | None, cost: Cost | None) -> dict[str, Any]:
     fields: dict[str, Any] = {}
+    if usage is not None:
+        fields["usage"] = usage
+    if cost is not None:
+        fields["cost"] = cost
+    inherits = live.shared is not None or live.agent_id is not None or live.operation is not None
+    if inherits or live.attributes is not None:
+        fields["attributes"] = attributes_of(live, value)
     if live.error is not None:
         fields["error"] = failure(live.error)
     if live.events is not None:
@@ -104,6 +122,24 @@ _HERE = __file__.rpartition("/")[0]
 
 def _is_ours(file: str) -> bool:
     return file.startswith(_HERE)
+
+
+def lines_of(records: list[Record], is_clean: Callable[[bytes], bool]) -> list[bytes] | None:
+    """The JSON lines of the records, or None where they must be looked at one by one.
+
+    Nearly every batch holds no secret, and one look at all of it takes a sixth of the time of one at each line.
+    """
+    if any(record.extra for record in records):
+        return None
+    try:
+        together = _encode_lines(records)
+    except Exception:  # noqa: BLE001 - one odd record; the others are told from it one by one
+        return None
+    lines = together.split(b"\n")[:-1]
+    return lines if len(lines) == len(records) and is_clean(together) else None
+
+
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 def line_of(record: Record, redact: Callable[[bytes, int], bytes]) -> tuple[Record, bytes]:
