@@ -53,8 +53,12 @@ def _panel(rows: list[Row], case: str, left: int) -> list[str]:
             value = row.cells[case].cpu
             length = max(1.0, (_PANEL - 46) * value / most)
             top = _TOP + number * _ROW
-            parts.append(f'<rect x="{left}" y="{top}" width="{length:.1f}" height="{_ROW - 7}" rx="2" fill="{_color(row.name)}"/>')
-            parts.append(_text(left + length + 5, _middle(number), f"{value:.3g}", "head" if row.name == "ours" else ""))
+            parts.append(
+                f'<rect x="{left}" y="{top}" width="{length:.1f}" height="{_ROW - 7}" rx="2" fill="{_color(row.name)}"/>'
+            )
+            parts.append(
+                _text(left + length + 5, _middle(number), f"{value:.3g}", "head" if row.name == "ours" else "")
+            )
     return parts
 
 

@@ -60,7 +60,9 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     options = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description="cost of one decorated call")
-    options.add_argument("--quick", action="store_true", help="one round of few repeats; nothing is kept unless --json is given")
+    options.add_argument(
+        "--quick", action="store_true", help="one round of few repeats; nothing is kept unless --json is given"
+    )
     options.add_argument("--json", type=Path, metavar="FILE", help="where results go; the chart lies beside it as .svg")
     options.add_argument("--rounds", type=int, help="how often every contestant is started anew (3)")
     options.add_argument("--repeats", type=int, help="in each of its processes (7)")
@@ -80,7 +82,11 @@ def _options() -> argparse.Namespace:
 def _environments(given: list[str]) -> dict[str, str]:
     """Interpreters of peers: those in `.bench/`, then those that were given."""
     made = HERE.parent / ".bench"
-    found = {entry.environment: made / entry.environment / "bin" / "python" for entry in ENTRIES.values() if entry.environment}
+    found = {
+        entry.environment: made / entry.environment / "bin" / "python"
+        for entry in ENTRIES.values()
+        if entry.environment
+    }
     known = {name: str(path) for name, path in found.items() if path.exists()}
     return {**known, **dict(one.split("=", 1) for one in given)}
 
@@ -94,7 +100,15 @@ def _turns(chosen: dict[str, Entry], cases: list[str], rounds: int) -> Iterator[
 
 
 def _child(python: str, name: str, case: str, given: argparse.Namespace) -> dict[str, Any] | None:
-    command = [python, "-m", "benchmarks.measure", name, case, f"--repeats={given.repeats}", f"--seconds={given.seconds}"]
+    command = [
+        python,
+        "-m",
+        "benchmarks.measure",
+        name,
+        case,
+        f"--repeats={given.repeats}",
+        f"--seconds={given.seconds}",
+    ]
     try:
         done = subprocess.run(
             command, cwd=HERE.parent, env=_clean_environment(), capture_output=True, text=True, timeout=LONGEST_CHILD

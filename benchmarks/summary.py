@@ -106,7 +106,9 @@ def _share(peers: float) -> str:
 
 
 def _below(result: dict[str, Any]) -> str:
-    versions = {name: version for found in result["contestants"].values() for name, version in found.get("versions", {}).items()}
+    versions = {
+        name: version for found in result["contestants"].values() for name, version in found.get("versions", {}).items()
+    }
     listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     return (
         f"{result['date']}, {result['machine']}, {result['python']}, {listed}; {result['rounds']} processes of "

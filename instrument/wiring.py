@@ -349,7 +349,7 @@ _held_for_fork: threading.Lock | None = None
 
 
 def _before_fork() -> None:
-    """Wait for a sink that is writing or the worker that imports, but not for ever: a sink may be stuck, or fork itself."""
+    """Wait for a sink that is writing or a worker that imports, but not for ever: a sink may be stuck, or fork."""
     global _held_for_fork
     recorder = switch.recorder
     if recorder is not None and recorder.pipeline.draining.acquire(timeout=FORK_SECONDS):

@@ -73,7 +73,12 @@ def as_events(*events: Any) -> Answer:
     return 200, "text/event-stream", "".join(lines).encode()
 
 
-CHAT_USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18, "prompt_tokens_details": {"cached_tokens": 4}}
+CHAT_USAGE = {
+    "prompt_tokens": 11,
+    "completion_tokens": 7,
+    "total_tokens": 18,
+    "prompt_tokens_details": {"cached_tokens": 4},
+}
 
 
 def chat(**more: Any) -> dict[str, Any]:
@@ -150,7 +155,14 @@ def respond(path: str, body: dict[str, Any]) -> Answer:
         return chat_stream(asked) if body.get("stream") else as_json(chat())
     if path.endswith("/embeddings"):
         data = [{"object": "embedding", "index": 0, "embedding": [0.5, 0.5]}]
-        return as_json({"object": "list", "data": data, "model": "text-embedding-3-small", "usage": {"prompt_tokens": 3, "total_tokens": 3}})
+        return as_json(
+            {
+                "object": "list",
+                "data": data,
+                "model": "text-embedding-3-small",
+                "usage": {"prompt_tokens": 3, "total_tokens": 3},
+            }
+        )
     if path.endswith("/responses") and body.get("stream"):
         return response_stream()
     if path.endswith("/responses") and body.get("background"):

@@ -25,7 +25,9 @@ class Stop(BaseException):
     """Stands for KeyboardInterrupt and its like."""
 
 
-RAISED = {kind.__name__: kind for kind in (ValueError, KeyError, StopIteration, StopAsyncIteration, GeneratorExit, Stop)}
+RAISED = {
+    kind.__name__: kind for kind in (ValueError, KeyError, StopIteration, StopAsyncIteration, GeneratorExit, Stop)
+}
 CAUGHT = {**RAISED, "RuntimeError": RuntimeError, "BaseException": BaseException}
 
 
@@ -187,7 +189,15 @@ class World:
         def pause(number: int) -> Iterator[Any]:
             return (yield ("pause", number))
 
-        return {**CAUGHT, "note": self.note, "make": self.make, "describe": self.describe, "noted": noted, "pause": pause, "sys": sys}
+        return {
+            **CAUGHT,
+            "note": self.note,
+            "make": self.make,
+            "describe": self.describe,
+            "noted": noted,
+            "pause": pause,
+            "sys": sys,
+        }
 
 
 def observe(code: types.CodeType, drive: Drive, decorate: Callable[[Any], Any]) -> list[Any]:

@@ -51,7 +51,10 @@ def test_call_that_may_not_fit_is_never_made(recording: Recording) -> None:
 
 def test_refusal_says_spent_reserved_and_asked(recording: Recording) -> None:
     """The message has the figures that one needs to judge the refusal."""
-    with pytest.raises(BudgetExceeded, match=r"'mine' allows 0.10 USD: 0.05 spent, 0 reserved .* may take 0.09"), instrument.budget(usd="0.10", name="mine"):
+    with (
+        pytest.raises(BudgetExceeded, match=r"'mine' allows 0.10 USD: 0.05 spent, 0 reserved .* may take 0.09"),
+        instrument.budget(usd="0.10", name="mine"),
+    ):
         ask("one")
         ask("two")
 

@@ -143,9 +143,7 @@ def test_stats_counts_over_all_traces(here: Path, capsys: Capture) -> None:
 def test_stats_as_a_table(here: Path, capsys: Capture) -> None:
     """Headed by what the columns are."""
     columns = "name calls errors mean p50 p90 p95 p99 max total share tokens money"
-    assert columns.split() in [
-        text.split() for text in told(capsys, "stats")[0].splitlines()
-    ]
+    assert columns.split() in [text.split() for text in told(capsys, "stats")[0].splitlines()]
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,12 @@ def test_generator_left_early_ends_quietly(recording: Recording, how: str) -> No
             break
         del generator, _
     found = recording.spans[0]
-    assert ("ok", None, True, [1]) == (found.status, found.error, found.attributes.get("instrument.closed_early"), found.output)
+    assert ("ok", None, True, [1]) == (
+        found.status,
+        found.error,
+        found.attributes.get("instrument.closed_early"),
+        found.output,
+    )
 
 
 def test_generator_in_a_cycle_ends_when_it_is_collected(recording: Recording) -> None:
@@ -267,7 +272,9 @@ def test_coroutine_destroyed_in_another_context(recording: Recording) -> None:
         del waiting
         gc.collect()
         assert elsewhere is current_span()
-    assert {"waits": "cancelled", "inside": "cancelled", "elsewhere": "ok"} == {s.name: s.status for s in recording.spans}
+    assert {"waits": "cancelled", "inside": "cancelled", "elsewhere": "ok"} == {
+        s.name: s.status for s in recording.spans
+    }
 
 
 class Thing:
@@ -681,7 +688,11 @@ def test_concurrent_traces_never_mix(turns: list[tuple[int, int]]) -> None:
         asyncio.run(main())
     owners: dict[str, set[str]] = {}
     for found in recording.spans:
-        owner = found.name if found.name.startswith("root") else f"root {found.input['a' if found.name == 'leaf' else 'name']}"
+        owner = (
+            found.name
+            if found.name.startswith("root")
+            else f"root {found.input['a' if found.name == 'leaf' else 'name']}"
+        )
         owners.setdefault(found.trace_id, set()).add(owner)
     assert [1] * 4 == [len(names) for names in owners.values()]
     known = {found.span_id: found for found in recording.spans}
@@ -767,7 +778,9 @@ def test_what_is_not_sampled_says_so() -> None:
 
 HEADERS = st.dictionaries(
     st.sampled_from(["traceparent", "TRACEPARENT", "Traceparent", "other", "tracestate"]) | st.text(),
-    st.from_regex(r"[0-9a-fA-F]{0,3}-[0-9a-fA-F]{0,33}-[0-9a-fA-F]{0,17}-[0-9a-fA-F]{0,3}(-.*)?") | st.text() | st.none(),
+    st.from_regex(r"[0-9a-fA-F]{0,3}-[0-9a-fA-F]{0,33}-[0-9a-fA-F]{0,17}-[0-9a-fA-F]{0,3}(-.*)?")
+    | st.text()
+    | st.none(),
 )
 
 

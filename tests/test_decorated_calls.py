@@ -399,7 +399,9 @@ def test_argument_names_of_every_kind(decorate: Any) -> Any:
     """No name of a parameter is taken: self, args, wrapped, instance and the like all reach the function."""
 
     @decorate
-    def function(wrapped: Any = 0, instance: Any = 0, args: Any = 0, kwargs: Any = 0, self: Any = 0, **more: Any) -> Any:
+    def function(
+        wrapped: Any = 0, instance: Any = 0, args: Any = 0, kwargs: Any = 0, self: Any = 0, **more: Any
+    ) -> Any:
         return wrapped, instance, args, kwargs, self, more
 
     holder = decorate(functools.partial(lambda **named: named))
@@ -413,7 +415,12 @@ def test_decorated_program_under_interpreter_flags(flags: list[str], tmp_path: A
     program.write_text(PROGRAM)
     environment = {"INSTRUMENT_SINKS": "jsonl", "PYTHONPATH": ":".join(sys.path), "PATH": ""}
     done = subprocess.run(
-        [sys.executable, *flags, str(program)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, *flags, str(program)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert (0, "3 [0, 1] 3\n") == (done.returncode, done.stdout)
     [events] = (tmp_path / ".instrument" / "events").glob("*.jsonl")

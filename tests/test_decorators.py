@@ -267,7 +267,12 @@ def test_method_of_a_class_is_one_object(decorate: Any) -> Any:
 def test_bound_method_knows_its_instance(decorate: Any) -> Any:
     """`__self__` is the instance, `__func__` is a function of the same name."""
     method = shapes(decorate)["method"]
-    return type(method.__self__).__name__, method.__self__.value, method.__func__.__name__, method.__func__(method.__self__, 3)
+    return (
+        type(method.__self__).__name__,
+        method.__self__.value,
+        method.__func__.__name__,
+        method.__func__(method.__self__, 3),
+    )
 
 
 class Account:
@@ -415,7 +420,15 @@ def test_instances_with_decorated_methods_are_pickled() -> None:
 def test_what_cannot_be_pickled_raises_pythons_own_error(decorate: Any) -> Any:
     """Local functions, lambdas and methods of local classes raise what they raise when plain."""
     named = shapes(decorate)
-    kinds = ["function", "coroutine", "generator", "async generator", "unbound method", "over staticmethod", "under staticmethod"]
+    kinds = [
+        "function",
+        "coroutine",
+        "generator",
+        "async generator",
+        "unbound method",
+        "over staticmethod",
+        "under staticmethod",
+    ]
     return [outcome(pickle.dumps, named[kind]) for kind in kinds] + [outcome(pickle.dumps, named["method"])[0]]
 
 
@@ -423,7 +436,11 @@ def test_what_cannot_be_pickled_raises_pythons_own_error(decorate: Any) -> Any:
 def test_copied_function_is_the_function(decorate: Any) -> Any:
     """copy and deepcopy of a function give the function itself."""
     function = shapes(decorate)["function"]
-    return copy.copy(function) is function, copy.deepcopy(function) is function, copy.deepcopy([function])[0] is function
+    return (
+        copy.copy(function) is function,
+        copy.deepcopy(function) is function,
+        copy.deepcopy([function])[0] is function,
+    )
 
 
 @same
@@ -616,7 +633,16 @@ def test_properties(decorate: Any) -> Any:
 
     box = Box()
     box.value = 7
-    return [box.value, box.asked, box.cached, box.cached, vars(box), Box.value.__doc__, box.partial(2), Box.partial(box, 3)]
+    return [
+        box.value,
+        box.asked,
+        box.cached,
+        box.cached,
+        vars(box),
+        Box.value.__doc__,
+        box.partial(2),
+        Box.partial(box, 3),
+    ]
 
 
 @same

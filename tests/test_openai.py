@@ -176,7 +176,9 @@ def test_retries_are_one_span(server: Endpoint, recording: Recording) -> None:
     """Two 429s before the answer are part of one call."""
     answers = [as_json({"error": {"message": "slow down"}}, 429)] * 2 + [as_json(chat())]
     server.answer = lambda path, body: answers.pop(0)
-    openai.OpenAI(api_key="none", base_url=server.base_url, max_retries=2).chat.completions.create(model=MODEL, messages=MESSAGES)
+    openai.OpenAI(api_key="none", base_url=server.base_url, max_retries=2).chat.completions.create(
+        model=MODEL, messages=MESSAGES
+    )
     assert (1, 3) == (len(recording.spans), len(server.requests))
 
 
@@ -223,7 +225,9 @@ def test_background_usage_is_an_update_once(server: Endpoint, recording: Recordi
 def test_tool_calls_of_a_stream_are_put_together(server: Endpoint, recording: Recording) -> None:
     """Pieces of a tool call become one part of the output message."""
     pieces = [
-        chunk({"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": {"name": "add", "arguments": ""}}]}),
+        chunk(
+            {"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": {"name": "add", "arguments": ""}}]}
+        ),
         chunk({"tool_calls": [{"index": 0, "function": {"arguments": '{"a":'}}]}),
         chunk({"tool_calls": [{"index": 0, "function": {"arguments": "1}"}}]}, "tool_calls"),
     ]

@@ -16,7 +16,12 @@ from instrument.record.spans import LiveSpan, current, switch
 from instrument.testing import record
 from tests.same import outcome, plain, recording_off
 
-DECORATORS: dict[str, Any] = {"agent": agent(id="name", budget={"calls": 100}), "tool": tool, "llm": llm_call, "traced": traced}
+DECORATORS: dict[str, Any] = {
+    "agent": agent(id="name", budget={"calls": 100}),
+    "tool": tool,
+    "llm": llm_call,
+    "traced": traced,
+}
 
 
 def program(decorators: dict[str, Any]) -> list[Any]:

@@ -78,7 +78,9 @@ PRINT = "import os; print(os.environ.get('TRACEPARENT', 'none'))"
 
 def said(*args: Any, **kwargs: Any) -> str:
     """The TRACEPARENT that a subprocess sees."""
-    return subprocess.run([sys.executable, "-c", PRINT], *args, stdout=subprocess.PIPE, text=True, **kwargs).stdout.strip()
+    return subprocess.run(
+        [sys.executable, "-c", PRINT], *args, stdout=subprocess.PIPE, text=True, **kwargs
+    ).stdout.strip()
 
 
 @pytest.fixture
@@ -96,10 +98,17 @@ def test_inherited_environment_has_traceparent(caller: str) -> None:
 
 def test_explicit_environment_is_left_alone(caller: str) -> None:
     """An environment that is given, by keyword or by position, reaches the subprocess as it is."""
-    given = {"A": "1", **({"LD_LIBRARY_PATH": os.environ["LD_LIBRARY_PATH"]} if "LD_LIBRARY_PATH" in os.environ else {})}
+    given = {
+        "A": "1",
+        **({"LD_LIBRARY_PATH": os.environ["LD_LIBRARY_PATH"]} if "LD_LIBRARY_PATH" in os.environ else {}),
+    }
     positional = (-1, None, None, subprocess.PIPE, None, None, True, False, None, given)
     process = subprocess.Popen([sys.executable, "-c", PRINT], *positional, text=True)
-    assert ("none", "none\n", "mine") == (said(env=given), process.communicate()[0], said(env={**given, "TRACEPARENT": "mine"}))
+    assert ("none", "none\n", "mine") == (
+        said(env=given),
+        process.communicate()[0],
+        said(env={**given, "TRACEPARENT": "mine"}),
+    )
 
 
 def test_subprocess_outside_of_spans_is_plain() -> None:

@@ -148,7 +148,13 @@ def test_program_goes_on(kind: Any) -> None:
         depth(kind, traced)
         tool(lambda a: a)(5)
     after = recording.spans[-1]
-    assert ("<lambda>", {"a": 5}, 5, None, "ok") == (after.name, after.input, after.output, after.parent_id, after.status)
+    assert ("<lambda>", {"a": 5}, 5, None, "ok") == (
+        after.name,
+        after.input,
+        after.output,
+        after.parent_id,
+        after.status,
+    )
 
 
 def test_recursion_that_is_caught_half_way() -> None:

@@ -194,8 +194,7 @@ def test_tools_count_for_less_than_their_json() -> None:
 KEYS = ["type", "properties", "required", "enum", "anyOf", "parameters", "function", "image_url"]
 schemas = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
     max_leaves=12,
 )
 

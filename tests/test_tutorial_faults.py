@@ -74,7 +74,9 @@ def test_concurrent_runs_do_not_mix(recorded: Recording) -> None:
 
     asyncio.run(both())
     of_trace = {root.trace_id: root.input["name"] for root in recorded.children(None)}
-    assert {True} == {found.output == of_trace[found.trace_id] for found in recorded.spans if found.name.endswith("work")}
+    assert {True} == {
+        found.output == of_trace[found.trace_id] for found in recorded.spans if found.name.endswith("work")
+    }
 
 
 def test_ended_spans_are_released(recorded: Recording) -> None:

@@ -153,9 +153,7 @@ EXPECTED = {
     "gemini": Answer(
         model="gemini-2.5-flash",
         usage=Usage(input=12, cached=6, output=9, reasoning=4),
-        output_messages=[
-            {"role": "assistant", "parts": [{"type": "text", "content": "Hi."}], "finish_reason": "STOP"}
-        ],
+        output_messages=[{"role": "assistant", "parts": [{"type": "text", "content": "Hi."}], "finish_reason": "STOP"}],
         finish_reasons=["STOP"],
         response_id="g1",
     ),
@@ -404,11 +402,13 @@ KEYS = ["choices", "message", "output", "content", "usage", "type", "parts", "ca
         "http_response"]  # fmt: skip
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(KEYS),
-        inner,
-        max_size=5,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(KEYS),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=25,
 )

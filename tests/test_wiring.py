@@ -152,7 +152,10 @@ def test_process_pool_is_one_tree(method: str, tmp_path: Path) -> None:
     )
     done = run(tmp_path, program, INSTRUMENT_SINKS="jsonl")
     [trace] = instrument.read(tmp_path / ".instrument")
-    assert ("[0, 1, 4]\n", ["square"] * 3) == (done.stdout, [found.name for found in trace.children(trace.root.span_id)])
+    assert ("[0, 1, 4]\n", ["square"] * 3) == (
+        done.stdout,
+        [found.name for found in trace.children(trace.root.span_id)],
+    )
 
 
 def test_killed_program_leaves_what_had_ended(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`patch_openai()`: every call of the OpenAI client becomes one llm span, whatever method was used and wherever it goes.
+"""`patch_openai()`: every call of the OpenAI client becomes one llm span, whatever method was used.
 
 All of the client's methods (`create`, `parse`, `stream`, raw and streaming responses, `with_options`, Azure) end in
 `SyncAPIClient.request` or `AsyncAPIClient.request`, so that is where one call is seen exactly once, retries included,
@@ -251,7 +251,9 @@ def _fail(span: LiveSpan, error: BaseException) -> None:
 Sent = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-def _asking_for_usage(recorder: Recorder, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Sent, bool]:
+def _asking_for_usage(
+    recorder: Recorder, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Sent, bool]:
     """The same request, for a chat stream with the wish for usage added where the caller did not say either way."""
     wants = (
         call.operation == "chat"
@@ -334,4 +336,3 @@ def _note_retrieved(recorder: Recorder | None, args: tuple[Any, ...], kwargs: di
         )
     except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
         recorder.fault("openai retrieve", error)
-

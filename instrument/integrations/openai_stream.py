@@ -283,4 +283,3 @@ def _events(body: bytes) -> Iterator[Any]:
                 yield json.loads(line[5:])
             except ValueError:
                 return
-

@@ -156,7 +156,9 @@ def budget(
     """
     if period is not None:
         raise SettingsError("a budget with a period is shared through the ledger, which this version cannot do yet")
-    scope = Budget(limits_of({"usd": usd, "tokens": tokens, "calls": calls, "seconds": seconds, "strict": strict}), name)
+    scope = Budget(
+        limits_of({"usd": usd, "tokens": tokens, "calls": calls, "seconds": seconds, "strict": strict}), name
+    )
     outer = current.get()
     with at(place_with(outer, budgets=(*(outer.budgets if outer else ()), scope))):
         yield scope
@@ -230,7 +232,9 @@ class BudgetGuard:
         output = self._output_limit(arguments, span)
         cost = self._prices.cost(Usage(input=prompt, output=output), model)
         if cost.usd is None and any(scope.limits.usd is not None for scope in span.budgets):
-            self._once(span, f"unpriced {model}", f"the model {model} has no known price: a budget in money cannot hold it")
+            self._once(
+                span, f"unpriced {model}", f"the model {model} has no known price: a budget in money cannot hold it"
+            )
         return Ask(None if cost.usd is None else Decimal(cost.usd), prompt + output)
 
     def _output_limit(self, arguments: Mapping[str, Any], span: LiveSpan) -> int:
@@ -254,4 +258,3 @@ class BudgetGuard:
 
 def _say(recorder: Recorder, event: str, sentence: str, **metadata: Any) -> None:
     write(recorder, event, sentence, "WARNING", metadata, logger="instrument")
-
