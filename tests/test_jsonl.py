@@ -247,7 +247,7 @@ time.sleep(60)
 
 def test_a_stopped_process_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who holds the file's turn and never gives it back delays the others by a bounded time only."""
-    monkeypatch.setattr("instrument.store.jsonl.LOCK_SECONDS", 0.05)
+    monkeypatch.setattr("instrument.store.turns.WAIT_SECONDS", 0.05)
     path = tmp_path / "a.jsonl"
     path.touch()
     holder = subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE)

@@ -135,8 +135,8 @@ class LedgerSink:
     def _begin_anew(self, error: sqlite3.Error) -> None:
         """Set the damaged file aside, unless another process has done so meanwhile."""
         self._disconnect()
-        if self._opened[1] == ledger.identity(self.path) is not None:
-            aside = ledger.set_aside(self.path)
+        aside = ledger.set_aside(self.path, self._opened[1])
+        if aside is not None:
             self._notice(f"the ledger {self.path} was damaged ({error}); it is now {aside.name}, a new one is begun")
 
     def _disconnect(self) -> None:

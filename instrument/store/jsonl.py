@@ -24,18 +24,12 @@ import msgspec
 from msgspec import Raw
 
 from instrument.model import AnyRecord, Record, decode, decode_known
-
-try:
-    import fcntl
-except ImportError:  # Windows: appending works all the same, processes only cannot take turns
-    fcntl = None  # type: ignore[assignment]
+from instrument.store.turns import turn
 
 T = TypeVar("T")
 
 MAX_LINE = 64 * 1024 * 1024
 """A longer line is no record of ours and is skipped, so that memory stays bounded."""
-LOCK_SECONDS = 1.0
-"""How long to wait for another process's turn before writing without one: a stopped process must not stop us."""
 
 
 # Writing
@@ -67,7 +61,7 @@ class Appender:
         data = b"\n".join(lines) + b"\n"
         while True:
             self._open()
-            with _turn(self._fd) as locked:
+            with turn(self._fd) as locked:
                 if not self._is_current():
                     continue
                 if self._is_full(len(data)) and self._retire():
@@ -122,33 +116,6 @@ class Appender:
         self._torn = False
         if self._fsync:
             os.fsync(self._fd)
-
-
-@contextmanager
-def _turn(fd: int) -> Iterator[bool]:
-    """Hold the file's lock; yields whether it could be had in time."""
-    locked = _lock(fd)
-    try:
-        yield locked
-    finally:
-        if locked:
-            fcntl.flock(fd, fcntl.LOCK_UN)
-
-
-def _lock(fd: int) -> bool:
-    if fcntl is None:
-        return False
-    give_up = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > give_up:
-                return False
-            time.sleep(0.001)
-        except OSError:  # a file system without locks
-            return False
 
 
 def _cut_back(fd: int, size: int) -> bool:

@@ -20,6 +20,7 @@ from msgspec.structs import astuple, fields
 
 from instrument.errors import InstrumentError
 from instrument.pricing import EXACT, decimal_text
+from instrument.store.turns import turn_in
 
 By = Literal["model", "operation", "agent", "day"]
 
@@ -186,16 +187,20 @@ def identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a damaged ledger, so that a new one can begin; gives its new path.
+def set_aside(path: Path, seen: tuple[int, int] | None) -> Path | None:
+    """Rename the damaged ledger that was `seen` (`identity`), so that a new one can begin; gives its new path.
 
-    Its log goes first: beside a new database it would be taken for that one's own.
+    None when it has gone already: of several writers that see the damage one sets the file aside. Its log goes first:
+    beside a new database it would be taken for that one's own.
     """
-    aside = _beside(path, "corrupt")
-    for suffix in ("-wal", "-shm", ""):
-        with suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
-    return aside
+    with turn_in(path.parent):  # not on the file: closing it would take SQLite's own locks away
+        if seen is None or identity(path) != seen:
+            return None
+        aside = _beside(path, "corrupt")
+        for suffix in ("-wal", "-shm", ""):
+            with suppress(FileNotFoundError):
+                Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
+        return aside
 
 
 def _make_private(path: Path) -> None:
