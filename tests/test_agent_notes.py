@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agent import notes as notes_module
 from agent.errors import InputError, ToolError
-from agent.notes import Notes
+from agent.notes import MAX_KEY, Notes
 
 HERE = Path(__file__).parent.parent
 
@@ -28,7 +28,8 @@ def test_what_is_remembered_is_there_the_next_time(tmp_path: Path) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(
     st.dictionaries(
-        st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip), st.text(max_size=99)
+        st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=MAX_KEY).filter(str.strip),
+        st.text(max_size=99),
     )
 )
 def test_every_text_comes_back(tmp_path: Path, texts: dict[str, str]) -> None:
@@ -92,7 +93,7 @@ def test_a_write_that_fails_keeps_the_old_notes(tmp_path: Path, monkeypatch: pyt
 
 def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     """Notes of several processes are all there in the end."""
-    code = "import sys; from pathlib import Path; from agent.notes import Notes\n"
+    code = "import sys; from pathlib import Path; from agent.notes import MAX_KEY, Notes\n"
     code += "for n in range(20): Notes(Path(sys.argv[1])).remember(f'{sys.argv[2]}-{n}', 'x')"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(HERE)])}
     writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), who], env=environment) for who in "ab"]

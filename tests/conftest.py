@@ -1,0 +1,11 @@
+"""What holds for every test: `make test` tries the same examples each time, HYPOTHESIS_PROFILE=explore looks for new."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
