@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-VERBS = ("runs", "show", "why", "check", "logs", "costs", "stats", "export", "doctor", "prune")
+VERBS = ("runs", "show", "why", "check", "logs", "costs", "stats", "export", "import", "doctor", "prune")
+KEYWORDS = frozenset({"import"})
+"""Verbs that no module can be named after; theirs end in an underscore."""
 SEES_BAD_SETTINGS = frozenset({"doctor"})
 """Verbs that work with settings that cannot be used, because they say what is wrong with them."""
 FINE, BAD_USE, INTERRUPTED = 0, 2, 130
@@ -72,7 +74,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
 
 
 def _module_of(verb: str) -> Any:
-    name = f"instrument.cli.{verb}"
+    name = f"instrument.cli.{verb}_" if verb in KEYWORDS else f"instrument.cli.{verb}"
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

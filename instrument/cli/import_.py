@@ -1,0 +1,195 @@
+"""`instrument import`: take traces that other tools recorded into the recording folder."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from instrument.cli.printing import say
+from instrument.cli.source import json_document, tell
+from instrument.errors import InstrumentError
+
+if TYPE_CHECKING:
+    from instrument.model import Record, Span
+    from instrument.pricing import Prices
+    from instrument.settings import Settings
+    from instrument.store.foreign import Imported
+
+FORMATS = ("auto", "otlp", "openinference", "openai", "claude-code", "codex")
+PARTLY = 1
+
+
+def add(subparsers: Any) -> None:
+    """Add the verb to the command line."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "import",
+        help="take in traces of other tools: OTLP, OpenInference, OpenAI messages, Claude Code, Codex",
+        description="Files may be compressed (gzip, xz, bzip2). Model calls are priced and entered in the ledger. "
+        "What is imported again replaces itself. Exit code: 1 when a file could not be read.",
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a file to take in")
+    parser.add_argument(
+        "--dir", type=Path, metavar="DIR", help="the recording folder (default: the nearest .instrument)"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="auto", help="what the files are (default: told by them)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Take the files in; 0 when all were read, 1 when some were not. Raises `InstrumentError` when none was."""
+    from instrument.settings import load
+
+    to = _place(args.dir, load())
+    notices: list[str] = []
+    done: list[dict[str, Any]] = []
+    for file in args.files:
+        try:
+            done.append(_import(file, None if args.format == "auto" else args.format, to, notices))
+        except InstrumentError as problem:
+            notices.append(str(problem))
+        except OSError as problem:
+            notices.append(f"{file} cannot be read or written: {problem.strerror or problem}")
+    if not done:
+        raise InstrumentError("nothing was imported: " + "; ".join(notices))
+    say(
+        json_document({"folder": str(to.folder), "files": done, "skipped": notices})
+        if args.json
+        else _as_text(done, to.folder)
+    )
+    tell(notices)
+    return PARTLY if len(done) < len(args.files) else 0
+
+
+class Place(NamedTuple):
+    """Where records go: the recording folder, the ledger, and the settings that redact and price them."""
+
+    folder: Path
+    ledger: str
+    settings: Settings
+
+
+def _place(named: Path | None, settings: Settings) -> Place:
+    from instrument.settings import find_folder
+
+    folder = named if named is not None else find_folder() or settings.folder
+    own_ledger = None if named is not None else settings.ledger.url
+    return Place(folder, own_ledger or str(folder / "ledger.db"), settings)
+
+
+def _import(file: Path, wanted: str | None, to: Place, notices: list[str]) -> dict[str, Any]:
+    from instrument.pricing import Prices
+    from instrument.store.foreign import read
+
+    imported = read(file, wanted)
+    notices.extend(imported.skipped)
+    prices = Prices(to.settings.prices)
+    records = [_priced(record, prices) for record in imported.records]
+    written = _write(records, to)
+    _enter(records, to.ledger)
+    return _counted(file, imported, records, written)
+
+
+def _priced(record: Record, prices: Prices) -> Record:
+    import msgspec
+
+    from instrument.model import Span
+
+    if not isinstance(record, Span) or record.usage is None:
+        return record
+    told = record.attributes
+    cost = prices.cost(
+        record.usage,
+        _text(told, "gen_ai.response.model") or _text(told, "gen_ai.request.model"),
+        provider=_text(told, "gen_ai.provider.name"),
+        tier=_text(told, "openai.response.service_tier"),
+        at_ns=record.start_ns,
+    )
+    return msgspec.structs.replace(record, cost=cost)
+
+
+def _text(attributes: dict[str, Any], name: str) -> str | None:
+    value = attributes.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _write(records: Sequence[Record], to: Place) -> Path:
+    """Write the records, redacted, as one event file; the same records replace the file of an earlier import."""
+    from instrument.model import encode
+    from instrument.redact import Redactor, installation_key
+    from instrument.store.jsonl import Appender, event_file
+
+    told = to.settings.redact
+    redactor = Redactor(installation_key(), names=told.names, patterns=told.patterns, keep=told.keep)
+    lines = [redactor.line(encode(record)) for record in records]
+    start = min((record.start_ns for record in _spans(records)), default=0)
+    target = event_file(to.folder, f"import-{_name_of(records)}", start)
+    unfinished = target.with_suffix(".part")
+    unfinished.unlink(missing_ok=True)
+    appender = Appender(unfinished)
+    try:
+        appender.append(lines)
+    finally:
+        appender.close()
+    os.replace(unfinished, target)
+    return target
+
+
+def _name_of(records: Sequence[Record]) -> str:
+    ids = sorted((span.trace_id, span.span_id) for span in _spans(records))
+    return sha256(repr(ids).encode()).hexdigest()[:16]
+
+
+def _enter(records: Sequence[Record], url: str) -> None:
+    from instrument.model import Batch
+    from instrument.sinks.ledger import LedgerSink
+
+    ledger = LedgerSink(url)
+    try:
+        ledger.write(Batch(records, [], []))
+    finally:
+        ledger.close()
+
+
+def _spans(records: Sequence[Record]) -> list[Span]:
+    from instrument.model import Span
+
+    return [record for record in records if isinstance(record, Span)]
+
+
+def _counted(file: Path, imported: Imported, records: Sequence[Record], written: Path) -> dict[str, Any]:
+    spans = _spans(records)
+    used = [span.usage for span in spans if span.usage is not None]
+    return {
+        "file": str(file),
+        "format": imported.format,
+        "traces": len({span.trace_id for span in spans}),
+        "spans": len(spans),
+        "kinds": dict(Counter(span.kind for span in spans).most_common()),
+        "errors": sum(span.status == "error" for span in spans),
+        "input": sum(usage.input or 0 for usage in used),
+        "output": sum(usage.output or 0 for usage in used),
+        "skipped": len(imported.skipped),
+        "written": str(written),
+    }
+
+
+def _as_text(done: Sequence[dict[str, Any]], folder: Path) -> str:
+    from instrument.views.theme import clean
+
+    lines = [
+        f"{one['file']}: {one['format']}, {_many(one['traces'], 'trace')}, {_many(one['spans'], 'span')} "
+        f"({', '.join(f'{count:,} {kind}' for kind, count in one['kinds'].items())}), {_many(one['errors'], 'error')}, "
+        f"{one['input']:,} tokens in, {one['output']:,} out"
+        for one in done
+    ]
+    return "\n".join(clean(line) for line in [*lines, f"they are in {folder}"])
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,155 @@
+"""Traces that other tools recorded, as our records: one file for each format, pure functions from parsed JSON."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from instrument.errors import InstrumentError
+from instrument.model import Record, Span
+from instrument.store.foreign import claude_code, codex, messages, openinference, otlp
+from instrument.store.foreign.attributes import one_model_call
+
+FORMATS = ("otlp", "openinference", "openai", "claude-code", "codex")
+LOOKED_AT = 50
+"""How many values of a file are looked at to tell its format: sessions begin with lines that say little."""
+_FITS: dict[str, Callable[[object], bool]] = {
+    "otlp": otlp.fits,
+    "openinference": openinference.fits,
+    "claude-code": claude_code.fits,
+    "codex": codex.fits,
+    "openai": messages.fits,
+}
+_OPENERS: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open, b"BZh": bz2.open}
+
+
+class Row(NamedTuple):
+    """One parsed value of a file and the line that it begins at."""
+
+    line: int
+    value: Any
+
+
+class Imported(NamedTuple):
+    """What one file became. `skipped` has one sentence, with file and line, for each part that could not be read."""
+
+    format: str
+    records: list[Record]
+    skipped: list[str]
+
+
+def detect(rows: Sequence[object]) -> str | None:
+    """The format of the first parsed values of a file, None where it is none of ours to read."""
+    return next((name for row in rows for name, fits in _FITS.items() if fits(row)), None)
+
+
+def read(path: str | os.PathLike[str], wanted: str | None = None) -> Imported:
+    """The records of one file, plain or compressed (gzip, xz, bzip2), with what was skipped.
+
+    Raises `InstrumentError` where the format cannot be told or nothing in the file is of the `wanted` one, and
+    `OSError` where the file cannot be read.
+    """
+    place = Path(path)
+    skipped: list[str] = []
+    rows = list(_rows(place, skipped))
+    form = wanted or detect([row.value for row in islice(rows, LOOKED_AT)])
+    if form is None:
+        raise InstrumentError(f"{place} is of no format that can be told: name it with --format ({', '.join(FORMATS)})")
+    found = list(_converted(form, rows, place, skipped))
+    if not any(isinstance(record, Span) for record in found):
+        raise InstrumentError(f"{place} holds nothing of the format {form}{_first(skipped)}")
+    return Imported(form, _with_model_calls(found), skipped)
+
+
+def _first(skipped: Sequence[str]) -> str:
+    return f": {skipped[0]}" if skipped else ""
+
+
+def _converted(form: str, rows: Sequence[Row], place: Path, skipped: list[str]) -> Iterator[Record]:
+    source = place.name
+    if form in ("claude-code", "codex"):
+        read_lines = claude_code.records if form == "claude-code" else codex.records
+        lines = [row for row in rows if isinstance(row.value, dict) or _skip(skipped, place, row, "is no JSON object")]
+        yield from read_lines([row.value for row in lines], source)
+        return
+    written_ns = os.stat(place).st_mtime_ns
+    for row in rows:
+        if not _FITS[form](row.value):
+            _skip(skipped, place, row, f"holds nothing of the format {form}")
+            continue
+        try:
+            if form == "openai":
+                yield from list(messages.records(row.value, source, written_ns))
+            else:
+                yield from list((otlp if form == "otlp" else openinference).records(row.value, source))
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as fault:
+            _skip(skipped, place, row, f"cannot be read as {form} ({fault})")
+
+
+def _skip(skipped: list[str], place: Path, row: Row, why: str) -> bool:
+    skipped.append(f"{place}, line {row.line} {why} and was skipped")
+    return False
+
+
+def _with_model_calls(found: Sequence[Record]) -> list[Record]:
+    spans = iter(one_model_call([record for record in found if isinstance(record, Span)]))
+    return [next(spans) if isinstance(record, Span) else record for record in found]
+
+
+def _rows(place: Path, skipped: list[str]) -> Iterator[Row]:
+    """The values of a file: JSON lines, or one document; of a document that lists conversations or spans each."""
+    data = _content(place)
+    first = data.lstrip().partition(b"\n")[0]
+    if _decoded(first) is None or first.strip() == data.strip():
+        try:
+            yield from _listed(msgspec.json.decode(data))
+            return
+        except (ValueError, RecursionError):
+            pass
+    yield from _lines(data, place, skipped)
+
+
+def _listed(document: Any) -> Iterator[Row]:
+    """A list of rows as rows; a list that is one row itself, such as of messages, as this one."""
+    if isinstance(document, list) and detect([document]) is None:
+        yield from (Row(1, item) for item in document)
+    else:
+        yield Row(1, document)
+
+
+def _lines(data: bytes, place: Path, skipped: list[str]) -> Iterator[Row]:
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if line.strip():
+            value = _decoded(line)
+            if value is None:
+                _skip(skipped, place, Row(number, None), "is no JSON")
+            else:
+                yield Row(number, value)
+
+
+def _decoded(line: bytes) -> Any:
+    try:
+        return msgspec.json.decode(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _content(place: Path) -> bytes:
+    with open(place, "rb") as plain:
+        head = plain.read(6)
+    opener = next((opener for mark, opener in _OPENERS.items() if head.startswith(mark)), None)
+    if opener is None:
+        return place.read_bytes()
+    try:
+        with opener(place) as stream:
+            return bytes(stream.read())
+    except (EOFError, lzma.LZMAError) as fault:
+        raise InstrumentError(f"{place} cannot be unpacked ({fault}): it may have been cut off") from None

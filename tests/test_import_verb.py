@@ -1,0 +1,140 @@
+"""`instrument import`: files in, traces in the folder, told what was left out."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instrument import read
+from instrument.cli.main import main
+from instrument.store.ledger import added_up, totals
+from tests.test_import_claude_code import SESSION as CLAUDE
+from tests.test_import_codex import SESSION as CODEX
+from tests.test_import_messages import TALK
+from tests.test_import_openinference import TREE
+from tests.test_import_otlp import request, span
+
+PRICED = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", "gen_ai.provider.name": "openai",
+          "gen_ai.usage.input_tokens": 1_000_000, "gen_ai.usage.output_tokens": 0}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder that does not exist yet."""
+    return tmp_path / "recording"
+
+
+def lines_of(*rows: Any) -> str:
+    """The rows as JSON lines."""
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def bring(tmp_path: Path, folder: Path, text: str, *options: str) -> int:
+    """Import a file with this text."""
+    file = tmp_path / "given.json"
+    file.write_text(text)
+    return main(["import", str(file), "--dir", str(folder), *options])
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("otlp", json.dumps(request(span({})), indent=2)),
+        ("otlp", lines_of(request(span({})), request(span({}, spanId="1" * 16)))),
+        ("openinference", lines_of(TREE, TREE)),
+        ("openai", json.dumps(TALK)),
+        ("openai", json.dumps([{"messages": TALK}, {"messages": TALK[1:]}])),
+        ("openai", lines_of({"messages": TALK})),
+        ("claude-code", lines_of(*CLAUDE)),
+        ("codex", lines_of(*CODEX)),
+    ],
+)
+def test_formats_are_told(
+    form: str, text: str, tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each format is known without its name, as one document and as lines."""
+    assert (0, form) == (
+        bring(tmp_path, folder, text, "--json"),
+        json.loads(capsys.readouterr().out)["files"][0]["format"],
+    )
+
+
+def test_twice_is_once(tmp_path: Path, folder: Path) -> None:
+    """What is imported again is not doubled: not the spans, not the money, not the files."""
+    for _ in range(2):
+        bring(tmp_path, folder, json.dumps(request(span(PRICED))))
+    spans = [one for trace in read(folder) for one in trace.spans]
+    assert (1, 1, 1) == (
+        len(spans),
+        added_up(totals(folder / "ledger.db")).calls,
+        len(list((folder / "events").iterdir())),
+    )
+
+
+def test_a_session_that_went_on_is_one(tmp_path: Path, folder: Path) -> None:
+    """A session imported before and after it went on is one trace with each span once."""
+    for rows in (CLAUDE[:5], CLAUDE):
+        bring(tmp_path, folder, lines_of(*rows))
+    assert [4] == [len(trace.spans) for trace in read(folder)]
+
+
+def test_model_calls_are_priced(tmp_path: Path, folder: Path) -> None:
+    """Tokens and model give the money, in the trace and in the ledger."""
+    bring(tmp_path, folder, json.dumps(request(span(PRICED))))
+    (trace,) = read(folder)
+    assert trace.cost.usd == added_up(totals(folder / "ledger.db")).usd and trace.cost.usd
+
+
+def test_broken_lines_are_told(tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line that is no JSON is named and skipped, all others are taken."""
+    bring(tmp_path, folder, lines_of(*CLAUDE[:3]) + '{"type": "assis\n' + lines_of(*CLAUDE[3:]))
+    assert f"note: {tmp_path / 'given.json'}, line 4 is no JSON and was skipped\n" == capsys.readouterr().err
+
+
+def test_rows_of_another_kind_are_told(tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A row of a file that is nothing of its format is named and skipped."""
+    bring(tmp_path, folder, lines_of({"messages": TALK}, {"messages": 7}))
+    assert "line 2 holds nothing of the format openai" in capsys.readouterr().err
+
+
+def test_an_unknown_format(tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file of no known format is refused, and the message says which there are."""
+    assert (2, True) == (bring(tmp_path, folder, '{"a": 1}'), "--format" in capsys.readouterr().err)
+
+
+def test_one_bad_file_among_good_ones(tmp_path: Path, folder: Path) -> None:
+    """The others are imported, the exit code tells that one was not."""
+    good = tmp_path / "good.jsonl"
+    good.write_text(lines_of(*CODEX))
+    code = main(["import", str(tmp_path / "missing"), str(good), "--dir", str(folder)])
+    assert (1, 1) == (code, len(list(read(folder))))
+
+
+def test_compressed_files(tmp_path: Path, folder: Path) -> None:
+    """Gzipped files are read as they are."""
+    file = tmp_path / "rollout.jsonl.gz"
+    file.write_bytes(gzip.compress(lines_of(*CODEX).encode()))
+    assert 0 == main(["import", str(file), "--dir", str(folder)])
+
+
+def test_secrets_do_not_arrive(tmp_path: Path, folder: Path) -> None:
+    """What is written is redacted as if it had been recorded here."""
+    secret = "sk-" + "proj-" + "Ab3dEf6hIj9kLm2nOp5q" * 2
+    bring(tmp_path, folder, json.dumps(request(span({"password": "hunter2-hunter2", "note": f"key {secret}"}))))
+    written = b"".join(file.read_bytes() for file in (folder / "events").iterdir())
+    assert (False, False) == (secret.encode() in written, b"hunter2" in written)
+
+
+def test_nested_model_calls_are_one(tmp_path: Path, folder: Path) -> None:
+    """Where two libraries recorded one call, its tokens count once: those of the innermost span."""
+    inner = span(PRICED, spanId="1" * 16, parentSpanId="2" * 16)
+    outer = span(PRICED, spanId="2" * 16, parentSpanId="")
+    bring(tmp_path, folder, json.dumps(request(outer, inner)))
+    (trace,) = read(folder)
+    assert ({"1" * 16: "llm", "2" * 16: "step"}, 1_000_000) == (
+        {one.span_id: one.kind for one in trace.spans}, trace.usage.input,
+    )  # fmt: skip
