@@ -17,6 +17,7 @@ from tests.test_import_codex import SESSION as CODEX
 from tests.test_import_messages import TALK
 from tests.test_import_openinference import TREE
 from tests.test_import_otlp import request, span
+from tests.test_import_trajectory import STEPS
 
 PRICED = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", "gen_ai.provider.name": "openai",
           "gen_ai.usage.input_tokens": 1_000_000, "gen_ai.usage.output_tokens": 0}  # fmt: skip
@@ -51,6 +52,7 @@ def bring(tmp_path: Path, folder: Path, text: str, *options: str) -> int:
         ("openai", lines_of({"messages": TALK})),
         ("claude-code", lines_of(*CLAUDE)),
         ("codex", lines_of(*CODEX)),
+        ("trajectory", json.dumps({"trajectory": STEPS})),
     ],
 )
 def test_formats_are_told(

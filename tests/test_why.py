@@ -76,6 +76,12 @@ def test_the_first_cause_is_the_heaviest_of_the_path(todo: Work) -> None:
         assert times[0] == critical_path(trace).self_times()[slow[1].span_ids[0]]
 
 
+def test_times_that_are_not_known_are_not_invented() -> None:
+    """A conversation that was imported without times has no slow part."""
+    found = answers(at(1, None, 0, 100, attributes={"instrument.times": "order only"}), at(2, 1, 0, 90)).slow
+    assert ["the times of its calls are not known, only their order"] == [one.text for one in found]
+
+
 # Expensive
 
 
@@ -122,6 +128,12 @@ def test_unpriced_calls_are_not_hidden() -> None:
 def test_a_run_without_models_cost_nothing() -> None:
     """One line."""
     assert [Reason("no model was called")] == answers(span(1), span(2, 1)).expensive
+
+
+def test_tokens_that_are_not_known_are_not_none() -> None:
+    """Calls that tell nothing of their tokens were not free."""
+    found = answers(span(1), span(2, 1, kind="llm"), span(3, 1, kind="llm")).expensive
+    assert ["what its 2 model calls used is not known"] == [one.text for one in found]
 
 
 # Failed

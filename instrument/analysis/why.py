@@ -25,6 +25,8 @@ MUCH_INPUT = 10_000
 """From so many input tokens on it is told how few of them came from the cache."""
 OF_TIME = frozenset({"slow", "stalled"})
 OF_MONEY = frozenset({"spending", "context_growth"})
+ORDER_ONLY = "order only"
+"""What imported conversations without times say in `instrument.times`."""
 BAD_LOGS = frozenset({"ERROR", "CRITICAL", "FATAL"})
 
 
@@ -63,6 +65,9 @@ def _told(findings: Sequence[Finding], fits: Callable[[Finding], bool]) -> list[
 
 
 def _time(trace: Trace) -> Iterator[Reason]:
+    if attribute(trace.root, "instrument.times") == ORDER_ONLY:
+        yield Reason("the times of its calls are not known, only their order", _ids(trace))
+        return
     path = critical_path(trace)
     whole = path.duration_ns
     spans = len({stretch.span.span_id for stretch in path.stretches})
@@ -118,6 +123,9 @@ def _money(trace: Trace) -> Iterator[Reason]:
     calls = [span for span in trace.spans if carries(span)]
     if not calls:
         yield Reason("no model was called")
+        return
+    if all(call.usage is None and call.cost is None for call in calls):
+        yield Reason(f"what its {many(len(calls), 'model call')} used is not known", [call.span_id for call in calls])
         return
     spent = total(calls)
     yield Reason(f"{_amount(spent)} in {many(len(calls), 'model call')}", [_dearest(calls).span_id])

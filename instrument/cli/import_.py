@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from instrument.settings import Settings
     from instrument.store.foreign import Imported
 
-FORMATS = ("auto", "otlp", "openinference", "openai", "claude-code", "codex")
+FORMATS = ("auto", "otlp", "openinference", "openai", "claude-code", "codex", "trajectory")
 PARTLY = 1
 
 
@@ -28,7 +28,7 @@ def add(subparsers: Any) -> None:
     """Add the verb to the command line."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "import",
-        help="take in traces of other tools: OTLP, OpenInference, OpenAI messages, Claude Code, Codex",
+        help="take in traces of other tools: OTLP, OpenInference, OpenAI messages, Claude Code, Codex, trajectories",
         description="Files may be compressed (gzip, xz, bzip2). Model calls are priced and entered in the ledger. "
         "What is imported again replaces itself. Exit code: 1 when a file could not be read.",
     )

@@ -15,10 +15,10 @@ import msgspec
 
 from instrument.errors import InstrumentError
 from instrument.model import Record, Span
-from instrument.store.foreign import claude_code, codex, messages, openinference, otlp
+from instrument.store.foreign import claude_code, codex, messages, openinference, otlp, trajectory
 from instrument.store.foreign.attributes import one_model_call
 
-FORMATS = ("otlp", "openinference", "openai", "claude-code", "codex")
+FORMATS = ("otlp", "openinference", "openai", "claude-code", "codex", "trajectory")
 LOOKED_AT = 50
 """How many values of a file are looked at to tell its format: sessions begin with lines that say little."""
 _FITS: dict[str, Callable[[object], bool]] = {
@@ -27,6 +27,7 @@ _FITS: dict[str, Callable[[object], bool]] = {
     "claude-code": claude_code.fits,
     "codex": codex.fits,
     "openai": messages.fits,
+    "trajectory": trajectory.fits,
 }
 _OPENERS: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open, b"BZh": bz2.open}
 
@@ -86,8 +87,9 @@ def _converted(form: str, rows: Sequence[Row], place: Path, skipped: list[str]) 
             _skip(skipped, place, row, f"holds nothing of the format {form}")
             continue
         try:
-            if form == "openai":
-                yield from list(messages.records(row.value, source, written_ns))
+            if form in ("openai", "trajectory"):
+                told = messages if form == "openai" else trajectory
+                yield from list(told.records(row.value, source, written_ns))
             else:
                 yield from list((otlp if form == "otlp" else openinference).records(row.value, source))
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as fault:
