@@ -1,35 +1,118 @@
-"""`instrument export`: one trace as plain files."""
+"""`instrument export`: one trace as plain files, or as one file in the format of another tool."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from instrument.cli.printing import say
 from instrument.cli.source import add_trace, find_trace, json_document, path_of, place_trace, tell
+from instrument.errors import InstrumentError
+
+if TYPE_CHECKING:
+    from instrument.analysis.tree import Trace
+
+
+class Format(NamedTuple):
+    """One format: its option, the `module:function` that gives a trace's content in pieces, and its line of help."""
+
+    name: str
+    view: str
+    help: str
+
+
+FORMATS = (
+    Format("chrome", "instrument.views.chrome:pieces", "a time line for ui.perfetto.dev and chrome://tracing"),
+    Format("csv", "instrument.views.csv:pieces", "one row a span, safe to open as a spreadsheet"),
+)
+STDOUT = "-"
 
 
 def add(subparsers: Any) -> None:
     """Add the verb to the command line."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "export",
-        help="write one trace as traces.json, logs.json, tokens.json and metrics.json",
-        description="The last trace, or the one whose id begins with TRACE. Files of these names are replaced.",
+        help="write one trace as plain JSON files (--dir), or for another tool: "
+        + ", ".join(f"--{form.name}" for form in FORMATS),
+        description="The last trace, or the one whose id begins with TRACE. Without FILE the content goes to stdout. "
+        "Files that are there already are replaced.",
     )
     add_trace(parser)
-    parser.add_argument("--dir", required=True, metavar="DIR", help="the folder to write into; made if it is missing")
+    kinds = parser.add_mutually_exclusive_group(required=True)
+    kinds.add_argument(
+        "--dir", metavar="DIR", help="traces.json, logs.json, tokens.json and metrics.json in this folder"
+    )
+    for form in FORMATS:
+        kinds.add_argument(f"--{form.name}", nargs="?", const=STDOUT, metavar="FILE", help=form.help)
+    parser.add_argument("-o", "--output", metavar="FILE", help="where the content of one format goes")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the files and name them."""
-    from instrument.views.files import save
-    from instrument.views.theme import clean
-
+    """Write the files and name them, or print the content."""
+    form = next((form for form in FORMATS if getattr(args, form.name) is not None), None)
     place_trace(args)
+    target = _place_target(args, form)
     notices: list[str] = []
     trace = find_trace(path_of(args), args.trace, notices)
-    files = [str(file) for file in save(trace, args.dir)]
-    say(json_document({"trace_id": trace.trace_id, "files": files}) if args.json else "\n".join(map(clean, files)))
+    if form is not None and target == STDOUT:
+        _print(_content(form, trace))
+    else:
+        _name(args, trace, _files(args, form, trace, target))
     tell(notices)
     return 0
+
+
+def _place_target(args: argparse.Namespace, form: Format | None) -> str:
+    """Where the content goes; what `--chrome last` names looks like a trace and no other is named: it is no file."""
+    if form is None:
+        if args.output is not None:
+            raise InstrumentError("-o names the file of one format, --dir the folder of several: give one of them")
+        return str(args.dir)
+    given = str(getattr(args, form.name))
+    if args.output is None and (given == STDOUT or args.trace is not None or not _is_trace(given)):
+        return given
+    if given != STDOUT:
+        if args.trace is not None:
+            raise InstrumentError(f"both {given} and {args.output} are named as the file to write: give one of them")
+        args.trace = given
+        place_trace(args)
+    return str(args.output or STDOUT)
+
+
+def _is_trace(word: str) -> bool:
+    return word == "last" or (set(word.lower()) <= set("0123456789abcdef") and not os.path.exists(word))
+
+
+def _content(form: Format, trace: Trace) -> Iterable[bytes]:
+    module, _, function = form.view.partition(":")
+    pieces: Callable[[Trace], Iterable[bytes]] = getattr(importlib.import_module(module), function)
+    return pieces(trace)
+
+
+def _print(content: Iterable[bytes]) -> None:
+    sys.stdout.flush()
+    raw = getattr(sys.stdout, "buffer", None)
+    for piece in content:
+        if raw is not None:
+            raw.write(piece)
+        else:
+            sys.stdout.write(piece.decode())
+
+
+def _files(args: argparse.Namespace, form: Format | None, trace: Trace, target: str) -> Sequence[Path]:
+    from instrument.views.files import replace, save
+
+    return save(trace, target) if form is None else [replace(Path(target), _content(form, trace))]
+
+
+def _name(args: argparse.Namespace, trace: Trace, files: Sequence[Path]) -> None:
+    from instrument.views.theme import clean
+
+    named = [str(file) for file in files]
+    say(json_document({"trace_id": trace.trace_id, "files": named}) if args.json else "\n".join(map(clean, named)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def save(traces: Trace | Iterable[Trace], folder: str | os.PathLike[str], logs: 
         "tokens.json": lambda: _pretty(_tokens(listed)),
         "metrics.json": lambda: _pretty(_metrics(listed)),
     }
-    return [_write(place / name, parts()) for name, parts in contents.items()]
+    return [replace(place / name, chain(parts(), [b"\n"])) for name, parts in contents.items()]
 
 
 def nested(trace: Trace) -> Iterator[bytes]:
@@ -201,14 +202,12 @@ def _list(items: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
     yield b"\n]"
 
 
-def _write(path: Path, parts: Iterable[bytes]) -> Path:
-    """Replace the file as a whole: whoever reads it meanwhile sees the old one or the new one."""
+def replace(path: Path, parts: Iterable[bytes]) -> Path:
+    """Write a file as a whole and return its path: whoever reads it meanwhile sees the old one or the new one."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(unfinished, "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.write(b"\n")
+            file.writelines(parts)
         os.replace(unfinished, path)
     except BaseException:
         unfinished.unlink(missing_ok=True)

@@ -1,0 +1,100 @@
+"""A trace as CSV, one row a span, in order of their start (RFC 4180, UTF-8): for spreadsheets and data frames.
+
+What agents read and write is not to be trusted: a cell that a spreadsheet would take for a formula gets an
+apostrophe in front, as `'=1+1`, and every cell is quoted.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from instrument.analysis.metrics import agent_of, model_of, operation_of
+from instrument.analysis.totals import carries
+from instrument.analysis.tree import Trace
+from instrument.model import Cost, Span, Usage
+from instrument.views.theme import iso
+
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""What a formula begins with, in some spreadsheet; blanks and controls in front of it are skipped by some."""
+BREAKS = ("\t", "\r", "\n")
+LONGEST = 32_000
+"""Characters of one cell: spreadsheets take no more than 32,767."""
+
+
+def pieces(trace: Trace) -> Iterator[bytes]:
+    """The head and the rows."""
+    depths = _depths(trace)
+    columns = list(_cells(trace.root, 0))
+    yield _row(columns)
+    for span in trace.spans:
+        yield _row(_cells(span, depths.get(span.span_id, 0)).values())
+
+
+def harmless(cell: object) -> object:
+    """The cell, with an apostrophe in front of text that a spreadsheet would calculate; numbers stay as they are."""
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\0", "")
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
+    bare = text.lstrip()
+    return f"'{text}" if bare.startswith(FORMULA) or text.startswith(BREAKS) else text
+
+
+def _row(cells: Any) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, quoting=csv.QUOTE_ALL).writerow([harmless(cell) for cell in cells])
+    return line.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _cells(span: Span, depth: int) -> dict[str, object]:
+    """The row of a span by column. What is not known is an empty cell, never 0."""
+    usage, cost = span.usage or Usage(), span.cost or Cost(basis="")
+    is_call = carries(span)
+    return {
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+        "parent_id": span.parent_id,
+        "depth": depth,
+        "start": iso(span.start_ns),
+        "duration_ms": span.duration_ns / 1e6,
+        "kind": span.kind,
+        "name": span.name,
+        "status": span.status,
+        "error_type": span.error.type if span.error else None,
+        "error_message": span.error.message if span.error else None,
+        "agent": agent_of(span) if is_call else None,
+        "operation": operation_of(span) if is_call else None,
+        "model": model_of(span) if is_call else None,
+        "input_tokens": usage.input,
+        "cached_tokens": usage.cached,
+        "cache_write_tokens": usage.cache_write,
+        "output_tokens": usage.output,
+        "reasoning_tokens": usage.reasoning,
+        "tokens_source": usage.source if span.usage else None,
+        "usd": cost.usd if cost.usd is None or not cost.usd.startswith("-") else float(cost.usd),
+        "cost_basis": cost.basis or None,
+        "input": _told(span.input),
+        "output": _told(span.output),
+        "attributes": _told(span.attributes or None),
+    }
+
+
+def _told(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()
+
+
+def _depths(trace: Trace) -> Mapping[str, int]:
+    depths: dict[str, int] = {}
+    waiting = [(root, 0) for root in trace.roots]
+    while waiting:
+        span, depth = waiting.pop()
+        depths[span.span_id] = depth
+        waiting.extend((child, depth + 1) for child in trace.children(span.span_id))
+    return depths

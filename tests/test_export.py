@@ -1,0 +1,70 @@
+"""`instrument export`: every format, to stdout or into a file, by one table."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from instrument.cli.export import FORMATS
+from instrument.cli.main import main
+from instrument.model import encode
+from tests.recorded import TRACE, review
+
+Capture = pytest.CaptureFixture[str]
+NAMES = [form.name for form in FORMATS]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with one review recorded in it, as the working directory."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("INSTRUMENT_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / ".instrument/events").mkdir(parents=True)
+    (tmp_path / ".instrument/events/a.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in review()))
+    return tmp_path
+
+
+def printed(capsys: Capture, *words: str, code: int = 0) -> str:
+    assert code == main(["export", *words])
+    out, err = capsys.readouterr()
+    return out if code == 0 else err
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_format_goes_to_stdout(capsys: Capture, name: str) -> None:
+    """Nothing else is printed, and no file is made."""
+    out = printed(capsys, f"--{name}")
+    assert (True, ["a.jsonl"]) == ("think" in out, [file.name for file in Path().rglob("*") if file.is_file()])
+
+
+@pytest.mark.parametrize("words", [["FORM", "out"], ["FORM", "-o", "out"], ["last", "FORM", "out"], ["-o", "out", "FORM", "last"], ["FORM", "out", TRACE, "."]])  # fmt: skip
+@pytest.mark.parametrize("name", NAMES)
+def test_a_format_goes_into_a_file(capsys: Capture, name: str, words: list[str]) -> None:
+    """The same content as on stdout, the file named; either way to name it."""
+    expected = printed(capsys, f"--{name}", "-o", "-")
+    said = printed(capsys, *(word.replace("FORM", f"--{name}") for word in words))
+    assert ("out\n", expected) == (said, Path("out").read_bytes().decode())
+
+
+@pytest.mark.parametrize("words", [["--csv", "last"], ["--csv", "3f2a"], ["--csv", "3f2a", ".instrument"]])
+def test_what_looks_like_a_trace_behind_a_format_is_the_trace(capsys: Capture, words: list[str]) -> None:
+    """Where no other is named."""
+    assert printed(capsys, "--csv") == printed(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--csv", "--chrome"], "not allowed with argument"),
+        (["--dir", "out", "-o", "x"], "give one of them"),
+        (["last", "--csv", "one", "-o", "two"], "both one and two are named"),
+        (["--csv", "missing/out.csv"], "cannot be read or written: No such file or directory"),
+        (["--csv", "abc"], "no trace in"),
+    ],
+)
+def test_bad_use_is_one_sentence(capsys: Capture, words: list[str], sentence: str) -> None:
+    """Exit code 2."""
+    assert sentence in printed(capsys, *words, code=2)
