@@ -9,16 +9,22 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Answer = tuple[int, str, bytes]
+Answer = tuple[int, str, bytes | Iterator[bytes]]
 
 
 class Endpoint:
-    """`answer(path, body)` gives status, content type and body; `requests` keeps what was asked."""
+    """`answer(path, body)` gives status, content type and body; `requests` keeps what was asked.
+
+    A body may be an iterator: each piece is sent as it comes, and where the iterator raises the connection breaks.
+    `extra` are headers to send, `broken` is set when a client went away before the end.
+    """
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.answer: Callable[[str, dict[str, Any]], Answer] = respond
         self.base_url = ""
+        self.extra: dict[str, str] = {}
+        self.broken = threading.Event()
 
 
 @contextmanager
@@ -43,10 +49,30 @@ def endpoint() -> Iterator[Endpoint]:
             status, kind, content = told.answer(path, body)
             self.send_response(status)
             self.send_header("content-type", kind)
-            self.send_header("content-length", str(len(content)))
             self.send_header("x-request-id", "req_1")
+            for name, value in told.extra.items():
+                self.send_header(name, value)
+            if isinstance(content, bytes):
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+            else:
+                self._send_pieces(content)
+
+        def _send_pieces(self, pieces: Iterator[bytes]) -> None:
+            self.send_header("transfer-encoding", "chunked")
             self.end_headers()
-            self.wfile.write(content)
+            try:
+                for piece in pieces:
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                    self.wfile.flush()
+                self.wfile.write(b"0\r\n\r\n")
+            except OSError:
+                told.broken.set()
+                self.close_connection = True
+            except EOFError:
+                self.connection.close()
+                self.close_connection = True
 
         def log_message(self, *args: Any) -> None: ...
 

@@ -2,284 +2,188 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Protocol
 
-from instrument.foreign import at, known, listed, one_of, text
+from instrument.integrations.faults import safely
+from instrument.integrations.openai_said import Said, said_by
 from instrument.record.spans import LiveSpan
 
-BODY_LIMIT = 16 * 1024 * 1024
-FINAL_EVENTS = ("response.completed", "response.incomplete", "response.failed")
+
+class Listener(Protocol):
+    """Is told what a stream gives. `reading` is on while the client works on the next chunk."""
+
+    reading: bool
+
+    def take(self, chunk: Any) -> None:
+        """Note one chunk."""
+
+    def end(self, error: BaseException | None = None, early: bool = False) -> None:
+        """The stream is over, or broken, or nobody reads on."""
 
 
 class Chunks:
-    """What a stream has said so far, and the span that ends with it."""
+    """What a stream has said so far, and the span that ends with it.
 
-    def __init__(self, span: LiveSpan, operation: str, hides_usage: bool) -> None:
+    `before_end` is done with what was said just before the span ends.
+    """
+
+    def __init__(
+        self,
+        span: LiveSpan,
+        operation: str,
+        before_end: Callable[[LiveSpan, Said], None] | None = None,
+    ) -> None:
         self.span = span
-        self.operation = operation
-        self.hides_usage = hides_usage
-        self.count = 0
+        self.said: Said = said_by(operation)
         self.reading = False
-        self.first: int | None = None
-        self._final: Any = None
-        self._head: dict[str, Any] = {}
-        self._choices: dict[int, dict[str, Any]] = {}
-        self._text: list[str] = []
-        self._begun = span.started
+        self._before_end = before_end
+        self._count = 0
+        self._first: int | None = None
+        self._open = threading.Lock()
 
-    def take(self, chunk: Any) -> bool:
-        """Note one chunk; False when it came only because we asked for usage and the caller must not see it."""
-        try:
-            return self._take(known(chunk))
-        except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
-            self.span.recorder.fault("openai chunk", error)
-            return True
+    def take(self, chunk: Any) -> None:
+        """Note one chunk."""
+        self.note_time()
+        self._count += 1
+        self.said.take(chunk)
 
-    def _take(self, chunk: dict[str, Any]) -> bool:
-        self.count += 1
-        if self.first is None:
-            self.first = self.span.recorder.clock()
-        if self.operation == "responses":
-            self._take_event(chunk)
-            return True
-        self._head.update({name: chunk[name] for name in ("id", "model", "service_tier") if chunk.get(name)})
-        usage = one_of(chunk, "usage") or at(chunk, "x_groq", "usage")
-        if usage is not None:
-            self._head["usage"] = usage
-        for choice in listed(chunk.get("choices")):
-            self._take_choice(known(choice))
-        return not (self.hides_usage and usage is not None and not listed(chunk.get("choices")))
-
-    def _take_event(self, event: dict[str, Any]) -> None:
-        kind = text(event.get("type")) or ""
-        if kind in FINAL_EVENTS:
-            self._final = event.get("response")
-        elif kind.endswith(".delta") and text(event.get("delta")):
-            self._text.append(str(event["delta"]))
-        elif kind == "response.created":
-            self._head["model"] = at(event.get("response"), "model")
-            self._head["id"] = at(event.get("response"), "id")
-
-    def _take_choice(self, choice: dict[str, Any]) -> None:
-        index = choice.get("index") or 0
-        kept = self._choices.setdefault(index, {"message": {"role": "assistant"}, "index": index})
-        message, delta = kept["message"], known(choice.get("delta"))
-        for name in ("content", "refusal", "reasoning_content", "reasoning"):
-            piece = text(delta.get(name))
-            if piece:
-                message[name] = message.get(name, "") + piece
-                self._text.append(piece)
-        for call in map(known, listed(delta.get("tool_calls"))):
-            self._take_tool_call(message.setdefault("tool_calls", []), call)
-        if choice.get("finish_reason"):
-            kept["finish_reason"] = choice["finish_reason"]
-
-    def _take_tool_call(self, calls: list[dict[str, Any]], call: dict[str, Any]) -> None:
-        index = call.get("index") or 0
-        while len(calls) <= index:
-            calls.append({"type": "function", "function": {"name": "", "arguments": ""}})
-        if call.get("id"):
-            calls[index]["id"] = call["id"]
-        for name in ("name", "arguments"):
-            piece = text(at(call, "function", name))
-            if piece:
-                calls[index]["function"][name] += piece
-                self._text.append(piece)
+    def note_time(self) -> None:
+        """Something has arrived; the first time counts."""
+        if self._first is None:
+            self._first = self.span.recorder.clock()
 
     def end(self, error: BaseException | None = None, early: bool = False) -> None:
-        """End the span: with what the stream said, with the error that broke it, or early."""
-        span = self.span
-        if span.duration is not None:
+        """End the span, once: with what the stream said, with the error that broke it, or early."""
+        if not self._open.acquire(blocking=False):
             return
-        took = span.recorder.clock() - self._begun
-        try:
-            self._describe(took, early)
-        except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
-            span.recorder.fault("openai stream", fault)
-        span.duration = took
+        span = self.span
+        took = safely(self._describe, early)
         if error is not None:
             span.fail(error)
+        elif took is None:
+            span.end()
         else:
-            span.recorder.take(span)
+            span.duration = took
+            span.hand_over()
 
-    def _describe(self, took: int, early: bool) -> None:
+    def _describe(self, early: bool) -> int:
+        """Put all that is known on the span; gives its duration in nanoseconds."""
         span = self.span
-        if self._final is not None:
-            span.recorder.read_answer(span, self._final)
-        elif self._choices or self._head:
-            span.recorder.read_answer(span, {"choices": [*self._choices.values()], **self._head})
-        if span.output is None and self._text:
-            span.output = span.recorder.value({"messages": [_said("".join(self._text))]})
+        took = span.recorder.clock() - span.started
+        span.wants_estimate = self._count > 0 or early
+        found = self.said.answer()
+        if found is not None:
+            span.recorder.read_answer(span, found)
+        if self.said.error is not None:
+            mark_failed(span, *self.said.error)
         self._note_figures(took, early)
-        span.wants_estimate = self.count > 0 or early
+        if self._before_end is not None:
+            self._before_end(span, self.said)
+        return took
 
     def _note_figures(self, took: int, early: bool) -> None:
-        figures: dict[str, Any] = {"gen_ai.request.stream": True, "instrument.stream.chunks": self.count}
-        if self.first is not None:
-            figures["gen_ai.response.time_to_first_chunk"] = round((self.first - self._begun) / 1e9, 6)
+        figures: dict[str, Any] = {"gen_ai.request.stream": True, "instrument.stream.chunks": self._count}
+        if self._first is not None:
+            waited = self._first - self.span.started
+            figures["gen_ai.response.time_to_first_chunk"] = round(waited / 1e9, 6)
             output = (self.span.tokens or {}).get("output")
-            streamed = took - (self.first - self._begun)
-            if output and streamed > 0:
-                figures["instrument.stream.tokens_per_second"] = round(output / streamed * 1e9, 2)
+            if output and took > waited:
+                figures["instrument.stream.tokens_per_second"] = round(output / (took - waited) * 1e9, 2)
         if early:
             figures["instrument.closed_early"] = True
         self.span.set(figures)
 
 
-def _said(content: str) -> dict[str, Any]:
-    return {"role": "assistant", "parts": [{"type": "text", "content": content}]}
+def mark_failed(span: LiveSpan, kind: str, message: str) -> None:
+    """The endpoint says in its answer that the call failed; the client raises nothing for it."""
+    span.status = "error"
+    span.error = (kind, message, [(kind, message, [])])
 
 
-def tap_stream(stream: Any, chunks: Chunks) -> None:
-    """Watch a `Stream` in place: it stays the object that the client made."""
-    stream._iterator = _watched(stream._iterator, chunks)
-    _end_with(stream.response, "close", chunks)
+class Nobody:
+    """Listens to nothing."""
+
+    reading = False
+
+    def take(self, chunk: Any) -> None:
+        """Nothing to note."""
+
+    def end(self, error: BaseException | None = None, early: bool = False) -> None:
+        """Nothing to end."""
 
 
-def _watched(inner: Iterator[Any], chunks: Chunks) -> Iterator[Any]:
-    chunks.reading = True
-    try:
-        for chunk in inner:
-            chunks.reading = False
-            if chunks.take(chunk):
-                yield chunk
-            chunks.reading = True
-    except GeneratorExit:
-        chunks.end(early=True)
-        raise
-    except BaseException as error:
-        chunks.end(error)
-        raise
-    chunks.end()
+def only_for_us(chunk: Any) -> bool:
+    """Whether the chunk came because we asked for usage. Others are made as they would have come: services that are
+    asked for usage write `usage: null` into each of them."""
+    if getattr(chunk, "usage", None) is not None:
+        return not getattr(chunk, "choices", None)
+    getattr(chunk, "__pydantic_fields_set__", set()).discard("usage")
+    return False
 
 
-def tap_stream_async(stream: Any, chunks: Chunks) -> None:
-    """As `tap_stream`, for an `AsyncStream`."""
-    stream._iterator = _awatched(stream._iterator, chunks)
-    _end_with(stream.response, "aclose", chunks)
+class Watched:
+    """The iterator inside of a `Stream` or `AsyncStream`: gives what the client's own gives, and tells a listener.
 
+    `hides_usage` says that we asked for usage and the caller must not see what that adds. It is no generator, so that a
+    stream that is dropped, or never read, ends its span as well, and what the client's own generator does when it is
+    closed or dropped happens as ever.
+    """
 
-async def _awatched(inner: AsyncIterator[Any], chunks: Chunks) -> AsyncIterator[Any]:
-    chunks.reading = True
-    try:
-        async for chunk in inner:
-            chunks.reading = False
-            if chunks.take(chunk):
-                yield chunk
-            chunks.reading = True
-    except GeneratorExit:
-        chunks.end(early=True)
-        raise
-    except BaseException as error:
-        chunks.end(error)
-        raise
-    chunks.end()
+    def __init__(self, inner: Any, listener: Listener, hides_usage: bool = False) -> None:
+        self._inner = inner
+        self._listener = listener
+        self._hides_usage = hides_usage
 
+    def __iter__(self) -> Iterator[Any]:
+        return self
 
-def _end_with(response: Any, verb: str, chunks: Chunks) -> None:
-    """A caller that closes the response before the stream is over ends the span there and then."""
-    close = getattr(response, verb)
-    if verb == "aclose":
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
 
-        async def aclosing() -> None:
-            _close_early(chunks)
-            await close()
-
-        response.aclose = aclosing
-        return
-
-    def closing() -> None:
-        _close_early(chunks)
-        close()
-
-    response.close = closing
-
-
-def _close_early(chunks: Chunks) -> None:
-    if not chunks.reading:  # the stream itself closes its response when it has read the last of it
-        chunks.end(early=True)
-
-
-def tap_body(response: Any, chunks: Chunks) -> None:
-    """Watch the bytes of a raw response while the caller reads them; a body that was read already is taken as it is."""
-    body = _read_already(response)
-    if body is not None:
-        _take_body(chunks, body)
-        return
-    plain, seen = response.iter_bytes, bytearray()
-
-    def iter_bytes(*args: Any, **kwargs: Any) -> Iterator[bytes]:
-        for piece in plain(*args, **kwargs):
-            _note_bytes(chunks, seen, piece)
-            yield piece
-
-    response.iter_bytes = iter_bytes
-    close = response.close
-
-    def closing() -> None:
-        close()
-        _take_body(chunks, bytes(seen))
-
-    response.close = closing
-
-
-def tap_body_async(response: Any, chunks: Chunks) -> None:
-    """As `tap_body`, for an async client."""
-    body = _read_already(response)
-    if body is not None:
-        _take_body(chunks, body)
-        return
-    plain, seen = response.aiter_bytes, bytearray()
-
-    async def aiter_bytes(*args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
-        async for piece in plain(*args, **kwargs):
-            _note_bytes(chunks, seen, piece)
-            yield piece
-
-    response.aiter_bytes = aiter_bytes
-    close = response.aclose
-
-    async def aclosing() -> None:
-        await close()
-        _take_body(chunks, bytes(seen))
-
-    response.aclose = aclosing
-
-
-def _read_already(response: Any) -> bytes | None:
-    body = vars(response).get("_content")
-    return body if isinstance(body, bytes) else None
-
-
-def _note_bytes(chunks: Chunks, seen: bytearray, piece: bytes) -> None:
-    if chunks.first is None:
-        chunks.first = chunks.span.recorder.clock()
-    if len(seen) < BODY_LIMIT:
-        seen += piece
-
-
-def _take_body(chunks: Chunks, body: bytes) -> None:
-    """A whole body, JSON or server-sent events."""
-    span = chunks.span
-    if span.duration is not None:
-        return
-    try:
-        if body.lstrip().startswith(b"{"):
-            span.succeed(json.loads(body))
-            return
-        for event in _events(body):
-            chunks.take(event)
-    except Exception as error:  # noqa: BLE001 - whatever the endpoint sent, the caller has it; we keep what we can
-        span.recorder.fault("openai body", error)
-    chunks.end(early=b"[DONE]" not in body and b"response.completed" not in body)
-
-
-def _events(body: bytes) -> Iterator[Any]:
-    for line in body.splitlines():
-        if line.startswith(b"data:") and not line.startswith(b"data: [DONE]"):
+    def __next__(self) -> Any:
+        listener = self._listener
+        if listener.reading:  # by another thread: the client says what it thinks of that
+            return next(self._inner)
+        while True:
+            listener.reading = True
             try:
-                yield json.loads(line[5:])
-            except ValueError:
-                return
+                chunk = next(self._inner)
+            except StopIteration:
+                safely(listener.end)
+                raise
+            except BaseException as error:
+                safely(listener.end, error)
+                raise
+            finally:
+                listener.reading = False
+            safely(listener.take, chunk)
+            if not (self._hides_usage and safely(only_for_us, chunk)):
+                return chunk
+
+    async def __anext__(self) -> Any:
+        listener = self._listener
+        if listener.reading:
+            return await anext(self._inner)
+        while True:
+            listener.reading = True
+            try:
+                chunk = await anext(self._inner)
+            except StopAsyncIteration:
+                safely(listener.end)
+                raise
+            except BaseException as error:
+                safely(listener.end, error)
+                raise
+            finally:
+                listener.reading = False
+            safely(listener.take, chunk)
+            if not (self._hides_usage and safely(only_for_us, chunk)):
+                return chunk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __del__(self) -> None:
+        safely(self._listener.end, early=True)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from instrument import tokens
 from instrument.errors import BudgetExceeded, SettingsError
-from instrument.model import Usage
+from instrument.model import Cost, Usage
 from instrument.pricing import Prices
 from instrument.record import llm
 from instrument.record.context import at, current, place_with
@@ -248,12 +248,20 @@ class BudgetGuard:
         usage, cost = llm.settled(span, self._prices, span.recorder.now())
         if usage is None:
             return None if span.status != "ok" else Ask(None, 0)
-        return Ask(Decimal(cost.usd) if cost and cost.usd else None, (usage.input or 0) + (usage.output or 0))
+        return took(usage, cost)
 
     def _once(self, span: LiveSpan, key: str, sentence: str) -> None:
         if key not in self._told_about:
             self._told_about.add(key)
             _say(span.recorder, "BUDGET_NOTICE", sentence)
+
+
+def took(usage: Usage | None, cost: Cost | None) -> Ask | None:
+    """What a call took, from its usage and cost; None where it has no usage."""
+    if usage is None:
+        return None
+    usd = Decimal(cost.usd) if cost is not None and cost.usd is not None else None
+    return Ask(usd, (usage.input or 0) + (usage.output or 0))
 
 
 def _say(recorder: Recorder, event: str, sentence: str, **metadata: Any) -> None:

@@ -1,0 +1,287 @@
+"""One call to a model through the OpenAI client: what is asked, how it is sent, and the span that it becomes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from instrument.integrations import openai_later
+from instrument.integrations.faults import safely
+from instrument.integrations.openai_bodies import Body, Closing, body_of, end_with_answer, end_with_body, watch
+from instrument.integrations.openai_stream import Chunks, Nobody, Watched
+from instrument.record.context import Place, current, leave
+from instrument.record.recorder import Recorder
+from instrument.record.spans import LiveSpan, Plan, begin, installed
+from instrument.usage import request
+
+OPERATIONS = {
+    "/chat/completions": "chat",
+    "/responses": "responses",
+    "/responses/compact": "responses",
+    "/embeddings": "embeddings",
+    "/completions": "completions",
+}
+SEMANTIC = {"chat": "chat", "responses": "chat", "embeddings": "embeddings", "completions": "text_completion"}
+"""`gen_ai.operation.name` for each of the client's endpoints: the Responses API is a chat to the conventions."""
+
+API_TYPES = {"chat": "chat_completions"}
+"""`openai.api.type` where it is not the name of the operation."""
+
+PROVIDERS = {
+    "api.openai.com": "openai",
+    "openai.azure.com": "azure.ai.openai",
+    "cognitiveservices.azure.com": "azure.ai.openai",
+    "services.ai.azure.com": "azure.ai.inference",
+    "groq.com": "groq",
+    "mistral.ai": "mistral_ai",
+    "deepseek.com": "deepseek",
+    "x.ai": "x_ai",
+    "perplexity.ai": "perplexity",
+    "moonshot.ai": "moonshot_ai",
+    "openrouter.ai": "openrouter",
+    "anthropic.com": "anthropic",
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "aiplatform.googleapis.com": "gcp.vertex_ai",
+    "amazonaws.com": "aws.bedrock",
+    "cohere.com": "cohere",
+    "watsonx.ai": "ibm.watsonx.ai",
+}
+CLIENTS = {"BaseAzureClient": "azure.ai.openai"}
+"""Providers that the client's class tells where its address does not."""
+
+RAW = "X-Stainless-Raw-Response"
+REFUSES = frozenset({400, 415, 422, 501})
+"""Statuses with which endpoints refuse a request for an option that they do not know."""
+
+KNOWS_THE_OPTION = "api.openai.com"
+MOST_ENDPOINTS = 10_000
+
+Args = tuple[Any, ...]
+Keywords = dict[str, Any]
+Outer = LiveSpan | Place | None
+
+_with_stream_usage: set[tuple[str, str]] = set()
+_without_stream_usage: set[tuple[str, str]] = set()
+
+
+class Call(NamedTuple):
+    """One request to a model, as it is about to be sent."""
+
+    operation: str
+    url: str
+    body: Keywords
+    base_url: str
+    provider: str | None
+    is_raw: bool
+    streams: bool
+
+    @property
+    def model(self) -> str:
+        """The model that is asked."""
+        return str(self.body.get("model") or "")
+
+    @property
+    def endpoint(self) -> tuple[str, str]:
+        """What decides whether an option is known: the service and the model."""
+        return self.base_url, self.model
+
+
+class ClientPlan(Plan):
+    """The plan of a patched call. `sending` is the client's id and the address while the request is under way."""
+
+    __slots__ = ("sending",)
+    sending: tuple[int, str] | None
+
+
+class Exchange:
+    """A call that is being made: `args` and `kwargs` are what to send, then one of `succeed` and `fail`."""
+
+    def __init__(self, call: Call, span: LiveSpan, outer: Outer, args: Args, kwargs: Keywords) -> None:
+        self.call = call
+        self.span = span
+        self.outer = outer
+        self.args = args
+        self.kwargs = kwargs
+        self._asks_usage = False
+
+    def ask_for_usage(self) -> None:
+        """Send the same request with the wish for usage added, where the caller did not say either way."""
+        call = self.call
+        has_option = call.operation in ("chat", "completions") and call.streams and not call.is_raw
+        if has_option and self.span.recorder.asks_stream_usage and call.endpoint not in _without_stream_usage:
+            wish = _wish(call.body.get("stream_options"))
+            if wish is not None:
+                self.args, self.kwargs = _with_option(self.args, self.kwargs, wish)
+                self._asks_usage = True
+
+    def may_be_our_doing(self, error: Exception) -> bool:
+        """Whether the endpoint may have refused the request only because of the wish that we added.
+
+        An endpoint whose error does not name it is believed to know the option once it has accepted it.
+        """
+        status = getattr(error, "status_code", None)
+        if not self._asks_usage or status is None:
+            return False
+        self._asks_usage = False
+        if "stream_options" in str(error) or "include_usage" in str(error):
+            _remember(_without_stream_usage, self.call.endpoint)
+            return True
+        knows = self.call.endpoint in _with_stream_usage or KNOWS_THE_OPTION in self.call.base_url
+        return status in REFUSES and not knows
+
+    def was_our_doing(self) -> None:
+        """The caller's own request was not refused: remember the endpoint."""
+        _remember(_without_stream_usage, self.call.endpoint)
+
+    def leave(self, destroyed: bool) -> None:
+        """The request is over: what is current is what was before."""
+        leave(self.span, self.outer, destroyed=destroyed)
+        if isinstance(self.span.plan, ClientPlan):
+            self.span.plan.sending = None
+
+    def fail(self, error: BaseException) -> None:
+        """The request, or an attempt to send it, raised."""
+        code = getattr(error, "status_code", None)
+        if isinstance(code, int):
+            self.span.set({"http.response.status_code": code, "error.type": type(error).__name__})
+        self.span.fail(error)
+
+    def succeed(self, result: Any) -> bool:
+        """End the span with the answer, or let the stream end it."""
+        call, span = self.call, self.span
+        if call.is_raw or hasattr(result, "iter_raw"):
+            self._follow_body(result.http_response if call.is_raw else result)
+        elif call.streams and hasattr(result, "_iterator"):
+            self._follow_stream(result)
+        else:
+            safely(openai_later.expect, span, result)
+            end_with_answer(span, result)
+        return True
+
+    def give_up(self, result: Any) -> None:
+        """What came cannot be followed: end the span, but hide from the caller what we asked for."""
+        if self._asks_usage and not isinstance(result._iterator, Watched):
+            result._iterator = Watched(result._iterator, Nobody(), hides_usage=True)
+        self.span.end()
+        self.span.hand_over()
+
+    def _follow_stream(self, result: Any) -> None:
+        chunks = Chunks(self.span, self.call.operation, openai_later.expect_rest)
+        result._iterator = Watched(result._iterator, chunks, hides_usage=self._asks_usage)
+        watch(result.response, Closing(chunks))
+        if self._asks_usage:
+            _remember(_with_stream_usage, self.call.endpoint)
+
+    def _follow_body(self, response: Any) -> None:
+        chunks = Chunks(self.span, self.call.operation, openai_later.expect_rest)
+        body = body_of(response)
+        if body is None:
+            watch(response, Body(chunks, response))
+        else:
+            safely(openai_later.expect, self.span, body)
+            end_with_body(chunks, body)
+
+
+def begin_exchange(client: Any, args: Args, kwargs: Keywords) -> Exchange | None:
+    """Open the span of a call and make it current; None for what is no call of a model, or is seen already.
+
+    Raises what a guard refuses the call with.
+    """
+    recorder, outer = installed(), current.get()
+    if recorder is None:
+        return None
+    call = read_call(client, args, kwargs)
+    if call is None or _is_sending(outer, client, call):
+        return None
+    span = begin(recorder, *_described(recorder, client, call, outer))
+    if span is None:
+        return None
+    exchange = Exchange(call, span, outer, args, kwargs)
+    safely(exchange.ask_for_usage)
+    current.set(span)
+    return exchange
+
+
+def read_call(client: Any, args: Args, kwargs: Keywords) -> Call | None:
+    """What is asked of a model, or None for any other request."""
+    options = options_of(args, kwargs)
+    path = urlsplit(options.url).path.rstrip("/")
+    ends = [end for end in OPERATIONS if path.endswith(end)]
+    if not ends or options.method.lower() != "post" or not isinstance(options.json_data, dict):
+        return None
+    headers = options.headers if isinstance(options.headers, dict) else {}
+    return Call(
+        operation=OPERATIONS[max(ends, key=len)],
+        url=options.url,
+        body={**options.json_data, **(options.extra_json or {})},
+        base_url=str(client.base_url),
+        provider=_provider(client),
+        is_raw=bool(headers.get(RAW)),
+        streams=bool(kwargs.get("stream")),
+    )
+
+
+def options_of(args: Args, kwargs: Keywords) -> Any:
+    """The client's options of a request."""
+    return args[1] if len(args) > 1 else kwargs["options"]
+
+
+def _is_sending(place: Any, client: Any, call: Call) -> bool:
+    """Whether another wrapper around the same client has seen this very call already."""
+    plan = place.plan if isinstance(place, LiveSpan) else None
+    return isinstance(plan, ClientPlan) and plan.sending == (id(client), call.url)
+
+
+def _described(recorder: Recorder, client: Any, call: Call, outer: Outer) -> Any:
+    """What `begin` needs: plan, place, no instance, the captured request, and the request itself."""
+    asked = request(call.body)
+    attributes = {
+        **asked.attributes(),
+        "gen_ai.operation.name": SEMANTIC[call.operation],
+        "openai.api.type": API_TYPES.get(call.operation, call.operation),
+        **_server(call),
+    }
+    kind = "embedding" if call.operation == "embeddings" else "llm"
+    plan = ClientPlan(f"{SEMANTIC[call.operation]} {call.model}", kind, attributes=attributes)
+    plan.sending = (id(client), call.url)
+    said = {"messages": asked.input_messages, "tools": asked.tools, "settings": asked.settings}
+    captured = recorder.arguments({name: value for name, value in said.items() if value})
+    return plan, outer, None, captured, call.body
+
+
+def _server(call: Call) -> dict[str, Any]:
+    parts = urlsplit(call.base_url)
+    found = {"server.address": parts.hostname, "server.port": parts.port, "gen_ai.provider.name": call.provider}
+    return {name: value for name, value in found.items() if value}
+
+
+def _provider(client: Any) -> str | None:
+    classes = {kind.__name__ for kind in type(client).__mro__}
+    host = urlsplit(str(client.base_url)).hostname or ""
+    by_class = next((name for kind, name in CLIENTS.items() if kind in classes), None)
+    by_host = next((name for end, name in PROVIDERS.items() if host == end or host.endswith("." + end)), None)
+    return by_host or by_class
+
+
+def _wish(options: Any) -> Keywords | None:
+    """The caller's stream options with the wish for usage; None where the caller said yes or no itself."""
+    if options is None:
+        return {"include_usage": True}
+    if not isinstance(options, dict) or "include_usage" in options:
+        return None
+    return {**options, "include_usage": True}
+
+
+def _with_option(args: Args, kwargs: Keywords, wish: Keywords) -> tuple[Args, Keywords]:
+    options = options_of(args, kwargs)
+    place = "extra_json" if "stream_options" in (options.extra_json or {}) else "json_data"
+    asking = options.model_copy(update={place: {**getattr(options, place), "stream_options": wish}})
+    if len(args) > 1:
+        return (args[0], asking, *args[2:]), kwargs
+    return args, {**kwargs, "options": asking}
+
+
+def _remember(endpoints: set[tuple[str, str]], endpoint: tuple[str, str]) -> None:
+    if len(endpoints) >= MOST_ENDPOINTS:
+        endpoints.clear()
+    endpoints.add(endpoint)
