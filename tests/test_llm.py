@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import instrument
-from instrument import current_span, llm_call
+from instrument import current_span, llm_call, span
 from instrument.model import Usage
 from instrument.testing import Recording, record
 
@@ -113,6 +113,18 @@ def test_usage_said_outright_wins(recording: Recording) -> None:
     ask()
     found = recording.span("ask")
     assert (1, 2) == (found.usage.input, found.usage.output)  # type: ignore[union-attr]  # there is usage
+
+
+def test_operation_of_a_decorated_model_call_is_its_own_name(recording: Recording) -> None:
+    """A block around a model call does not give its name to the operation."""
+
+    @llm_call(model="m")
+    def think() -> Any:
+        return CHAT
+
+    with span("step", kind="step"):
+        think()
+    assert "instrument.operation" not in recording.span("think").attributes
 
 
 def test_inner_model_call_is_the_llm_span(recording: Recording) -> None:

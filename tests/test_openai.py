@@ -31,6 +31,8 @@ class Sum(pydantic.BaseModel):
 def server() -> Iterator[Endpoint]:
     with endpoint() as server:
         yield server
+        while _clients:
+            _clients.pop().close()
 
 
 @pytest.fixture
@@ -39,8 +41,13 @@ def recording() -> Iterator[Recording]:
         yield recording
 
 
+_clients: list[openai.OpenAI] = []
+
+
 def client_of(server: Endpoint, **more: Any) -> openai.OpenAI:
-    return openai.OpenAI(api_key="none", base_url=server.base_url, max_retries=0, timeout=20, **more)
+    client = openai.OpenAI(api_key="none", base_url=server.base_url, max_retries=0, timeout=20, **more)
+    _clients.append(client)
+    return client
 
 
 def drain(stream: Any) -> list[Any]:
@@ -210,6 +217,20 @@ def test_ledger_operation_is_the_decorated_name(server: Endpoint, recording: Rec
 
     think("x")
     assert "think" == recording.spans[0].attributes["instrument.operation"]
+
+
+@pytest.mark.parametrize("around", [instrument.tool, instrument.traced, instrument.agent, instrument.llm_call])
+def test_operation_is_the_nearest_decorated_name(around: Any, server: Endpoint, recording: Recording) -> None:
+    """Whatever kind of decorated function makes the call, and whatever blocks are between, it names the operation."""
+
+    @around(name="work")
+    def work() -> Any:
+        with instrument.span("step"):
+            return client_of(server).responses.create(model=MODEL, input="x")
+
+    work()
+    [found] = [one for one in recording.spans if one.kind == "llm"]
+    assert "work" == found.attributes["instrument.operation"]
 
 
 def test_background_usage_is_an_update_once(server: Endpoint, recording: Recording) -> None:

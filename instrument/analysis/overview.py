@@ -196,7 +196,7 @@ class _Rows(_Fold):
             self._trace(log.trace_id).add_log(log)
 
     def finding(self, finding: Any) -> None:
-        if finding.trace_id is not None:
+        if finding.trace_id is not None and finding.severity != "info":
             self._trace(finding.trace_id).findings += 1
 
     def _trace(self, trace_id: str) -> _Trace:

@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
+    from weakref import ReferenceType
+
     from instrument.record.spans import LiveSpan
 
 P = ParamSpec("P")
@@ -25,11 +27,24 @@ class Place:
     """What a child span takes from its surroundings; a live span has the same attributes.
 
     `trace_id` and `span_id` are those of the parent to be (None where the child begins a trace), `shared` is what
-    everything below inherits as attributes, `span` is the nearest live span. What begins below a place that is not
+    everything below inherits as attributes, `span` is the nearest live span, `operation` the nearest
+    decorated name, `model_call` the nearest model call. What begins below a place that is not
     `sampled` is not stored.
     """
 
-    __slots__ = ("agent_id", "budgets", "depth", "name", "sampled", "shared", "span", "span_id", "trace_id")
+    __slots__ = (
+        "agent_id",
+        "budgets",
+        "depth",
+        "model_call",
+        "name",
+        "operation",
+        "sampled",
+        "shared",
+        "span",
+        "span_id",
+        "trace_id",
+    )
 
     def __init__(
         self,
@@ -42,6 +57,8 @@ class Place:
         agent_id: str | None = None,
         sampled: bool = True,
         budgets: tuple[Any, ...] = (),
+        operation: str | None = None,
+        model_call: ReferenceType[LiveSpan] | None = None,
     ) -> None:
         self.trace_id = trace_id
         self.span_id = span_id
@@ -52,6 +69,8 @@ class Place:
         self.agent_id = agent_id
         self.sampled = sampled
         self.budgets = budgets
+        self.operation = operation
+        self.model_call = model_call
 
 
 current: ContextVar[LiveSpan | Place | None] = ContextVar("instrument_place", default=None)

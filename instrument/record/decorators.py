@@ -247,7 +247,8 @@ def _decorated(target: Any, name: str | None, kind: str, options: dict[str, Any]
 def _planned(target: Any, name: str | None, kind: str, options: dict[str, Any]) -> tuple[Plan, wrappers.Wrapper]:
     inner = _function_in(target)
     names, rest, defaults = _parameters_of(target)
-    plan = Plan(name or _name_of(target, inner), kind, names, rest=rest, defaults=defaults, **options)
+    label = name or _name_of(target, inner)
+    plan = Plan(label, kind, names, rest=rest, defaults=defaults, operation=label, **options)
     if inspect.isasyncgenfunction(inner):
         return plan, wrappers.async_generator(plan)
     if inspect.iscoroutinefunction(inner):

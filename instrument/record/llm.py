@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures.thread  # noqa: F401 - tiktoken needs it, and it cannot be imported while the program ends
 from collections.abc import Iterator
 from typing import Any
+from weakref import ref
 
 import msgspec
 from msgspec import Raw
@@ -12,7 +13,6 @@ from msgspec import Raw
 from instrument import tokens
 from instrument.model import Cost, Usage
 from instrument.pricing import Prices
-from instrument.record.context import Place
 from instrument.record.spans import MODEL_KINDS, LiveSpan
 from instrument.usage import Request, answer, request
 
@@ -23,17 +23,17 @@ PROVIDER = "gen_ai.provider.name"
 NOT_SAID = frozenset({"role", "type", "id", "finish_reason"})
 
 
-def take_over(span: LiveSpan, place: LiveSpan | Place | None) -> None:
-    """One model call is one llm span: where one begins directly below another, the outer one becomes a step.
+def take_over(span: LiveSpan) -> None:
+    """One model call is one llm span: where one begins below another that still runs, the outer one becomes a step.
 
-    The inner one is entered in the ledger under the outer one's name; what the outer one reserved is given back.
+    What the outer one reserved is given back.
     """
-    if place is not None and place.__class__ is LiveSpan and place.kind in ("llm", "step"):
-        span.operation = place.operation or place.name
-        if place.kind == "llm":
-            place.kind = "step"
-            for scope in place.budgets:
-                scope.settle(place.span_id, None)
+    outer = None if span.model_call is None else span.model_call()
+    if outer is not None and outer.kind == "llm" and outer.duration is None:
+        outer.kind = "step"
+        for scope in outer.budgets:
+            scope.settle(outer.span_id, None)
+    span.model_call = ref(span)
 
 
 def read_answer(span: LiveSpan, result: object) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usage, decode_known, encode
-from instrument.record.spans import LiveSpan
+from instrument.record.spans import MODEL_KINDS, LiveSpan
 
 Value = Callable[[Any], Any]
 
@@ -58,7 +58,7 @@ def _rarer_fields(live: LiveSpan, value: Value, usage: Usage | None, cost: Cost 
         fields["usage"] = usage
     if cost is not None:
         fields["cost"] = cost
-    inherits = live.shared is not None or live.agent_id is not None or live.operation is not None
+    inherits = live.shared is not None or live.agent_id is not None or live.kind in MODEL_KINDS
     if inherits or live.attributes is not None:
         fields["attributes"] = attributes_of(live, value)
     if live.error is not None:
@@ -90,7 +90,7 @@ def attributes_of(live: LiveSpan, value: Value) -> dict[str, Any]:
     attributes: dict[str, Any] = dict(live.shared) if live.shared else {}
     if live.agent_id is not None:
         attributes["gen_ai.agent.id"] = live.agent_id
-    if live.operation is not None:
+    if live.kind in MODEL_KINDS and live.operation not in (None, live.name):
         attributes["instrument.operation"] = live.operation
     if live.attributes is not None:
         attributes.update((name, value(taken)) for name, taken in live.attributes.items())

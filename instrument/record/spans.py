@@ -17,6 +17,8 @@ from instrument.errors import InstrumentError
 from instrument.record.context import Place, current, leave
 
 if TYPE_CHECKING:
+    from weakref import ReferenceType
+
     from instrument.record.recorder import Recorder
 
 MAX_FRAMES = 50
@@ -45,6 +47,7 @@ class Plan:
         "name",
         "names",
         "names_of_method",
+        "operation",
         "rest",
         "takes_self",
     )
@@ -63,8 +66,10 @@ class Plan:
         model: str | None = None,
         agent_id: str | None = None,
         budget: Mapping[str, Any] | None = None,
+        operation: str | None = None,
     ) -> None:
         self.name = name
+        self.operation = operation
         self.kind = kind
         self.names = names
         self.names_of_method = names[1:]
@@ -141,6 +146,7 @@ class LiveSpan:
         "kind",
         "links",
         "model",
+        "model_call",
         "name",
         "operation",
         "output",
@@ -169,6 +175,7 @@ class LiveSpan:
     agent_id: str | None
     budgets: tuple[Any, ...]
     operation: str | None
+    model_call: ReferenceType[LiveSpan] | None
     asked: Mapping[str, Any] | None
     plan: Plan | None
     duration: int | None
@@ -187,7 +194,7 @@ class LiveSpan:
         self.name = name
         self.kind = kind
         self.span_id = recorder.new_span_id()
-        self.plan = self.duration = self.input = self.output = self.attributes = self.operation = self.asked = None
+        self.plan = self.duration = self.input = self.output = self.attributes = self.asked = None
         self.error = self.unsettled = self.events = self.links = self.tokens = self.model = None
         self.announced = self.taken = self.settled = self.refused = self.wants_estimate = False
         self.started = 0
@@ -205,6 +212,8 @@ class LiveSpan:
             self.sampled = place.sampled
         self.shared = place.shared
         self.agent_id = place.agent_id
+        self.operation = place.operation
+        self.model_call = place.model_call
         self.budgets = place.budgets
 
     @property
@@ -347,13 +356,15 @@ def begin(
         span = LiveSpan(recorder, plan.name, plan.kind, place)
         span.plan = plan
         span.input = captured
+        if plan.operation is not None:
+            span.operation = plan.operation
         if plan.agent_id is not None and instance is not None:
             span.agent_id = recorder.agent_id_of(instance, plan.agent_id)
         if plan.attributes is not None:
             span.set(plan.attributes)
         if plan.kind in MODEL_KINDS:
             span.asked = asked
-            recorder.take_over(span, place)
+            recorder.take_over(span)
         recorder.opened(span)
         if recorder.asks_always or span.budgets or plan.budget is not None:
             recorder.ask_guards(span)
