@@ -31,7 +31,7 @@ from instrument.record.loops import LoopGuard
 from instrument.record.notices import notice
 from instrument.record.pipeline import Flushed
 from instrument.record.recorder import Recorder
-from instrument.record.spans import switch
+from instrument.record.switch import switch
 from instrument.redact import Redactor, installation_key
 from instrument.settings import Settings, for_children
 from instrument.sinks.jsonl import JsonlSink

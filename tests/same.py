@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from instrument import agent, llm_call, tool, traced
-from instrument.record.spans import switch
+from instrument.record.switch import switch
 from instrument.testing import record
 
 DECORATORS = {

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from instrument import current_span, extract, inject, log, session, span, tool, traced
 from instrument.record.context import current, place_of
-from instrument.record.spans import switch
+from instrument.record.switch import switch
 from instrument.testing import Recording, record
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
 from instrument import tool, traced
-from instrument.record.spans import switch
+from instrument.record.switch import switch
 from instrument.testing import record
 from tests.planted_faults import FAULTS, with_fault
 from tests.random_bodies import FORMS, Block, Drive, observe, random_body, random_drive, source

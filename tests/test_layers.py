@@ -17,8 +17,9 @@ ROWS = {
     ],
     2: ["analysis", "analysis.tree", "analysis.metrics", "analysis.totals", "analysis.overview"],
     3: [
-        "store", "views.text", "views", "record.spans", "record.pipeline", "record.capture", "record.snapshot", "record.foreign", "record.show", "record.context",
-        "record.notices", "record.settle", "record.walk", "record.plain",
+        "store", "views.text", "views", "record.spans", "record.pipeline", "record.capture", "record.snapshot", "record.context",
+        "record.notices", "record.settle", "record.plain", "record.texts", "record.kinds", "record.objects", "record.showers",
+        "record.plan", "record.failures", "record.switch", "record.blocks",
     ],
     4: [
         "analysis.report", "analysis.why", "analysis.diff", "reading", "record.llm", "record.recorder", "record.wrappers", "record.budgets", "record.loops",

@@ -11,8 +11,9 @@ import pytest
 import instrument
 from instrument.integrations import openai as patch
 from instrument.integrations import openai_bodies, openai_calls, openai_later, openai_said, openai_stream
+from instrument.record.context import current
 from instrument.record.recorder import Recorder
-from instrument.record.spans import current, switch
+from instrument.record.switch import switch
 from instrument.testing import record
 from tests.openai_endpoint import Endpoint, as_json, endpoint
 from tests.openai_styles import STYLES, answers, chat_with, got, run, seen, seen_error

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from instrument import agent, budget, current_span, llm_call, log, score, session, span, tool, traced, wiring
+from instrument.record.context import current
 from instrument.record.recorder import Recorder
-from instrument.record.spans import LiveSpan, current, switch
+from instrument.record.spans import LiveSpan
+from instrument.record.switch import switch
 from instrument.testing import record
 from tests.same import outcome, plain, recording_off
 

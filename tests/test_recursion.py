@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from instrument import tool, traced
-from instrument.record.spans import current, switch
+from instrument.record.context import current
+from instrument.record.switch import switch
 from instrument.testing import record
 from tests.same import plain
 

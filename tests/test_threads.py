@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from instrument import carry, current_span, span, tool, traced
 from instrument.record.context import current
-from instrument.record.spans import switch
+from instrument.record.switch import switch
 from instrument.testing import Recording, record
 from tests.same import outcome
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 from instrument.errors import InstrumentError
-from instrument.record.spans import switch
+from instrument.record.switch import switch
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -10,8 +10,10 @@ from instrument.integrations.faults import safely
 from instrument.integrations.openai_bodies import Body, Closing, body_of, end_with_answer, end_with_body, watch
 from instrument.integrations.openai_stream import Chunks, Nobody, Watched
 from instrument.record.context import Place, current, leave
+from instrument.record.plan import Plan
 from instrument.record.recorder import Recorder
-from instrument.record.spans import LiveSpan, Plan, begin, installed
+from instrument.record.spans import LiveSpan, begin
+from instrument.record.switch import installed
 from instrument.usage import request
 
 OPERATIONS = {

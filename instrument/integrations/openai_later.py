@@ -19,7 +19,8 @@ from instrument.integrations.openai_stream import Watched
 from instrument.model import Update
 from instrument.record import budgets
 from instrument.record.recorder import Recorder
-from instrument.record.spans import LiveSpan, switch
+from instrument.record.spans import LiveSpan
+from instrument.record.switch import switch
 from instrument.usage import answer
 
 MOST_EXPECTED = 10_000

@@ -14,8 +14,10 @@ from typing import Any
 import wrapt
 
 from instrument.record.context import current
+from instrument.record.failures import message_of
 from instrument.record.logs import write
-from instrument.record.spans import amiss, message_of, switch
+from instrument.record.spans import amiss
+from instrument.record.switch import switch
 
 OURS = "instrument"
 """Bound to True on what the recording says about itself through loguru."""

@@ -42,14 +42,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw
 
-from instrument.record.snapshot import (
-    NOT_PLAIN,
-    plain_size,
-    shown_bytes,
-    snapshot,
-    snapshot_of_named,
-    without_surrogates,
-)
+from instrument.record.plain import NOT_PLAIN, plain_size
+from instrument.record.snapshot import snapshot, snapshot_of_named
+from instrument.record.texts import shown_bytes, without_surrogates
 
 if TYPE_CHECKING:
     from instrument.redact import Redactor

@@ -73,6 +73,9 @@ class Place:
         self.model_call = model_call
 
 
+NOWHERE = Place()
+"""Where a span hangs that is the first of its trace."""
+
 current: ContextVar[LiveSpan | Place | None] = ContextVar("instrument_place", default=None)
 
 

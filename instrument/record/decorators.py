@@ -17,7 +17,7 @@ from typing import Any, TypeVar, overload
 import wrapt
 
 from instrument.record import wrappers
-from instrument.record.spans import Plan
+from instrument.record.plan import Plan
 
 T = TypeVar("T")
 Recipe = tuple[str | None, str, dict[str, Any]]

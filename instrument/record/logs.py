@@ -7,7 +7,8 @@ from typing import Any
 from instrument.model import Log, Score
 from instrument.record.context import current
 from instrument.record.recorder import Recorder
-from instrument.record.spans import amiss, installed
+from instrument.record.spans import amiss
+from instrument.record.switch import installed
 
 
 def log(event: str, message: str = "", *, level: str = "INFO", **metadata: Any) -> None:

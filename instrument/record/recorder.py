@@ -16,9 +16,10 @@ from instrument.model import Batch, Cost, Finding, Open, Record, Run, Sink, Span
 from instrument.pricing import Prices
 from instrument.record import llm
 from instrument.record.capture import Camera, settle
+from instrument.record.failures import describe
 from instrument.record.pipeline import Flushed, Pipeline
 from instrument.record.settle import line_of, lines_of, open_record, span_record
-from instrument.record.spans import MODEL_KINDS, LiveSpan, describe
+from instrument.record.spans import MODEL_KINDS, LiveSpan
 
 if TYPE_CHECKING:
     from instrument.detectors import Detectors

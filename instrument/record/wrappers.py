@@ -15,7 +15,9 @@ from types import coroutine as coroutine_of_generator
 from typing import TYPE_CHECKING, Any
 
 from instrument.record.context import current, leave
-from instrument.record.spans import LiveSpan, Plan, amiss, arguments_of, begin, installed, switch
+from instrument.record.plan import Plan
+from instrument.record.spans import LiveSpan, amiss, arguments_of, begin
+from instrument.record.switch import installed, switch
 
 if TYPE_CHECKING:
     from instrument.record.recorder import Recorder

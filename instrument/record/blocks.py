@@ -1,0 +1,70 @@
+"""A block of code as a span."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+
+from instrument.record.context import Place, current, leave
+from instrument.record.plan import Plan
+from instrument.record.spans import LiveSpan, begin
+from instrument.record.switch import installed
+
+if TYPE_CHECKING:
+    from instrument.record.recorder import Recorder
+
+
+class span:  # noqa: N801 - a context manager that reads as a verb
+    """`with span("name", kind="step") as s:` records the block as a span; an exception passes and marks it.
+
+    `s` is the live span. `attributes` are set from the start.
+    """
+
+    def __init__(self, name: str, kind: str = "span", attributes: Mapping[str, Any] | None = None) -> None:
+        self._plan = Plan(str(name), str(kind), attributes=attributes)
+        self._entered: list[tuple[LiveSpan, LiveSpan | Place | None]] = []
+
+    def __enter__(self) -> LiveSpan:
+        recorder, outer = installed(), current.get()
+        live = None if recorder is None else begin(recorder, self._plan, outer)
+        if live is None:
+            return unrecorded()
+        self._entered.append((live, outer))
+        current.set(live)
+        return live
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        live, outer = self._left()
+        if live is None:
+            return
+        leave(live, outer, destroyed=isinstance(error, GeneratorExit))
+        if error is None:
+            live.end()
+        else:
+            live.fail(error)
+
+    def _left(self) -> tuple[LiveSpan | None, LiveSpan | Place | None]:
+        """The block that is left: of one object used in several tasks or within itself, the one that is current."""
+        place = current.get()
+        mine = [entry for entry in self._entered if entry[0] is place] or self._entered[-1:]
+        for entry in mine:
+            self._entered.remove(entry)
+            return entry
+        return None, None
+
+
+class _Nowhere:
+    """Stands in for the recorder of a span that is not recorded: it takes everything and keeps nothing."""
+
+    origin = None
+
+    def __getattr__(self, name: str) -> Callable[..., str]:
+        return lambda *args, **kwargs: ""
+
+
+def unrecorded() -> LiveSpan:
+    """A live span that goes nowhere, so that `with span(...) as s: s.set(...)` works while recording is off."""
+    live = LiveSpan(cast("Recorder", _Nowhere()), "", "span", None)
+    live.duration = 0
+    return live

@@ -1,0 +1,57 @@
+"""Exceptions as they are seen on the thread that they happen on: kind, message, raw frames, causes."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+MAX_FRAMES = 50
+
+CANCELLATIONS = frozenset(
+    {"asyncio.exceptions.CancelledError", "concurrent.futures._base.CancelledError", "trio.Cancelled"}
+)
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether the exception asks the work to stop rather than says that it failed (asyncio, trio, a closed one)."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_cancellation(part) for part in error.exceptions)
+    kinds = type(error).__mro__
+    return isinstance(error, GeneratorExit) or any(f"{k.__module__}.{k.__name__}" in CANCELLATIONS for k in kinds)
+
+
+def describe(error: BaseException) -> tuple[str, str, list[Any]]:
+    """Type, message and the raw frames of an exception with its causes; text is made of them on the worker."""
+    chain: list[Any] = []
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen and len(chain) < 8:
+        seen.add(id(error))
+        chain.append((_type_name(type(error)), message_of(error), _frames(error.__traceback__)))
+        cause, context = error.__cause__, None if error.__suppress_context__ else error.__context__
+        error = context if cause is None else cause  # type: ignore[assignment]  # ends the loop
+    return chain[0][0], chain[0][1], chain
+
+
+def _type_name(kind: type) -> str:
+    module = kind.__module__
+    return kind.__qualname__ if module in ("builtins", "__main__") else f"{module}.{kind.__qualname__}"
+
+
+def message_of(error: BaseException) -> str:
+    """The text of an exception, or that it cannot be had."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the user's __str__ may do anything
+        return f"<{type(error).__name__} whose __str__ failed>"
+
+
+def _frames(traceback: TracebackType | None) -> list[tuple[str, int, str]]:
+    frames: list[tuple[str, int, str]] = []
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        frames.append((code.co_filename, traceback.tb_lineno, code.co_qualname))
+        traceback = traceback.tb_next
+    if len(frames) > MAX_FRAMES:
+        omitted = len(frames) - MAX_FRAMES
+        frames[10 : 10 + omitted] = [("", omitted, "")]
+    return frames
