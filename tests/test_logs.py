@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 import instrument
 from instrument import agent, log, score, span, traced
-from instrument.testing import Recording
+from instrument.testing import Recording, record
 
 
 class Worker:
@@ -56,6 +58,22 @@ def test_log_has_level_and_metadata(recorded: Recording) -> None:
     Worker("a").run()
     found = recorded.logs[1]
     assert ("WARNING", {"path": "x.py"}) == (found.level, found.metadata)
+
+
+@pytest.mark.parametrize("content", [True, False])
+def test_long_metadata_does_not_cost_the_log(content: bool) -> None:
+    """A log with a value too long to be kept in place, or whose values are not to be kept, is there all the same."""
+    with record(capture={"content": content}) as recording:
+        log("LOADED", text="a" * 200_000, lines=3)
+    assert [{"lines", "text"}] == [set(found.metadata) for found in recording.logs]
+
+
+def test_long_message_is_cut_and_kept_apart() -> None:
+    """Of a very long message the log shows the beginning and says where the whole is."""
+    with record() as recording:
+        log("LOADED", "a" * 200_000)
+    [found] = recording.logs
+    assert (True, 200_002) == (len(found.message) < 2_000, found.metadata["message"]["bytes"])
 
 
 def test_times_rise(recorded: Recording) -> None:

@@ -10,6 +10,10 @@ from instrument.record.recorder import Recorder
 from instrument.record.spans import amiss
 from instrument.record.switch import installed
 
+LONGEST_MESSAGE = 16_384
+"""Characters of a longer message go where long values go: to the metadata, and from there into a file of their own."""
+HEAD = 1_024
+
 
 def log(event: str, message: str = "", *, level: str = "INFO", **metadata: Any) -> None:
     """Record that something happened, tied to the span that is running here, if any.
@@ -38,6 +42,9 @@ def write(
     place = current.get()
     if place is not None and not place.sampled:
         return
+    if len(message) > LONGEST_MESSAGE:
+        metadata = {**metadata, "message": message}
+        message = f"{message[:HEAD]}… [{len(message):,} characters: see the metadata]"
     try:
         record = Log(
             run=recorder.run.run,

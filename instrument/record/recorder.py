@@ -18,7 +18,7 @@ from instrument.record import llm
 from instrument.record.capture import Camera, settle
 from instrument.record.failures import describe
 from instrument.record.pipeline import Flushed, Pipeline
-from instrument.record.settle import line_of, lines_of, open_record, span_record
+from instrument.record.settle import finished, line_of, lines_of, open_record, span_record
 from instrument.record.spans import MODEL_KINDS, LiveSpan
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ class Recorder:
         if item.__class__ is Begun:
             return self._begun(item.span)
         record, depth = item
-        return record, depth
+        return finished(record, self._finish), depth
 
     def _batch(self, records: list[Record], depths: list[int]) -> Batch:
         """Everything encoded and without secrets."""

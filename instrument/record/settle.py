@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
 from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usage, decode_known, encode
 from instrument.record.spans import MODEL_KINDS, LiveSpan
@@ -68,6 +69,20 @@ def _rarer_fields(live: LiveSpan, value: Value, usage: Usage | None, cost: Cost 
     if live.links is not None:
         fields["links"] = [Link(*link) for link in live.links]
     return fields
+
+
+CAPTURED = ("input", "output", "attributes", "metadata")
+"""Fields of records that were captured: values, or mappings of them."""
+
+
+def finished(record: Record, value: Value) -> Record:
+    """A record that did not come from a live span. `value` finishes what capture left over."""
+    held = {name: getattr(record, name) for name in CAPTURED if hasattr(record, name)}
+    done = {
+        name: {key: value(part) for key, part in found.items()} if isinstance(found, dict) else value(found)
+        for name, found in held.items()
+    }
+    return replace(record, **done) if done else record
 
 
 def open_record(live: LiveSpan, run: str, start_ns: int, value: Value) -> Open:
