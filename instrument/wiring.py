@@ -23,7 +23,7 @@ from instrument.detectors import Detectors
 from instrument.errors import InstrumentError, SettingsError
 from instrument.model import Log, Run, Sink
 from instrument.pricing import Prices
-from instrument.record import bridges, threads
+from instrument.record import bridges, budgets, threads
 from instrument.record.budgets import BudgetGuard, Limits, limits_of
 from instrument.record.capture import Camera
 from instrument.record.context import current, place_of
@@ -44,6 +44,8 @@ from instrument.views import files
 
 _left_behind: list[Recorder] = []
 _install_again: Callable[[], None] | None = None
+_latest: Settings | None = None
+"""The settings that were put in force last."""
 
 
 def configure(**settings: Any) -> Settings:
@@ -55,7 +57,7 @@ def configure(**settings: Any) -> Settings:
     """
     effective = settings_module.load(**settings)
     with switch.lock:
-        shutdown()
+        _stop()
         _start_with(effective)
     return effective
 
@@ -101,9 +103,16 @@ def metrics() -> Numbers:
 def shutdown() -> Flushed:
     """Write what is left, close the sinks and stop recording until `configure` is called; says what `flush` says."""
     with switch.lock:
-        recorder, switch.recorder = switch.recorder, None
-        switch.decided = True
-        return recorder.close() if recorder is not None else Flushed(0, {})
+        told = _stop()
+        if budgets.are_in_force():
+            hold_budgets()
+        return told
+
+
+def _stop() -> Flushed:
+    recorder, switch.recorder = switch.recorder, None
+    switch.decided = True
+    return recorder.close() if recorder is not None else Flushed(0, {})
 
 
 def save(folder: str | os.PathLike[str]) -> list[Path]:
@@ -150,7 +159,8 @@ def installed(build: Callable[[], Recorder], *, propagate_threads: bool = True) 
 
 
 def _start_with(settings: Settings) -> None:
-    global _install_again
+    global _install_again, _latest
+    _latest = settings
     _install_again = lambda: _start_with(settings)  # noqa: E731 - in a forked child
     if settings.enabled:
         threads.for_children = for_children(settings)
@@ -158,6 +168,24 @@ def _start_with(settings: Settings) -> None:
         _put_in_force(build(settings))
         bridges.attach()
         threads.attach(settings.propagate_threads)
+    elif _limits(settings) is not None or budgets.are_in_force():
+        _hold_with(settings)
+
+
+def hold_budgets() -> None:
+    """Where recording is off: a recorder without sinks, so that budgets hold all the same, also in forked children."""
+    global _install_again
+    with switch.lock:
+        if switch.recorder is None:
+            settings = _latest or settings_module.load_lenient()[0]
+            _install_again = lambda: _hold_with(settings)  # noqa: E731 - in a forked child
+            _hold_with(settings)
+
+
+def _hold_with(settings: Settings) -> None:
+    redactor = Redactor(os.urandom(32))  # the key that is kept would be written
+    _put_in_force(build(settings, [], redactor=redactor, blobs=None, detectors=None, sample_rate=0.0))
+    threads.attach(settings.propagate_threads)
 
 
 def _trim(settings: Settings) -> None:
@@ -171,7 +199,7 @@ def _put_in_force(recorder: Recorder) -> None:
 
 def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any) -> Recorder:
     """The recorder that `settings` describe; `sinks` and other parts of it may be given instead."""
-    redactor = Redactor(
+    redactor = parts.get("redactor") or Redactor(
         installation_key(), names=settings.redact.names, patterns=settings.redact.patterns, keep=settings.redact.keep
     )
     run = run_record(settings)
@@ -189,7 +217,7 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
         "asks_stream_usage": settings.openai.stream_usage == "auto",
         "guards": (
             *((LoopGuard(watch, settings.loops.scope),) if breaks and watch is not None else ()),
-            BudgetGuard(prices, per_trace, settings.budget.assumed_output),
+            BudgetGuard(prices, per_trace, settings.budget.assumed_output, _ledger_path(settings)),
         ),
         "asks_always": per_trace is not None or breaks,
         "detectors": watch,
@@ -205,6 +233,10 @@ def _detectors(settings: Settings, remembers: bool) -> Detectors | None:
     if settings.loops.action == "off":
         return None
     return detectors.default(settings, history=history.load(settings.folder) if remembers else None)
+
+
+def _ledger_path(settings: Settings) -> Path:
+    return Path(settings.ledger_url.removeprefix("sqlite:///"))
 
 
 def _limits(settings: Settings) -> Limits | None:

@@ -418,7 +418,7 @@ def test_an_older_ledger_is_copied_and_brought_up_to_date(path: Path, monkeypatc
     enter(path, span(0))
     monkeypatch.setattr(ledger, "MIGRATIONS", (*ledger.MIGRATIONS, add_a_column))
     enter(path, span(1))
-    [copy] = path.parent.glob("ledger.db.version-1-*")
+    [copy] = path.parent.glob(f"ledger.db.version-{len(ledger.MIGRATIONS) - 1}-*")
     with closing(sqlite3.connect(copy)) as connection:
         kept = connection.execute("SELECT count(*) FROM calls").fetchone()
     assert (2, (1,)) == (total(path).calls, kept)

@@ -1,141 +1,57 @@
 """Budgets: a limit on money, tokens, calls or time that refuses the next call, not the one after.
 
 Reserve before, settle after: a model call that begins reserves what it may cost at most, so that calls that run at the
-same time cannot pass the limit together; when it ends, the reservation is replaced by what it did cost. A scope that
-has refused a call stays shut, so that an agent that swallows the exception does not go on spending.
+same time cannot pass the limit together; when it ends, the reservation is replaced by what it did cost. A call that
+failed unsent, or that its service refused, costs nothing; one whose fate nobody knows (a timeout, a cancelled task, a
+killed process) counts with what it had reserved.
 """
 
 from __future__ import annotations
 
-import threading
-import time
+import os
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
-from instrument import tokens
-from instrument.errors import BudgetExceeded, SettingsError
+import msgspec
+from msgspec import Raw
+
+from instrument.errors import SettingsError
 from instrument.model import Cost, Usage
 from instrument.pricing import Prices
 from instrument.record import llm
-from instrument.record.context import at, current, place_with
+from instrument.record.context import Place, at, current, leave, place_with
 from instrument.record.logs import write
+from instrument.record.notices import notice
 from instrument.record.recorder import Recorder
-from instrument.record.spans import MODEL_KINDS, LiveSpan
-from instrument.usage import request
+from instrument.record.scopes import Ask, Budget, Limits, Settled, limits_of
+from instrument.record.spans import MODEL_KINDS, LiveSpan, amiss
+from instrument.record.switch import installed, switch
+from instrument.usage import Request, request
+
+__all__ = ["Ask", "Budget", "BudgetGuard", "Limits", "budget", "limits_of", "took"]
 
 ASSUMED_OUTPUT = 4096
 """Output tokens that a call without an output limit reserves."""
 
-WARN_AT = (50, 80, 100)
 OUTPUT_LIMITS = ("max_output_tokens", "max_completion_tokens", "max_tokens")
+PERIODS = ("hour", "day", "week", "month", "year", "total")
 
+UNSENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ConnectionRefusedError", "gaierror"})
+"""Exceptions, by name, with which a call ends that never left."""
 
-class Ask(NamedTuple):
-    """What one call may take: at most when it is reserved, in fact when it is settled. `usd` is None while unpriced."""
+UNKNOWN = frozenset({
+    "ReadTimeout", "WriteTimeout", "TimeoutException", "APITimeoutError", "TimeoutError", "ReadError", "WriteError",
+    "CloseError", "RemoteProtocolError", "RemoteDisconnected", "IncompleteRead", "ConnectionResetError",
+    "ConnectionAbortedError", "BrokenPipeError", "KeyboardInterrupt", "SystemExit",
+})  # fmt: skip
+"""Exceptions, by name, that do not say whether the service did the work and will bill it."""
 
-    usd: Decimal | None
-    tokens: int
-
-
-class Limits(NamedTuple):
-    """What a scope may spend; None is no limit."""
-
-    usd: Decimal | None = None
-    tokens: int | None = None
-    calls: int | None = None
-    seconds: float | None = None
-    strict: bool = False
-
-
-class Budget:
-    """One scope: its limits, what was spent in it and what is reserved by calls that are running."""
-
-    def __init__(self, limits: Limits, name: str | None = None) -> None:
-        self.limits = limits
-        self.name = name
-        self.shut: str | None = None
-        self.usd = Decimal(0)
-        self.tokens = 0
-        self.calls = 0
-        self._reserved: dict[str, Ask] = {}
-        self._begun = time.monotonic()
-        self._warned = 0
-        self._lock = threading.Lock()
-
-    @property
-    def reserved_usd(self) -> Decimal:
-        """Money that running calls may still take."""
-        return sum((ask.usd or Decimal(0) for ask in list(self._reserved.values())), Decimal(0))
-
-    def reserve(self, span_id: str, ask: Ask) -> None:
-        """Set aside what the call may take; raises `BudgetExceeded` when it does not fit, and shuts the scope."""
-        with self._lock:
-            why = self.shut or self._excess(ask)
-            if why is None:
-                self._reserved[span_id] = ask
-                self.calls += 1
-                return
-            self.shut = why
-        raise BudgetExceeded(why)
-
-    def settle(self, span_id: str, took: Ask | None) -> int | None:
-        """Replace a reservation by what the call took (None: it gives everything back).
-
-        Returns the highest of 50, 80 and 100 percent that was passed for the first time.
-        """
-        with self._lock:
-            if self._reserved.pop(span_id, None) is None:
-                return None
-            if took is None:
-                self.calls -= 1
-                return None
-            self.usd += took.usd or 0
-            self.tokens += took.tokens
-            if self.limits.usd is not None and self.usd > self.limits.usd:
-                self.shut = self.shut or f"{self._title()} is spent: {self.usd:f} of {self.limits.usd:f} USD"
-            return self._newly_passed()
-
-    def _excess(self, ask: Ask) -> str | None:
-        limits = self.limits
-        reserved_tokens = sum(other.tokens for other in self._reserved.values())
-        if limits.calls is not None and self.calls >= limits.calls:
-            return f"{self._title()} allows {limits.calls} model calls, and {self.calls} were made"
-        if limits.seconds is not None and time.monotonic() - self._begun >= limits.seconds:
-            return f"{self._title()} allows {limits.seconds:g} seconds, and they are over"
-        if limits.tokens is not None and self.tokens + reserved_tokens + ask.tokens > limits.tokens:
-            return (
-                f"{self._title()} allows {limits.tokens} tokens: {self.tokens} spent, {reserved_tokens} reserved by "
-                f"running calls, and this call may take {ask.tokens}"
-            )
-        if limits.usd is None:
-            return None
-        if ask.usd is None:
-            return f"{self._title()} is strict and the model has no known price" if limits.strict else None
-        if self.usd + self.reserved_usd + ask.usd > limits.usd:
-            return (
-                f"{self._title()} allows {limits.usd:f} USD: {self.usd:f} spent, {self.reserved_usd:f} reserved by "
-                f"running calls, and this call may take {ask.usd:f}"
-            )
-        return None
-
-    def _title(self) -> str:
-        return f"the budget {self.name!r}" if self.name else "the budget"
-
-    def _newly_passed(self) -> int | None:
-        limits = self.limits
-        shares = [
-            spent / limit
-            for spent, limit in ((self.usd, limits.usd), (self.tokens, limits.tokens), (self.calls, limits.calls))
-            if limit
-        ]
-        percent = int(max(shares, default=0) * 100)
-        passed = max((step for step in WARN_AT if step <= percent), default=0)
-        if passed <= self._warned:
-            return None
-        self._warned = passed
-        return passed
+MOST_TRACES = 1000
 
 
 @contextmanager
@@ -148,112 +64,213 @@ def budget(
     period: str | None = None,
     strict: bool = False,
 ) -> Iterator[Budget]:
-    """Model calls inside spend at most this much: US dollars, tokens, calls, seconds since the start.
+    """Model calls inside spend at most this much: US dollars, tokens, calls, seconds since the block began.
 
     A call that may not fit is refused with `BudgetExceeded` before it is made. Nested budgets draw on the outer ones,
-    threads and tasks share. A model without a known price passes a budget in money with a warning, or is refused
-    when `strict`. Raises `SettingsError` for a limit that cannot be one.
+    threads and tasks share. With a `period` (hour, day, week, month or year in UTC, or total) all processes that give
+    the same `name` share what is spent in it, through the ledger; each applies its own limits. A model without a known
+    price passes a budget in money with a warning, or is refused when `strict`; so is every call while the ledger of a
+    shared budget cannot be used. Budgets hold also where recording is off. Raises `SettingsError` for a limit that
+    cannot be one.
     """
-    if period is not None:
-        raise SettingsError("a budget with a period is shared through the ledger, which this version cannot do yet")
-    scope = Budget(
-        limits_of({"usd": usd, "tokens": tokens, "calls": calls, "seconds": seconds, "strict": strict}), name
-    )
+    limits = {"usd": usd, "tokens": tokens, "calls": calls, "seconds": seconds, "strict": strict}
+    scope = _scope({**limits, "name": name, "period": period})
+    _in_force.add(scope)
+    _hold()
     outer = current.get()
-    with at(place_with(outer, budgets=(*(outer.budgets if outer else ()), scope))):
-        yield scope
-
-
-def limits_of(given: Mapping[str, Any]) -> Limits:
-    """Limits from numbers as users write them; raises `SettingsError` that names what is wrong."""
-    unknown = sorted(set(given) - set(Limits._fields))
-    if unknown:
-        raise SettingsError(f"a budget has no {unknown[0]!r}; it knows {', '.join(Limits._fields)}")
-    for name, value in given.items():
-        if name != "strict" and value is not None and not _is_limit(value):
-            raise SettingsError(f"budget {name}={value!r}: a limit is a number that is not negative")
-    money = given.get("usd")
-    return Limits(**{**given, "usd": None if money is None else Decimal(str(money))})
-
-
-def _is_limit(value: object) -> bool:
+    place = place_with(outer, budgets=(*(outer.budgets if outer else ()), scope))
+    current.set(place)
+    destroyed = False
     try:
-        return not isinstance(value, bool) and Decimal(str(value)).is_finite() and Decimal(str(value)) >= 0
-    except ArithmeticError:
-        return False
+        yield scope
+    except GeneratorExit:
+        destroyed = True
+        raise
+    finally:
+        leave(place, outer, destroyed=destroyed)
+        _in_force.discard(scope)
+        scope.close()
+
+
+def declare(given: Mapping[str, Any]) -> None:
+    """An agent has a budget of its own: check its limits, and hold it also where recording is off."""
+    global _declared
+    _scope(given, "agent")
+    _declared = True
+    if switch.decided:
+        _hold()
+
+
+def are_in_force() -> bool:
+    """Whether something must hold budgets, recording or not."""
+    return _declared or bool(_in_force)
+
+
+_declared = False
+_in_force: WeakSet[Budget] = WeakSet()
+
+
+def _scope(given: Mapping[str, Any], called: str | None = None) -> Budget:
+    """The scope that keywords describe; `called` is its name where they give none."""
+    name, period = given.get("name"), given.get("period")
+    limits = limits_of({key: value for key, value in given.items() if key not in ("name", "period")})
+    if period is None:
+        return Budget(limits, name or called)
+    if period not in PERIODS:
+        raise SettingsError(f"budget period={period!r}: a period is one of {', '.join(PERIODS)}")
+    if not isinstance(name, str) or not name:
+        raise SettingsError(f"budget period={period!r}: a budget that processes share needs a name")
+    from instrument.record.shared import SharedBudget
+
+    return SharedBudget(limits, name, period)
+
+
+def _hold() -> None:
+    """See that there is a recorder to hold budgets, also where recording is off."""
+    if installed() is None:
+        from instrument.wiring import hold_budgets
+
+        hold_budgets()
 
 
 class BudgetGuard:
-    """Asks the budgets of the place before a model call and tells them afterwards."""
+    """Asks the budgets of the place before a model call and tells them afterwards.
 
-    def __init__(self, prices: Prices, per_trace: Limits | None = None, assumed_output: int = ASSUMED_OUTPUT) -> None:
+    `per_trace` limits every trace by itself; `ledger` is where budgets with a period are kept.
+    """
+
+    def __init__(
+        self,
+        prices: Prices,
+        per_trace: Limits | None = None,
+        assumed_output: int = ASSUMED_OUTPUT,
+        ledger: Path | None = None,
+    ) -> None:
         self._prices = prices
         self._per_trace = per_trace
         self._assumed_output = assumed_output
+        self._ledger = ledger
+        self._process = os.getpid()
         self._told_about: set[str] = set()
+        self._traces: OrderedDict[str, Budget] = OrderedDict()
 
     def before(self, span: LiveSpan) -> None:
         """Open the budgets that begin with this span; reserve what a model call may take."""
         self._open(span)
-        if span.kind not in MODEL_KINDS or not span.budgets:
-            return
-        asked = self._asked(span)
+        if span.kind in MODEL_KINDS and span.budgets:
+            self._reserve(span, self._asked(span))
+
+    def after(self, span: LiveSpan) -> None:
+        """Settle the call at what it took, and leave the budgets that began with this span."""
+        if self._process != os.getpid():
+            return  # a forked child ends what its parent began: the parent settles it
+        if span.budgets and not span.refused:
+            self._settle(span)
+        if span.plan is not None and span.plan.budget is not None and span.budgets:
+            span.budgets[-1].close()
+
+    def _reserve(self, span: LiveSpan, asked: Ask) -> None:
         reserved: list[Budget] = []
         try:
             for scope in span.budgets:
+                if self._ledger is not None:
+                    scope.bind(self._ledger)
                 scope.reserve(span.span_id, asked)
                 reserved.append(scope)
-        except BudgetExceeded:
+            for scope in reserved:
+                scope.mark_sent(span.span_id)
+        except BaseException:
             for scope in reserved:
                 scope.settle(span.span_id, None)
             raise
 
-    def after(self, span: LiveSpan) -> None:
-        """Settle the call at what it took; a call that failed without usage gives its reservation back."""
-        if not span.budgets or span.plan is None or span.plan.kind not in MODEL_KINDS:
-            return
-        took = self._took(span) if span.kind in MODEL_KINDS else None
+    def _settle(self, span: LiveSpan) -> None:
+        is_call = span.kind in MODEL_KINDS
+        usage, cost = self._took(span) if is_call or span.tokens else (None, None)
+        if usage is None and _goes_on(span):
+            return  # in the background: it is settled when it is fetched
+        ask = took(usage, cost)
+        keeps = usage is None and is_call and _is_unknown(span)
         for scope in span.budgets:
-            passed = scope.settle(span.span_id, took)
-            if passed is not None:
-                _say(span.recorder, "BUDGET_WARNING", f"{scope._title()} is {passed}% spent", spent_usd=str(scope.usd))
+            if ask is not None and not scope.holds(span.span_id):
+                settled = scope.spend(span.span_id, ask)
+            else:
+                settled = scope.keep(span.span_id) if keeps else scope.settle(span.span_id, ask)
+            self._tell(span, scope, settled)
+
+    def _took(self, span: LiveSpan) -> tuple[Usage | None, Cost | None]:
+        return llm.settled(span, self._prices, span.recorder.now())
+
+    def _tell(self, span: LiveSpan, scope: Budget, settled: Settled) -> None:
+        if settled.passed is not None:
+            sentence = f"{scope.title} is {settled.passed}% spent"
+            _say(span.recorder, "BUDGET_WARNING", sentence, spent_usd=str(scope.usd))
+        if settled.shut is not None:
+            _say(span.recorder, "BUDGET_SHUT", settled.shut, aloud=True, spent_usd=str(scope.usd))
 
     def _open(self, span: LiveSpan) -> None:
-        if self._per_trace is not None and span.parent_id is None:
-            span.budgets = (*span.budgets, Budget(self._per_trace))
+        if self._per_trace is not None and not any(scope.is_of_trace for scope in span.budgets):
+            span.budgets = (*span.budgets, self._of_trace(span, self._per_trace))
         if span.plan is not None and span.plan.budget is not None:
-            span.budgets = (*span.budgets, Budget(limits_of(span.plan.budget), span.name))
+            span.budgets = (*span.budgets, _scope(span.plan.budget, span.name))
+
+    def _of_trace(self, span: LiveSpan, limits: Limits) -> Budget:
+        """The trace's own budget: one for all that belongs to a trace which began in another process."""
+        scope = self._traces.get(span.trace_id)
+        if scope is None:
+            scope = Budget(limits)
+            scope.is_of_trace = True
+            if span.parent_id is not None:
+                self._traces[span.trace_id] = scope
+                while len(self._traces) > MOST_TRACES:
+                    self._traces.popitem(last=False)
+        return scope
 
     def _asked(self, span: LiveSpan) -> Ask:
+        """What the call may take at most. Where that cannot be worked out, what its output may cost."""
         arguments = span.asked or llm.arguments_of(span)
         asked = request(arguments)
-        model = asked.model or (span.plan.model if span.plan is not None else None)
-        prompt = tokens.estimate_messages(asked.input_messages, model, asked.tools)
-        output = self._output_limit(arguments, span)
-        cost = self._prices.cost(Usage(input=prompt, output=output), model)
-        if cost.usd is None and any(scope.limits.usd is not None for scope in span.budgets):
-            self._once(
-                span, f"unpriced {model}", f"the model {model} has no known price: a budget in money cannot hold it"
-            )
-        return Ask(None if cost.usd is None else Decimal(cost.usd), prompt + output)
+        model = (span.plan.model if span.plan is not None else None) or asked.model
+        output = 0 if span.kind == "embedding" else self._output_limit(arguments, asked, span)
+        prompt = self._prompt(span, asked, model)
+        usd = self._price(span, asked, model, Usage(input=prompt, output=output))
+        if usd is None and any(scope.limits.usd is not None for scope in span.budgets):
+            self._once(span, f"unpriced {model}", f"{_without_price(model)}: a budget in money cannot hold it")
+        return Ask(usd, prompt + output, output)
 
-    def _output_limit(self, arguments: Mapping[str, Any], span: LiveSpan) -> int:
+    def _prompt(self, span: LiveSpan, asked: Request, model: str | None) -> int:
+        if all(scope.limits.usd is None and scope.limits.tokens is None for scope in span.budgets):
+            return 0
+        try:
+            return llm.prompt_tokens(span, asked, model)
+        except Exception as fault:  # noqa: BLE001 - a prompt that cannot be counted is no way around a budget
+            amiss(span.recorder, "prompt", fault)
+            return 0
+
+    def _price(self, span: LiveSpan, asked: Request, model: str | None, usage: Usage) -> Decimal | None:
+        """US dollars at the tier that is asked for; at the usual price where the tier has none of its own."""
+        provider = _plain((span.attributes or {}).get(llm.PROVIDER))
+        tier = asked.settings.get("service_tier")
+        for one in (tier, None) if isinstance(tier, str) else (None,):
+            cost = self._prices.cost(usage, model, provider=provider, tier=one)
+            if cost.usd is not None:
+                return Decimal(cost.usd)
+        return None
+
+    def _output_limit(self, arguments: Mapping[str, Any], asked: Request, span: LiveSpan) -> int:
+        """Output tokens of all choices together."""
+        choices = asked.settings.get("n") if span.asked is not None else None  # a function's own `n` means anything
         given = (arguments.get(name) for name in OUTPUT_LIMITS)
-        limit = next((value for value in given if isinstance(value, int)), None)
+        limit = next((value for value in given if type(value) is int and value >= 0), None)
         if limit is None:
             self._once(span, "assumed", f"a call without an output limit reserves {self._assumed_output} output tokens")
-        return self._assumed_output if limit is None else limit
-
-    def _took(self, span: LiveSpan) -> Ask | None:
-        usage, cost = llm.settled(span, self._prices, span.recorder.now())
-        if usage is None:
-            return None if span.status != "ok" else Ask(None, 0)
-        return took(usage, cost)
+            limit = self._assumed_output
+        return limit * (choices if type(choices) is int and choices > 0 else 1)
 
     def _once(self, span: LiveSpan, key: str, sentence: str) -> None:
         if key not in self._told_about:
             self._told_about.add(key)
-            _say(span.recorder, "BUDGET_NOTICE", sentence)
+            _say(span.recorder, "BUDGET_NOTICE", sentence, aloud=True)
 
 
 def took(usage: Usage | None, cost: Cost | None) -> Ask | None:
@@ -261,8 +278,38 @@ def took(usage: Usage | None, cost: Cost | None) -> Ask | None:
     if usage is None:
         return None
     usd = Decimal(cost.usd) if cost is not None and cost.usd is not None else None
-    return Ask(usd, (usage.input or 0) + (usage.output or 0))
+    output = usage.output or 0
+    return Ask(usd, (usage.input or 0) + output, output, estimated=usage.source == "estimated")
 
 
-def _say(recorder: Recorder, event: str, sentence: str, **metadata: Any) -> None:
-    write(recorder, event, sentence, "WARNING", metadata, logger="instrument")
+def _goes_on(span: LiveSpan) -> bool:
+    return span.status == "ok" and bool((span.asked or {}).get("background"))
+
+
+def _is_unknown(span: LiveSpan) -> bool:
+    """Whether a call without usage may have been billed all the same."""
+    if span.status != "error":
+        return True  # cancelled under way, or answered with something that says nothing of tokens
+    names = {kind.rpartition(".")[2] for kind, *_ in (span.error[2] if span.error is not None else ())}
+    return not names & UNSENT and bool(names & UNKNOWN)
+
+
+def _plain(captured: Any) -> str | None:
+    value = msgspec.json.decode(captured) if isinstance(captured, Raw) else captured
+    return value if isinstance(value, str) else None
+
+
+def _without_price(model: str | None) -> str:
+    return "a call that names no model has no known price" if model is None else f"the model {model} has no known price"
+
+
+def _say(recorder: Recorder, event: str, sentence: str, *, aloud: bool = False, **metadata: Any) -> None:
+    """A log record, also where the trace is not stored; on stderr where there is no sink and it must be heard."""
+    place = current.get()
+    if recorder.stores and (place is None or place.sampled):
+        write(recorder, event, sentence, "WARNING", metadata, logger="instrument")
+    elif recorder.stores:
+        with at(Place()):
+            write(recorder, event, sentence, "WARNING", metadata, logger="instrument")
+    elif aloud:
+        notice(sentence)

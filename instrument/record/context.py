@@ -156,9 +156,14 @@ def inject(headers: MutableMapping[str, str]) -> MutableMapping[str, str]:
     For the environment of a subprocess give a copy of `os.environ`: there the name is written in capitals.
     """
     place = current.get()
-    if place is not None and place.trace_id and place.span_id:
+    if place is not None and place.trace_id and place.span_id and _is_stored(place):
         headers[_header_name(headers)] = f"00-{place.trace_id}-{place.span_id}-{int(place.sampled):02x}"
     return headers
+
+
+def _is_stored(place: LiveSpan | Place) -> bool:
+    """Not so where recording is off and only budgets are held: others may record, and begin traces of their own."""
+    return place.span is None or place.span.recorder.stores
 
 
 def _header_name(headers: Mapping[str, str]) -> str:

@@ -141,9 +141,13 @@ def agent(
     """Record every call as one run of an agent.
 
     `id` names the attribute of the instance that identifies the agent: spans and logs below carry it as
-    `gen_ai.agent.id`. `budget` limits each run (`{"usd": 0.5, "calls": 20}`, see `budget`). Other options as for
-    `traced`.
+    `gen_ai.agent.id`. `budget` limits each run (`{"usd": 0.5, "calls": 20}`, see `budget`), also where recording is
+    off. Other options as for `traced`. Raises `SettingsError` for a limit that cannot be one.
     """
+    if budget is not None:
+        from instrument.record.budgets import declare
+
+        declare(budget)
     options = {
         "capture_input": capture_input,
         "capture_output": capture_output,

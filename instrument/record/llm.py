@@ -13,12 +13,14 @@ from msgspec import Raw
 from instrument import tokens
 from instrument.model import Cost, Usage
 from instrument.pricing import Prices
+from instrument.record.capture import Large
 from instrument.record.spans import MODEL_KINDS, LiveSpan
 from instrument.usage import Request, answer, request
 
 ASKED = "gen_ai.request.model"
 ANSWERED = "gen_ai.response.model"
 TIER = "openai.response.service_tier"
+TIER_ASKED = "openai.request.service_tier"
 PROVIDER = "gen_ai.provider.name"
 NOT_SAID = frozenset({"role", "type", "id", "finish_reason"})
 
@@ -75,18 +77,27 @@ def _spoken(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage, Cost]
         usage,
         _text(span.model) or _text(attributes.get(ASKED)),
         provider=_text(attributes.get(PROVIDER)),
-        tier=_text(attributes.get(TIER)),
+        tier=_text(attributes.get(TIER)) or _text(attributes.get(TIER_ASKED)),
         at_ns=start_ns,
     )
     return usage, cost
 
 
+def prompt_tokens(span: LiveSpan, asked: Request, model: str | None) -> int:
+    """About how many tokens go in: of the messages, or of all that the function was given."""
+    if asked.input_messages:
+        return tokens.estimate_messages(asked.input_messages, model, asked.tools)
+    return _count(span.input, model)
+
+
 def _counted(span: LiveSpan, asked: Request) -> dict[str, Any]:
     """Tokens counted from the texts that went in and came out: an estimate, and marked so."""
     model = span.model or _text((span.attributes or {}).get(ASKED))
-    messages = asked.input_messages
-    prompt = tokens.estimate_messages(messages, model, asked.tools) if messages else _count(span.input, model)
-    return {"input": prompt, "output": _count(span.output, model), "source": "estimated"}
+    return {
+        "input": prompt_tokens(span, asked, model),
+        "output": _count(span.output, model),
+        "source": "estimated",
+    }
 
 
 def _count(captured: Any, model: str | None) -> int:
@@ -112,6 +123,9 @@ def arguments_of(span: LiveSpan) -> dict[str, Any]:
 
 
 def _plain(captured: Any) -> Any:
+    """What was captured, whole: also what is too long to be stored, or is not to be stored."""
+    if isinstance(captured, Large):
+        return captured.tree if captured.encoded is None else msgspec.json.decode(captured.encoded)
     return msgspec.json.decode(captured) if isinstance(captured, Raw) else captured
 
 

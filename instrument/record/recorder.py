@@ -94,6 +94,7 @@ class Recorder:
         self.open: dict[LiveSpan, None] = {}
         self.faults: Counter[str] = Counter()
         self.running = Running()
+        self.stores = bool(sinks)
         self.pipeline = Pipeline(sinks, self._settle, self._watch, self._sink_failed)
         self.queue = self.pipeline.queue
         self._redactor = redactor

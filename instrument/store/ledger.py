@@ -108,7 +108,26 @@ def _create_calls(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX calls_by_time ON calls (time_ns)")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create_calls,)
+def _create_budgets(connection: sqlite3.Connection) -> None:
+    """What processes share of a budget: see `reservations`. `warned` is the highest share that was told."""
+    connection.execute(f"""
+        CREATE TABLE budgets (
+            name TEXT NOT NULL, window TEXT NOT NULL,
+            usd TEXT NOT NULL DEFAULT '0', estimated TEXT NOT NULL DEFAULT '0',
+            tokens INTEGER NOT NULL DEFAULT 0, calls INTEGER NOT NULL DEFAULT 0, warned INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (name, window)
+        ){_STRICT}""")
+    connection.execute(f"""
+        CREATE TABLE reservations (
+            call TEXT NOT NULL, name TEXT NOT NULL, window TEXT NOT NULL,
+            usd TEXT, tokens INTEGER NOT NULL, time_ns INTEGER NOT NULL,
+            pid INTEGER NOT NULL, started TEXT NOT NULL, machine TEXT NOT NULL, state TEXT NOT NULL,
+            PRIMARY KEY (call, name, window)
+        ){_STRICT}""")
+    connection.execute("CREATE INDEX reservations_by_budget ON reservations (name, window)")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create_calls, _create_budgets)
 """Each brings a ledger from the version of its index to the next one."""
 
 # Tokens and money change together, and an estimate never replaces what was reported.

@@ -1,0 +1,291 @@
+"""The scope of a budget: its limits, what was spent in it and what is reserved by calls that are running.
+
+Arithmetic and a lock, no input or output. A scope that has refused a call stays shut, so that an agent that swallows
+the exception does not go on spending.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+from weakref import WeakSet
+
+from instrument.errors import BudgetExceeded, SettingsError
+from instrument.pricing import EXACT
+
+WARN_AT = (50, 80, 100)
+ZERO = Decimal(0)
+
+PROMPT_FACTOR, PROMPT_SLACK = Decimal("1.1"), 50
+"""How far a prompt may be from its count before the call: what providers add around messages is not published."""
+
+
+class Ask(NamedTuple):
+    """What one call may take: at most when it is reserved, in fact when it is settled. `usd` is None while unpriced.
+
+    `tokens` are all, `output` those of the answer. `estimated` marks what rests on a guess.
+    """
+
+    usd: Decimal | None
+    tokens: int
+    output: int = 0
+    estimated: bool = False
+
+    @property
+    def prompt(self) -> int:
+        """Tokens that go in."""
+        return self.tokens - self.output
+
+
+class Limits(NamedTuple):
+    """What a scope may spend; None is no limit."""
+
+    usd: Decimal | None = None
+    tokens: int | None = None
+    calls: int | None = None
+    seconds: float | None = None
+    strict: bool = False
+
+
+class Spent(NamedTuple):
+    """What was spent (calls that are running count as calls), and what running calls may still take."""
+
+    usd: Decimal = ZERO
+    tokens: int = 0
+    calls: int = 0
+    reserved_usd: Decimal = ZERO
+    reserved_tokens: int = 0
+
+
+class Settled(NamedTuple):
+    """What settling a call came to: the share of 50, 80 or 100 percent that was passed for the first time, and why the
+    scope is shut, if this call shut it."""
+
+    passed: int | None = None
+    shut: str | None = None
+
+
+def limits_of(given: Mapping[str, Any]) -> Limits:
+    """Limits from numbers as users write them; raises `SettingsError` that names what is wrong."""
+    unknown = sorted(set(given) - set(Limits._fields))
+    if unknown:
+        raise SettingsError(f"a budget has no {unknown[0]!r}; it knows {', '.join(Limits._fields)}")
+    for name, value in given.items():
+        if name != "strict" and value is not None and not _is_limit(value):
+            raise SettingsError(f"budget {name}={value!r}: a limit is a number that is not negative")
+    money = given.get("usd")
+    return Limits(**{**given, "usd": None if money is None else Decimal(str(money))})
+
+
+def _is_limit(value: object) -> bool:
+    try:
+        return not isinstance(value, bool) and Decimal(str(value)).is_finite() and Decimal(str(value)) >= 0
+    except ArithmeticError:
+        return False
+
+
+def excess(limits: Limits, spent: Spent, ask: Ask, title: str, seconds: float = 0.0) -> str | None:
+    """Why a call does not fit, None where it does; `seconds` is how long ago the scope began."""
+    if limits.calls is not None and spent.calls >= limits.calls:
+        return f"{title} allows {limits.calls} model calls, and {spent.calls} were made"
+    if limits.seconds is not None and seconds >= limits.seconds:
+        return f"{title} allows {limits.seconds:g} seconds, and they are over"
+    if limits.tokens is not None and spent.tokens + spent.reserved_tokens + ask.tokens > limits.tokens:
+        return (
+            f"{title} allows {limits.tokens} tokens: {spent.tokens} spent, {spent.reserved_tokens} reserved by "
+            f"running calls, and this call may take {ask.tokens}"
+        )
+    if limits.usd is None:
+        return None
+    if ask.usd is None:
+        return f"{title} is strict and the call has no known price" if limits.strict else None
+    if EXACT.add(EXACT.add(spent.usd, spent.reserved_usd), ask.usd) > limits.usd:
+        return (
+            f"{title} allows {limits.usd:f} USD: {spent.usd:f} spent, {spent.reserved_usd:f} reserved by "
+            f"running calls, and this call may take {ask.usd:f}"
+        )
+    return None
+
+
+def overrun(limits: Limits, spent: Spent, reserved: Ask | None, took: Ask, title: str) -> str | None:
+    """Why a call that has been settled shuts its scope: nothing can hold it any more. None where all is well."""
+    if limits.usd is not None and spent.usd > limits.usd:
+        return f"{title} is spent: {spent.usd:f} of {limits.usd:f} USD"
+    if limits.tokens is not None and spent.tokens > limits.tokens:
+        return f"{title} is spent: {spent.tokens} of {limits.tokens} tokens"
+    if reserved is None or not _is_more(limits, reserved, took):
+        return None
+    if took.output > reserved.output:
+        return (
+            f"{title} is shut: a call answered with {took.output} tokens and had reserved {reserved.output}. Give "
+            f"calls an output limit that the model keeps, or raise budget.assumed_output"
+        )
+    if took.prompt > reserved.prompt * PROMPT_FACTOR + PROMPT_SLACK:
+        return f"{title} is shut: a call's prompt was {took.prompt} tokens and had been counted as {reserved.prompt}"
+    return None
+
+
+def _is_more(limits: Limits, reserved: Ask, took: Ask) -> bool:
+    """Whether a call took more than it had reserved, of what is limited."""
+    dearer = limits.usd is not None and None not in (reserved.usd, took.usd) and took.usd > reserved.usd  # type: ignore[operator]  # neither is None
+    return dearer or (limits.tokens is not None and took.tokens > reserved.tokens)
+
+
+def share(limits: Limits, spent: Spent) -> int:
+    """The highest of 50, 80 and 100 percent that was passed, else 0."""
+    shares = [
+        EXACT.divide(Decimal(used), Decimal(limit))
+        for used, limit in ((spent.usd, limits.usd), (spent.tokens, limits.tokens), (spent.calls, limits.calls))
+        if limit
+    ]
+    percent = int(max(shares, default=ZERO) * 100)
+    return max((step for step in WARN_AT if step <= percent), default=0)
+
+
+class Budget:
+    """One scope in this process: `reserve` before a call, then `settle` or `keep`."""
+
+    is_of_trace = False
+    """Whether it was opened with a trace, by the settings."""
+
+    def __init__(self, limits: Limits, name: str | None = None) -> None:
+        self.limits = limits
+        self.name = name
+        self.shut: str | None = None
+        self._spent = Spent()
+        self._reserved: dict[str, Ask] = {}
+        self._begun = time.monotonic()
+        self._warned = 0
+        self._lock = threading.Lock()
+        _scopes.add(self)
+
+    @property
+    def title(self) -> str:
+        """What the budget is called in messages."""
+        return f"the budget {self.name!r}" if self.name else "the budget"
+
+    @property
+    def spent(self) -> Spent:
+        """What was spent and what is reserved just now."""
+        return self._here()
+
+    @property
+    def usd(self) -> Decimal:
+        """US dollars spent."""
+        return self.spent.usd
+
+    @property
+    def tokens(self) -> int:
+        """Tokens spent."""
+        return self.spent.tokens
+
+    @property
+    def calls(self) -> int:
+        """Model calls made, running ones included."""
+        return self.spent.calls
+
+    @property
+    def reserved_usd(self) -> Decimal:
+        """Money that running calls may still take."""
+        return self.spent.reserved_usd
+
+    def reserve(self, call: str, ask: Ask) -> None:
+        """Set aside what the call may take; raises `BudgetExceeded` when it does not fit, and shuts the scope."""
+        with self._lock:
+            why = self.shut or self._excess(self._here(), ask)
+            if why is None:
+                self._note(call, ask)
+                return
+            self.shut = why
+        raise BudgetExceeded(why)
+
+    def bind(self, path: Path) -> None:
+        """Say in which ledger the account is kept that processes share; this scope has none."""
+
+    def mark_sent(self, call: str) -> None:
+        """The call is about to be sent."""
+
+    def settle(self, call: str, took: Ask | None) -> Settled:
+        """Replace a reservation by what the call took; None gives everything back. A second time does nothing."""
+        with self._lock:
+            reserved = self._reserved.pop(call, None)
+            if reserved is None:
+                return Settled()
+            if took is None:
+                self._spent = self._spent._replace(calls=self._spent.calls - 1)
+                return Settled()
+            usd = took.usd if took.usd is not None else reserved.usd or ZERO
+            self._spent = self._spent._replace(
+                usd=EXACT.add(self._spent.usd, usd), tokens=self._spent.tokens + took.tokens
+            )
+            return Settled(self._newly_passed(), self._shut_by(self._here(), reserved, took))
+
+    def holds(self, call: str) -> bool:
+        """Whether the call has a reservation."""
+        return call in self._reserved
+
+    def keep(self, call: str) -> Settled:
+        """Nobody knows what the call took: what it had reserved counts as spent."""
+        reserved = self._reserved.get(call)
+        return Settled() if reserved is None else self.settle(call, reserved._replace(estimated=True))
+
+    def spend(self, call: str, took: Ask) -> Settled:
+        """Count what was taken without a reservation: work that turned out to be a model call."""
+        with self._lock:
+            self._spent = self._spent._replace(
+                usd=EXACT.add(self._spent.usd, took.usd or ZERO),
+                tokens=self._spent.tokens + took.tokens,
+                calls=self._spent.calls + 1,
+            )
+            return Settled(self._newly_passed(), self._shut_by(self._here(), None, took))
+
+    def close(self) -> None:
+        """The scope is left."""
+
+    def _after_fork(self) -> None:
+        """In a forked child: calls that run belong to the parent, and so may whoever holds the lock."""
+        self._lock = threading.Lock()
+        self._reserved.clear()
+
+    def _here(self) -> Spent:
+        reserved = list(self._reserved.values())
+        usd = ZERO
+        for ask in reserved:
+            usd = EXACT.add(usd, ask.usd or ZERO)
+        return self._spent._replace(reserved_usd=usd, reserved_tokens=sum(ask.tokens for ask in reserved))
+
+    def _note(self, call: str, ask: Ask) -> None:
+        self._reserved[call] = ask
+        self._spent = self._spent._replace(calls=self._spent.calls + 1)
+
+    def _excess(self, spent: Spent, ask: Ask) -> str | None:
+        return excess(self.limits, spent, ask, self.title, time.monotonic() - self._begun)
+
+    def _shut_by(self, spent: Spent, reserved: Ask | None, took: Ask) -> str | None:
+        why = None if self.shut is not None else overrun(self.limits, spent, reserved, took, self.title)
+        self.shut = self.shut or why
+        return why
+
+    def _newly_passed(self) -> int | None:
+        step = share(self.limits, self._spent)
+        if step <= self._warned:
+            return None
+        self._warned = step
+        return step
+
+
+_scopes: WeakSet[Budget] = WeakSet()
+
+
+def _renew() -> None:
+    for scope in list(_scopes):
+        scope._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)

@@ -1,0 +1,105 @@
+"""Budgets hold while recording is off, in real processes, and nothing is written but what they need themselves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CALL = """
+import os, subprocess, sys, threading
+import instrument
+from instrument import BudgetExceeded, agent, budget, llm_call
+
+@llm_call
+def ask(prompt, model="m", max_tokens=9):
+    print("sent", flush=True)
+    return "answer", {"input_tokens": 1, "output_tokens": 5}
+
+def attempt(**more):
+    try:
+        ask("hello", **more)
+    except BudgetExceeded as refusal:
+        print("refused", flush=True)
+"""
+PRICES = '[prices."m"]\ninput = 0\noutput = 10000\n'
+
+
+def run(folder: Path, program: str, **environment: str) -> tuple[list[str], str]:
+    """What the program says on stdout, line by line, and on stderr."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("INSTRUMENT_", "TRACEPARENT"))}
+    (folder / "prices.toml").write_text(PRICES)
+    told = {"PYTHONPATH": str(ROOT), "INSTRUMENT_ENABLED": "0", "INSTRUMENT_CONFIG": str(folder / "prices.toml")}
+    done = subprocess.run(
+        [sys.executable, "-c", CALL + program], cwd=folder, env={**kept, **told, **environment},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert 0 == done.returncode, done.stderr
+    return done.stdout.split(), done.stderr
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "with budget(usd='0.10'):\n    attempt(); attempt()",
+        "@agent(budget={'usd': '0.10'})\ndef run():\n    attempt(); attempt()\nrun()",
+        "instrument.configure(enabled=False)\nwith budget(calls=1):\n    attempt(); attempt()",
+        "instrument.shutdown()\nwith budget(calls=1):\n    attempt(); attempt()",
+        "with budget(calls=1):\n    instrument.shutdown()\n    attempt(); attempt()",
+        "with budget(calls=1):\n    for _ in 'ab':\n        t = threading.Thread(target=attempt); t.start(); t.join()",
+    ],
+    ids=["block", "agent", "configured", "shut-down", "shut-down-inside", "threads"],
+)  # fmt: skip
+def test_a_budget_holds_while_recording_is_off(program: str, tmp_path: Path) -> None:
+    """The second call does not fit and is refused, however recording was switched off."""
+    assert ["sent", "refused"] == run(tmp_path, program)[0]
+
+
+def test_a_budget_of_the_environment_holds_while_recording_is_off(tmp_path: Path) -> None:
+    """`INSTRUMENT_BUDGET__CALLS` is kept with `INSTRUMENT_ENABLED=0`, for each trace by itself."""
+    program = "from instrument import span\nfor n in range(2):\n    with span('root'):\n        attempt(); attempt()"
+    assert ["sent", "refused"] * 2 == run(tmp_path, program, INSTRUMENT_BUDGET__CALLS="1")[0]
+
+
+def test_nothing_is_written(tmp_path: Path) -> None:
+    """A budget of one process leaves no file and no word behind while recording is off."""
+    told = run(tmp_path, "with budget(usd=1):\n    attempt()", XDG_STATE_HOME=str(tmp_path / "state"))
+    assert ((["sent"], ""), ["prices.toml"]) == (told, sorted(path.name for path in tmp_path.iterdir()))
+
+
+def test_only_the_ledger_is_written(tmp_path: Path) -> None:
+    """A budget that processes share needs the ledger, and nothing else is written."""
+    run(tmp_path, "with budget(usd=1, name='team', period='day'):\n    attempt()")
+    written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert [".instrument/ledger.db", "prices.toml"] == written
+
+
+def test_what_a_budget_cannot_hold_is_said(tmp_path: Path) -> None:
+    """A model without a price under a budget in money is one sentence on stderr, as there is no log to read it in."""
+    told, said = run(tmp_path, "with budget(usd=1):\n    attempt(model='nobody-knows'); attempt(model='nobody-knows')")
+    assert (["sent", "sent"], 1) == (told, said.count("the model nobody-knows has no known price"))
+
+
+def test_children_record_as_they_are_told(tmp_path: Path) -> None:
+    """A process that only holds budgets hands no trace down that would keep its children from recording."""
+    program = (
+        "with budget(calls=1):\n    with instrument.span('outer'):\n"
+        "        env = dict(os.environ, INSTRUMENT_ENABLED='1', INSTRUMENT_SINKS='jsonl')\n"
+        "        subprocess.run([sys.executable, '-c', "
+        "'import instrument\\nwith instrument.span(\"inner\"): pass'], env=env)"
+    )
+    run(tmp_path, program)
+    [events] = (tmp_path / ".instrument/events").glob("*.jsonl")
+    assert '"inner"' in events.read_text()
+
+
+@pytest.mark.parametrize("rate", ["0", "0.5"])
+def test_a_budget_holds_in_traces_that_are_not_stored(rate: str, tmp_path: Path) -> None:
+    """Sampling decides what is stored, not what may be spent."""
+    on = {"INSTRUMENT_ENABLED": "1", "INSTRUMENT_SINKS": "ledger", "INSTRUMENT_SAMPLE_RATE": rate}
+    told, _ = run(tmp_path, "for _ in range(3):\n    with budget(calls=1):\n        attempt(); attempt()", **on)
+    assert ["sent", "refused"] * 3 == told
