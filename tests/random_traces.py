@@ -11,6 +11,7 @@ from tests.recorded import MS, TRACE, span
 
 NAMES = ("think", "act", "read_file", "search", "answer")
 KINDS = ("agent", "step", "llm", "tool", "embedding", "retrieval", "workflow", "span")
+KINDS_BELOW_CALLS = tuple(kind for kind in KINDS if kind != "llm")
 ATTRIBUTES: list[dict[str, Any]] = [
     {},
     {"gen_ai.request.model": "gpt-4.1", "gen_ai.provider.name": "openai"},
@@ -25,6 +26,7 @@ VALUES = st.sampled_from([None, {"path": "a.py"}, MESSAGES, "=1+1", [1, 2.5, Non
 def spans(draw: st.DrawFn, most: int = 12, inside: bool = False) -> list[Span]:
     """Spans of one trace: any tree, any overlap, two processes; `inside`: children within the time of their parent."""
     found: list[Span] = []
+    below_calls: set[str] = set()
     for number in range(1, draw(st.integers(1, most)) + 1):
         parent = None if number == 1 else draw(st.integers(1, number - 1))
         above = found[parent - 1] if parent else None
@@ -34,13 +36,19 @@ def spans(draw: st.DrawFn, most: int = 12, inside: bool = False) -> list[Span]:
             start = draw(st.integers(0, room))
             length = draw(st.integers(0, room - start))
         begin = (above.start_ns if inside and above else span(0).start_ns) + start * MS
-        found.append(_span(draw, number, parent, begin, length * MS))
+        # one model call is one llm span: none lies below another
+        calling = above is not None and (above.kind == "llm" or above.span_id in below_calls)
+        one = _span(draw, number, parent, begin, length * MS, KINDS_BELOW_CALLS if calling else KINDS)
+        below_calls |= {one.span_id} if calling else set()
+        found.append(one)
     return found
 
 
-def _span(draw: st.DrawFn, number: int, parent: int | None, start_ns: int, duration_ns: int) -> Span:
+def _span(
+    draw: st.DrawFn, number: int, parent: int | None, start_ns: int, duration_ns: int, kinds: tuple[str, ...]
+) -> Span:
     status = draw(st.sampled_from(("ok", "ok", "error", "cancelled", "open")))
-    kind = draw(st.sampled_from(KINDS))
+    kind = draw(st.sampled_from(kinds))
     usage = Usage(input=draw(st.integers(0, 900)), output=draw(st.integers(0, 900))) if kind == "llm" else None
     return span(
         number,

@@ -28,6 +28,8 @@ class Format(NamedTuple):
 
 FORMATS = (
     Format("chrome", "instrument.views.chrome:pieces", "a time line for ui.perfetto.dev and chrome://tracing"),
+    Format("otlp", "instrument.views.otlp:pieces", "OTLP JSON by the GenAI conventions of OpenTelemetry"),
+    Format("openinference", "instrument.views.otlp:openinference", "OTLP JSON by the OpenInference conventions"),
     Format("csv", "instrument.views.csv:pieces", "one row a span, safe to open as a spreadsheet"),
 )
 STDOUT = "-"

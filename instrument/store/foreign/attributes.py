@@ -10,6 +10,7 @@ import msgspec
 from instrument.messages import Message, message_of, messages_of, parts_of, said
 from instrument.model import Event, Failure, Link, Span, Usage
 from instrument.store.foreign import names
+from instrument.store.foreign.ours import restored
 from instrument.store.foreign.shape import Fields, fields, items, parsed, run_id, whole, words
 from instrument.usage import answer
 
@@ -45,7 +46,7 @@ def span_of(bare: Bare) -> Span:
     if name is not None and name != bare.name:
         described["instrument.imported_name"] = bare.name
     failure, events = _failure(bare, described)
-    return Span(
+    span = Span(
         run=run_id(bare.trace_id),
         trace_id=bare.trace_id,
         span_id=bare.span_id,
@@ -63,6 +64,7 @@ def span_of(bare: Bare) -> Span:
         events=events,
         links=[*bare.links],
     )
+    return restored(span)
 
 
 def one_model_call(spans: Sequence[Span]) -> list[Span]:

@@ -30,6 +30,7 @@ RENAMED = {
                                        "llm.response.finish_reason"),
     "gen_ai.agent.name": ("agent.name",),
     "gen_ai.agent.id": ("agent.id",),
+    "instrument.tags": ("tag.tags",),
     "gen_ai.tool.name": ("tool.name",),
     "gen_ai.tool.description": ("tool.description",),
     "gen_ai.tool.call.id": ("tool.id", "tool_call.id"),

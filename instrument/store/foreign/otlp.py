@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from instrument.model import Event, Link, Record, Span
+from instrument.store.foreign import otlp_logs
 from instrument.store.foreign.attributes import Bare, events_of, span_of
 from instrument.store.foreign.shape import Fields, digest, fields, hex_id, items, moment, run_of, whole, words
 
@@ -17,8 +18,8 @@ _FAILED = frozenset({2, "2", "STATUS_CODE_ERROR", "Error", "ERROR"})
 
 
 def fits(row: object) -> bool:
-    """Whether a parsed value is such a request, or a single `ResourceSpans`."""
-    return bool(_resources(row))
+    """Whether a parsed value is such a request, one with logs, or a single `ResourceSpans`."""
+    return bool(_resources(row) or otlp_logs.groups(row))
 
 
 def records(row: Any, source: str) -> Iterator[Record]:
@@ -32,6 +33,7 @@ def records(row: Any, source: str) -> Iterator[Record]:
                 runs.add(found.trace_id)
                 yield run_of(found.trace_id, found.start_ns, source, resource)
             yield found
+    yield from otlp_logs.records(row, attributes_of, _value)
 
 
 def attributes_of(pairs: object) -> Fields:

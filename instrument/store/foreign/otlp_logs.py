@@ -1,0 +1,76 @@
+"""Log records from OTLP JSON: `ExportLogsServiceRequest`. What we exported as such is a finding or a score again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from instrument.model import Finding, Log, Record, Score
+from instrument.store.foreign.shape import Fields, digest, fields, hex_id, items, moment, parsed, run_id, words
+
+FINDING = "instrument.finding"
+SCORE = "gen_ai.evaluation.result"
+
+
+def groups(row: object) -> list[Fields]:
+    """The `ResourceLogs` of a parsed value."""
+    held = fields(row)
+    return [group for group in items(held.get("resourceLogs") or held.get("resource_logs")) if isinstance(group, dict)]
+
+
+def records(row: Any, attributes_of: Callable[[object], Fields], value_of: Callable[[object], Any]) -> Iterator[Record]:
+    """The records of one request, in its order."""
+    for group in groups(row):
+        for scoped in items(group.get("scopeLogs") or group.get("scope_logs")):
+            for line in items(fields(scoped).get("logRecords") or fields(scoped).get("log_records")):
+                if isinstance(line, dict):
+                    yield _record(line, attributes_of(line.get("attributes")), value_of(line.get("body")))
+
+
+def _record(line: Fields, told: Fields, body: Any) -> Record:
+    trace_id = hex_id(line.get("traceId"), 32)
+    event = words(line.get("eventName")) or words(told.pop("event.name", None)) or ""
+    common: Fields = {
+        "run": run_id(trace_id or digest(line, digits=32)),
+        "trace_id": trace_id,
+        "time_ns": moment(line.get("timeUnixNano")) or moment(line.get("observedTimeUnixNano")) or 0,
+    }
+    span_id = hex_id(line.get("spanId"), 16)
+    if event == FINDING:
+        return _finding(told, words(body) or "", span_id, common)
+    if event == SCORE:
+        return _score(told, span_id, common)
+    return Log(
+        **common,
+        span_id=span_id,
+        level=words(line.get("severityText")) or "INFO",
+        event=event,
+        message=body if isinstance(body, str) else "",
+        logger=words(told.pop("code.logger.name", None)),
+        agent_id=words(told.pop("gen_ai.agent.id", None)),
+        metadata=told if isinstance(body, str) or body is None else {"body": body, **told},
+    )
+
+
+def _finding(told: Fields, message: str, span_id: str | None, common: Fields) -> Finding:
+    prefix = f"{FINDING}."
+    return Finding(
+        **common,
+        detector=words(told.get("instrument.detector")) or "imported",
+        severity=words(told.get("instrument.severity")) or "warning",
+        message=message,
+        span_ids=[str(one) for one in items(parsed(told.get("instrument.span_ids")))] or ([span_id] if span_id else []),
+        data={key.removeprefix(prefix): parsed(value) for key, value in told.items() if key.startswith(prefix)},
+    )
+
+
+def _score(told: Fields, span_id: str | None, common: Fields) -> Score:
+    value = told.get("gen_ai.evaluation.score.value")
+    return Score(
+        **common,
+        span_id=span_id,
+        name=words(told.get("gen_ai.evaluation.name")) or "score",
+        value=value if isinstance(value, int | float) and not isinstance(value, bool) else None,
+        label=words(told.get("gen_ai.evaluation.score.label")),
+        source=words(told.get("instrument.score.source")) or "",
+    )

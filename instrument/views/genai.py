@@ -1,0 +1,119 @@
+"""A span by the GenAI conventions of OpenTelemetry: its name and attributes.
+
+Our attributes have these names already; what is added is what our records hold outside of the attributes: kind,
+messages, arguments and results, tokens. Content is a JSON text, as the conventions allow on spans.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from instrument.model import Span, Usage
+
+Attributes = dict[str, Any]
+
+OPERATIONS = {
+    "agent": "invoke_agent",
+    "llm": "chat",
+    "tool": "execute_tool",
+    "embedding": "embeddings",
+    "retrieval": "retrieval",
+    "workflow": "invoke_workflow",
+}
+"""Our kinds as `gen_ai.operation.name`; the others have none."""
+
+OPERATION = "gen_ai.operation.name"
+_NAMED = {"agent": "gen_ai.agent.name", "tool": "gen_ai.tool.name", "workflow": "gen_ai.workflow.name"}
+_TARGETS = {**_NAMED, "llm": "gen_ai.request.model", "embedding": "gen_ai.request.model",
+            "retrieval": "gen_ai.data_source.id"}  # fmt: skip
+
+
+def name(span: Span) -> str:
+    """`{operation} {target}`, such as `execute_tool read_file`; our own name where there is no operation."""
+    operation = operation_of(span)
+    if operation is None:
+        return span.name
+    target = span.attributes.get(_TARGETS.get(span.kind, "")) or (span.name if span.kind in _NAMED else None)
+    return f"{operation} {target}" if target else operation
+
+
+def operation_of(span: Span) -> str | None:
+    """The operation that the span is, if the conventions know it."""
+    told = span.attributes.get(OPERATION)
+    return told if isinstance(told, str) and told else OPERATIONS.get(span.kind)
+
+
+def attributes(span: Span, dialect: str) -> Attributes:
+    """All attributes of the span."""
+    known = span.attributes
+    named = {_NAMED[span.kind]: span.name} if span.kind in _NAMED else {}
+    told = {OPERATION: operation_of(span), **named, **known}
+    if "session.id" in known:
+        told.setdefault("gen_ai.conversation.id", known["session.id"])
+    return {**told, **_content(span), **tokens(span.usage, dialect)}
+
+
+def tokens(usage: Usage | None, dialect: str) -> Attributes:
+    """The counts that are known; input includes what was cached, output what was thought."""
+    if usage is None:
+        return {}
+    counts = {
+        "gen_ai.usage.input_tokens": usage.input,
+        "gen_ai.usage.output_tokens": usage.output,
+        "gen_ai.usage.cache_read.input_tokens": usage.cached,
+        "gen_ai.usage.cache_write.input_tokens": usage.cache_write,
+        "gen_ai.usage.reasoning.output_tokens": usage.reasoning,
+        "gen_ai.usage.audio.input_tokens": usage.audio,
+    }
+    if dialect != "latest":
+        counts["gen_ai.usage.cache_creation.input_tokens"] = usage.cache_write
+    return {key: count for key, count in counts.items() if count is not None}
+
+
+def _content(span: Span) -> Attributes:
+    asked, answered = span.input, span.output
+    if span.kind == "tool":
+        return _texts({"gen_ai.tool.call.arguments": asked, "gen_ai.tool.call.result": answered})
+    if span.kind in ("llm", "embedding"):
+        request = conversation(asked)
+        reply = conversation(answered)
+        told = _asked(request) if request is not None else _plain("input", asked)
+        said = {"gen_ai.output.messages": reply["messages"]} if reply is not None else _plain("output", answered)
+        return _texts({**told, **said})
+    return _texts({**_plain("input", asked), **_plain("output", answered)})
+
+
+def conversation(value: object) -> Attributes | None:
+    """The input or output of a model call in our form; None for what a function of the user took or gave."""
+    if not isinstance(value, dict) or not isinstance(value.get("messages"), list):
+        return None
+    fine = all(isinstance(one, dict) and isinstance(one.get("parts"), list) for one in value["messages"])
+    return value if fine else None
+
+
+def _asked(request: Attributes) -> Attributes:
+    """Instructions are apart from the other messages where they come first."""
+    messages = request["messages"]
+    first = messages[0] if messages and messages[0].get("role") == "system" else None
+    return {
+        "gen_ai.system_instructions": first["parts"] if first is not None else None,
+        "gen_ai.input.messages": messages[1:] if first is not None else messages,
+        "gen_ai.tool.definitions": request.get("tools") or None,
+        "instrument.settings": request.get("settings") or None,
+    }
+
+
+def _plain(side: str, value: Any) -> Attributes:
+    kind = "text/plain" if isinstance(value, str) else "application/json"
+    return {f"{side}.value": value, f"{side}.mime_type": kind} if value is not None else {}
+
+
+def _texts(content: Attributes) -> Attributes:
+    return {key: text(value) for key, value in content.items() if value is not None}
+
+
+def text(value: Any) -> str:
+    """A text as it is, all else as JSON."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -1,0 +1,177 @@
+"""Records in the words of OpenTelemetry, by the dialect that is asked for; encoders only spell them out.
+
+The dialects: `1.41`, `latest` and `both` are editions of the GenAI conventions (they differ in a few attributes and
+in the names of the metrics; of span attributes `1.41` has the newer ones as well), `openinference` is the other
+convention of this field. What no convention has a name for is `instrument.*`, so that `instrument import` gives it
+back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from instrument.model import Event, Failure, Finding, Link, Log, Run, Score, Span
+from instrument.version import __version__
+from instrument.views import genai, openinference
+
+DIALECTS = ("1.41", "latest", "both", "openinference")
+SCOPE = "instrument"
+INTERNAL, CLIENT = 1, 3
+"""Kinds of spans, as OTLP numbers them."""
+
+Attributes = dict[str, Any]
+
+_CALLS_OUT = frozenset({"llm", "embedding", "retrieval"})
+_SEVERITIES = {"TRACE": 1, "DEBUG": 5, "INFO": 9, "SUCCESS": 10, "WARN": 13, "WARNING": 13, "ERROR": 17, "CRITICAL": 21}
+_FINDING_LEVELS = {"info": "INFO", "warning": "WARNING", "error": "ERROR"}
+_LARGEST = 2**63
+
+
+class Told(NamedTuple):
+    """A span: its name and kind there, attributes of plain values, events and links. `failed` is the status."""
+
+    name: str
+    kind: int
+    attributes: Attributes
+    events: list[Event]
+    links: list[Link]
+    failed: bool
+    message: str
+
+
+class Line(NamedTuple):
+    """A log, finding or score as a log record; `event` is its name as an event."""
+
+    time_ns: int
+    severity: int
+    level: str
+    event: str
+    body: str
+    attributes: Attributes
+    trace_id: str | None
+    span_id: str | None
+
+
+def told(span: Span, dialect: str) -> Told:
+    """The span in the words of a dialect."""
+    if dialect == "openinference":
+        name, attributes = span.name, openinference.attributes(span)
+    else:
+        name, attributes = genai.name(span), genai.attributes(span, dialect)
+    events = [Event(event.name, event.time_ns, plain(event.attributes)) for event in span.events]
+    error = span.error
+    if error is not None:
+        events.append(Event("exception", span.start_ns + span.duration_ns, plain(_exception(error))))
+    failed = span.status == "error"
+    return Told(
+        name=name,
+        kind=CLIENT if span.kind in _CALLS_OUT else INTERNAL,
+        attributes=plain({**attributes, **_ours(span, name)}),
+        events=events,
+        links=[Link(link.trace_id, link.span_id, plain(link.attributes)) for link in span.links],
+        failed=failed,
+        message=error.message if failed and error is not None else "",
+    )
+
+
+def _ours(span: Span, name: str) -> Attributes:
+    """What a reader of the conventions does not need, and `instrument import` does."""
+    usage, cost = span.usage, span.cost
+    ours: Attributes = {
+        "instrument.kind": span.kind,
+        "instrument.name": span.name if span.name != name else None,
+        "instrument.status": span.status if span.status not in ("ok", "error") else None,
+        "instrument.usage.source": usage.source if usage is not None and usage.source != "reported" else None,
+        "error.type": span.error.type if span.error is not None else None,
+    }
+    if cost is not None:
+        parts = ("usd", "input", "cached", "cache_write", "output")
+        ours |= {f"instrument.cost.{part}": _number(getattr(cost, part)) for part in parts}
+        ours |= {"instrument.cost.basis": cost.basis, "instrument.cost.price_date": cost.price_date}
+    return ours
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        return None
+
+
+def _exception(error: Failure) -> Attributes:
+    return {
+        "exception.type": error.type,
+        "exception.message": error.message,
+        "exception.stacktrace": error.stack,
+        "instrument.causes": msgspec.to_builtins(error.causes) or None,
+    }
+
+
+def line(record: Log | Finding | Score) -> Line:
+    """A log, a finding or a score as a log record."""
+    match record:
+        case Log():
+            attributes = {"code.logger.name": record.logger, "gen_ai.agent.id": record.agent_id, **record.metadata}
+            level, event, body, span_id = record.level, record.event, record.message, record.span_id
+        case Finding():
+            span_id = record.span_ids[0] if record.span_ids else None
+            level, event, body = _FINDING_LEVELS.get(record.severity, "WARNING"), "instrument.finding", record.message
+            about = {f"instrument.finding.{key}": value for key, value in record.data.items()}
+            named = {"instrument.detector": record.detector, "instrument.severity": record.severity}
+            attributes = {**about, **named, "instrument.span_ids": record.span_ids}
+        case _:
+            level, event, body, span_id = "INFO", "gen_ai.evaluation.result", "", record.span_id
+            attributes = {
+                "gen_ai.evaluation.name": record.name,
+                "gen_ai.evaluation.score.value": record.value,
+                "gen_ai.evaluation.score.label": record.label,
+                "instrument.score.source": record.source or None,
+            }
+    severity = _SEVERITIES.get(level.upper(), 9)
+    return Line(record.time_ns, severity, level, event, body, plain(attributes), record.trace_id, span_id)
+
+
+def resource(run: Run | None, run_id: str) -> Attributes:
+    """What is known of the process that recorded."""
+    known: Attributes = {
+        "service.name": "unknown_service",
+        "service.instance.id": run_id or None,
+        "telemetry.sdk.name": SCOPE,
+        "telemetry.sdk.language": "python",
+        "telemetry.sdk.version": __version__,
+    }
+    if run is not None:
+        known |= {
+            "service.name": run.service or run.agent_id or known["service.name"],
+            "gen_ai.agent.id": run.agent_id,
+            "process.pid": run.pid or None,
+            "process.command_args": run.argv or None,
+            "process.runtime.version": run.python or None,
+            "os.type": run.platform or None,
+            "vcs.ref.head.name": run.git.get("branch"),
+            "vcs.ref.head.revision": run.git.get("commit"),
+            **run.resource,
+        }
+    return plain(known)
+
+
+def plain(attributes: Mapping[str, Any]) -> Attributes:
+    """Attributes of the types that every backend takes: None is left out, objects and mixed lists are JSON texts."""
+    return {key: _value(value) for key, value in attributes.items() if value is not None}
+
+
+def _value(value: Any) -> Any:
+    kind = type(value)
+    if kind is int:
+        return value if -_LARGEST <= value < _LARGEST else str(value)
+    if kind in (str, bool, float):
+        return value
+    return value if kind is list and _is_uniform(value) else msgspec.json.encode(value).decode()
+
+
+def _is_uniform(items: list[Any]) -> bool:
+    kinds = set(map(type, items))
+    return kinds in ({str}, {bool}, {float}) or (kinds == {int} and all(-_LARGEST <= item < _LARGEST for item in items))
