@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from instrument import attributes
 from instrument.foreign import Fields, at, is_text, known, library_of, listed, one_of, plain, stored, text
 from instrument.messages import Message, message_of, messages_of, parts_of, said
 from instrument.model import Usage
@@ -20,38 +21,9 @@ Path = tuple[str, ...]
 
 _PROVIDERS = {"anthropic": "anthropic", "groq": "groq", "mistralai": "mistral_ai", "google": "gcp.gen_ai"}
 
-RESPONSE_ATTRIBUTES = {
-    "model": "gen_ai.response.model",
-    "provider": "gen_ai.provider.name",
-    "finish_reasons": "gen_ai.response.finish_reasons",
-    "response_id": "gen_ai.response.id",
-    "service_tier": "openai.response.service_tier",
-}
-REQUEST_ATTRIBUTES = {
-    "model": "gen_ai.request.model",
-    "temperature": "gen_ai.request.temperature",
-    "top_p": "gen_ai.request.top_p",
-    "top_k": "gen_ai.request.top_k",
-    "max_tokens": "gen_ai.request.max_tokens",
-    "frequency_penalty": "gen_ai.request.frequency_penalty",
-    "presence_penalty": "gen_ai.request.presence_penalty",
-    "stop": "gen_ai.request.stop_sequences",
-    "seed": "gen_ai.request.seed",
-    "n": "gen_ai.request.choice.count",
-    "stream": "gen_ai.request.stream",
-    "encoding_format": "gen_ai.request.encoding_formats",
-    "dimensions": "gen_ai.embeddings.dimension.count",
-    "reasoning_effort": "gen_ai.request.reasoning.level",
-    "previous_response_id": "gen_ai.request.previous_response.id",
-    "conversation": "gen_ai.conversation.id",
-    "service_tier": "openai.request.service_tier",
-    "output_type": "gen_ai.output.type",
-}
-"""Names by the OpenTelemetry GenAI conventions for what an answer and a request hold, in this one place."""
-
 # Where a setting is found among the arguments of a call, the first that is given.
 _SETTINGS: dict[str, tuple[Path, ...]] = {
-    **{name: ((name,),) for name in REQUEST_ATTRIBUTES if name not in ("model", "output_type")},
+    **{name: ((name,),) for name in attributes.REQUEST if name not in ("model", "output_type")},
     "max_tokens": (("max_completion_tokens",), ("max_output_tokens",), ("max_tokens",)),
     "stop": (("stop",), ("stop_sequences",)),
     "reasoning_effort": (("reasoning_effort",), ("reasoning", "effort")),
@@ -116,10 +88,11 @@ class Answer(Struct, frozen=True, kw_only=True):
     finish_reasons: list[str] = []
     response_id: str | None = None
     service_tier: str | None = None
+    system_fingerprint: str | None = None
 
     def attributes(self) -> dict[str, Any]:
         """What is known, by the names of the conventions."""
-        found = {attribute: getattr(self, name) for name, attribute in RESPONSE_ATTRIBUTES.items()}
+        found = {attribute: getattr(self, name) for name, attribute in attributes.RESPONSE.items()}
         return {attribute: value for attribute, value in found.items() if value}
 
 
@@ -134,7 +107,7 @@ class Request(Struct, frozen=True, kw_only=True):
     def attributes(self) -> dict[str, Any]:
         """Model and settings, by the names of the conventions."""
         found = {"model": self.model, **self.settings}
-        named = {REQUEST_ATTRIBUTES[name]: value for name, value in found.items() if name in REQUEST_ATTRIBUTES}
+        named = {attributes.REQUEST[name]: value for name, value in found.items() if name in attributes.REQUEST}
         return {attribute: value for attribute, value in named.items() if value is not None}
 
 
@@ -232,6 +205,7 @@ def _answer(value: object) -> Answer | None:
         finish_reasons=reasons,
         response_id=text(one_of(fields, "id", "response_id", "responseId")),
         service_tier=text(fields.get("service_tier")) or text(at(fields, "usage", "service_tier")),
+        system_fingerprint=text(fields.get("system_fingerprint")),
     )
 
 

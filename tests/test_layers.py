@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent / "instrument"
 ROWS = {
     0: ["model", "errors", "version"],
     1: [
-        "settings", "origins", "allowed", "pricing", "tokens", "redact", "secret_shapes", "secret_search", "usage", "messages",
+        "attributes", "settings", "origins", "allowed", "pricing", "tokens", "redact", "secret_shapes", "secret_search", "usage", "messages",
         "foreign", "detectors",
     ],
     2: ["analysis", "analysis.tree", "analysis.metrics", "analysis.totals", "analysis.overview"],
@@ -31,7 +31,19 @@ ROWS = {
     8: ["__main__"],
 }  # fmt: skip
 RECORDING = ("record", "sinks", "integrations")
-READING = ("analysis", "store", "views", "reading", "detectors", "settings", "pricing", "tokens", "redact", "usage")
+READING = (
+    "attributes",
+    "analysis",
+    "store",
+    "views",
+    "reading",
+    "detectors",
+    "settings",
+    "pricing",
+    "tokens",
+    "redact",
+    "usage",
+)
 
 
 def module_name(path: Path) -> str:

@@ -134,7 +134,7 @@ def test_call_inside_a_hook_of_another_call(server: Endpoint, recording: Recordi
         with instrument.patch_openai(), client_of(server.base_url, http_client=http) as outer:
             ask(outer)
     [first, second] = recording.spans
-    assert second.span_id == first.parent_id
+    assert (second.span_id, "llm", "llm") == (first.parent_id, first.kind, second.kind)
 
 
 def test_forked_child_records_for_itself(server: Endpoint, tmp_path: Path) -> None:

@@ -5,6 +5,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from instrument.attributes import (
+    API_TYPE,
+    ERROR_TYPE,
+    OPERATION,
+    PROVIDER,
+    SERVER_ADDRESS,
+    SERVER_PORT,
+    STATUS_CODE,
+)
 from instrument.integrations import openai_later
 from instrument.integrations.faults import safely
 from instrument.integrations.openai_bodies import Body, Closing, body_of, end_with_answer, end_with_body, watch
@@ -145,7 +154,7 @@ class Exchange:
         """The request, or an attempt to send it, raised."""
         code = getattr(error, "status_code", None)
         if isinstance(code, int):
-            self.span.set({"http.response.status_code": code, "error.type": type(error).__name__})
+            self.span.set({STATUS_CODE: code, ERROR_TYPE: type(error).__name__})
         self.span.fail(error)
 
     def succeed(self, result: Any) -> bool:
@@ -198,6 +207,9 @@ def begin_exchange(client: Any, args: Args, kwargs: Keywords) -> Exchange | None
     span = begin(recorder, *_described(recorder, client, call, outer))
     if span is None:
         return None
+    span.model_call = (
+        None  # what a hook of the caller's HTTP client asks of a model meanwhile is a call beside this one
+    )
     exchange = Exchange(call, span, outer, args, kwargs)
     safely(exchange.ask_for_usage)
     current.set(span)
@@ -239,8 +251,8 @@ def _described(recorder: Recorder, client: Any, call: Call, outer: Outer) -> Any
     asked = request(call.body)
     attributes = {
         **asked.attributes(),
-        "gen_ai.operation.name": SEMANTIC[call.operation],
-        "openai.api.type": API_TYPES.get(call.operation, call.operation),
+        OPERATION: SEMANTIC[call.operation],
+        API_TYPE: API_TYPES.get(call.operation, call.operation),
         **_server(call),
     }
     kind = "embedding" if call.operation == "embeddings" else "llm"
@@ -253,7 +265,7 @@ def _described(recorder: Recorder, client: Any, call: Call, outer: Outer) -> Any
 
 def _server(call: Call) -> dict[str, Any]:
     parts = urlsplit(call.base_url)
-    found = {"server.address": parts.hostname, "server.port": parts.port, "gen_ai.provider.name": call.provider}
+    found = {SERVER_ADDRESS: parts.hostname, SERVER_PORT: parts.port, PROVIDER: call.provider}
     return {name: value for name, value in found.items() if value}
 
 

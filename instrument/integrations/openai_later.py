@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Raw
 
+from instrument.attributes import PROVIDER
 from instrument.foreign import at, text
 from instrument.integrations.openai_bodies import Closing, body_of, watch
 from instrument.integrations.openai_said import ResponseSaid, Said
@@ -62,7 +63,7 @@ def _expect(span: LiveSpan, response_id: str | None) -> None:
     if response_id is None:
         return
     recorder = span.recorder
-    provider = (span.attributes or {}).get("gen_ai.provider.name")
+    provider = (span.attributes or {}).get(PROVIDER)
     expected = Expected(
         run=recorder.run.run,
         trace_id=span.trace_id,

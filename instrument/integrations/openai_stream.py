@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol
 
+from instrument.attributes import CHUNKS, CLOSED_EARLY, FIRST_CHUNK, STREAM, TOKENS_PER_SECOND
 from instrument.integrations.faults import safely
 from instrument.integrations.openai_said import Said, said_by
 from instrument.record.spans import LiveSpan
@@ -84,15 +85,15 @@ class Chunks:
         return took
 
     def _note_figures(self, took: int, early: bool) -> None:
-        figures: dict[str, Any] = {"gen_ai.request.stream": True, "instrument.stream.chunks": self._count}
+        figures: dict[str, Any] = {STREAM: True, CHUNKS: self._count}
         if self._first is not None:
             waited = self._first - self.span.started
-            figures["gen_ai.response.time_to_first_chunk"] = round(waited / 1e9, 6)
+            figures[FIRST_CHUNK] = round(waited / 1e9, 6)
             output = (self.span.tokens or {}).get("output")
             if output and took > waited:
-                figures["instrument.stream.tokens_per_second"] = round(output / (took - waited) * 1e9, 2)
+                figures[TOKENS_PER_SECOND] = round(output / (took - waited) * 1e9, 2)
         if early:
-            figures["instrument.closed_early"] = True
+            figures[CLOSED_EARLY] = True
         self.span.set(figures)
 
 

@@ -20,6 +20,7 @@ from weakref import WeakSet
 import msgspec
 from msgspec import Raw
 
+from instrument.attributes import PROVIDER
 from instrument.errors import SettingsError
 from instrument.model import Cost, Usage
 from instrument.pricing import Prices
@@ -249,7 +250,7 @@ class BudgetGuard:
 
     def _price(self, span: LiveSpan, asked: Request, model: str | None, usage: Usage) -> Decimal | None:
         """US dollars at the tier that is asked for; at the usual price where the tier has none of its own."""
-        provider = _plain((span.attributes or {}).get(llm.PROVIDER))
+        provider = _plain((span.attributes or {}).get(PROVIDER))
         tier = asked.settings.get("service_tier")
         for one in (tier, None) if isinstance(tier, str) else (None,):
             cost = self._prices.cost(usage, model, provider=provider, tier=one)

@@ -11,17 +11,13 @@ import msgspec
 from msgspec import Raw
 
 from instrument import tokens
+from instrument.attributes import PROVIDER, REQUEST_MODEL, REQUEST_TIER, RESPONSE_MODEL, RESPONSE_TIER
 from instrument.model import Cost, Usage
 from instrument.pricing import Prices
 from instrument.record.capture import Large
 from instrument.record.spans import MODEL_KINDS, LiveSpan
 from instrument.usage import Request, answer, request
 
-ASKED = "gen_ai.request.model"
-ANSWERED = "gen_ai.response.model"
-TIER = "openai.response.service_tier"
-TIER_ASKED = "openai.request.service_tier"
-PROVIDER = "gen_ai.provider.name"
 NOT_SAID = frozenset({"role", "type", "id", "finish_reason"})
 
 
@@ -62,9 +58,9 @@ def settled(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage | None
     asked = request(span.asked or arguments_of(span))
     span.attributes = {**asked.attributes(), **(span.attributes or {})}
     if span.plan is not None and span.plan.model is not None:
-        span.attributes[ASKED] = span.plan.model
+        span.attributes[REQUEST_MODEL] = span.plan.model
     if span.model is not None:
-        span.attributes.setdefault(ANSWERED, span.model)
+        span.attributes.setdefault(RESPONSE_MODEL, span.model)
     if span.tokens is None and (span.output is not None or span.wants_estimate):
         span.tokens = _counted(span, asked)
     return _spoken(span, prices, start_ns) if span.tokens else (None, None)
@@ -75,9 +71,9 @@ def _spoken(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage, Cost]
     attributes = span.attributes or {}
     cost = prices.cost(
         usage,
-        _text(span.model) or _text(attributes.get(ASKED)),
+        _text(span.model) or _text(attributes.get(REQUEST_MODEL)),
         provider=_text(attributes.get(PROVIDER)),
-        tier=_text(attributes.get(TIER)) or _text(attributes.get(TIER_ASKED)),
+        tier=_text(attributes.get(RESPONSE_TIER)) or _text(attributes.get(REQUEST_TIER)),
         at_ns=start_ns,
     )
     return usage, cost
@@ -92,7 +88,7 @@ def prompt_tokens(span: LiveSpan, asked: Request, model: str | None) -> int:
 
 def _counted(span: LiveSpan, asked: Request) -> dict[str, Any]:
     """Tokens counted from the texts that went in and came out: an estimate, and marked so."""
-    model = span.model or _text((span.attributes or {}).get(ASKED))
+    model = span.model or _text((span.attributes or {}).get(REQUEST_MODEL))
     return {
         "input": prompt_tokens(span, asked, model),
         "output": _count(span.output, model),

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
+from instrument.attributes import AGENT_ID, LEDGER_OPERATION
 from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usage, decode_known, encode
 from instrument.record.spans import MODEL_KINDS, LiveSpan
 
@@ -104,9 +105,9 @@ def attributes_of(live: LiveSpan, value: Value) -> dict[str, Any]:
     """What the span inherited, what its kind adds and what was set on it; the nearest wins."""
     attributes: dict[str, Any] = dict(live.shared) if live.shared else {}
     if live.agent_id is not None:
-        attributes["gen_ai.agent.id"] = live.agent_id
+        attributes[AGENT_ID] = live.agent_id
     if live.kind in MODEL_KINDS and live.operation not in (None, live.name):
-        attributes["instrument.operation"] = live.operation
+        attributes[LEDGER_OPERATION] = live.operation
     if live.attributes is not None:
         attributes.update((name, value(taken)) for name, taken in live.attributes.items())
     return attributes

@@ -1,10 +1,12 @@
-"""The one table of attribute names: what other conventions call the things that our records hold.
+"""Names that are read when traces are imported: those that `attributes` writes, and what others call such things.
 
 Sources: the OpenTelemetry GenAI conventions with their older names, OpenInference, and the names that were common
 before both. The first name that is there counts; the names that were used are taken off, all others are kept.
 """
 
 from __future__ import annotations
+
+from instrument.attributes import USAGE
 
 KIND_NAMES = ("openinference.span.kind", "gen_ai.operation.name", "traceloop.span.kind", "llm.request.type")
 """Attributes that say what a span is, best first."""
@@ -45,17 +47,22 @@ RENAMED = {
 }  # fmt: skip
 """Our attribute and the names that it has elsewhere; it keeps its own where that is given."""
 
+
+def _names(field: str, *older: str) -> tuple[str, ...]:
+    """What a count is called by the conventions that we write, then by older names."""
+    written = USAGE[field]
+    return tuple(name for name in (written.genai, written.before, written.openinference, *older) if name)
+
+
 TOKENS = {
-    "input": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt",
-              "llm.usage.prompt_tokens", "decision.token_count.input"),
-    "output": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.token_count.completion",
-               "llm.usage.completion_tokens", "decision.token_count.output"),
-    "cached": ("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens",
-               "llm.token_count.prompt_details.cache_read", "llm.token_count.prompt_details.cache_input"),
-    "cache_write": ("gen_ai.usage.cache_write.input_tokens", "gen_ai.usage.cache_creation.input_tokens",
-                    "gen_ai.usage.cache_creation_input_tokens", "llm.token_count.prompt_details.cache_write"),
-    "reasoning": ("gen_ai.usage.reasoning.output_tokens", "llm.token_count.completion_details.reasoning"),
-    "audio": ("gen_ai.usage.audio.input_tokens", "llm.token_count.prompt_details.audio"),
+    "input": _names("input", "gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens", "decision.token_count.input"),
+    "output": _names("output", "gen_ai.usage.completion_tokens", "llm.usage.completion_tokens",
+                     "decision.token_count.output"),
+    "cached": _names("cached", "gen_ai.usage.cache_read_input_tokens",
+                     "llm.token_count.prompt_details.cache_input"),
+    "cache_write": _names("cache_write", "gen_ai.usage.cache_creation_input_tokens"),
+    "reasoning": _names("reasoning"),
+    "audio": _names("audio", "gen_ai.usage.audio.input_tokens", "llm.token_count.prompt_details.audio"),
 }  # fmt: skip
 """Counts of `Usage`, all of them inclusive in both conventions."""
 
