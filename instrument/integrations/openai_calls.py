@@ -207,9 +207,7 @@ def begin_exchange(client: Any, args: Args, kwargs: Keywords) -> Exchange | None
     span = begin(recorder, *_described(recorder, client, call, outer))
     if span is None:
         return None
-    span.model_call = (
-        None  # what a hook of the caller's HTTP client asks of a model meanwhile is a call beside this one
-    )
+    span.model_call = None  # a call that a hook of the HTTP client makes meanwhile is one of its own
     exchange = Exchange(call, span, outer, args, kwargs)
     safely(exchange.ask_for_usage)
     current.set(span)
