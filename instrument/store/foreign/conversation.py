@@ -35,7 +35,10 @@ class Turn(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """The turns of one agent in their order; `span_id` is that of the agent's span."""
+    """The turns of one agent in their order; `span_id` is that of the agent's span.
+
+    `start_ns` is when it began where that was before its first turn was complete.
+    """
 
     trace_id: str
     span_id: str
@@ -45,6 +48,7 @@ class Conversation(NamedTuple):
     attributes: Fields = {}
     events: Sequence[Event] = ()
     tools: Sequence[Any] = ()
+    start_ns: int | None = None
 
 
 class _Call(NamedTuple):
@@ -59,7 +63,7 @@ def spans(conversation: Conversation) -> Iterator[Span]:
     yield _agent(conversation)
     heard: list[Message] = []
     waiting: list[_Call] = []
-    before = conversation.turns[0].at_ns if conversation.turns else 0
+    before = _start(conversation)
     for turn in conversation.turns:
         yield from _answers(conversation, turn, waiting)
         role = turn.message["role"]
@@ -94,7 +98,7 @@ def said_text(message: Message) -> str:
 
 def _agent(conversation: Conversation) -> Span:
     turns = conversation.turns
-    start = min((turn.at_ns for turn in turns), default=0)
+    start = _start(conversation)
     asked, told = _first_text(turns, "user"), _first_text(turns[::-1], "assistant")
     label = {"instrument.label": " ".join(asked.split())[:_LABEL]} if asked else {}
     return _span(
@@ -110,6 +114,11 @@ def _agent(conversation: Conversation) -> Span:
         attributes={**label, **conversation.attributes},
         events=[*conversation.events],
     )
+
+
+def _start(conversation: Conversation) -> int:
+    known = [] if conversation.start_ns is None else [conversation.start_ns]
+    return min([*known, *(turn.at_ns for turn in conversation.turns)], default=0)
 
 
 def _first_text(turns: Sequence[Turn], role: str) -> str:

@@ -34,6 +34,7 @@ def records(row: Any, source: str, written_ns: int = 0) -> Iterator[Record]:
         Conversation(
             trace_id=trace_id,
             span_id=digest(trace_id, "agent"),
+            start_ns=written_ns,
             name=words(row.get("environment")) or "trajectory",
             turns=[turn for place, step in enumerate(steps) for turn in _turns(step, place, written_ns)],
             attributes={
@@ -47,7 +48,7 @@ def records(row: Any, source: str, written_ns: int = 0) -> Iterator[Record]:
 def _turns(step: Fields, place: int, base: int) -> Iterator[Turn]:
     """What the model said and asked for, and what came of it; a step may also be an answer without an action."""
     rest = {f"imported.{key}": value for key, value in step.items() if key not in _KNOWN and value is not None}
-    at = base + 2 * place * _STEP_NS
+    at = base + (2 * place + 1) * _STEP_NS
     call_id, action = f"step-{place}", words(step.get("action"))
     thought = words(step.get("response")) or words(step.get("thought")) or ""
     parts = message_of({"role": "assistant", "content": thought}, "assistant")["parts"]
