@@ -18,6 +18,7 @@ from pathlib import Path
 SINKS = ("console", "jsonl", "ledger", "memory", "otlp")
 SINK_GROUP = "instrument.sinks"
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
+LOOP_ACTIONS = ("warn", "raise", "off")
 
 _SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _IMPORTABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -43,6 +44,16 @@ def word(value: object, *, words: tuple[str, ...]) -> str:
         if allowed.lower() == chosen:
             return allowed
     raise ValueError(f"must be one of {', '.join(words)}")
+
+
+def loop_action(value: object) -> object:
+    """What happens when a call would only repeat what was tried: a word, or the function that decides."""
+    if callable(value) or (isinstance(value, str) and _IMPORTABLE.fullmatch(value.strip())):
+        return value.strip() if isinstance(value, str) else value
+    try:
+        return word(value, words=LOOP_ACTIONS)
+    except ValueError as fault:
+        raise ValueError(f"{fault}, or a function that decides (by its name: package.module:function)") from None
 
 
 def _decimal(value: object) -> Decimal | None:

@@ -17,12 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, create_model
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from instrument import allowed, origins
+from instrument import allowed, origins, thresholds
 from instrument.errors import SettingsError
 from instrument.origins import Given, Key, Unreadable, dotted
+from instrument.thresholds import Thresholds
 
 PRICE_PARTS = ("input", "output", "cached", "cache_write")
 
@@ -94,10 +95,26 @@ class Budget(_Table):
 
 
 class Loops(_Table):
-    """What happens when a call would only repeat what was tried: to it alone (`call`) or to all that follow (`run`)."""
+    """What happens when a call would only repeat what was tried: to it alone (`call`) or to all that follow (`run`).
 
-    action: Annotated[Literal["warn", "raise", "off"], _words("warn", "raise", "off")] = "warn"
+    `action` may be a function that is given the finding and says whether the call is refused, or its name as
+    `package.module:function`.
+    """
+
+    action: Annotated[Any, BeforeValidator(allowed.loop_action)] = "warn"
     scope: Annotated[Literal["call", "run"], _words("call", "run")] = "call"
+
+
+_THRESHOLDS: dict[str, Any] = {
+    name: (Annotated[Any, BeforeValidator(partial(thresholds.checked, name=name))], default)
+    for name, default in thresholds.DEFAULTS.items()
+}
+Detectors = create_model(
+    "Detectors",
+    __base__=_Table,
+    __doc__="The thresholds of the detectors; `instrument.thresholds` says what each is and why.",
+    **_THRESHOLDS,
+)
 
 
 class OpenAI(_Table):
@@ -135,6 +152,7 @@ class Settings(BaseSettings):
     ledger: Ledger = Ledger()
     budget: Budget = Budget()
     loops: Loops = Loops()
+    detectors: Detectors = Detectors()  # type: ignore[valid-type]  # made of the thresholds, which stand in one place
     openai: OpenAI = OpenAI()
     retention: Retention = Retention()
     prices: dict[str, dict[str, Price]] = {}
@@ -162,6 +180,11 @@ class Settings(BaseSettings):
     def folder(self) -> Path:
         """`dir` as an absolute path, by the working directory when it was loaded: a later chdir does not move it."""
         return self._here / self.dir
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """The thresholds of the detectors."""
+        return thresholds.thresholds(dict(self.detectors))
 
     @property
     def jsonl_path(self) -> Path | None:
@@ -407,4 +430,6 @@ def _effective(settings: Settings, key: Key) -> Any:
     value: Any = settings
     for part in key:
         value = value[part] if isinstance(value, dict) else getattr(value, part)
+    if callable(value):
+        return f"{getattr(value, '__module__', '?')}:{getattr(value, '__qualname__', type(value).__qualname__)}"
     return str(value) if isinstance(value, Path | Decimal) else list(value) if isinstance(value, tuple) else value

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from instrument import detectors
 from instrument import settings as settings_module
@@ -27,7 +27,7 @@ from instrument.record import bridges, budgets, threads
 from instrument.record.budgets import BudgetGuard, Limits, limits_of
 from instrument.record.capture import Camera
 from instrument.record.context import current, place_of
-from instrument.record.loops import LoopGuard
+from instrument.record.loops import Decide, LoopGuard
 from instrument.record.notices import notice
 from instrument.record.pipeline import Flushed
 from instrument.record.recorder import Recorder
@@ -208,7 +208,7 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
     per_trace = _limits(settings)
     remembers = sinks is None
     watch = _detectors(settings, remembers)
-    breaks = settings.loops.action == "raise" and watch is not None
+    breaks = settings.loops.action not in ("warn", "off") and watch is not None
     known: dict[str, Any] = {
         "camera": Camera(capture.max_bytes, capture.max_blob_bytes, content=capture.content, redactor=redactor),
         "redactor": redactor,
@@ -216,7 +216,7 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
         "prices": prices,
         "asks_stream_usage": settings.openai.stream_usage == "auto",
         "guards": (
-            *((LoopGuard(watch, settings.loops.scope),) if breaks and watch is not None else ()),
+            *((_loop_guard(watch, settings),) if breaks and watch is not None else ()),
             BudgetGuard(prices, per_trace, settings.budget.assumed_output, _ledger_path(settings)),
         ),
         "asks_always": per_trace is not None or breaks,
@@ -237,6 +237,23 @@ def _detectors(settings: Settings, remembers: bool) -> Detectors | None:
 
 def _ledger_path(settings: Settings) -> Path:
     return Path(settings.ledger_url.removeprefix("sqlite:///"))
+
+
+def _loop_guard(watch: Detectors, settings: Settings) -> LoopGuard:
+    action = settings.loops.action
+    return LoopGuard(watch, settings.loops.scope, None if action == "raise" else _decision(action))
+
+
+def _decision(action: Any) -> Decide:
+    """The function that decides; where its module cannot be imported nothing is refused, which is said once."""
+    if callable(action):
+        return cast("Decide", action)
+    module, _, name = action.partition(":")
+    try:
+        return cast("Decide", getattr(importlib.import_module(module), name))
+    except Exception as error:  # noqa: BLE001 - a module of the user's may do anything
+        notice(f"the function {action} of loops.action cannot be used, loops are only warned of ({error})")
+        return lambda finding: False
 
 
 def _limits(settings: Settings) -> Limits | None:

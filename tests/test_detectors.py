@@ -7,7 +7,6 @@ import re
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -16,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from instrument import detectors
+from instrument import detectors, thresholds
 from instrument.detectors import ADVICE, Detectors, default, fingerprint
 from instrument.errors import InstrumentError, SettingsError
 from instrument.model import Finding, Open, Span
+from instrument.settings import only
 from tests.detector_runs import SECOND, START_NS, TRACE, Tape, alarms, feed, names, said, wish
 
 Example = Callable[[Tape, int], None]
@@ -337,8 +337,8 @@ def test_finish_ends_all_runs() -> None:
 
 
 def test_thresholds_come_from_settings() -> None:
-    """Settings with a mapping `detectors` set the thresholds."""
-    watch = default(SimpleNamespace(detectors={"repeats": 5}))
+    """What `[detectors]` says holds."""
+    watch = default(only(detectors={"repeats": 5}))
     assert set() == alarms(feed(run(repeated, 1), watch))
 
 
@@ -362,7 +362,7 @@ def test_a_damaged_history_is_refused() -> None:
 
 def test_every_threshold_says_why() -> None:
     """Each threshold stands in the one documented place with its default and a reason below it."""
-    source = (Path(detectors.__file__).parent / "thresholds.py").read_text(encoding="utf-8")
+    source = Path(thresholds.__file__).read_text(encoding="utf-8")
     documented = re.findall(r"^    (\w+): [^\n]* = [^\n]*\n    \"\"\"", source, re.M)
     assert list(detectors.Thresholds.__struct_fields__) == documented
 

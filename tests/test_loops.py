@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from instrument import agent, tool
+from instrument import agent, flush, tool
 from instrument.errors import LoopDetected
+from instrument.model import Finding
 from instrument.testing import Recording, record
 
 made: list[str] = []
@@ -108,6 +111,86 @@ def test_another_trace_is_not_judged_by_this_one() -> None:
         for _ in range(5):
             run(2)
     assert 10 == len(made)
+
+
+@agent
+def asks_three_times_and_reads() -> tuple[int, str]:
+    """Five equal questions, refusals swallowed, then something else."""
+    refused = 0
+    for _ in range(5):
+        try:
+            search("the same question")
+        except LoopDetected:
+            refused += 1
+    return refused, read("x.py")
+
+
+@pytest.mark.parametrize(("answer", "refused"), [(True, 2), (False, 0)])
+def test_a_function_decides(answer: bool, refused: int) -> None:
+    """It is given the finding before the call that would go on, and a true answer refuses it."""
+    seen: list[Finding] = []
+
+    def decide(found: Finding) -> bool:
+        seen.append(found)
+        return answer
+
+    with record(loops={"action": decide}):
+        assert (refused, "content of x.py") == asks_three_times_and_reads()
+    assert ["repeated_call"] * 2 == [found.detector for found in seen]
+
+
+def never(found: Finding) -> bool:
+    """Refuses nothing."""
+    return False
+
+
+def test_the_function_may_be_named() -> None:
+    """As `package.module:function`, which is how files and the environment give it."""
+    with record(loops={"action": f"{__name__}:never"}):
+        assert (0, "content of x.py") == asks_three_times_and_reads()
+
+
+def test_a_function_that_cannot_be_imported_refuses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """The program runs on, and one sentence says so."""
+    with record(loops={"action": "no.such.module:decide"}):
+        assert (0, "content of x.py") == asks_three_times_and_reads()
+    assert "the function no.such.module:decide of loops.action cannot be used" in capsys.readouterr().err
+
+
+def test_a_function_that_fails_refuses_nothing() -> None:
+    """Its fault does not reach the program."""
+
+    def decide(found: Finding) -> bool:
+        raise ZeroDivisionError
+
+    with record(loops={"action": decide}):
+        assert (0, "content of x.py") == asks_three_times_and_reads()
+
+
+def test_the_message_says_which_how_often_and_since_when() -> None:
+    """So that whoever catches it, a model or a person, knows what to change."""
+    with record(loops={"action": "raise"}), pytest.raises(LoopDetected) as caught:
+        run(8)
+    assert re.fullmatch(
+        r"search was called 3 times with the same arguments and had the same result each time, since "
+        r"\d\d:\d\d:\d\d UTC\. search was not called again: try something else\.",
+        str(caught.value),
+    )
+
+
+def test_nearly_the_same_question_is_refused() -> None:
+    """What is found behind the program, because it has to be read, refuses as well once it is found."""
+
+    @agent
+    def rewords() -> int:
+        for said in ("", "please ", "now ", "again "):
+            search(f"{said}when is the next high tide in the old harbour")
+            flush()
+        return len(made)
+
+    with record(loops={"action": "raise"}), pytest.raises(LoopDetected, match="asked nearly the same 3 times"):
+        rewords()
+    assert 3 == len(made)
 
 
 def test_off_finds_nothing() -> None:

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from instrument.errors import SettingsError
+from instrument.model import Finding
 from instrument.settings import Budget, Settings, explain, find_folder, for_children, load, load_lenient
+from instrument.thresholds import DEFAULTS
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -70,6 +72,7 @@ def test_defaults() -> None:
             "usd": None, "tokens": None, "calls": None, "seconds": None, "strict": False, "assumed_output": 4096,
         },
         "loops": {"action": "warn", "scope": "call"},
+        "detectors": DEFAULTS,
         "openai": {"stream_usage": "auto"},
         "retention": {"max_bytes": 1 << 30},
         "prices": {},
@@ -130,6 +133,60 @@ def test_empty_variables_are_unset(name: str, monkeypatch: pytest.MonkeyPatch) -
     """An empty variable is as good as none."""
     monkeypatch.setenv(f"INSTRUMENT_{name}", "")
     assert Settings() == load()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("repeats", "1", "must be a whole number from 2 up"),
+        ("repeats", "many", "must be a whole number from 2 up"),
+        ("reworded", "1.5", "must be a number from 0 to 1"),
+        ("slow_seconds", "0", "must be a number above 0"),
+        ("context_windows", '{"m": "large"}', "must be whole numbers of tokens by the names of models"),
+    ],
+)
+def test_a_threshold_that_cannot_be_used_says_what_is_allowed(
+    key: str, value: str, allowed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Key, value and source are named as for every setting."""
+    monkeypatch.setenv(f"INSTRUMENT_DETECTORS__{key.upper()}", value)
+    with pytest.raises(SettingsError, match=f"detectors.{key} = .*INSTRUMENT_DETECTORS.*{allowed}"):
+        load()
+
+
+def test_thresholds_from_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They stand in a table of their own, a window for each model in one below."""
+    config(monkeypatch, '[detectors]\nrepeats = 5\n[detectors.context_windows]\n"my-model" = 32000')
+    found = load().thresholds
+    assert (5, {"my-model": 32000}) == (found.repeats, found.context_windows)
+
+
+def decide(finding: Finding) -> bool:
+    """Whether the call is refused."""
+    return True
+
+
+def test_the_action_may_be_a_function() -> None:
+    """Given as it is by a keyword."""
+    assert decide is load(loops={"action": decide}).loops.action
+
+
+def test_the_action_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As package.module:name elsewhere."""
+    monkeypatch.setenv("INSTRUMENT_LOOPS__ACTION", "my_agent.loops:decide")
+    assert "my_agent.loops:decide" == load().loops.action
+
+
+def test_an_unknown_action_says_what_is_allowed() -> None:
+    """The three words and the function."""
+    with pytest.raises(SettingsError, match=r"must be one of warn, raise, off, or a function"):
+        load(loops={"action": "stop"})
+
+
+def test_a_function_is_shown_by_its_name() -> None:
+    """`doctor` has nothing else to show."""
+    shown = {one.key: one.value for one in explain(loops={"action": decide})}
+    assert f"{__name__}:decide" == shown["loops.action"]
 
 
 def test_limit_is_lifted_by_none(monkeypatch: pytest.MonkeyPatch) -> None:

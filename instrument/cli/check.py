@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
-from instrument.cli.source import find_trace, json_document, path_of, tell
+from instrument.cli.source import find_trace, json_document, limits, path_of, tell
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     from instrument.analysis.report import findings_of
 
     notices: list[str] = []
-    checked = [(trace, findings_of(trace)) for trace in _chosen(args, notices)]
+    thresholds = limits()
+    checked = [(trace, findings_of(trace, thresholds)) for trace in _chosen(args, notices)]
     alarming = _alarming(checked, args.fail_on)
     if args.json:
         say(json_document(_as_json(checked, args.fail_on, alarming)))

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from instrument.cli.printing import say
-from instrument.cli.source import add_trace, find_trace, path_of, place_trace, tell
+from instrument.cli.source import add_trace, find_trace, limits, path_of, place_trace, tell
 
 
 def add(subparsers: Any) -> None:
@@ -45,7 +45,7 @@ def _print(trace: Any, all: bool) -> None:
     from instrument.views.theme import theme_for
 
     theme = theme_for(sys.stdout)
-    report = analyse(trace)
+    report = analyse(trace, limits())
     say(outline(trace, theme, findings=report.findings, all=all))
     say("")
     say(summary(trace, report.metrics, theme))

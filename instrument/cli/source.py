@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from instrument.errors import InstrumentError
+
+if TYPE_CHECKING:
+    from instrument.thresholds import Thresholds
 
 
 def add_path(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +24,13 @@ def add_trace(parser: argparse.ArgumentParser) -> None:
     """Let the verb take a trace and a path, in this order or with only one of them."""
     parser.add_argument("trace", nargs="?", help="the first digits of a trace's id, or `last` (default: last)")
     add_path(parser)
+
+
+def limits() -> Thresholds:
+    """The thresholds that the settings give the detectors."""
+    from instrument.settings import load
+
+    return load().thresholds
 
 
 def path_of(args: argparse.Namespace) -> str:

@@ -17,13 +17,13 @@ from typing import Any
 
 from instrument.detectors.advice import ADVICE
 from instrument.detectors.breaker import Breaker
-from instrument.detectors.calls import TOOL_KINDS, Done, call_of, fingerprint, outcome
+from instrument.detectors.calls import TOOL_KINDS, Call, Done, call_of, fingerprint, outcome
 from instrument.detectors.history import History
 from instrument.detectors.run import Run
 from instrument.detectors.slow import Slow
 from instrument.detectors.stalled import Stalled
-from instrument.detectors.thresholds import Thresholds, thresholds
 from instrument.model import Finding, Open, Span
+from instrument.thresholds import Thresholds, thresholds
 
 __all__ = ["ADVICE", "Detectors", "History", "Thresholds", "default", "fingerprint", "outcome", "thresholds"]
 
@@ -59,13 +59,16 @@ class Detectors:
         """Findings about spans that are still open at `now_ns` (nanoseconds since the epoch)."""
         return self._stalled.tick(now_ns, open_spans)
 
-    def check(self, name: str, kind: str, fingerprint: int, trace_id: str | None = None) -> Finding | None:
-        """What speaks against making this call now: it would continue an exact repeat or a cycle proven useless.
+    def check(
+        self, name: str, kind: str, fingerprint: int, trace_id: str | None = None, *, given: Any = None
+    ) -> Finding | None:
+        """What speaks against making this call now: it would continue a pattern that was found.
 
-        `fingerprint` is that of its input, as the function of this name gives it. Without `trace_id` the proofs of all
-        traces count.
+        `fingerprint` is that of its input, as the function of this name gives it; the input itself, plain or encoded,
+        is `given` and read only where there is a finding about questions that resemble each other. Without `trace_id`
+        the findings of all traces count.
         """
-        return self._breaker.check(name, fingerprint, trace_id) if kind in _CALLS else None
+        return self._breaker.check(name, fingerprint, trace_id, given) if kind in _CALLS else None
 
     def note(
         self,
@@ -106,8 +109,21 @@ class Detectors:
             return run.feed_equal(span)
         breaker = None if self._noted else self._breaker
         if kind != "llm":
-            return run.feed_tool(span, call_of(span), breaker)
+            call = call_of(span)
+            found = run.feed_tool(span, call, breaker)
+            if found or self._breaker.suspicions:
+                self._suspect(call, found, run)
+            return found
         return run.feed_model(span, call_of(span, readable=0), breaker) + self._slow.feed_model_call(span)
+
+    def _suspect(self, call: Call, found: list[Finding], run: Run) -> None:
+        """Hold what was found against the calls that would go on with it."""
+        breaker = self._breaker
+        if not self._noted:
+            breaker.settle(call, call.trace_id)
+        breaker.renew(call)
+        for finding in found:
+            breaker.suspect(finding, run.proof_of(finding))
 
     def _run(self, trace_id: str) -> Run:
         if trace_id == self._last[0]:
@@ -134,10 +150,10 @@ def default(
     limits: Mapping[str, Any] | Thresholds | None = None,
     history: Mapping[str, Any] | None = None,
 ) -> Detectors:
-    """All detectors, with `limits`, else those of the mapping `settings.detectors` if there is one, else the defaults.
+    """All detectors, with `limits`, else those of `settings`, else the defaults.
 
     `history` is what `detectors.history.save()` gave earlier. Raises `SettingsError` for thresholds that cannot be
     used, `InstrumentError` for a damaged history.
     """
-    given = limits if limits is not None else getattr(settings, "detectors", None)
+    given = limits if limits is not None else getattr(settings, "thresholds", None)
     return Detectors(given if isinstance(given, Thresholds) else thresholds(given), History(history))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from instrument.detectors.calls import Call, Window
 from instrument.detectors.similarity import likeness, overlap, same_object
-from instrument.detectors.thresholds import Thresholds
 from instrument.detectors.told import Growth, brief, told
 from instrument.model import Finding
+from instrument.thresholds import Thresholds
+
+_KEPT = 16
 
 
 class AgainAfterFailure:
-    """Watches the calls of one trace; `attempts` are the failures of one attempt in direct succession so far."""
+    """Watches the calls of one trace; `attempts` are the first and last failures of one attempt in succession."""
 
     def __init__(self, limits: Thresholds) -> None:
         self._most = limits.failures_of_one_call
@@ -18,6 +20,7 @@ class AgainAfterFailure:
         self._alike_after_failure = limits.reworded_same_answer
         self._growth = Growth()
         self.attempts: list[Call] = []
+        self._times = 0
 
     def feed(self, call: Call, window: Window) -> Finding | None:
         """A finding when this call failed as its like did just before."""
@@ -27,11 +30,12 @@ class AgainAfterFailure:
                 self._growth.forget("attempt")
             return None
         if self.attempts and self._same_attempt(self.attempts[-1], call):
-            self.attempts.append(call)
+            self.attempts = [*self.attempts[:1], *self.attempts[1:][1 - _KEPT :], call]
+            self._times += 1
         else:
-            self.attempts = [call]
+            self.attempts, self._times = [call], 1
             self._growth.forget("attempt")
-        times = len(self.attempts)
+        times = self._times
         if times < self._most or not self._growth.worth_telling("attempt", times):
             return None
         return told(

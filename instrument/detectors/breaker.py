@@ -1,7 +1,7 @@
 """What is asked before a call, on the caller's thread: would it continue what was already proven useless?
 
-Only exact repeats and cycles are proven by fingerprints alone; everything dearer is judged behind. A proof holds until
-something else has been done with success: then the call may be tried once more.
+Exact repeats and cycles are proven by fingerprints alone, at once; everything dearer is judged behind and comes as a
+suspicion. Both hold until something else has been done with success: then the call may be tried once more.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from threading import Lock
 
-from instrument.detectors.calls import UNKNOWN, Done
-from instrument.detectors.thresholds import Thresholds
+from instrument.detectors.calls import UNKNOWN, Call, Done
+from instrument.detectors.suspicion import SUSPECTED, Asked, Suspicion
 from instrument.detectors.told import clock
 from instrument.model import Finding
+from instrument.thresholds import Thresholds
 
+_MOST_SUSPICIONS = 15
 _SHORTEST_PROOF = 3
 """Calls that must have come again before a cycle of two is refused: A B A B A."""
 
@@ -27,15 +29,43 @@ class Breaker:
         self._lock = Lock()
         self._traces: OrderedDict[str | None, dict[str, deque[Done]]] = OrderedDict()
         self.proven: dict[int, dict[str | None, Finding]] = {}
+        self.suspicions: dict[str | None, tuple[Suspicion, ...]] = {}
 
-    def check(self, name: str, mark: int, trace_id: str | None) -> Finding | None:
-        """What speaks against this call, or None; one look into a table. Without a trace, what any trace has proven."""
-        if not self.proven or mark == UNKNOWN:
-            return None
-        proofs = self.proven.get(hash((name, mark)))
-        if proofs is None:
-            return None
-        return next(iter(list(proofs.values())), None) if trace_id is None else proofs.get(trace_id)
+    def check(self, name: str, mark: int, trace_id: str | None, given: object = None) -> Finding | None:
+        """What speaks against this call, or None; a look into two tables. Without a trace, what any trace has shown."""
+        if mark != UNKNOWN and (proofs := self.proven.get(hash((name, mark)))) is not None:
+            found = next(iter(list(proofs.values())), None) if trace_id is None else proofs.get(trace_id)
+            if found is not None:
+                return found
+        return self._suspected(Asked(name, hash((name, mark)), given), trace_id) if self.suspicions else None
+
+    def suspect(self, finding: Finding, calls: Sequence[Call]) -> None:
+        """Take in a finding from behind and the calls that prove it."""
+        if finding.detector not in SUSPECTED or finding.severity == "info":
+            return
+        fresh = Suspicion(finding, calls, self._limits)
+        with self._lock:
+            since = (done for kind in self._traces.get(finding.trace_id, {}).values() for done in list(kind))
+            fresh.free = any(fresh.is_freed_by(done) for done in since)
+            others = [one for one in self.suspicions.get(finding.trace_id, ()) if one.pattern != fresh.pattern]
+            self.suspicions[finding.trace_id] = (*others[-_MOST_SUSPICIONS:], fresh)
+
+    def renew(self, call: Call) -> None:
+        """Hold suspicions up again that this call went on with when it was free to."""
+        for suspicion in self.suspicions.get(call.trace_id, ()):
+            if suspicion.free and suspicion.is_renewed_by(call):
+                suspicion.free = False
+
+    def settle(self, call: Done, trace_id: str | None) -> None:
+        """Let go of suspicions because of a call that has ended."""
+        for suspicion in self.suspicions.get(trace_id, ()):
+            if not suspicion.free and suspicion.is_freed_by(call):
+                suspicion.free = True
+
+    def _suspected(self, asked: Asked, trace_id: str | None) -> Finding | None:
+        of_trace = self.suspicions.get(trace_id, ())
+        held = of_trace if trace_id is not None else [one for held in list(self.suspicions.values()) for one in held]
+        return next((one.finding for one in held if not one.free and one.is_continued_by(asked)), None)
 
     def note(self, call: Done, kind: str, trace_id: str | None) -> None:
         """Take in a call that has ended, on its own thread."""
@@ -44,6 +74,8 @@ class Breaker:
             known = any(one.key == call.key for one in calls)
             calls.append(call)
             self._learn(calls, trace_id, known)
+            if self.suspicions:
+                self.settle(call, trace_id)
 
     def learn(self, calls: Sequence[Done], trace_id: str | None, known: bool) -> None:
         """As `note`, with the last calls kept elsewhere: `calls` ends with the new one, `known` if it came before."""
@@ -52,7 +84,7 @@ class Breaker:
 
     def forget(self, trace_id: str | None) -> None:
         """The trace has ended."""
-        if trace_id in self._traces or self.proven:
+        if trace_id in self._traces or self.proven or self.suspicions:
             with self._lock:
                 self._drop(trace_id)
 
@@ -72,6 +104,7 @@ class Breaker:
 
     def _drop(self, trace_id: str | None) -> None:
         self._traces.pop(trace_id, None)
+        self.suspicions.pop(trace_id, None)
         for key in [key for key, proofs in self.proven.items() if trace_id in proofs]:
             self._unprove(key, trace_id)
 
@@ -96,11 +129,11 @@ class Breaker:
             how = "failed each time" if last.failed else "had the same result each time"
             sentence = f"{last.name} was called {len(same)} times with the same arguments and {how}"
             self._refuse({last.key}, trace_id, same, sentence)
-        turning = _cycle(calls, self._limits.longest_cycle)
+        length, turning = _cycle(calls, self._limits.longest_cycle)
         if turning:
             names = ", ".join(dict.fromkeys(one.name for one in turning))
-            sentence = f"{names} go round in a cycle of {len(turning)} calls with the same results"
-            self._refuse({one.key for one in turning}, trace_id, calls, sentence)
+            sentence = f"{names} go round in a cycle of {length} with the same results, {len(turning)} calls so far"
+            self._refuse({one.key for one in turning}, trace_id, turning, sentence)
 
     def _refuse(self, keys: set[int], trace_id: str | None, calls: list[Done], sentence: str) -> None:
         first, last = calls[0], calls[-1]
@@ -124,12 +157,17 @@ def _same_outcome(calls: list[Done]) -> list[Done]:
     return same[differing[-1] + 1 :] if differing else same
 
 
-def _cycle(calls: list[Done], longest: int) -> list[Done]:
-    """The round that the last calls repeat, once it is whole and three calls long; empty when they do not go round."""
+def _cycle(calls: list[Done], longest: int) -> tuple[int, list[Done]]:
+    """The length of the round that the last calls repeat and all calls that go round, once that is proven."""
     for length in range(2, longest + 1):
-        again = max(length, _SHORTEST_PROOF)
-        pairs = [(calls[-n], calls[-n - length]) for n in range(1, again + 1)] if len(calls) >= again + length else []
-        if pairs and all(one.key == before.key and one.outcome == before.outcome for one, before in pairs):
-            round_ = calls[-length:]
-            return round_ if len({one.key for one in round_}) > 1 else []
-    return []
+        again = 0
+        while len(calls) > again + length and _is_same(calls[-again - 1], calls[-again - 1 - length]):
+            again += 1
+        if again >= max(length, _SHORTEST_PROOF):
+            turning = calls[-again - length :]
+            return length, turning if len({one.key for one in turning}) > 1 else []
+    return 0, []
+
+
+def _is_same(one: Done, other: Done) -> bool:
+    return one.key == other.key and one.outcome == other.outcome

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from instrument.detectors.answers import model_of
-from instrument.detectors.thresholds import Thresholds, window_of
 from instrument.detectors.told import Growth, clock
 from instrument.model import Finding, Span
+from instrument.thresholds import Thresholds, window_of
 
 _MOST_CONVERSATIONS = 16
 

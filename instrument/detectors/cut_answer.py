@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from instrument.detectors.answers import Wish, finish_reasons, is_empty
-from instrument.detectors.thresholds import Thresholds
 from instrument.detectors.told import Growth, clock
 from instrument.model import Finding, Span
+from instrument.thresholds import Thresholds
 
 _CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "incomplete"})
 _FILTERED = frozenset({"content_filter", "content-filter", "safety", "refusal", "blocked"})

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from instrument.detectors.calls import Call, Window
-from instrument.detectors.thresholds import Thresholds
 from instrument.detectors.told import Growth, names, told
 from instrument.model import Finding
+from instrument.thresholds import Thresholds
 
 
 class ErrorStorm:

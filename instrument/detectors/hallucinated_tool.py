@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec import Raw
 
 from instrument.detectors.answers import Wish, offered_tools, tool_names
-from instrument.detectors.thresholds import Thresholds
 from instrument.detectors.told import Growth, clock
 from instrument.model import Finding, Span
+from instrument.thresholds import Thresholds
 
 
 class HallucinatedTool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from instrument.detectors.calls import SILENT, UNKNOWN, Call, Window
 from instrument.detectors.similarity import extends, fills_blanks, likeness
-from instrument.detectors.thresholds import Thresholds
 from instrument.detectors.told import Growth, brief, told
 from instrument.model import Finding
+from instrument.thresholds import Thresholds
 
 
 class NearRepeat:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from instrument.detectors.calls import SILENT, UNKNOWN, Call, Window
 from instrument.detectors.similarity import fills_blanks, likeness, news, same_object
-from instrument.detectors.thresholds import Thresholds
 from instrument.detectors.told import Growth, names, told
 from instrument.model import Finding
+from instrument.thresholds import Thresholds
 
 _KEPT = 15
 

@@ -13,8 +13,8 @@ from instrument.detectors.no_progress import NoProgress
 from instrument.detectors.repeated_call import RepeatedCall
 from instrument.detectors.restart import Restart
 from instrument.detectors.same_answer import SameAnswer
-from instrument.detectors.thresholds import Thresholds
 from instrument.model import Finding
+from instrument.thresholds import Thresholds
 
 READ_A_SECOND = 25
 READ_AT_ONCE = 64

@@ -6,9 +6,9 @@ Paging asks with other arguments, polling gets other results: neither counts.
 from __future__ import annotations
 
 from instrument.detectors.calls import Call, Window
-from instrument.detectors.thresholds import Thresholds
 from instrument.detectors.told import Growth, brief, told
 from instrument.model import Finding
+from instrument.thresholds import Thresholds
 
 
 class RepeatedCall:

@@ -12,9 +12,9 @@ from instrument.detectors.history import History
 from instrument.detectors.patterns import Patterns
 from instrument.detectors.repeated_call import RepeatedCall
 from instrument.detectors.spending import Spending
-from instrument.detectors.thresholds import Thresholds
 from instrument.detectors.tool_abuse import ToolAbuse
 from instrument.model import Finding, Span
+from instrument.thresholds import Thresholds
 
 LOOKED_AT_EACH = 32
 """Equal calls in a row that are each looked at; of more only every doubling."""
@@ -82,6 +82,11 @@ class Run:
         if breaker is not None and (known or breaker.proven):
             breaker.learn([*window.calls, call], call.trace_id, known)
         return [*self._models.feed(span, call), *some(self._abuse.feed(span))]
+
+    def proof_of(self, finding: Finding) -> list[Call]:
+        """The calls that prove a finding, as far as they are still remembered."""
+        calls = self._patterns.window.calls if self._patterns is not None else ()
+        return [call for call in calls if call.span_id in finding.span_ids]
 
     def end(self, succeeded: bool) -> None:
         """The run is over; what a successful one needed becomes part of what is usual."""

@@ -7,11 +7,12 @@ an answer with content (`in stock`) may well be true of many things and is worth
 from __future__ import annotations
 
 from instrument.detectors.calls import UNKNOWN, Call
-from instrument.detectors.thresholds import Thresholds
 from instrument.detectors.told import Growth, told
 from instrument.model import Finding
+from instrument.thresholds import Thresholds
 
-_EMPTY = frozenset((b"", b"null", b"[]", b"{}", b'""', b'"[]"', b'"{}"', b'"None"', b'"null"'))
+EMPTY = frozenset((b"", b"null", b"[]", b"{}", b'""', b'"[]"', b'"{}"', b'"None"', b'"null"'))
+"""Results, encoded, that a search in vain gives."""
 _MOST_TOOLS = 64
 _KEPT = 16
 
@@ -38,7 +39,7 @@ class SameAnswer:
             "no_progress",
             f"{call.name} gave {answers.times} different questions in a row one answer, after it had given others",
             answers.calls,
-            severity="warning" if call.output in _EMPTY else "info",
+            severity="warning" if call.output in EMPTY else "info",
             calls=[call.name],
             times=answers.times,
         )

@@ -9,9 +9,9 @@ from __future__ import annotations
 from instrument.detectors.answers import model_of
 from instrument.detectors.calls import plain
 from instrument.detectors.history import Beyond, History, Series
-from instrument.detectors.thresholds import Thresholds
 from instrument.detectors.told import Growth, clock, seconds
 from instrument.model import Finding, Span
+from instrument.thresholds import Thresholds
 
 _SECOND = 1_000_000_000
 _FIRST_TOKEN = "gen_ai.response.time_to_first_chunk"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from instrument.detectors.calls import plain
 from instrument.detectors.history import Beyond, History
-from instrument.detectors.thresholds import Thresholds
 from instrument.detectors.told import Growth, clock
 from instrument.model import Finding, Span
+from instrument.thresholds import Thresholds
 
 _MICRO = 1_000_000
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from instrument.detectors.history import History
-from instrument.detectors.thresholds import Thresholds
 from instrument.detectors.told import clock, seconds
 from instrument.model import Finding, Open
+from instrument.thresholds import Thresholds
 
 _SECOND = 1_000_000_000
 _LEAVES = frozenset({"tool", "retrieval", "llm", "embedding"})

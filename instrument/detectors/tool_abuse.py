@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from instrument.detectors.history import Beyond, History
-from instrument.detectors.thresholds import Thresholds
 from instrument.detectors.told import clock
 from instrument.model import Finding, Span
+from instrument.thresholds import Thresholds
 
 _FEWEST_MORE = 5
 _MANY = 0.9

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from instrument.detectors import Detectors, fingerprint, outcome
 from instrument.detectors.calls import TOOL_KINDS
 from instrument.errors import LoopDetected
-from instrument.model import Failure
+from instrument.model import Failure, Finding
 from instrument.record.spans import MODEL_KINDS, LiveSpan
 
 SHUT_TRACES = 1000
+
+Decide = Callable[[Finding], object]
+"""Given what speaks against a call; whether the call is refused."""
 
 
 class LoopGuard:
     """Asks the detectors before a tool or model call and tells them at once how it ended.
 
     With `scope` "call" only the call that repeats is refused, with "run" every later call of the trace as well.
+    `decide` is asked, where there is one, and refuses by a true answer; a fault of its own refuses nothing.
     """
 
-    def __init__(self, detectors: Detectors, scope: str = "call") -> None:
+    def __init__(self, detectors: Detectors, scope: str = "call", decide: Decide | None = None) -> None:
         self._detectors = detectors
+        self._decide = decide
         self._shuts_run = scope == "run"
         self._shut: OrderedDict[str, str] = OrderedDict()
 
@@ -30,14 +36,25 @@ class LoopGuard:
             return
         if span.trace_id in self._shut:
             raise LoopDetected(f"{self._shut[span.trace_id]} The run is shut: loops.scope is 'run'.")
-        found = self._detectors.check(span.name, span.kind, fingerprint(span.input), span.trace_id)
-        if found is None:
+        mark = fingerprint(span.input)
+        found = self._detectors.check(span.name, span.kind, mark, span.trace_id, given=span.input)
+        if found is None or not self._refuses(found):
             return
         if self._shuts_run:
             self._shut[span.trace_id] = found.message
             if len(self._shut) > SHUT_TRACES:
                 self._shut.popitem(last=False)
         raise LoopDetected(f"{found.message} {span.name} was not called again: try something else.")
+
+    def _refuses(self, found: Finding) -> bool:
+        if self._decide is None:
+            return True
+        try:
+            return bool(self._decide(found))
+        except LoopDetected:
+            raise
+        except Exception as fault:
+            raise RuntimeError(f"the function of loops.action failed, the call goes on: {fault!r}") from fault
 
     def after(self, span: LiveSpan) -> None:
         """Tell the detectors of a call that was made."""

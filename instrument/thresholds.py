@@ -1,7 +1,7 @@
 """Every threshold of the detectors, with its default and the reason for it.
 
-They are handed in: `default(settings, thresholds={"repeats": 5})`, or from the mapping `settings.detectors` where the
-settings have one. Counts are calls, shares lie between 0 and 1, times are seconds, sizes bytes.
+They are settings, `[detectors]` in TOML, `INSTRUMENT_DETECTORS__REPEATS=5` in the environment, and are handed in:
+`instrument.detectors.default(settings)`. Counts are calls, shares lie between 0 and 1, times are seconds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, inspect
 
 from instrument.errors import SettingsError
 
@@ -145,6 +145,35 @@ def thresholds(values: Mapping[str, Any] | None = None) -> Thresholds:
     except msgspec.ValidationError as fault:
         known = ", ".join(Thresholds.__struct_fields__)
         raise SettingsError(f"the thresholds of the detectors cannot be used: {fault}. Known are: {known}.") from None
+
+
+def checked(value: object, name: str) -> Any:
+    """The value of one threshold, also from a text; raises `ValueError` that says what is allowed."""
+    field = _TYPES[name]
+    try:
+        told = msgspec.json.decode(value) if isinstance(value, str) and isinstance(field, inspect.DictType) else value
+        return getattr(msgspec.convert({name: told}, Thresholds, strict=False), name)
+    except (msgspec.ValidationError, msgspec.DecodeError):
+        raise ValueError(f"must be {_allowed(field)}") from None
+
+
+def _allowed(field: Any) -> str:
+    if isinstance(field, inspect.DictType):
+        return "whole numbers of tokens by the names of models"
+    what = "a whole number" if isinstance(field, inspect.IntType) else "a number"
+    if field.gt is not None:
+        return f"{what} above {field.gt}"
+    return f"{what} from {field.ge} {'up' if field.le is None else f'to {field.le}'}"
+
+
+def _field_types() -> dict[str, Any]:
+    info = inspect.type_info(Thresholds)
+    return {field.name: field.type for field in info.fields} if isinstance(info, inspect.StructType) else {}
+
+
+_TYPES = _field_types()
+DEFAULTS = msgspec.to_builtins(Thresholds())
+"""Each threshold with its default."""
 
 
 def window_of(model: str | None, limits: Thresholds) -> int:
