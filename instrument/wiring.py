@@ -23,7 +23,7 @@ from instrument.detectors import Detectors
 from instrument.errors import InstrumentError, SettingsError
 from instrument.model import Log, Run, Sink
 from instrument.pricing import Prices
-from instrument.record import bridges, budgets, threads
+from instrument.record import bridges, budgets, otel_context, threads
 from instrument.record.budgets import BudgetGuard, Limits, limits_of
 from instrument.record.capture import Camera
 from instrument.record.context import current, place_of
@@ -146,6 +146,7 @@ def installed(build: Callable[[], Recorder], *, propagate_threads: bool = True) 
         _put_in_force(recorder)
         _install_again = lambda: None  # noqa: E731 - in a forked child
         bridges.attach()
+        otel_context.attach()
         threads.attach(propagate_threads)
     outer = current.get()
     current.set(None)
@@ -167,6 +168,7 @@ def _start_with(settings: Settings) -> None:
         threading.Thread(target=_trim, args=(settings,), name="instrument-trim", daemon=True).start()
         _put_in_force(build(settings))
         bridges.attach()
+        otel_context.attach()
         threads.attach(settings.propagate_threads)
     elif _limits(settings) is not None or budgets.are_in_force():
         _hold_with(settings)

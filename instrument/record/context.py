@@ -58,7 +58,7 @@ class Place:
         sampled: bool = True,
         budgets: tuple[Any, ...] = (),
         operation: str | None = None,
-        model_call: ReferenceType[LiveSpan] | None = None,
+        model_call: ReferenceType[Any] | None = None,
     ) -> None:
         self.trace_id = trace_id
         self.span_id = span_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures.thread  # noqa: F401 - tiktoken needs it, and it cannot be imported while the program ends
 from collections.abc import Iterator
 from typing import Any
-from weakref import ref
+from weakref import ReferenceType, ref
 
 import msgspec
 from msgspec import Raw
@@ -22,16 +22,21 @@ NOT_SAID = frozenset({"role", "type", "id", "finish_reason"})
 
 
 def take_over(span: LiveSpan) -> None:
-    """One model call is one llm span: where one begins below another that still runs, the outer one becomes a step.
-
-    What the outer one reserved is given back.
-    """
-    outer = None if span.model_call is None else span.model_call()
-    if outer is not None and outer.kind == "llm" and outer.duration is None:
-        outer.kind = "step"
-        for scope in outer.budgets:
-            scope.settle(outer.span_id, None)
+    """One model call is one llm span: where one begins below another that still runs, the outer one becomes a step."""
+    make_step(span.model_call)
     span.model_call = ref(span)
+
+
+def make_step(reference: ReferenceType[Any] | None) -> None:
+    """The model call that is referred to is none: another one inside it is. What it reserved is given back."""
+    outer = None if reference is None else reference()
+    while outer is not None:
+        if outer.kind == "llm" and outer.duration is None:
+            outer.kind = "step"
+            for scope in outer.budgets:
+                scope.settle(outer.span_id, None)
+        above = getattr(outer, "above", None)  # only what stands for a span of others may have another around it
+        outer = None if above is None else above()
 
 
 def read_answer(span: LiveSpan, result: object) -> None:

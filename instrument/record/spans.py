@@ -71,7 +71,7 @@ class LiveSpan:
     agent_id: str | None
     budgets: tuple[Any, ...]
     operation: str | None
-    model_call: ReferenceType[LiveSpan] | None
+    model_call: ReferenceType[Any] | None
     asked: Mapping[str, Any] | None
     plan: Plan | None
     duration: int | None

@@ -71,7 +71,7 @@ def one_model_call(spans: Sequence[Span]) -> list[Span]:
     """The spans, where of nested model calls with tokens only the innermost is one: the outer ones become steps."""
     by_id = {(span.trace_id, span.span_id): span for span in spans}
     outer = {id(above) for span in spans if _counts(span) for above in _above(span, by_id) if _counts(above)}
-    return [_as_step(span) if id(span) in outer else span for span in spans]
+    return [as_step(span) if id(span) in outer else span for span in spans]
 
 
 def _counts(span: Span) -> bool:
@@ -87,7 +87,8 @@ def _above(span: Span, by_id: dict[tuple[str, str], Span]) -> list[Span]:
     return path
 
 
-def _as_step(span: Span) -> Span:
+def as_step(span: Span) -> Span:
+    """The span as a step: its tokens are those of a model call inside it, and only told as attributes."""
     tokens = msgspec.to_builtins(span.usage)
     held = {f"gen_ai.usage.{key}_tokens": tokens[key] for key in ("input", "output") if key in tokens}
     return msgspec.structs.replace(span, kind="step", usage=None, attributes={**span.attributes, **held})

@@ -1,0 +1,124 @@
+"""Spans that other libraries make with the OpenTelemetry SDK, taken into our records.
+
+    provider.add_span_processor(InstrumentSpanProcessor())
+
+From then on both kinds of spans are one tree, whichever is inside the other. Where another instrumentation and ours see
+the same model call, it is one call: the inner span has its tokens and its price, the outer one becomes a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from msgspec.structs import replace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import StatusCode
+
+from instrument.model import Event, Link
+from instrument.model import Span as Recorded
+from instrument.record import llm, otel_context
+from instrument.record.context import current
+from instrument.record.otel_context import Call
+from instrument.record.recorder import Recorder
+from instrument.record.spans import amiss
+from instrument.record.switch import installed, switch
+from instrument.store.foreign.attributes import Bare, as_step, span_of
+
+TIER = "openai.response.service_tier"
+
+
+class InstrumentSpanProcessor(SpanProcessor):
+    """Give it to a `TracerProvider`: what ends there is recorded here as well, redacted, bounded and priced."""
+
+    def __init__(self) -> None:
+        otel_context.attach()
+        otel_context.joined = True
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Know the span while it runs, so that a model call below it can take it over."""
+        context = span.get_span_context()
+        if context is not None and installed() is not None:
+            span_id = f"{context.span_id:016x}"
+            otel_context.calls[span_id] = Call(span_id)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Record the span."""
+        context = span.get_span_context()
+        call = None if context is None else otel_context.calls.pop(f"{context.span_id:016x}", None)
+        recorder = switch.recorder
+        if recorder is None or context is None or not context.trace_flags & 1:
+            return
+        with suppress(RecursionError):
+            try:
+                recorder.put(_recorded(span, recorder, taken_over=call is not None and call.kind == "step"))
+            except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
+                amiss(recorder, "opentelemetry span", fault)
+
+    def shutdown(self) -> None:
+        """The recording goes on without the provider."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Write what has ended; says whether that was done in time."""
+        recorder = switch.recorder
+        if recorder is not None:
+            recorder.flush(timeout_millis / 1000)
+        return True
+
+
+def _recorded(span: ReadableSpan, recorder: Recorder, *, taken_over: bool) -> Recorded:
+    found = span_of(_bare(span))
+    if found.kind == "llm":
+        found = as_step(found) if taken_over else _priced(found, recorder)
+    return replace(
+        found,
+        run=recorder.run.run,
+        input=None if found.input is None else recorder.value(found.input),
+        output=None if found.output is None else recorder.value(found.output),
+        attributes={name: recorder.value(value) for name, value in found.attributes.items()},
+    )
+
+
+def _bare(span: ReadableSpan) -> Bare:
+    context, start = span.get_span_context(), span.start_time or 0
+    assert context is not None
+    return Bare(
+        trace_id=f"{context.trace_id:032x}",
+        span_id=f"{context.span_id:016x}",
+        parent_id=None if span.parent is None else f"{span.parent.span_id:016x}",
+        name=span.name,
+        start_ns=start,
+        duration_ns=max(0, (span.end_time or start) - start),
+        attributes=_plain(span.attributes),
+        failed=span.status.status_code is StatusCode.ERROR,
+        message=span.status.description or "",
+        events=[Event(event.name, event.timestamp, _plain(event.attributes)) for event in span.events],
+        links=[
+            Link(f"{link.context.trace_id:032x}", f"{link.context.span_id:016x}", _plain(link.attributes))
+            for link in span.links
+        ],
+        extra={} if span.instrumentation_scope is None else {"otel.scope.name": span.instrumentation_scope.name},
+    )
+
+
+def _plain(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in (attributes or {}).items()}
+
+
+def _priced(span: Recorded, recorder: Recorder) -> Recorded:
+    """With the cost of its tokens; a running model call of ours around it is the same call, seen from outside."""
+    if span.usage is None:
+        return span
+    place = current.get()
+    llm.make_step(None if place is None else place.model_call)
+    said = span.attributes.get
+    cost = recorder.prices.cost(
+        span.usage,
+        said("gen_ai.response.model") or said("gen_ai.request.model"),
+        provider=said("gen_ai.provider.name"),
+        tier=said(TIER),
+        at_ns=span.start_ns,
+    )
+    return replace(span, cost=cost)
