@@ -219,7 +219,7 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
         "asks_stream_usage": settings.openai.stream_usage == "auto",
         "guards": (
             *((_loop_guard(watch, settings),) if breaks and watch is not None else ()),
-            BudgetGuard(prices, per_trace, settings.budget.assumed_output, _ledger_path(settings)),
+            BudgetGuard(prices, per_trace, settings.budget.assumed_output, settings.ledger_url),
         ),
         "asks_always": per_trace is not None or breaks,
         "detectors": watch,
@@ -235,10 +235,6 @@ def _detectors(settings: Settings, remembers: bool) -> Detectors | None:
     if settings.loops.action == "off":
         return None
     return detectors.default(settings, history=history.load(settings.folder) if remembers else None)
-
-
-def _ledger_path(settings: Settings) -> Path:
-    return Path(settings.ledger_url.removeprefix("sqlite:///"))
 
 
 def _loop_guard(watch: Detectors, settings: Settings) -> LoopGuard:

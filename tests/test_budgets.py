@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import instrument
 from instrument.errors import BudgetExceeded, SettingsError
@@ -191,3 +197,193 @@ def test_bad_limit_is_named(limits: dict[str, object]) -> None:
     """A limit that is no number at all says which one it is."""
     with pytest.raises(SettingsError, match=next(iter(limits))), instrument.budget(**limits):  # type: ignore[arg-type]  # wrong on purpose
         pass
+
+
+def events(recording: Recording, event: str) -> list[str]:
+    return [log.message for log in recording.logs if log.event == event]
+
+
+def test_tokens_said_by_hand_count(recording: Recording) -> None:
+    """A span of any kind that says its usage by itself is counted like a model call."""
+    with instrument.budget(usd=1) as scope, instrument.span("by hand") as live:
+        live.usage(input=1, output=5, model="m")
+    assert (Decimal("0.05"), 6, 1) == (scope.usd, scope.tokens, scope.calls)
+
+
+def test_tokens_said_by_hand_shut_a_budget_that_they_pass(recording: Recording) -> None:
+    """What nobody could foresee is counted, and the next call is refused."""
+    with instrument.budget(usd="0.04"):
+        with instrument.span("by hand", kind="llm") as live:
+            live.usage(input=1, output=5, model="m")
+        with pytest.raises(BudgetExceeded, match=r"the budget is spent: 0.05 of 0.04 USD"):
+            ask("hello")
+
+
+def answer_of(output: int, input: int = 1) -> Any:
+    """A model call that answers with so many tokens whatever its limit is."""
+
+    @instrument.llm_call
+    def call(prompt: str, model: str = "m", max_tokens: int = 9) -> tuple[str, dict[str, int]]:
+        return "answer", {"input_tokens": input, "output_tokens": output}
+
+    return call
+
+
+def test_a_call_that_exceeds_its_reservation_is_settled_and_shuts_the_scope(recording: Recording) -> None:
+    """A model that does not keep its limit cannot be held by reservations, so nothing more is asked of it."""
+    with instrument.budget(usd=1) as scope:
+        answer_of(12)("hello")
+        assert Decimal("0.12") == scope.usd
+        with pytest.raises(BudgetExceeded, match=r"answered with 12 tokens and had reserved 9"):
+            ask("hello")
+    assert 1 == len(events(recording, "BUDGET_SHUT"))
+
+
+def test_a_prompt_far_above_its_count_shuts_the_scope(recording: Recording) -> None:
+    """A prompt that is not counted right, such as one with pictures, shuts a budget of tokens."""
+    with instrument.budget(tokens=9000):
+        answer_of(5, input=900)("hello")
+        with pytest.raises(BudgetExceeded, match=r"prompt was 900 tokens and had been counted as \d+"):
+            ask("hello")
+
+
+def test_a_prompt_about_right_shuts_nothing(recording: Recording) -> None:
+    """How providers wrap messages is not published: a few tokens more than counted are no reason to stop."""
+    with instrument.budget(tokens=9000) as scope:
+        answer_of(9, input=20)("hello")
+        ask("hello")
+    assert 2 == scope.calls
+
+
+@pytest.mark.parametrize(
+    ("error", "spent"),
+    [(TimeoutError, "0.09"), (asyncio.CancelledError, "0.09"), (ConnectionRefusedError, "0"), (ValueError, "0")],
+)
+def test_a_call_whose_fate_nobody_knows_counts_with_its_reservation(
+    error: type[BaseException], spent: str, recording: Recording
+) -> None:
+    """A timeout or a cancelled call may have been billed; one that never left, or was refused, was not."""
+
+    @instrument.llm_call
+    def fail(prompt: str, model: str = "m", max_tokens: int = 9) -> str:
+        raise error
+
+    with instrument.budget(usd=1) as scope:
+        with pytest.raises(error):
+            fail("hello")
+        assert (Decimal(spent), Decimal(0)) == (scope.usd, scope.reserved_usd)
+
+
+def test_a_call_without_a_limit_reserves_the_assumed_output_and_says_so_once(recording: Recording) -> None:
+    """4,096 tokens of output are set aside where the call does not say how many it may take."""
+
+    @instrument.llm_call
+    def unlimited(prompt: str, model: str = "m") -> tuple[str, dict[str, int]]:
+        return "answer", {"input_tokens": 1, "output_tokens": 5}
+
+    with instrument.budget(usd=100):
+        unlimited("one")
+        unlimited("two")
+    with pytest.raises(BudgetExceeded, match=r"may take 40\.96"), instrument.budget(usd=1):
+        unlimited("three")
+    assert ["a call without an output limit reserves 4096 output tokens"] == events(recording, "BUDGET_NOTICE")
+
+
+def test_the_assumed_output_is_a_setting() -> None:
+    """`budget.assumed_output` says what a call without a limit reserves."""
+
+    @instrument.llm_call
+    def unlimited(prompt: str, model: str = "m") -> str:
+        return "answer"
+
+    with (
+        record(prices=PRICE, budget={"assumed_output": 7}),
+        pytest.raises(BudgetExceeded, match=r"may take 0\.07"),
+        instrument.budget(usd="0.01"),
+    ):
+        unlimited("one")
+
+
+def test_unpriced_model_passes_with_a_warning(recording: Recording) -> None:
+    """A budget in money that is not strict says that it cannot hold a model without a price."""
+    with instrument.budget(usd="0.01"):
+        ask("hello", model="nobody-knows-this-model")
+    said = "the model nobody-knows-this-model has no known price: a budget in money cannot hold it"
+    assert [said] == events(recording, "BUDGET_NOTICE")
+
+
+def test_an_outer_call_gives_way_to_the_inner_one(recording: Recording) -> None:
+    """Where a decorated call makes a recorded call, that one is counted and the outer one is not."""
+
+    @instrument.llm_call
+    def outer(prompt: str, model: str = "m", max_tokens: int = 50) -> str:
+        return ask(prompt)[0]
+
+    with instrument.budget(usd="0.60") as scope:
+        outer("hello")
+    assert (Decimal("0.05"), 1) == (scope.usd, scope.calls)
+
+
+def test_tokens_are_limited(recording: Recording) -> None:
+    """A budget of tokens counts what goes in and what comes out."""
+    with instrument.budget(tokens=30) as scope:
+        ask("hello")
+        with pytest.raises(BudgetExceeded, match=r"allows 30 tokens: 6 spent, 0 reserved .* may take \d+"):
+            ask("hello", max_tokens=25)
+    assert 6 == scope.tokens
+
+
+def test_time_is_limited(recording: Recording) -> None:
+    """A budget of no seconds allows no call."""
+    with pytest.raises(BudgetExceeded, match="allows 0 seconds"), instrument.budget(seconds=0):
+        ask("hello")
+
+
+def test_tasks_share(recording: Recording) -> None:
+    """Tasks that run at once cannot pass the limit together."""
+
+    @instrument.llm_call
+    async def wait(prompt: str, gate: asyncio.Event, model: str = "m", max_tokens: int = 9) -> Any:
+        await gate.wait()
+        return "answer", {"input_tokens": 1, "output_tokens": 5}
+
+    async def together() -> list[bool]:
+        gate = asyncio.Event()
+        tasks = [asyncio.create_task(wait("hello", gate)) for _ in range(20)]
+        await asyncio.sleep(0)
+        gate.set()
+        return [isinstance(done, BudgetExceeded) for done in await asyncio.gather(*tasks, return_exceptions=True)]
+
+    with instrument.budget(usd="1.00"):
+        assert 11 == asyncio.run(together()).count(False)
+
+
+def test_a_forked_child_does_not_settle_its_parents_calls(recording: Recording) -> None:
+    """A call that was running at a fork is the parent's: the child's end of it changes no account."""
+    with instrument.budget(usd=1) as scope, instrument.span("outer", kind="llm") as live:
+        pid = os.fork()
+        if pid == 0:
+            live.usage(input=1, output=5, model="m")
+            live.end()
+            os._exit(scope.usd != 0)
+        assert 0 == os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_warning_is_kept_though_its_trace_is_not() -> None:
+    """Sampling does not hide that a budget runs out."""
+    with record(prices=PRICE, sample_rate=0) as recording, instrument.budget(calls=2), instrument.span("root"):
+        ask("hello")
+    assert [("the budget is 50% spent", None)] == [(log.message, log.trace_id) for log in recording.logs]
+
+
+calls = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 40)), max_size=12)
+
+
+@given(calls, st.integers(0, 100))
+def test_spent_and_reserved_never_pass_the_limit(taken: list[tuple[int, int]], cents: int) -> None:
+    """For all calls that keep their limits: what is spent and reserved together stays within the budget."""
+    with record(prices=PRICE, loops={"action": "off"}), instrument.budget(usd=Decimal(cents) / 100) as scope:
+        for reserved, took in taken:
+            with suppress(BudgetExceeded):
+                answer_of(min(took, reserved))("hello", max_tokens=reserved)
+        assert scope.usd + scope.reserved_usd <= Decimal(cents) / 100

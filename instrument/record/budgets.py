@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
@@ -145,7 +144,7 @@ class BudgetGuard:
         prices: Prices,
         per_trace: Limits | None = None,
         assumed_output: int = ASSUMED_OUTPUT,
-        ledger: Path | None = None,
+        ledger: str | None = None,
     ) -> None:
         self._prices = prices
         self._per_trace = per_trace
@@ -174,8 +173,6 @@ class BudgetGuard:
         reserved: list[Budget] = []
         try:
             for scope in span.budgets:
-                if self._ledger is not None:
-                    scope.bind(self._ledger)
                 scope.reserve(span.span_id, asked)
                 reserved.append(scope)
             for scope in reserved:
@@ -214,6 +211,9 @@ class BudgetGuard:
             span.budgets = (*span.budgets, self._of_trace(span, self._per_trace))
         if span.plan is not None and span.plan.budget is not None:
             span.budgets = (*span.budgets, _scope(span.plan.budget, span.name))
+        if self._ledger is not None:
+            for scope in span.budgets:
+                scope.bind(self._ledger)
 
     def _of_trace(self, span: LiveSpan, limits: Limits) -> Budget:
         """The trace's own budget: one for all that belongs to a trace which began in another process."""

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -204,7 +203,7 @@ class Budget:
             self.shut = why
         raise BudgetExceeded(why)
 
-    def bind(self, path: Path) -> None:
+    def bind(self, url: str) -> None:
         """Say in which ledger the account is kept that processes share; this scope has none."""
 
     def mark_sent(self, call: str) -> None:

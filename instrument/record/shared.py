@@ -14,14 +14,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakSet
 
 from instrument.errors import BudgetExceeded, InstrumentError
 from instrument.record.notices import notice
 from instrument.record.scopes import Ask, Budget, Limits, Settled, Spent, share
-from instrument.store.reservations import Account, Booked, Claim, Reservations, Standing
+from instrument.store.reservations import Account, Accounts, Booked, Claim, Standing, accounts_at
 
 R = TypeVar("R")
 
@@ -33,8 +32,8 @@ MOST_WAITING = 10_000
 
 _FAULTS = (sqlite3.Error, OSError, InstrumentError)
 
-_ledgers: dict[Path, Reservations] = {}
-_in_use: dict[Path, WeakSet[SharedBudget]] = {}
+_ledgers: dict[str, Accounts] = {}
+_in_use: dict[str, WeakSet[SharedBudget]] = {}
 _of_parents: list[object] = []
 
 
@@ -44,9 +43,9 @@ class SharedBudget(Budget):
     def __init__(self, limits: Limits, name: str, period: str) -> None:
         super().__init__(limits, name)
         self._period = period
-        self._path: Path | None = None
+        self._url: str | None = None
         self._accounts: dict[str, Account] = {}
-        self._waiting: deque[Callable[[Reservations], Any]] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[Callable[[Accounts], Any]] = deque(maxlen=MOST_WAITING)
         self._fault = ""
         self._entering = threading.RLock()
         self._window = self._account().window
@@ -63,11 +62,11 @@ class SharedBudget(Budget):
         found = self._try(lambda ledger: ledger.standing(self._account()))
         return self._here() if found is None else Spent(*found)
 
-    def bind(self, path: Path) -> None:
+    def bind(self, url: str) -> None:
         """Say in which ledger the account is kept; the first time counts."""
-        if self._path is None:
-            self._path = path
-            _in_use.setdefault(path, WeakSet()).add(self)
+        if self._url is None:
+            self._url = url
+            _in_use.setdefault(url, WeakSet()).add(self)
 
     def reserve(self, call: str, ask: Ask) -> None:
         """As in one process. Where the database cannot be used, strict refuses, and else this process counts alone."""
@@ -124,16 +123,16 @@ class SharedBudget(Budget):
 
     def close(self) -> None:
         """The scope is left: enter what is waiting, and let go of the ledger when no other scope needs it."""
-        path = self._path
-        if path is None:
+        url = self._url
+        if url is None:
             return
         if self._waiting:
             self._enter(lambda ledger: None)
-        scopes = _in_use.get(path, WeakSet())
+        scopes = _in_use.get(url, WeakSet())
         if not self._reserved:
             scopes.discard(self)
-        if not scopes and path in _ledgers:
-            _ledgers[path].close()
+        if not scopes and url in _ledgers:
+            _ledgers[url].close()
 
     def _account(self) -> Account:
         return Account(str(self.name), datetime.fromtimestamp(time.time(), UTC).strftime(WINDOWS[self._period]))
@@ -147,11 +146,11 @@ class SharedBudget(Budget):
 
     def _booking(
         self, account: Account | None, call: str, reserved: Ask | None, took: Ask
-    ) -> Callable[[Reservations], Booked | None]:
+    ) -> Callable[[Accounts], Booked | None]:
         at_most = None if reserved is None else reserved.usd
         claim = Claim(call, took.usd if took.usd is not None else at_most, took.tokens)
 
-        def book(ledger: Reservations) -> Booked | None:
+        def book(ledger: Accounts) -> Booked | None:
             return ledger.settle(
                 account or self._account(),
                 claim,
@@ -162,7 +161,7 @@ class SharedBudget(Budget):
 
         return book
 
-    def _enter(self, step: Callable[[Reservations], R]) -> R | None:
+    def _enter(self, step: Callable[[Accounts], R]) -> R | None:
         """Do it in the ledger, after what is still waiting; where that is not possible, later."""
         with self._entering:
             self._waiting.append(step)
@@ -176,14 +175,14 @@ class SharedBudget(Budget):
                 done = outcome[0]
             return done
 
-    def _try(self, step: Callable[[Reservations], R]) -> R | None:
+    def _try(self, step: Callable[[Accounts], R]) -> R | None:
         """What `step` gives; None where the ledger cannot be used, which is said once."""
-        if self._path is None:
+        if self._url is None:
             return None
         try:
-            return step(_ledger(self._path))
+            return step(_ledger(self._url))
         except _FAULTS as error:
-            self._fault = f"{self._path}: {error}"
+            self._fault = str(error)
             strict, open_ = "refuses every call, as it is strict", "counts what this process spends alone"
             rule = strict if self.limits.strict else open_
             notice(f"the budget {self.name!r} cannot use its ledger and {rule} ({self._fault})")
@@ -203,9 +202,9 @@ class SharedBudget(Budget):
             )
 
 
-def _ledger(path: Path) -> Reservations:
+def _ledger(url: str) -> Accounts:
     """One connection for each ledger, for all scopes of this process."""
-    return _ledgers.setdefault(path, Reservations(path)) if path not in _ledgers else _ledgers[path]
+    return _ledgers[url] if url in _ledgers else _ledgers.setdefault(url, accounts_at(url))
 
 
 def _leave_to_parent() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from instrument.pricing import EXACT, decimal_text
 from instrument.store import ledger
@@ -69,11 +69,49 @@ class Booked(NamedTuple):
     passed: int | None
 
 
-class Reservations:
-    """The accounts in one ledger, for all threads of this process.
+class Accounts(Protocol):
+    """The accounts in one ledger, for all threads of this process; each method is one step that nothing comes between.
 
-    Methods raise `sqlite3.Error`, `OSError` or `InstrumentError` when the ledger cannot be used.
+    Methods raise `InstrumentError`, `OSError` or `sqlite3.Error` when the ledger cannot be used.
     """
+
+    def reserve(self, account: Account, claim: Claim, refuse: Callable[[Standing], str | None]) -> Reserved:
+        """Set aside what a call may take, unless `refuse` gives a reason against it. A second time changes nothing."""
+
+    def mark_sent(self, account: Account, call: str) -> None:
+        """The call is about to be sent: from now on its process takes the money with it when it dies."""
+
+    def settle(
+        self,
+        account: Account,
+        took: Claim,
+        share: Callable[[Standing], int],
+        *,
+        estimated: bool = False,
+        was_reserved: bool = True,
+    ) -> Booked | None:
+        """Replace the call's reservation by what it took; None where it has none (any more) though it should.
+
+        `share` says what part of the budget a standing is.
+        """
+
+    def give_back(self, account: Account, call: str) -> None:
+        """The call was not made, or cost nothing."""
+
+    def standing(self, account: Account) -> Standing:
+        """How the account stands now."""
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another one."""
+
+
+def accounts_at(url: str) -> Accounts:
+    """The accounts in the ledger at `sqlite:///relative`, `sqlite:////absolute` or a plain path."""
+    return Reservations(Path(url.removeprefix("sqlite:///")))
+
+
+class Reservations:
+    """The accounts in an SQLite ledger."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -104,18 +142,10 @@ class Reservations:
         estimated: bool = False,
         was_reserved: bool = True,
     ) -> Booked | None:
-        """Replace the call's reservation by what it took; None where it has none (any more) though it should.
-
-        `share` says what part of the budget a standing is.
-        """
+        """As `Accounts` says."""
         with self._turn() as connection:
-            one = (took.call, *account)
-            found = connection.execute(f"SELECT usd, tokens, state FROM reservations WHERE {_ONE}", one).fetchone()
-            if found is None and was_reserved:
+            if not _take_out(connection, account, took.call) and was_reserved:
                 return None
-            if found is not None and found[2] == "buried":
-                _add(connection, account, EXACT.minus(Decimal(found[0] or 0)), -found[1], -1, estimated=True)
-            connection.execute(f"DELETE FROM reservations WHERE {_ONE}", one)
             _add(connection, account, took.usd or ZERO, took.tokens, 1, estimated=estimated)
             standing = _standing(connection, account)
             return Booked(standing, _newly_passed(connection, account, share(standing)))
@@ -123,7 +153,7 @@ class Reservations:
     def give_back(self, account: Account, call: str) -> None:
         """The call was not made, or cost nothing."""
         with self._turn() as connection:
-            connection.execute(f"DELETE FROM reservations WHERE {_ONE} AND state != 'buried'", (call, *account))
+            _take_out(connection, account, call)
 
     def standing(self, account: Account) -> Standing:
         """How the account stands now."""
@@ -190,6 +220,16 @@ def _insert(connection: sqlite3.Connection, account: Account, claim: Claim) -> N
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'reserved')",
         values,
     )
+
+
+def _take_out(connection: sqlite3.Connection, account: Account, call: str) -> bool:
+    """Remove a reservation, and what was booked for it if its process was taken for dead; whether there was one."""
+    one = (call, *account)
+    found = connection.execute(f"SELECT usd, tokens, state FROM reservations WHERE {_ONE}", one).fetchone()
+    if found is not None and found[2] == "buried":
+        _add(connection, account, EXACT.minus(Decimal(found[0] or 0)), -found[1], -1, estimated=True)
+    connection.execute(f"DELETE FROM reservations WHERE {_ONE}", one)
+    return found is not None
 
 
 def _standing(connection: sqlite3.Connection, account: Account, without: str = "") -> Standing:

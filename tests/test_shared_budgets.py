@@ -1,0 +1,245 @@
+"""`budget(name=…, period=…)`: processes share one account in the ledger, and a ledger that fails lets no money out."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import instrument
+from instrument.errors import BudgetExceeded, SettingsError
+from instrument.record import shared
+from instrument.store import ledger
+from instrument.testing import Recording, record
+
+ROOT = Path(__file__).parent.parent
+PRICE = {"m": {"input": "0", "output": "10000"}}  # a cent a token of output
+
+
+@instrument.llm_call
+def ask(prompt: str, model: str = "m", max_tokens: int = 9) -> tuple[str, dict[str, int]]:
+    return "answer", {"input_tokens": 1, "output_tokens": 5}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def recording(path: Path) -> Iterator[Recording]:
+    with record(prices=PRICE, ledger={"url": f"sqlite:///{path}"}) as recording:
+        yield recording
+
+
+def account(path: Path) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT name, usd, tokens, calls FROM budgets ORDER BY name, window").fetchall()
+
+
+def at(monkeypatch: pytest.MonkeyPatch, *when: int) -> None:
+    """The wall clock of shared budgets stands still at this time in UTC."""
+    seconds = datetime(*when, tzinfo=UTC).timestamp()  # type: ignore[arg-type, misc]  # year, month, day, hour
+    monkeypatch.setattr(shared.time, "time", lambda: seconds)
+
+
+def test_two_blocks_of_one_name_share(recording: Recording, path: Path) -> None:
+    """What the first block spent is spent in the second."""
+    for _ in range(2):
+        with instrument.budget(usd=1, name="team", period="day") as scope:
+            ask("hello")
+    assert [("team", "0.1", 12, 2)] == account(path)
+    assert Decimal("0.10") == scope.usd
+
+
+def test_without_a_period_blocks_are_apart(recording: Recording, path: Path) -> None:
+    """A name alone is for messages; nothing is shared and no ledger is made."""
+    with instrument.budget(usd=1, name="team"):
+        ask("hello")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("period", "later"),
+    [
+        ("hour", (2026, 11, 27, 11)),
+        ("day", (2026, 11, 28, 10)),
+        ("week", (2026, 11, 30, 10)),
+        ("month", (2026, 12, 1, 10)),
+        ("year", (2027, 1, 1, 10)),
+    ],
+)
+def test_each_period_begins_anew(
+    period: str, later: tuple[int, ...], recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the next hour, day, week, month or year the account is empty and the scope open again, block or no block."""
+    with instrument.budget(calls=1, name="team", period=period):
+        at(monkeypatch, 2026, 11, 27, 10)
+        ask("one")
+        with pytest.raises(BudgetExceeded):
+            ask("two")
+        at(monkeypatch, *later)
+        ask("three")
+
+
+def test_total_is_never_renewed(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The period `total` lasts for ever."""
+    at(monkeypatch, 2026, 11, 27, 10)
+    with instrument.budget(calls=1, name="team", period="total"):
+        ask("one")
+    at(monkeypatch, 2036, 11, 27, 10)
+    with (
+        pytest.raises(BudgetExceeded, match="'team' allows 1"),
+        instrument.budget(calls=1, name="team", period="total"),
+    ):
+        ask("two")
+
+
+def test_the_refusal_names_the_day(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says what was spent, reserved and asked, and for what day."""
+    at(monkeypatch, 2026, 11, 27, 10)
+    expected = r"'team' of 2026-11-27 UTC allows 0.10 USD: 0.05 spent, 0 reserved .* may take 0.09"
+    with instrument.budget(usd="0.10", name="team", period="day"):
+        ask("one")
+        with pytest.raises(BudgetExceeded, match=expected):
+            ask("two")
+
+
+def test_a_nested_shared_budget_draws_on_both(recording: Recording, path: Path) -> None:
+    """A call inside counts in the account of the team and in that of the company."""
+    with (
+        instrument.budget(usd=9, name="company", period="month"),
+        instrument.budget(usd=1, name="team", period="day"),
+    ):
+        ask("hello")
+    assert [("company", "0.05", 6, 1), ("team", "0.05", 6, 1)] == account(path)
+
+
+def test_one_name_twice_counts_once(recording: Recording, path: Path) -> None:
+    """A function that opens the budget which its caller has opened does not count the call twice."""
+    with instrument.budget(usd=1, name="team", period="day"), instrument.budget(usd=1, name="team", period="day"):
+        ask("hello")
+    assert [("team", "0.05", 6, 1)] == account(path)
+
+
+def test_tokens_said_by_hand_are_booked(recording: Recording, path: Path) -> None:
+    """A span that says its usage by itself counts in the account as well."""
+    with instrument.budget(usd=1, name="team", period="day"), instrument.span("by hand") as live:
+        live.usage(input=1, output=5, model="m")
+    assert [("team", "0.05", 6, 1)] == account(path)
+
+
+def test_an_agents_budget_may_be_shared(recording: Recording, path: Path) -> None:
+    """`@agent(budget={"name": …, "period": …})` draws each run on the same account."""
+
+    @instrument.agent(budget={"usd": "0.10", "name": "team", "period": "day"})
+    def run() -> None:
+        ask("hello")
+
+    run()
+    with pytest.raises(BudgetExceeded):
+        run()
+    assert [("team", "0.05", 6, 1)] == account(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [({"period": "fortnight", "name": "team"}, "fortnight"), ({"period": "day"}, "needs a name")],
+)
+def test_a_period_that_cannot_be_one_is_named(given: dict[str, Any], named: str) -> None:
+    """An unknown period, or one without a name, is a `SettingsError` that says so."""
+    with pytest.raises(SettingsError, match=named), instrument.budget(usd=1, **given):
+        pass
+
+
+# A ledger that cannot be used
+
+
+@pytest.fixture
+def unusable(path: Path) -> Path:
+    """In place of the ledger lies the database of something else."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE other (a)")
+    return path
+
+
+def test_strict_refuses_without_its_ledger(unusable: Path, recording: Recording) -> None:
+    """Where the account cannot be read a strict budget lets nothing pass, and says why."""
+    with (
+        pytest.raises(BudgetExceeded, match=r"strict and cannot use its ledger.*database of something else"),
+        instrument.budget(usd=1, name="team", period="day", strict=True),
+    ):
+        ask("hello")
+
+
+def test_others_count_alone_without_their_ledger(unusable: Path, recording: Recording) -> None:
+    """Any other budget holds what this process spends."""
+    with instrument.budget(usd="0.10", name="team", period="day"):
+        ask("one")
+        with pytest.raises(BudgetExceeded):
+            ask("two")
+
+
+def test_what_could_not_be_entered_is_entered_later(recording: Recording, path: Path) -> None:
+    """A settlement that finds the ledger locked is made up for with the next one."""
+    with instrument.budget(usd=1, name="team", period="day") as scope:
+        ask("one")
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(ledger, "transaction", _locked)
+            ask("two")
+        ask("three")
+    assert [("team", "0.15", 18, 3)] == account(path)
+    assert Decimal("0.15") == scope.usd
+
+
+def _locked(connection: sqlite3.Connection) -> Any:
+    raise sqlite3.OperationalError("database is locked")
+
+
+# Processes
+
+WORKER = """
+import sys, threading
+import instrument
+from instrument import BudgetExceeded, budget, llm_call
+
+@llm_call
+def ask(prompt, model="m", max_tokens=9):
+    return "answer", {"input_tokens": 1, "output_tokens": 5}
+
+made = 0
+with budget(usd="1.00", name="team", period="total"):
+    for n in range(10):
+        try:
+            ask("hello")
+        except BudgetExceeded:
+            break
+        made += 1
+print(made)
+"""
+
+
+def test_processes_share(path: Path) -> None:
+    """Four processes that want 0.50 each come to no more than the 1.00 that they share."""
+    (path.parent / "own.toml").write_text("sinks = []\n[prices.m]\ninput = 0\noutput = 10000\n")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("INSTRUMENT_", "TRACEPARENT"))}
+    told = {"PYTHONPATH": str(ROOT), "INSTRUMENT_CONFIG": "own.toml", "INSTRUMENT_LEDGER__URL": f"sqlite:///{path}"}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER], cwd=path.parent, env={**kept, **told}, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    made = [int(worker.communicate(timeout=60)[0]) for worker in workers]
+    [(_, usd, _, calls)] = account(path)
+    assert sum(made) == calls
+    assert Decimal("0.91") < Decimal(usd) <= Decimal("1.00")
