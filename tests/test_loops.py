@@ -7,7 +7,7 @@ import re
 import pytest
 from loguru import logger
 
-from instrument import agent, flush, tool
+from instrument import agent, flush, llm_call, tool
 from instrument.errors import LoopDetected
 from instrument.model import Finding
 from instrument.testing import Recording, record
@@ -180,6 +180,24 @@ def test_the_message_says_which_how_often_and_since_when() -> None:
         r"\d\d:\d\d:\d\d UTC\. search was not called again: try something else\.",
         str(caught.value),
     )
+
+
+def test_asking_a_model_in_between_changes_nothing() -> None:
+    """An agent thinks before every call, with another prompt each time: the call is the same."""
+
+    @llm_call(model="m")
+    def think(turn: int) -> str:
+        return f"thought {turn}"
+
+    @agent
+    def thinks_and_searches() -> None:
+        for turn in range(8):
+            think(turn)
+            search("the same question")
+
+    with record(loops={"action": "raise"}), pytest.raises(LoopDetected):
+        thinks_and_searches()
+    assert 3 == len(made)
 
 
 def test_nearly_the_same_question_is_refused() -> None:

@@ -16,6 +16,7 @@ from instrument.detectors.told import clock
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
 
+MODEL = "llm"
 _MOST_SUSPICIONS = 15
 _SHORTEST_PROOF = 3
 """Calls that must have come again before a cycle of two is refused: A B A B A."""
@@ -45,7 +46,8 @@ class Breaker:
             return
         fresh = Suspicion(finding, calls, self._limits)
         with self._lock:
-            since = (done for kind in self._traces.get(finding.trace_id, {}).values() for done in list(kind))
+            kinds = self._traces.get(finding.trace_id, {})
+            since = (done for kind, calls in kinds.items() if kind != MODEL for done in list(calls))
             fresh.free = any(fresh.is_freed_by(done) for done in since)
             others = [one for one in self.suspicions.get(finding.trace_id, ()) if one.pattern != fresh.pattern]
             self.suspicions[finding.trace_id] = (*others[-_MOST_SUSPICIONS:], fresh)
@@ -73,14 +75,14 @@ class Breaker:
             calls = self._begin(trace_id).setdefault(kind, deque(maxlen=self._limits.window))
             known = any(one.key == call.key for one in calls)
             calls.append(call)
-            self._learn(calls, trace_id, known)
-            if self.suspicions:
+            self._learn(calls, kind, trace_id, known)
+            if self.suspicions and kind != MODEL:
                 self.settle(call, trace_id)
 
-    def learn(self, calls: Sequence[Done], trace_id: str | None, known: bool) -> None:
+    def learn(self, calls: Sequence[Done], kind: str, trace_id: str | None, known: bool) -> None:
         """As `note`, with the last calls kept elsewhere: `calls` ends with the new one, `known` if it came before."""
         with self._lock:
-            self._learn(calls, trace_id, known)
+            self._learn(calls, kind, trace_id, known)
 
     def forget(self, trace_id: str | None) -> None:
         """The trace has ended."""
@@ -95,12 +97,12 @@ class Breaker:
             self._traces[trace_id] = {}
         return self._traces[trace_id]
 
-    def _learn(self, calls: Sequence[Done], trace_id: str | None, known: bool) -> None:
+    def _learn(self, calls: Sequence[Done], kind: str, trace_id: str | None, known: bool) -> None:
         call = calls[-1]
         if self.proven:
-            self._withdraw(call, trace_id, known)
+            self._withdraw(call, kind, trace_id, known)
         if known and call.fingerprint != UNKNOWN:
-            self._prove(list(calls), trace_id)
+            self._prove(list(calls), kind, trace_id)
 
     def _drop(self, trace_id: str | None) -> None:
         self._traces.pop(trace_id, None)
@@ -115,27 +117,31 @@ class Breaker:
         else:
             self.proven.pop(key, None)
 
-    def _withdraw(self, call: Done, trace_id: str | None, known: bool) -> None:
-        """What was proven holds no longer once something new was done, or for a call that has another outcome now."""
+    def _withdraw(self, call: Done, kind: str, trace_id: str | None, known: bool) -> None:
+        """What was proven holds no longer once something new was done, or for a call that has another outcome now.
+
+        A model that was asked something else has changed nothing that a tool could see.
+        """
         if not known and not call.failed:
-            for key in [key for key, proofs in self.proven.items() if trace_id in proofs]:
-                self._unprove(key, trace_id)
+            for key, proofs in list(self.proven.items()):
+                if trace_id in proofs and (kind != MODEL or proofs[trace_id].data["kind"] == MODEL):
+                    self._unprove(key, trace_id)
         elif known:
             self._unprove(call.key, trace_id)
 
-    def _prove(self, calls: list[Done], trace_id: str | None) -> None:
+    def _prove(self, calls: list[Done], kind: str, trace_id: str | None) -> None:
         last, same = calls[-1], _same_outcome(calls)
         if len(same) >= self._limits.repeats:
             how = "failed each time" if last.failed else "had the same result each time"
             sentence = f"{last.name} was called {len(same)} times with the same arguments and {how}"
-            self._refuse({last.key}, trace_id, same, sentence)
+            self._refuse({last.key}, kind, trace_id, same, sentence)
         length, turning = _cycle(calls, self._limits.longest_cycle)
         if turning:
             names = ", ".join(dict.fromkeys(one.name for one in turning))
             sentence = f"{names} go round in a cycle of {length} with the same results, {len(turning)} calls so far"
-            self._refuse({one.key for one in turning}, trace_id, turning, sentence)
+            self._refuse({one.key for one in turning}, kind, trace_id, turning, sentence)
 
-    def _refuse(self, keys: set[int], trace_id: str | None, calls: list[Done], sentence: str) -> None:
+    def _refuse(self, keys: set[int], kind: str, trace_id: str | None, calls: list[Done], sentence: str) -> None:
         first, last = calls[0], calls[-1]
         proof = Finding(
             trace_id=trace_id,
@@ -144,7 +150,7 @@ class Breaker:
             detector="repeated_call" if len(keys) == 1 else "cycle",
             severity="error",
             message=f"{sentence}, since {clock(first.start_ns)}.",
-            data={"calls": list(dict.fromkeys(one.name for one in calls)), "since_ns": first.start_ns},
+            data={"calls": list(dict.fromkeys(one.name for one in calls)), "since_ns": first.start_ns, "kind": kind},
         )
         for key in keys:
             self.proven[key] = {**self.proven.get(key, {}), trace_id: proof}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from instrument.detectors.answers import wishes
-from instrument.detectors.breaker import Breaker
+from instrument.detectors.breaker import MODEL, Breaker
 from instrument.detectors.calls import Call, Window
 from instrument.detectors.context_growth import ContextGrowth
 from instrument.detectors.cut_answer import CutAnswer
@@ -15,6 +15,8 @@ from instrument.detectors.spending import Spending
 from instrument.detectors.tool_abuse import ToolAbuse
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
+
+TOOL = "tool"
 
 LOOKED_AT_EACH = 32
 """Equal calls in a row that are each looked at; of more only every doubling."""
@@ -70,7 +72,7 @@ class Run:
             patterns.feed(self._first, known=False)
         known = patterns.window.holds(call.key)
         if breaker is not None and (known or breaker.proven):
-            breaker.learn([*patterns.window.calls, call], call.trace_id, known)
+            breaker.learn([*patterns.window.calls, call], TOOL, call.trace_id, known)
         return patterns.feed(call, known)
 
     def feed_model(self, span: Span, call: Call, breaker: Breaker | None) -> list[Finding]:
@@ -80,7 +82,7 @@ class Run:
         window = self._models.window
         known = window.holds(call.key)
         if breaker is not None and (known or breaker.proven):
-            breaker.learn([*window.calls, call], call.trace_id, known)
+            breaker.learn([*window.calls, call], MODEL, call.trace_id, known)
         return [*self._models.feed(span, call), *some(self._abuse.feed(span))]
 
     def proof_of(self, finding: Finding) -> list[Call]:

@@ -6,13 +6,17 @@ an answer with content (`in stock`) may well be true of many things and is worth
 
 from __future__ import annotations
 
-from instrument.detectors.calls import UNKNOWN, Call
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Raw
+
+from instrument.detectors.calls import UNKNOWN, Call, plain
 from instrument.detectors.told import Growth, told
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
 
-EMPTY = frozenset((b"", b"null", b"[]", b"{}", b'""', b'"[]"', b'"{}"', b'"None"', b'"null"'))
-"""Results, encoded, that a search in vain gives."""
+_EMPTY_TEXTS = frozenset(("", "[]", "{}", "None", "null"))
 _MOST_TOOLS = 64
 _KEPT = 16
 
@@ -39,7 +43,7 @@ class SameAnswer:
             "no_progress",
             f"{call.name} gave {answers.times} different questions in a row one answer, after it had given others",
             answers.calls,
-            severity="warning" if call.output in EMPTY else "info",
+            severity="warning" if is_empty(call.output) else "info",
             calls=[call.name],
             times=answers.times,
         )
@@ -79,3 +83,23 @@ class Answers:
             self.calls = [*self.calls[1 - _KEPT :], call]
             self.times += 1
         return self.times
+
+
+def is_empty(output: bytes) -> bool:
+    """Whether an encoded result says nothing: `[]`, `{"found":[],"total":0}`, the text of such a one."""
+    return output == b"" or _says_nothing(plain(Raw(output)), output)
+
+
+def _says_nothing(value: Any, output: bytes) -> bool:
+    if isinstance(value, dict | list):
+        return not any(_leaves(value))
+    return value in _EMPTY_TEXTS if isinstance(value, str) else output == b"null"
+
+
+def _leaves(value: Any) -> Iterator[bool]:
+    """Of each part of a result that holds no others: whether it says something."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(part)
+    else:
+        yield bool(value)

@@ -13,7 +13,7 @@ from functools import cached_property
 from msgspec import Raw
 
 from instrument.detectors.calls import Call, Done, encoded
-from instrument.detectors.same_answer import EMPTY
+from instrument.detectors.same_answer import is_empty
 from instrument.detectors.similarity import Question, fills_blanks, letters, likeness, question
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -107,6 +107,6 @@ def _alike(finding: Finding, calls: Sequence[Call], limits: Thresholds) -> float
     Where different questions had one empty answer the search itself is in vain.
     """
     if finding.detector == "no_progress":
-        return None if calls and all(call.output in EMPTY for call in calls) else limits.resembling
+        return None if calls and all(is_empty(call.output) for call in calls) else limits.resembling
     has_one_answer = len({call.outcome for call in calls}) == 1
     return limits.reworded_same_answer if has_one_answer else limits.reworded
