@@ -76,13 +76,13 @@ def from_environment(is_table: IsTable) -> Iterator[Given]:
 def from_config(is_table: IsTable) -> Iterator[Given | Unreadable]:
     """The file named by INSTRUMENT_CONFIG: `[tool.instrument]` when it has that table, else its top level."""
     if path := config_path():
-        yield from _from_file(CONFIG, path, is_table)
+        yield from from_file(CONFIG, path, is_table)
 
 
 def from_pyproject(is_table: IsTable) -> Iterator[Given | Unreadable]:
     """`[tool.instrument]` in the nearest pyproject.toml at or above the working directory."""
     if path := nearest("pyproject.toml", os.path.isfile):
-        yield from _from_file("pyproject.toml", path, is_table)
+        yield from from_file("pyproject.toml", path, is_table, is_ours=False)
 
 
 def config_path() -> Path | None:
@@ -111,18 +111,19 @@ def _key_of_variable(name: str) -> Key:
     return tuple(part if free and index == 1 else part.lower() for index, part in enumerate(parts))
 
 
-def _from_file(name: str, path: Path, is_table: IsTable) -> Iterator[Given | Unreadable]:
+def from_file(name: str, path: Path, is_table: IsTable, *, is_ours: bool = True) -> Iterator[Given | Unreadable]:
+    """`[tool.instrument]` of a TOML file that `name` names, else its top level when the file `is_ours`."""
     try:
         text = _text(path)
         # A broken pyproject.toml that says nothing about us is not ours to complain about.
-        document = tomllib.loads(text) if name == CONFIG or _SECTION[-1] in text else {}
+        document = tomllib.loads(text) if is_ours or _SECTION[-1] in text else {}
     except (OSError, ValueError, RecursionError) as fault:
         yield Unreadable(name, visible(path), _why(fault))
         return
     section = _inside(document, _SECTION)
     if section is not None:
         yield from _leaves(Given((), section, visible(path), text, _SECTION), is_table)
-    elif name == CONFIG:
+    elif is_ours:
         yield from _leaves(Given((), document, visible(path), text), is_table)
 
 

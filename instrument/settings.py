@@ -214,6 +214,17 @@ def only(**overrides: Any) -> Settings:
     return _settled(read.kept)
 
 
+def prices_in(path: Path) -> dict[str, dict[str, Decimal]]:
+    """The prices in a TOML file with `[prices."model"]` tables. Raises `SettingsError` as `load` does."""
+    read = _checked(*origins.from_file("prices", path, _is_table))
+    if read.faults:
+        raise SettingsError(_message(read.faults))
+    found = _settled(read.kept).prices
+    if not found:
+        raise SettingsError(f'{path} holds no prices: give them as [prices."model"] with {", ".join(PRICE_PARTS)}')
+    return found
+
+
 def load_lenient(**overrides: Any) -> tuple[Settings, list[str]]:
     """The settings, and a sentence for each key that cannot be used and fell back to its default. Never raises."""
     try:

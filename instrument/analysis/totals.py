@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from instrument.model import Cost, Usage
+from instrument.pricing import EXACT
 
 MODEL_CALLS = frozenset({"llm", "embedding"})
 NO_USAGE = Usage()
@@ -72,12 +73,13 @@ class Sum:
         if basis:
             setattr(self, basis, getattr(self, basis) + 1)
         if usd:
-            self.usd += usd
+            self.usd = EXACT.add(self.usd, usd)
 
     def include(self, other: Sum) -> None:
         """Count the calls of another sum as well."""
-        for name in self.__slots__:
+        for name in (*_COUNTED, *_BASES, "calls"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.usd = EXACT.add(self.usd, other.usd)
 
     def total(self) -> Total:
         """What it has come to."""

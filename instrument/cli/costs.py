@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from instrument.cli.amounts import calls, in_places, places, plain
+from instrument.cli.reprice import repriced
 from instrument.errors import InstrumentError
-from instrument.pricing import decimal_text
 from instrument.store.ledger import Total, added_up, totals
 from instrument.views.tables import Column, table
 from instrument.views.theme import Theme, clean
@@ -36,13 +36,27 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--by", choices=BY, default="model", help="what to add up by (default: model)")
     parser.add_argument("--since", type=since, metavar="TIME", help="from then on: 2026-11-23, 2026-11-23T09:30, 7d")
     parser.add_argument("--json", action="store_true", help="print JSON, money as decimal strings")
+    parser.add_argument(
+        "--reprice", action="store_true", help="price the calls anew, beside what they did cost; changes nothing"
+    )
+    parser.add_argument("--prices", type=Path, metavar="FILE", help='a TOML file of [prices."model"] for --reprice')
+    parser.add_argument(
+        "--at", type=since, metavar="DATE", help="for --reprice: prices of that day, not of each call's"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the costs; 0 when done, 2 when there is no ledger or it cannot be read."""
+    if not args.reprice and (args.prices is not None or args.at is not None):
+        sys.stderr.write("--prices and --at say by what prices to compute anew: add --reprice\n")
+        return 2
     try:
         path = ledger_at(args.path)
+        if args.reprice:
+            shown = repriced(path, args.by, args.since, args.prices, args.at, as_json=args.json)
+            sys.stdout.write(f"{shown}\n")
+            return 0
         groups = totals(path, by=args.by, since_ns=args.since)
     except (InstrumentError, OSError, sqlite3.Error) as error:
         sys.stderr.write(f"{clean(error)}\n")
@@ -91,49 +105,31 @@ def _usual_ledger() -> Path:
 
 
 def _as_json(path: Path, by: str, groups: Sequence[Total], total: Total) -> str:
-    shown = {"ledger": str(path), "by": by, "groups": [*map(_plain, groups)], "total": _plain(total)}
+    shown = {"ledger": str(path), "by": by, "groups": [*map(plain, groups)], "total": plain(total)}
     return json.dumps(shown, indent=2)
 
 
-def _plain(total: Total) -> dict[str, Any]:
-    named = {name: getattr(total, name) for name in total.__struct_fields__}
-    return {**named, "usd": None if total.usd is None else decimal_text(total.usd)}
-
-
 def _as_text(by: str, groups: Sequence[Total], total: Total) -> str:
-    places = max((_places(one.usd) for one in (*groups, total)), default=2)
+    decimals = max((places(one.usd) for one in (*groups, total)), default=2)
     titles = ("calls", "input", "cached", "output", "reasoning", "unpriced", "USD")
     columns = [Column(by), *(Column(title, right=True) for title in titles)]
-    rows = [_cells(one, clean(one.key or "(none)", 60), places) for one in groups]
-    shown = table(columns, [*rows, _cells(total, "total", places)], Theme(width=None))
+    rows = [_cells(one, clean(one.key or "(none)", 60), decimals) for one in groups]
+    shown = table(columns, [*rows, _cells(total, "total", decimals)], Theme(width=None))
     return "\n".join([shown, *_doubts(groups, total)])
 
 
-def _cells(one: Total, name: str, places: int) -> list[str]:
+def _cells(one: Total, name: str, decimals: int) -> list[str]:
     """One line of the table; the amount is exact. A column that is empty in every line is not shown."""
     counts = [f"{count:,}" for count in (one.calls, one.input, one.cached, one.output, one.reasoning)]
-    return [name, *counts, f"{one.unpriced:,}" if one.unpriced else "", _money(one.usd, places)]
-
-
-def _money(usd: Decimal | None, places: int) -> str:
-    return "unknown" if usd is None else f"{usd:.{places}f}"
-
-
-def _places(usd: Decimal | None) -> int:
-    """How many decimals an amount has, two at least."""
-    return 2 if usd is None else max(2, -int(usd.as_tuple().exponent))
+    return [name, *counts, f"{one.unpriced:,}" if one.unpriced else "", in_places(one.usd, decimals)]
 
 
 def _doubts(groups: Sequence[Total], total: Total) -> Iterator[str]:
     """What the amounts leave out, and what they take for granted."""
     if total.unpriced:
         names = ", ".join(clean(one.key or "(none)", 60) for one in groups if one.unpriced)
-        yield f"{_calls(total.unpriced)} unpriced and not in the total: {names}"
+        yield f"{calls(total.unpriced)} unpriced and not in the total: {names}"
     if total.estimated:
-        yield f"{_calls(total.estimated)} estimated: tokens, or a price, had to be assumed"
+        yield f"{calls(total.estimated)} estimated: tokens, or a price, had to be assumed"
     if total.free:
-        yield f"{_calls(total.free)} free"
-
-
-def _calls(number: int) -> str:
-    return f"{number:,} call is" if number == 1 else f"{number:,} calls are"
+        yield f"{calls(total.free)} free"

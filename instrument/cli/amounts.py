@@ -1,0 +1,30 @@
+"""Money and numbers of calls as the verbs about costs show them: to the last digit, aligned."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from instrument.pricing import decimal_text
+from instrument.store.ledger import Total
+
+
+def in_places(usd: Decimal | None, decimals: int) -> str:
+    """The exact amount with so many decimals."""
+    return "unknown" if usd is None else f"{usd:.{decimals}f}"
+
+
+def places(usd: Decimal | None) -> int:
+    """How many decimals an amount has, two at least."""
+    return 2 if usd is None else max(2, -int(usd.as_tuple().exponent))
+
+
+def calls(number: int) -> str:
+    """The subject of a sentence about calls."""
+    return f"{number:,} call is" if number == 1 else f"{number:,} calls are"
+
+
+def plain(total: Total) -> dict[str, Any]:
+    """The total as plain values, money as decimal text."""
+    named = {name: getattr(total, name) for name in total.__struct_fields__}
+    return {**named, "usd": None if total.usd is None else decimal_text(total.usd)}

@@ -1,0 +1,84 @@
+"""`instrument costs --reprice`: the calls of the ledger by other prices, beside what they did cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from instrument.analysis.reprice import Compared, compared
+from instrument.cli.amounts import calls, in_places, places, plain
+from instrument.pricing import Prices, decimal_text
+from instrument.store.ledger import By, added_up, rows
+from instrument.views.tables import Column, table
+from instrument.views.theme import Theme, clean
+
+
+def repriced(ledger: Path, by: By, since_ns: int | None, file: Path | None, at_ns: int | None, *, as_json: bool) -> str:
+    """Both amounts of every group and of all, as a table or as JSON. Nothing in the ledger is changed.
+
+    Prices of the file win over those of the settings, and both over the price list. Raises `SettingsError` for a price
+    that cannot be one, `InstrumentError` when the ledger cannot be read.
+    """
+    groups = compared(rows(ledger, since_ns), Prices({**_own(), **_given(file)}), by, at_ns)
+    total = Compared(None, added_up(one.old for one in groups), added_up(one.new for one in groups))
+    if as_json:
+        told = {"ledger": str(ledger), "by": by, "prices": None if file is None else str(file), "at": _moment(at_ns)}
+        return json.dumps({**told, "groups": [*map(_plain, groups)], "total": _plain(total)}, indent=2)
+    return "\n".join([_table(by, groups, total), *_doubts(groups, total), _basis(file, at_ns)])
+
+
+def _own() -> dict[str, Any]:
+    from instrument.settings import load
+
+    return dict(load().prices)
+
+
+def _given(file: Path | None) -> dict[str, Any]:
+    from instrument.settings import prices_in
+
+    return {} if file is None else dict(prices_in(file))
+
+
+def _plain(one: Compared) -> dict[str, Any]:
+    difference = None if one.difference is None else decimal_text(one.difference)
+    return {"key": one.key, "old": plain(one.old), "new": plain(one.new), "difference": difference}
+
+
+def _table(by: str, groups: Sequence[Compared], total: Compared) -> str:
+    decimals = max((places(usd) for one in (*groups, total) for usd in _amounts(one)), default=2)
+    titles = ("calls", "unpriced", "still unpriced", "old USD", "new USD", "difference")
+    columns = [Column(by), *(Column(title, right=True) for title in titles)]
+    lines = [_cells(one, clean(one.key or "(none)", 60), decimals) for one in groups]
+    return table(columns, [*lines, _cells(total, "total", decimals)], Theme(width=None))
+
+
+def _amounts(one: Compared) -> tuple[Decimal | None, ...]:
+    return one.old.usd, one.new.usd, one.difference
+
+
+def _cells(one: Compared, name: str, decimals: int) -> list[str]:
+    unpriced = [f"{count:,}" if count else "" for count in (one.old.unpriced, one.new.unpriced)]
+    return [name, f"{one.old.calls:,}", *unpriced, *(in_places(usd, decimals) for usd in _amounts(one))]
+
+
+def _doubts(groups: Sequence[Compared], total: Compared) -> Iterator[str]:
+    """What the new amounts leave out, and what they take for granted."""
+    if total.new.unpriced:
+        names = ", ".join(clean(one.key or "(none)", 60) for one in groups if one.new.unpriced)
+        yield f"{calls(total.new.unpriced)} unpriced by the new prices and not in their total: {names}"
+    if total.new.estimated:
+        yield f"{calls(total.new.estimated)} estimated: tokens, or a price, had to be assumed"
+
+
+def _basis(file: Path | None, at_ns: int | None) -> str:
+    source = "today's price list" if file is None else f"{clean(file)}, then today's price list"
+    when = "at the time of each call" if at_ns is None else f"at {_moment(at_ns)}"
+    return f"new: {source}, {when}; nothing in the ledger was changed"
+
+
+def _moment(at_ns: int | None) -> str | None:
+    return None if at_ns is None else datetime.fromtimestamp(at_ns / 1e9, UTC).isoformat().replace("+00:00", "Z")
