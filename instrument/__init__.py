@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from instrument.errors import BudgetExceeded, InstrumentError, LoopDetected, SettingsError
 from instrument.record.blocks import span
-from instrument.record.context import carry, current_span, extract, inject, session
+from instrument.record.context import carry, current_span, session
 from instrument.record.decorators import agent, llm_call, tool, traced, wrap
+from instrument.record.headers import extract, inject
 from instrument.record.switch import switch
 from instrument.version import __version__
 

@@ -26,7 +26,8 @@ from instrument.pricing import Prices
 from instrument.record import bridges, budgets, otel_context, threads
 from instrument.record.budgets import BudgetGuard, Limits, limits_of
 from instrument.record.capture import Camera
-from instrument.record.context import current, place_of
+from instrument.record.context import current
+from instrument.record.headers import origin_of
 from instrument.record.loops import Decide, LoopGuard
 from instrument.record.notices import notice
 from instrument.record.pipeline import Flushed
@@ -226,7 +227,7 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
         "closing": (lambda: history.save(settings.folder, watch.history.save())) if remembers and watch else None,
         "sample_rate": settings.sample_rate,
         "notify": notice,
-        "origin": place_of(os.environ),
+        "origin": origin_of(os.environ),
     }
     return Recorder(run, _sinks(settings, run) if sinks is None else sinks, **{**known, **parts})
 

@@ -20,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instrument import current_span, extract, inject, log, session, span, tool, traced
-from instrument.record.context import current, place_of
+from instrument.record.context import current
+from instrument.record.headers import place_of
 from instrument.record.switch import switch
 from instrument.testing import Recording, record
 

@@ -7,7 +7,7 @@ back by value and never by token, because a dropped generator ends in another co
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-TRACEPARENT = "traceparent"
 
 
 class Place:
@@ -134,6 +132,12 @@ def place_with(place: LiveSpan | Place | None, **changes: Any) -> Place:
     return Place(**{**{name: getattr(place, name) for name in Place.__slots__}, **changes})
 
 
+def below(origin: Place, place: LiveSpan | Place) -> Place:
+    """`place`, which begins a trace, in a process that was started from another one's span."""
+    at_origin = {"trace_id": origin.trace_id, "span_id": origin.span_id, "sampled": origin.sampled and place.sampled}
+    return place_with(place, **at_origin, shared={**(origin.shared or {}), **(place.shared or {})} or None)
+
+
 def carry(fn: Callable[P, R]) -> Callable[P, R]:
     """`fn`, to be called on another thread as if it were called here: what it does hangs below the current span."""
     place = current.get()
@@ -148,60 +152,3 @@ def carry(fn: Callable[P, R]) -> Callable[P, R]:
             current.set(before)
 
     return carried
-
-
-def inject(headers: MutableMapping[str, str]) -> MutableMapping[str, str]:
-    """Write the current span into `headers` as W3C `traceparent`; returns `headers`. Outside of a span it adds nothing.
-
-    For the environment of a subprocess give a copy of `os.environ`: there the name is written in capitals.
-    """
-    place = current.get()
-    if place is not None and place.trace_id and place.span_id and _is_stored(place):
-        headers[_header_name(headers)] = f"00-{place.trace_id}-{place.span_id}-{int(place.sampled):02x}"
-    return headers
-
-
-def _is_stored(place: LiveSpan | Place) -> bool:
-    """Not so where recording is off and only budgets are held: others may record, and begin traces of their own."""
-    return place.span is None or place.span.recorder.stores
-
-
-def _header_name(headers: Mapping[str, str]) -> str:
-    """As it stands there already; else as suits the environment of a process, or HTTP."""
-    usual = TRACEPARENT.upper() if "PATH" in headers else TRACEPARENT
-    return next((name for name in headers if _is_traceparent(name)), usual)
-
-
-@contextmanager
-def extract(headers: Mapping[str, str]) -> Iterator[None]:
-    """Spans that begin inside hang below the span that `inject` wrote into `headers`; a bad header changes nothing."""
-    remote, outer = place_of(headers), current.get()
-    if remote is None:
-        yield
-        return
-    caller = {"trace_id": remote.trace_id, "span_id": remote.span_id, "sampled": remote.sampled}
-    with at(place_with(outer, **caller, depth=-1, span=None)):
-        yield
-
-
-def place_of(headers: Mapping[str, str]) -> Place | None:
-    """The remote parent that W3C `traceparent` in `headers` names, or None where it is missing or bad."""
-    return next((_parse(value) for name, value in headers.items() if _is_traceparent(name)), None)
-
-
-def _is_traceparent(name: object) -> bool:
-    return isinstance(name, str) and name.lower() == TRACEPARENT
-
-
-def _parse(value: object) -> Place | None:
-    """`version-trace-parent-flags` in lower-case hexadecimals; later versions may go on behind, version 00 may not."""
-    parts = value.strip().split("-") if isinstance(value, str) else []
-    if [len(part) for part in parts[:4]] != [2, 32, 16, 2] or parts[0] == "ff" or (parts[0] == "00" and len(parts) > 4):
-        return None
-    if not all(_is_hex(part) for part in parts[:4]) or not int(parts[1], 16) or not int(parts[2], 16):
-        return None
-    return Place(parts[1], parts[2], sampled=bool(int(parts[3], 16) & 1))
-
-
-def _is_hex(text: str) -> bool:
-    return all(letter in "0123456789abcdef" for letter in text)

@@ -152,6 +152,9 @@ class Budget:
     is_of_trace = False
     """Whether it was opened with a trace, by the settings."""
 
+    period: str | None = None
+    """For how long processes share the account; None where it is of this process alone."""
+
     def __init__(self, limits: Limits, name: str | None = None) -> None:
         self.limits = limits
         self.name = name

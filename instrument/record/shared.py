@@ -42,7 +42,7 @@ class SharedBudget(Budget):
 
     def __init__(self, limits: Limits, name: str, period: str) -> None:
         super().__init__(limits, name)
-        self._period = period
+        self.period: str = period
         self._url: str | None = None
         self._accounts: dict[str, Account] = {}
         self._waiting: deque[Callable[[Accounts], Any]] = deque(maxlen=MOST_WAITING)
@@ -135,7 +135,7 @@ class SharedBudget(Budget):
             _ledgers[url].close()
 
     def _account(self) -> Account:
-        return Account(str(self.name), datetime.fromtimestamp(time.time(), UTC).strftime(WINDOWS[self._period]))
+        return Account(str(self.name), datetime.fromtimestamp(time.time(), UTC).strftime(WINDOWS[self.period]))
 
     def _begin_window(self, window: str) -> None:
         """A new hour, day or month begins with a new account, and open."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from instrument.errors import InstrumentError
-from instrument.record.context import NOWHERE, Place
+from instrument.record.context import NOWHERE, Place, below
 from instrument.record.failures import describe, is_cancellation
 from instrument.record.plan import Plan
 
@@ -96,6 +96,8 @@ class LiveSpan:
         self.started = 0
         self.status = "ok"
         place = place or recorder.origin or NOWHERE
+        if place.trace_id is None and recorder.origin is not None:
+            place = below(recorder.origin, place)
         if place.trace_id is None:
             self.trace_id = recorder.new_trace_id()
             self.parent_id = None

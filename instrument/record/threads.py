@@ -14,7 +14,8 @@ from typing import Any
 
 import wrapt
 
-from instrument.record.context import current, inject, place_of
+from instrument.record.context import current
+from instrument.record.headers import extract, inject
 
 _ENV_POSITION = 11  # of `env` among the parameters of Popen.__init__, `self` counted
 _patched: set[tuple[Any, str]] = set()
@@ -129,12 +130,8 @@ class CarriedAcross:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         for name, value in self.environment.items():
             os.environ.setdefault(name, value)
-        before = current.get()
-        current.set(place_of(self.headers))
-        try:
+        with extract(self.headers):
             return self.fn(*args, **kwargs)
-        finally:
-            current.set(before)
 
 
 def _submit_across(wrapped: Callable[..., Any], executor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
