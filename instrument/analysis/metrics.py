@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Raw, Struct
 from msgspec.json import decode
 
-from instrument.analysis.totals import Call, Sum, Total, call_of
+from instrument.analysis.totals import MODEL_CALLS, Call, Sum, Total, call_of
 
 ALARMING = frozenset({"WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"})
 NOBODY = "-"
@@ -23,8 +23,6 @@ NOBODY = "-"
 OTHERS = "(others)"
 MOST_GROUPS = 10_000
 """So many different names (or models, operations and agents) are told apart, the rest stand under `(others)`."""
-MOST_FAILURES = 100_000
-"""So many failures are looked at closely; beyond that each counts as an error of its own."""
 LONGEST = 2**63 - 1
 """A longer duration in nanoseconds (292 years) is a fault of the file."""
 
@@ -90,7 +88,8 @@ class Tally:
         self._times: dict[tuple[str, str], _Times | _Counts] = {}
         self._calls: dict[tuple[str, ...], Sum] = {}
         self._call_times: dict[tuple[str, str], _Times | _Counts] = {}
-        self._steps: dict[str, list[int]] = {}
+        self._steps: dict[str, int] = {}
+        self._numbered: dict[str, int] = {}
         self._failures = Failures()
 
     def add(self, span: Any) -> None:
@@ -101,22 +100,24 @@ class Tally:
             self._start = start
         if end > self._end:
             self._end = end
-        self.count(span, call_of(span))
+        self.count(span)
 
-    def count(self, span: Any, call: Call | None) -> None:
-        """As `add`, where the caller has seen to the wall time and to what kind of call the span is."""
+    def count(self, span: Any) -> None:
+        """As `add`, where the caller sees to the wall time."""
         self.spans += 1
         kind, failed = span.kind, span.status == "error"
-        group = span.name, kind
-        times = self._times.get(group)
+        times = self._times.get((span.name, kind))
         if times is None:
-            group = group if len(self._times) < MOST_GROUPS else (OTHERS, kind)
+            group = (span.name, kind) if len(self._times) < MOST_GROUPS else (OTHERS, kind)
             times = self._times.setdefault(group, self._new_times())
         times.add(span.duration_ns, failed)
         if failed:
             self._failures.add(span)
         if kind == "step":
             self._step(span)
+        elif span.usage is None and span.cost is None and kind not in MODEL_CALLS:
+            return
+        call = call_of(span)
         if call is not None:
             self._call(span, call)
 
@@ -130,13 +131,15 @@ class Tally:
 
     def metrics(self, wall_ns: int | None = None) -> Metrics:
         """What it has come to; `wall_ns` in place of the time from the first start to the last end."""
+        for times in self._times.values():
+            times.settle()  # runs that are in order are merged much faster than they are sorted anew
         tools = {name: times.count for (name, kind), times in self._times.items() if kind == "tool"}
         whole = Sum()
         for spent in self._calls.values():
             whole.include(spent)
         return Metrics(
             spans=self.spans,
-            iterations=sum(numbered or all_ for numbered, all_ in self._steps.values()),
+            iterations=sum(self._numbered.get(trace_id, steps) for trace_id, steps in self._steps.items()),
             model_calls=whole.calls,
             tool_calls=sum(tools.values()),
             errors=self._failures.count(),
@@ -157,9 +160,10 @@ class Tally:
         )
 
     def _step(self, span: Any) -> None:
-        steps = self._steps.setdefault(span.trace_id, [0, 0])
-        steps[0] += span.attributes.get("instrument.iteration") is not None
-        steps[1] += 1
+        trace_id = span.trace_id
+        self._steps[trace_id] = self._steps.get(trace_id, 0) + 1
+        if span.attributes.get("instrument.iteration") is not None:
+            self._numbered[trace_id] = self._numbered.get(trace_id, 0) + 1
 
     def _call(self, span: Any, call: Call) -> None:
         model, agent = model_of(span), agent_of(span)
@@ -178,39 +182,46 @@ class Tally:
         merged: dict[str, _Times | _Counts] = {}
         for group, times in kept.items():
             merged.setdefault(group[part], self._new_times()).include(times)
-        timings = {key: times.timing() for key, times in merged.items()}
-        return dict(sorted(timings.items(), key=lambda item: (-item[1].total_ns, item[0])))
+        return by_time({key: times.timing() for key, times in merged.items()})
 
     def _totals(self, part: int) -> dict[str, Total]:
         """Tokens and money by one part of their group: the model, the operation, the agent, the name or the kind."""
-        merged: dict[str, Sum] = {}
-        for group, spent in self._calls.items():
-            merged.setdefault(group[part], Sum()).include(spent)
-        totals = {key: spent.total() for key, spent in merged.items()}
-        return dict(sorted(totals.items(), key=lambda item: (-(item[1].usd or 0), -item[1].tokens, item[0])))
+        return totals(self._calls, part)
+
+
+def by_time(timings: Mapping[str, Timing]) -> dict[str, Timing]:
+    """The timings, those that took longest in all first."""
+    return dict(sorted(timings.items(), key=lambda item: (-item[1].total_ns, item[0])))
+
+
+def totals(calls: Mapping[tuple[str, ...], Sum], part: int) -> dict[str, Total]:
+    """Tokens and money by one part of the key, the most expensive first."""
+    merged: dict[str, Sum] = {}
+    for group, spent in calls.items():
+        merged.setdefault(group[part], Sum()).include(spent)
+    found = {key: spent.total() for key, spent in merged.items()}
+    return dict(sorted(found.items(), key=lambda item: (-(item[1].usd or 0), -item[1].tokens, item[0])))
 
 
 class Failures:
     """Failed spans, counted so that an exception which passes through several of them is one error."""
 
-    __slots__ = ("_more", "_seen")
+    __slots__ = ("_own", "_parents")
 
     def __init__(self) -> None:
-        self._more = 0
-        self._seen: list[tuple[str, str | None, int]] = []
+        self._own = array("q")
+        self._parents = array("q")
 
     def add(self, span: Any) -> None:
         """Count a span of status error."""
-        if len(self._seen) >= MOST_FAILURES:
-            self._more += 1
-            return
-        error = span.error
-        self._seen.append((span.span_id, span.parent_id, hash((error.type, error.message)) if error is not None else 0))
+        exception = None if span.error is None else (span.error.type, span.error.message)
+        self._own.append(hash((span.span_id, exception)))
+        self._parents.append(hash((span.parent_id, exception)))
 
     def count(self) -> int:
         """How many there were, less those that only passed a child's exception on."""
-        passed_on = {(parent, exception) for _, parent, exception in self._seen}
-        return self._more + sum((span_id, exception) not in passed_on for span_id, _, exception in self._seen)
+        passed_on = set(self._parents)
+        return sum(own not in passed_on for own in self._own)
 
 
 class _Counts:
@@ -227,6 +238,9 @@ class _Counts:
         self.total += duration
         if duration > self.longest:
             self.longest = duration
+
+    def settle(self) -> None:
+        """There is nothing to put in order."""
 
     def include(self, other: Any) -> None:
         self.count += other.count
@@ -255,6 +269,9 @@ class _Times:
         self.durations.append(duration if duration < LONGEST else LONGEST)
         if failed:
             self.errors += 1
+
+    def settle(self) -> None:
+        self.durations = array("q", sorted(self.durations))
 
     def include(self, other: Any) -> None:
         self.durations.extend(other.durations)

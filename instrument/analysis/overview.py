@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from instrument.analysis.metrics import ALARMING, Failures, Metrics, Tally, attribute
-from instrument.analysis.totals import Call, Sum, Total, call_of
+from instrument.analysis.totals import MODEL_CALLS, Sum, Total, call_of
 from instrument.analysis.tree import NOT_RECORDED, last_sign
 from instrument.model import Update
 
@@ -69,17 +70,17 @@ def overall(heads: Heads) -> Overall:
 class _Fold:
     """Each span once, with what was learned of it later, and what never ended as spans.
 
-    `updates` is filled on the way and applied where it is known already.
+    `updates` is filled on the way, unless it is complete, and applied where it is known already.
     """
 
-    def __init__(self, updates: dict[tuple[str, str], Update]) -> None:
+    def __init__(self, updates: dict[tuple[str, str], Update], complete: bool) -> None:
         self.updates = updates
+        self.complete = complete
         self.open: dict[tuple[str, str], Any] = {}
         self.counted: set[int] = set()
         self.last_signs: dict[str, int] = {}
         self.takers: dict[type, Callable[[Any], None]] = {}
         self.by_tag: dict[object, Callable[[Any], None]] = {
-            "span": self._span,
             "open": self._open,
             "log": self.log,
             "finding": self.finding,
@@ -87,20 +88,31 @@ class _Fold:
         }
 
     def take(self, heads: Iterable[Any]) -> None:
-        takers, last_signs = self.takers, self.last_signs
+        takers = self.takers
         for head in heads:
-            kind = head.__class__
-            taker = takers.get(kind)
+            taker = takers.get(head.__class__)
             if taker is None:
-                taker = takers[kind] = self.by_tag.get(kind.__struct_config__.tag, _ignore)
+                taker = takers[head.__class__] = self._taker(head.__struct_config__.tag)
             taker(head)
-            moment = last_sign(head)
-            if moment > last_signs.get(head.run, 0):
-                last_signs[head.run] = moment
         for head in self.open.values():
-            self.span(_Unended(head, last_signs.get(head.run, 0)))
+            span = _Unended(head, self.last_signs.get(head.run, 0))
+            self.span(span, span.start_ns + span.duration_ns)
 
-    def span(self, span: Any) -> None:
+    def _taker(self, tag: object) -> Callable[[Any], None]:
+        """Takes in a record of this type."""
+        if tag == "span":
+            return self._span
+        take = self.by_tag.get(tag, _ignore)
+
+        def timed(head: Any) -> None:
+            take(head)
+            moment = last_sign(head)
+            if moment > self.last_signs.get(head.run, 0):
+                self.last_signs[head.run] = moment
+
+        return timed
+
+    def span(self, span: Any, end: int) -> None:
         raise NotImplementedError
 
     def log(self, log: Any) -> None:
@@ -110,22 +122,27 @@ class _Fold:
         raise NotImplementedError
 
     def _span(self, span: Any) -> None:
-        counted = self.counted
-        before = len(counted)
-        counted.add(hash((span.trace_id, span.span_id)))
-        if len(counted) == before:
+        end = span.start_ns + span.duration_ns
+        if end > self.last_signs.get(span.run, 0):
+            self.last_signs[span.run] = end
+        key = hash((span.trace_id, span.span_id))
+        if key in self.counted:
             return
+        self.counted.add(key)
         if self.open:
             self.open.pop((span.trace_id, span.span_id), None)
         late = self.updates.get((span.trace_id, span.span_id)) if self.updates else None
-        self.span(span if late is None else _Updated(span, late))
+        self.span(span if late is None else _Updated(span, late), end)
 
     def _open(self, head: Any) -> None:
         if hash((head.trace_id, head.span_id)) not in self.counted:
             self.open.setdefault((head.trace_id, head.span_id), head)
 
     def _update(self, late: Update) -> None:
-        self.updates[late.trace_id, late.span_id] = late
+        key = late.trace_id, late.span_id
+        if not self.complete:
+            held = self.updates.get(key)
+            self.updates[key] = late if held is None else _both(held, late)
 
 
 F = TypeVar("F", bound=_Fold)
@@ -134,12 +151,21 @@ F = TypeVar("F", bound=_Fold)
 def _folded(kind: type[F], heads: Heads) -> F:
     """The fold; made a second time where there are updates, because a span may have come before its update."""
     updates: dict[tuple[str, str], Update] = {}
-    fold = kind(updates)
+    fold = kind(updates, False)
     fold.take(heads())
     if updates:
-        fold = kind(updates)
+        fold = kind(updates, True)
         fold.take(heads())
     return fold
+
+
+def _both(earlier: Update, later: Update) -> Update:
+    return replace(
+        later,
+        usage=later.usage or earlier.usage,
+        cost=later.cost or earlier.cost,
+        attributes={**earlier.attributes, **later.attributes},
+    )
 
 
 def _ignore(head: object) -> None:
@@ -149,16 +175,15 @@ def _ignore(head: object) -> None:
 class _Numbers(_Fold):
     """The metrics over all, and from when to when each trace went."""
 
-    def __init__(self, updates: dict[tuple[str, str], Update]) -> None:
-        super().__init__(updates)
+    def __init__(self, updates: dict[tuple[str, str], Update], complete: bool) -> None:
+        super().__init__(updates, complete)
         self.tally = Tally()
         self.extents: dict[str, tuple[int, int]] = {}
         self.mentioned: set[str | None] = {None}
 
-    def span(self, span: Any) -> None:
-        self.tally.count(span, call_of(span))
+    def span(self, span: Any, end: int) -> None:
+        self.tally.count(span)
         start = span.start_ns
-        end = start + span.duration_ns
         known = self.extents.get(span.trace_id)
         if known is None:
             self.extents[span.trace_id] = start, end
@@ -181,13 +206,13 @@ class _Numbers(_Fold):
 class _Rows(_Fold):
     """One row for each trace."""
 
-    def __init__(self, updates: dict[tuple[str, str], Update]) -> None:
-        super().__init__(updates)
+    def __init__(self, updates: dict[tuple[str, str], Update], complete: bool) -> None:
+        super().__init__(updates, complete)
         self.traces: dict[str, _Trace] = {}
         self.stray_logs = 0
 
-    def span(self, span: Any) -> None:
-        self._trace(span.trace_id).add(span, call_of(span))
+    def span(self, span: Any, end: int) -> None:
+        self._trace(span.trace_id).add(span, end)
 
     def log(self, log: Any) -> None:
         if log.trace_id is None:
@@ -196,8 +221,8 @@ class _Rows(_Fold):
             self._trace(log.trace_id).add_log(log)
 
     def finding(self, finding: Any) -> None:
-        if finding.trace_id is not None and finding.severity != "info":
-            self._trace(finding.trace_id).findings += 1
+        if finding.trace_id is not None:
+            self._trace(finding.trace_id).findings += finding.severity != "info"
 
     def _trace(self, trace_id: str) -> _Trace:
         found = self.traces.get(trace_id)
@@ -233,10 +258,9 @@ class _Trace:
         self.sum = Sum()
         self.failures = Failures()
 
-    def add(self, span: Any, call: Call | None) -> None:
+    def add(self, span: Any, end: int) -> None:
         self.spans += 1
         start = span.start_ns
-        end = start + span.duration_ns
         if end > self.end:
             self.end = end
         if span.parent_id is None and (self.root is None or start < self.root.start_ns):
@@ -245,8 +269,10 @@ class _Trace:
             self.start, self.top = start, span
         if span.status == "error":
             self.failures.add(span)
-        if call is not None:
-            self.sum.add(call)
+        if span.usage is not None or span.cost is not None or span.kind in MODEL_CALLS:
+            call = call_of(span)
+            if call is not None:
+                self.sum.add(call)
 
     def add_log(self, log: Any) -> None:
         self.warnings += log.level.upper() in ALARMING

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
-from instrument.cli.source import add_path, fresh, json_document, path_of, tell
+from instrument.cli.source import add_engine, add_path, engine_of, fresh, json_document, path_of, tell
 
 if TYPE_CHECKING:
     from instrument.analysis.overview import Overview, Row
@@ -22,17 +22,17 @@ def add(subparsers: Any) -> None:
     )
     add_path(parser)
     parser.add_argument("--last", type=int, metavar="N", help="only the latest N")
+    add_engine(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
-    from instrument.analysis.overview import overview
-    from instrument.store.heads import heads
-
     path = path_of(args)
     notices: list[str] = []
-    found = overview(lambda: heads(path, fresh(notices)))
+    found = _by_duckdb(path) if engine_of(args, path) == "duckdb" else None
+    if found is None:
+        found = _by_loop(path, notices)
     rows = found.rows[-args.last :] if args.last and args.last > 0 else found.rows
     if args.json:
         say(json_document([told(row) for row in rows]))
@@ -40,6 +40,19 @@ def run(args: argparse.Namespace) -> int:
         _print(found, rows, path)
     tell(notices)
     return 0
+
+
+def _by_duckdb(path: str) -> Overview | None:
+    from instrument.query.overview import overview
+
+    return overview(path)
+
+
+def _by_loop(path: str, notices: list[str]) -> Overview:
+    from instrument.analysis.overview import overview
+    from instrument.store.heads import heads
+
+    return overview(lambda: heads(path, fresh(notices)))
 
 
 def _print(found: Overview, rows: list[Row], path: str) -> None:

@@ -33,6 +33,24 @@ def limits() -> Thresholds:
     return load().thresholds
 
 
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Let the user say what reads the files."""
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "duckdb", "python"),
+        default="auto",
+        help="what reads the files; the numbers are the same (default: DuckDB for large files where it is installed)",
+    )
+
+
+def engine_of(args: argparse.Namespace, path: str) -> str:
+    """`duckdb` or `python`, as was asked for or as suits the size of the files."""
+    from instrument.query.overview import worth
+
+    asked: str = args.engine
+    return ("duckdb" if worth(path) else "python") if asked == "auto" else asked
+
+
 def path_of(args: argparse.Namespace) -> str:
     """The path that was given, or the nearest recording folder. Raises `InstrumentError` where there is neither."""
     given = args.named_path or args.path

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
-from instrument.cli.source import add_path, fresh, json_document, path_of, tell
+from instrument.cli.source import add_engine, add_path, engine_of, fresh, json_document, path_of, tell
 
 if TYPE_CHECKING:
     from instrument.analysis.overview import Overall
@@ -26,23 +26,36 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--by", choices=("name", "kind", "model", "agent"), help="only one table, by this")
     parser.add_argument("--since", type=_since, metavar="TIME", help="what began then or later: 2026-11-23, 2h, 7d")
     parser.add_argument("--all", action="store_true", help="every name, where the list is cut at 40 otherwise")
+    add_engine(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the numbers."""
-    from instrument.analysis.overview import overall
-    from instrument.store.heads import heads
-
     path = path_of(args)
     notices: list[str] = []
-    found = overall(lambda: _begun_since(args.since, heads(path, fresh(notices))))
+    found = _by_duckdb(path, args.since) if engine_of(args, path) == "duckdb" else None
+    if found is None:
+        found = _by_loop(path, args.since, notices)
     if args.json:
         say(json_document(_told(found, args.by)))
     else:
         _print(found, args.by, None if args.all else 40)
     tell(notices)
     return 0
+
+
+def _by_duckdb(path: str, since_ns: int | None) -> Overall | None:
+    from instrument.query.overview import overall
+
+    return overall(path, since_ns)
+
+
+def _by_loop(path: str, since_ns: int | None, notices: list[str]) -> Overall:
+    from instrument.analysis.overview import overall
+    from instrument.store.heads import heads
+
+    return overall(lambda: _begun_since(since_ns, heads(path, fresh(notices))))
 
 
 def _begun_since(moment: int | None, heads: Iterable[Any]) -> Iterable[Any]:

@@ -16,6 +16,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -232,25 +233,23 @@ def _decoded_lines(
     wanted: Callable[[bytes], bool] | None,
     problems: _Problems,
 ) -> Iterator[T]:
-    for number, line in enumerate(_lines(stream, problems), 1):
+    for number, line in enumerate(iter(partial(stream.readline, MAX_LINE), b""), 1):
         if wanted is not None and line.endswith(b"\n") and not wanted(line):
             continue
         try:
             yield decode(line)
         except (ValueError, TypeError, RecursionError):
-            if line.strip():
+            if len(line) == MAX_LINE and not line.endswith(b"\n"):
+                problems.endless()
+                _skip_line(stream)
+            elif line.strip():
                 problems.broken(number, line)
                 yield from _salvaged(line, decode)
 
 
-def _lines(stream: io.BufferedIOBase, problems: _Problems) -> Iterator[bytes]:
-    while line := stream.readline(MAX_LINE):
-        if len(line) == MAX_LINE and not line.endswith(b"\n"):
-            problems.endless()
-            while (line := stream.readline(MAX_LINE)) and not line.endswith(b"\n"):
-                pass
-            continue
-        yield line
+def _skip_line(stream: io.BufferedIOBase) -> None:
+    while (rest := stream.readline(MAX_LINE)) and not rest.endswith(b"\n"):
+        pass
 
 
 def _salvaged(line: bytes, decode: Callable[[bytes], T]) -> Iterator[T]:

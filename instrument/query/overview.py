@@ -1,0 +1,208 @@
+"""What `analysis.overview` tells, worked out by DuckDB: the same numbers, quantiles to the last digits of a float."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from decimal import Decimal
+from importlib.util import find_spec
+from typing import Any
+
+from instrument.analysis.metrics import ALARMING, MOST_GROUPS, NOBODY, Metrics, Timing, by_time, totals
+from instrument.analysis.overview import Overall, Overview, Row
+from instrument.analysis.totals import Sum
+from instrument.analysis.tree import NOT_RECORDED
+from instrument.query.heads import BASES, HASH, ID, TOKENS, Heads, Unusual, times_of
+from instrument.store.jsonl import files
+
+WORTH_BYTES = 16 << 20
+"""Smaller recordings are read line by line before DuckDB has been imported."""
+
+_MODEL = f"coalesce(nullif(coalesce(response_model, request_model), ''), '{NOBODY}')"
+_AGENT = f"coalesce(nullif(coalesce(agent_id, agent_name), ''), '{NOBODY}')"
+_OPERATION = "coalesce(nullif(operation, ''), name)"
+_ALARMING = f"word in ({', '.join(repr(level) for level in sorted(ALARMING))})"
+
+
+def worth(path: str | os.PathLike[str]) -> bool:
+    """Whether DuckDB is installed and the files are so large that it answers sooner."""
+    return sum(file.stat().st_size for file in files(path)) >= WORTH_BYTES and find_spec("duckdb") is not None
+
+
+def overall(path: str | os.PathLike[str], since_ns: int | None = None) -> Overall | None:
+    """The metrics over all traces below `path`; None where the files are such that they must be read line by line.
+
+    With `since_ns` only of what began then or later. Raises `InstrumentError` without DuckDB.
+    """
+    try:
+        return _overall(Heads(path, HASH, since_ns=since_ns))
+    except _refusals():
+        return None
+
+
+def overview(path: str | os.PathLike[str]) -> Overview | None:
+    """One row for each trace below `path`; None and `InstrumentError` as for `overall`."""
+    more = ', attributes."instrument.label" as label, attributes."instrument.agent.outcome" as outcome'
+    try:
+        return _overview(Heads(path, ID, more))
+    except _refusals():
+        return None
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    try:
+        import duckdb
+    except ImportError:
+        return (Unusual, ValueError)
+    return (Unusual, ValueError, duckdb.Error)
+
+
+# Numbers over all
+
+
+def _overall(heads: Heads) -> Overall:
+    ((spans, warnings, findings, traces),) = heads.select(
+        f"count(*) filter (type = 'span'), count(*) filter (type = 'log' and {_ALARMING}),"
+        " count(*) filter (type = 'finding' and word != 'info'),"
+        " count(distinct trace) filter (type in ('span', 'log', 'finding')) from heads"
+    )
+    ((errors,),) = heads.select(f"count(*) {_errors()}")
+    times = _times(heads)
+    tools = _tools(heads)
+    calls, by_model, by_agent = _calls(heads)
+    whole = Sum()
+    for spent in calls.values():
+        whole.include(spent)
+    metrics = Metrics(
+        spans=spans,
+        iterations=_iterations(heads),
+        model_calls=whole.calls,
+        tool_calls=sum(tools.values()),
+        errors=errors,
+        warnings=warnings,
+        findings=findings,
+        wall_ns=_wall(heads),
+        total=whole.total(),
+        tools=tools,
+        by_name=times[0],
+        by_kind=times[1],
+        by_model=totals(calls, 0),
+        by_operation=totals(calls, 1),
+        by_agent=totals(calls, 2),
+        spent_by_name=totals(calls, 3),
+        spent_by_kind=totals(calls, 4),
+        times_by_model=by_model,
+        times_by_agent=by_agent,
+    )
+    return Overall(traces, metrics)
+
+
+def _times(heads: Heads) -> tuple[dict[str, Timing], dict[str, Timing]]:
+    """How long spans took, by name and by kind."""
+    rows = heads.select(
+        f"grouping(name), coalesce(name, kind), {times_of('last - start', 'word')} from heads where type = 'span'"
+        " group by grouping sets ((name), (kind))"
+    )
+    _refuse_many(rows)
+    by_name = {key: _timing(row) for other, key, *row in rows if not other}
+    return by_time(by_name), by_time({key: _timing(row) for other, key, *row in rows if other})
+
+
+def _timing(row: Sequence[Any]) -> Timing:
+    count, errors, total, longest, (p50, p90, p95, p99) = row
+    return Timing(count, errors, int(total), int(total) / count, p50, p95, longest, p90, p99)
+
+
+def _tools(heads: Heads) -> dict[str, int]:
+    rows = heads.select("name, count(*) from heads where type = 'span' and kind = 'tool' group by name")
+    return dict(sorted(rows, key=lambda row: (-row[1], row[0])))
+
+
+def _calls(heads: Heads) -> tuple[dict[tuple[str, ...], Sum], dict[str, Timing], dict[str, Timing]]:
+    """Tokens and money of the model calls in all groups, and how long they took by model and by agent."""
+    rows = heads.calls(
+        f"{_MODEL} model, {_OPERATION} operation, {_AGENT} agent, name, kind",
+        "(model, operation, agent, name, kind), (model), (agent)",
+    )
+    _refuse_many(rows)
+    whole = [row for row in rows if row[4] is not None]
+    by_model = {row[0]: _timing(row[-5:]) for row in rows if row[4] is None and row[0] is not None}
+    by_agent = {row[2]: _timing(row[-5:]) for row in rows if row[4] is None and row[2] is not None}
+    return {tuple(row[:5]): _sum(row[5:-5]) for row in whole}, by_time(by_model), by_time(by_agent)
+
+
+def _refuse_many(rows: Sequence[Any]) -> None:
+    if len(rows) > MOST_GROUPS:
+        raise Unusual("more names than are told apart")
+
+
+def _sum(row: Sequence[Any]) -> Sum:
+    """The columns of `heads.SUMS` as a sum."""
+    spent = Sum()
+    names = ("calls", *TOKENS, *BASES)
+    for name, number in zip(names, row, strict=False):
+        setattr(spent, name, int(number))
+    usd, places = row[len(names) :]
+    spent.usd = Decimal(usd).quantize(Decimal(1).scaleb(-places))
+    return spent
+
+
+def _iterations(heads: Heads) -> int:
+    ((iterations,),) = heads.select(
+        "coalesce(sum(case when numbered_ones > 0 then numbered_ones else all_ones end), 0) from"
+        " (select count_if(numbered) numbered_ones, count(*) all_ones from heads"
+        " where type = 'span' and kind = 'step' group by trace)"
+    )
+    return int(iterations)
+
+
+def _wall(heads: Heads) -> int:
+    ((wall,),) = heads.select(
+        "coalesce(sum(took), 0) from (select max(last) - min(start) took from heads where type = 'span' group by trace)"
+    )
+    return int(wall)
+
+
+# Rows
+
+
+def _overview(heads: Heads) -> Overview:
+    spent = {row[0]: _sum(row[1:-5]) for row in heads.calls("trace", "(trace)")}
+    errors = dict(heads.select(f"trace, count(*) {_errors(' and child.trace = heads.trace')} group by trace"))
+    ((stray,),) = heads.select("count(*) from heads where type = 'log' and trace is null")
+    first = "is_span and parent is null"
+    rows = heads.select(
+        f"""trace, count(*) filter (is_span), min(start) filter (is_span), max(last) filter (is_span),
+        count(*) filter (type = 'log' and {_ALARMING}), count(*) filter (type = 'finding' and word != 'info'),
+        coalesce(min(start) filter (type = 'log'), 0),
+        coalesce(arg_min(told, start) filter ({first}), arg_min(told, start) filter (is_span))
+        from (select *, type = 'span' is_span, {{'name': name, 'label': label, 'outcome': outcome, 'status': word,
+            'run': run}} told from heads where trace is not null and type in ('span', 'log', 'finding'))
+        group by trace"""
+    )
+    found = [_row(row, errors.get(row[0], 0), spent.get(row[0], Sum())) for row in rows]
+    return Overview(sorted(found, key=lambda row: (row.start_ns, row.trace_id)), stray)
+
+
+def _row(row: Sequence[Any], errors: int, spent: Sum) -> Row:
+    trace_id, spans, start, end, warnings, findings, first_log, root = row
+    told = root or {"name": NOT_RECORDED, "label": None, "outcome": None, "status": "open", "run": ""}
+    return Row(
+        trace_id=trace_id,
+        **told,
+        start_ns=first_log if start is None else start,
+        duration_ns=0 if start is None or end is None else end - start,
+        spans=spans,
+        errors=errors,
+        warnings=warnings,
+        findings=findings,
+        total=spent.total(),
+    )
+
+
+def _errors(same_trace: str = "") -> str:
+    """Failed spans, less those that only passed a child's exception on."""
+    return (
+        "from heads where type = 'span' and word = 'error' and not exists (from heads child where child.type = 'span'"
+        f" and child.word = 'error' and child.parent = heads.span and child.exception = heads.exception{same_trace})"
+    )

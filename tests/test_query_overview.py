@@ -1,0 +1,165 @@
+"""DuckDB and the loop in Python give the same numbers; files that DuckDB cannot be trusted with are left to the loop."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import asdict
+
+from instrument.analysis import overview as loop
+from instrument.model import Cost, Failure, Finding, Log, Record, Usage, encode
+from instrument.query import overview as duck
+from instrument.store.heads import heads
+from tests.recorded import MS, NOON, TRACE, call, finding, head, log, review, run, span, update
+
+pytest.importorskip("duckdb", reason="DuckDB is not installed")
+
+TRACES = (TRACE, "b0b" + "0" * 29)
+WRONG = (None, Failure("ValueError", "no"), Failure("ValueError"), Failure("KeyError", "x", "stack"))
+KINDS = ("agent", "step", "llm", "embedding", "tool", "retrieval")
+NAMES = ("read_file", "it's", 'say "x"', "größe")
+MODELS = (None, "", "gpt-4.1", "my-model")
+MONEY = (None, "0", "0.000", "0.25", "0.0000017", "12", "-0.5")
+BASES = ("priced", "estimated", "unpriced", "free", "rumoured")
+tokens = st.none() | st.integers(0, 10**6)
+usages = st.none() | st.builds(Usage, input=tokens, cached=tokens, output=tokens, reasoning=tokens, audio=tokens)
+costs = st.none() | st.builds(Cost, usd=st.sampled_from(MONEY), basis=st.sampled_from(BASES))
+keys = ("gen_ai.request.model", "gen_ai.response.model", "gen_ai.agent.id", "gen_ai.agent.name", "instrument.operation")
+asked = st.fixed_dictionaries({}, optional=dict.fromkeys(keys, st.sampled_from(MODELS)))
+numbered = st.sampled_from([{}, {"instrument.iteration": 3}, {"instrument.label": "a task", "other": [1, {"a": None}]}])
+
+
+@st.composite
+def recordings(draw: st.DrawFn) -> list[Record]:
+    """Some spans, heads, late facts, logs and findings of two traces and two processes."""
+    records: list[Record] = [run()]
+    for number in range(1, draw(st.integers(1, 12))):
+        where: Any = {"trace_id": draw(st.sampled_from(TRACES)), "run": draw(st.sampled_from(["r1", "r2"]))}
+        parent = draw(st.none() | st.integers(1, 12))
+        more = {"kind": draw(st.sampled_from(KINDS)), "name": draw(st.sampled_from(NAMES)), **where}
+        about = {**draw(asked), **draw(numbered)}
+        if draw(st.booleans()) and draw(st.booleans()):
+            records.append(head(number, parent, attributes=about, **more))
+            continue
+        status = draw(st.sampled_from(["ok", "error", "cancelled"]))
+        failed = {"status": status, "error": draw(st.sampled_from(WRONG)) if status == "error" else None}
+        spent = {"usage": draw(usages), "cost": draw(costs)}
+        took = draw(st.integers(0, 10**12))
+        records.append(span(number, parent, duration_ns=took, attributes=about, **more, **failed, **spent))
+        if draw(st.booleans()):
+            records.append(head(number, parent, **more))
+        if draw(st.integers(0, 5)) == 0:
+            late = {key: value for key, value in draw(asked).items() if value is not None}
+            records.append(update(number, usage=draw(usages), cost=draw(costs), attributes=late, **where))
+    records += draw(st.lists(st.sampled_from(OTHERS), max_size=4, unique_by=id))
+    return list(draw(st.permutations(records)))
+
+
+OTHERS: list[Record] = [
+    log(1),
+    log(2000, 1, level="warning"),
+    log(3, 1, level="CRITICAL"),
+    Log(run="r2", time_ns=NOON + 7 * MS, trace_id="c" * 32),
+    finding(1),
+    finding(1, severity="info", trace_id=TRACES[1]),
+    Finding(detector="d", message="m"),
+]
+
+
+def written(folder: Path, records: list[Record]) -> Path:
+    path = folder / "a.jsonl"
+    path.write_bytes(b"".join(encode(record) + b"\n" for record in records))
+    return path
+
+
+def numbers(value: Any) -> Any:
+    """The value in plain dicts and lists, floats to be compared as nearly equal."""
+    if isinstance(value, float):
+        return pytest.approx(value, rel=1e-12)
+    if isinstance(value, dict):
+        return {key: numbers(one) for key, one in value.items()}
+    if hasattr(value, "__struct_fields__"):
+        return numbers(asdict(value))
+    return value
+
+
+@settings(max_examples=25)
+@given(recordings())
+def test_stats_and_runs_are_the_same(tmp_path_factory: pytest.TempPathFactory, records: list[Record]) -> None:
+    """For all recordings: counts, times, tokens and money in their order, every row, the logs outside of any trace."""
+    path = written(tmp_path_factory.mktemp("same"), records)
+    expected, found = loop.overall(lambda: heads(path, [])), duck.overall(path)
+    assert found is not None
+    assert numbers(expected) == numbers(found)
+    groups = ("by_name", "by_model", "tools")
+    assert [list(getattr(expected.metrics, one)) for one in groups] == [
+        list(getattr(found.metrics, one)) for one in groups
+    ]
+    assert loop.overview(lambda: heads(path, [])) == duck.overview(path)
+
+
+def test_amounts_are_told_with_the_same_digits(tmp_path: Path) -> None:
+    """0.10 and 0.2 are 0.30, not 0.300000000000000000."""
+    path = written(tmp_path, [call(1, usd="0.10"), call(2, usd="0.2")])
+    found = duck.overall(path)
+    assert found is not None
+    assert "0.30" == str(found.metrics.total.usd)
+
+
+ODD = {
+    "a torn line": encode(span(2))[:-9],
+    "a line that is no record": b"nonsense\n",
+    "a span without a name": b'{"type":"span","trace_id":"a","span_id":"b","start_ns":1,"duration_ns":2,"kind":"k","status":"ok"}\n',
+    "a span twice": encode(span(1)) + b"\n",
+    "an absurd number": encode(span(2, duration_ns=10**30)) + b"\n",
+    "money that is none": encode(call(3, usd="1e-7")) + b"\n",
+    "a late label": encode(update(1, attributes={"instrument.label": "x"})) + b"\n",
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_files_with_something_odd_are_left_to_the_loop(tmp_path: Path, odd: str) -> None:
+    """It copes with them and says what it skipped."""
+    path = written(tmp_path, [span(1)])
+    path.write_bytes(path.read_bytes() + ODD[odd])
+    assert (None, None) == (duck.overall(path), duck.overview(path))
+
+
+def test_a_gzip_file_cut_short_is_left_to_the_loop(tmp_path: Path) -> None:
+    """As a disk that was full left it."""
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(b"".join(encode(record) + b"\n" for record in review()))[:-20])
+    assert None is duck.overall(tmp_path)
+
+
+def test_gzipped_and_rotated_files_are_read_together(tmp_path: Path) -> None:
+    """A folder is one recording, however its files are kept."""
+    lines = [encode(record) + b"\n" for record in review()]
+    (tmp_path / "a.jsonl").write_bytes(b"".join(lines[:9]))
+    (tmp_path / "a.1.jsonl.gz").write_bytes(gzip.compress(b"".join(lines[9:])))
+    assert loop.overview(lambda: heads(tmp_path, [])) == duck.overview(tmp_path)
+
+
+def test_an_empty_folder_has_no_spans(tmp_path: Path) -> None:
+    """That is nothing odd."""
+    found = duck.overall(tmp_path)
+    assert found is not None
+    assert (0, 0) == (found.traces, found.metrics.spans)
+
+
+def test_what_began_before_a_moment_can_be_left_out(tmp_path: Path) -> None:
+    """As `--since` asks for."""
+    path = written(tmp_path, [span(1), span(50, name="late"), log(20), log(60, level="ERROR")])
+    found = duck.overall(path, NOON + 40 * MS)
+    assert found is not None
+    assert ({"late"}, 1) == (set(found.metrics.by_name), found.metrics.warnings)
+
+
+def test_small_files_are_not_worth_it(tmp_path: Path) -> None:
+    """To import DuckDB takes longer than to read them."""
+    assert not duck.worth(written(tmp_path, review()))
