@@ -136,9 +136,39 @@ def test_shortening_the_longest_branch_helps_down_to_the_next() -> None:
     assert 19 * MS == shortest_without(fold(spans), ids({3}))
 
 
+def test_without_a_branch_in_the_shadow_nothing_is_gained() -> None:
+    """The other one takes as long as before."""
+    spans = [at(1, None, 0, 20), at(3, 1, 2, 15), at(4, 1, 2, 14)]
+    assert 20 * MS == shortest_without(fold(spans), ids({4}))
+
+
+def test_of_branches_that_end_together_the_longest_counts() -> None:
+    """Whichever of them had been shorter, the run would have taken as long."""
+    spans = [at(1, None, 0, 20), at(2, 1, 2, 15), at(3, 1, 7, 15), at(4, 1, 5, 15)]
+    assert [("1", 2), ("2", 13), ("1", 5)] == told(critical_path(fold(spans)))
+
+
+def test_self_times_begin_with_the_longest() -> None:
+    """What to shorten first stands first."""
+    path = critical_path(fold([at(1, None, 0, 20), at(2, 1, 2, 5), at(3, 1, 5, 15)]))
+    assert [10, 7, 3] == [took // MS for took in path.self_times().values()]
+
+
 def test_what_was_left_running_is_not_waited_for() -> None:
-    """A child that outlives its parent is not why the parent took so long."""
-    assert [("1", 20)] == told(critical_path(fold([at(1, None, 0, 20), at(2, 1, 5, 30)])))
+    """A child that outlives its parent is not why the parent took so long, and without it nothing is faster."""
+    trace = fold([at(1, None, 0, 20), at(2, 1, 5, 30)])
+    assert ([("1", 20)], 20 * MS) == (told(critical_path(trace)), shortest_without(trace, ids({2})))
+
+
+def test_a_child_of_this_process_that_ends_late_was_left_running() -> None:
+    """There is one clock: 3 ms late are late."""
+    assert [("1", 20)] == told(critical_path(fold([at(1, None, 0, 20), at(2, 1, 5, 23)])))
+
+
+def test_what_a_child_did_before_its_parent_does_not_count() -> None:
+    """By a clock that is a little off a child may seem to begin before its parent."""
+    spans = [at(1, None, 0, 20), at(2, 1, 5, 15), at(3, 2, 3, 15, run="r2")]
+    assert [("1", 5), ("3", 10), ("1", 5)] == told(critical_path(fold(spans)))
 
 
 def test_clocks_of_other_processes_may_be_a_little_off() -> None:
@@ -159,6 +189,12 @@ def test_what_a_consumer_does_is_not_hidden_by_the_generator() -> None:
     ]
     expected = [("1", 1), ("3", 3), ("2", 1), ("4", 6), ("2", 1), ("5", 1), ("2", 1), ("6", 4), ("2", 1), ("1", 1)]
     assert expected == told(critical_path(fold(spans)))
+
+
+def test_a_tool_that_gives_a_list_is_no_generator() -> None:
+    """It was at work all the time; what ran beside it ran at once."""
+    spans = [at(1, None, 0, 20), at(2, 1, 1, 19, output=["a", "b"], kind="tool"), at(3, 1, 5, 11)]
+    assert [("1", 1), ("2", 18), ("1", 1)] == told(critical_path(fold(spans)))
 
 
 def test_spans_without_length_are_passed_over() -> None:

@@ -1,0 +1,133 @@
+"""Faults planted in the critical path and in `why`: for each of them the tests of these files must fail.
+
+A test that passes whatever the code does proves nothing. Each fault is one that such code is apt to have.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from instrument.analysis import critical_path, why
+from tests import test_critical_path, test_why
+
+PATH_FAULTS = {
+    "overlapping children count twice": ("if begin < end <= now:", "if begin < end:"),
+    "the longest child, not the last to end": ("(end_of(child), -child.start_ns)", "(child.duration_ns,)"),
+    "the last to begin, not the last to end": ("(end_of(child), -child.start_ns)", "(child.start_ns,)"),
+    "of those that end together the shortest": ("(end_of(child), -child.start_ns)", "(end_of(child), child.start_ns)"),
+    "time after the last child is lost": ("            if end < now:\n", "            if False:\n"),
+    "time before the first child is lost": ("    if start < now:\n", "    if False:\n"),
+    "only one child is looked at": ("            now = begin\n", "            now = begin\n            break\n"),
+    "children may begin before their parent": (
+        "begin, end = max(child.start_ns, start), ", "begin, end = child.start_ns, "
+    ),
+    "what was left running is waited for": ("return ends_within and", "return"),
+    "clocks are trusted to the nanosecond": ("SKEW_NS = 5_000_000", "SKEW_NS = 0"),
+    "a late child of this process is forgiven": ("if child.run != parent.run and limit", "if limit"),
+    "a generator hides what runs beside it": (
+        "    return isinstance(span.output, list) and", "    return False and"
+    ),
+    "the list that a tool gave is a generator": (" and span.kind not in NEVER_SUSPENDED", ""),
+    "what was taken away still takes its time": ("0 if span.span_id in gone else ", ""),
+    "what goes saves its whole time": (
+        "    return took[trace.root.span_id]\n",
+        "    return trace.root.duration_ns - sum(one.duration_ns for one in trace.spans if one.span_id in gone)\n",
+    ),
+    "branches are played one after the other": ("while running and running[0][0] <= begin:", "while running:"),
+    "the last branch counts, not the longest": (
+        "last_end, new_end = max(last_end, ended), max(new_end, anew)\n    return",
+        "last_end, new_end = max(last_end, ended), anew\n    return",
+    ),
+    "the shortest comes first": ("key=lambda item: -item[1]))", "key=lambda item: item[1]))"),
+}  # fmt: skip
+WHY_FAULTS = {
+    "what ran most often is to blame": ("-sum(item[1].values())", "-len(item[1])"),
+    "what took the longest outside of the path too": ("path.self_times().items()", "{s.span.span_id: s.span.duration_ns for s in path.stretches}.items()"),
+    "it saves what it took": ("saved = whole - shortest_without(trace, times.keys())", "saved = took"),
+    "own time is told as calls": ("if not is_leaf:", "if is_leaf:"),
+    "failed calls cost no time": ('stretch.span.status == "error" and', "False and"),
+    "calls without a price weigh nothing": ("Decimal(_tokens(call)) / 1_000_000", "Decimal(0)"),
+    "the cheapest call stands out": ("return max(calls, key=weight)", "return min(calls, key=weight)"),
+    "the model with the least of the money": (
+        "name, most = max(groups.items()", "name, most = min(groups.items()"
+    ),
+    "prompts that shrink are told": ("last >= GROWN * first", "first >= GROWN * last"),
+    "a full cache is missed": ("spent.cached < spent.input / 10", "spent.cached > spent.input / 10"),
+    "unknown prices are hidden": ("    if spent.unpriced:", "    if False:"),
+    "reasoning is never too much": ("if spent.reasoning > spent.output / 2:", "if False:"),
+    "an exception began where it was caught": ("        passed.append(inside[-1])", "        return passed"),
+    "what ended the run was survived": ("span.span_id not in fatal and", ""),
+    "a failure passed on counts again": (" and len(_raised_through(trace, span)) == 1", ""),
+    "what never ended is fine": ('elif root.status == "open":', 'elif root.status == "never":'),
+    "cancelled is fine": ('elif root.status == "cancelled":', 'elif root.status == "never":'),
+    "slowness is told as money": (
+        'OF_TIME = frozenset({"slow", "stalled"})', 'OF_TIME = frozenset({"slow"})'
+    ),
+    "times that are not known are told": ('== ORDER_ONLY:', '== "never":'),
+}  # fmt: skip
+
+
+def with_fault(module: ModuleType, fault: tuple[str, str]) -> ModuleType:
+    """The module as it were with the fault in its text."""
+    source = Path(str(module.__file__)).read_text(encoding="utf-8")
+    old, new = fault
+    assert 1 == source.count(old), f"{old!r} is no longer in {module.__name__}: plant the fault elsewhere"
+    faulty = ModuleType(f"{module.__name__}_with_fault")
+    sys.modules[faulty.__name__] = faulty  # structs look their module up
+    try:
+        exec(compile(source.replace(old, new), str(module.__file__), "exec"), faulty.__dict__)
+    finally:
+        del sys.modules[faulty.__name__]
+    return faulty
+
+
+def proofs(of: ModuleType) -> Iterator[Callable[[], Any]]:
+    """The tests of a file that need nothing, those with answers that can be seen first: they are the fastest."""
+    tests = [test for name, test in vars(of).items() if name.startswith("test_") and not fixtures(test)]
+    return iter(sorted(tests, key=lambda test: hasattr(test, "hypothesis")))
+
+
+def fixtures(test: Callable[..., Any]) -> list[str]:
+    """The parameters of a test that pytest would fill in."""
+    return [] if hasattr(test, "hypothesis") else list(inspect.signature(test).parameters)
+
+
+def fails(test: Callable[[], Any]) -> bool:
+    """Whether the test fails."""
+    try:
+        test()
+    except BaseException as failure:
+        if isinstance(failure, KeyboardInterrupt | SystemExit):
+            raise
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", PATH_FAULTS)
+def test_faults_of_the_critical_path_are_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some test of the critical path fails."""
+    faulty = with_fault(critical_path, PATH_FAULTS[name])
+    for function in ("critical_path", "shortest_without"):
+        monkeypatch.setattr(test_critical_path, function, getattr(faulty, function))
+    assert any(fails(test) for test in proofs(test_critical_path))
+
+
+@pytest.mark.parametrize("name", WHY_FAULTS)
+def test_faults_of_why_are_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some test of `why` fails."""
+    faulty = with_fault(why, WHY_FAULTS[name])
+    monkeypatch.setattr(test_why, "why", faulty.why)
+    assert any(fails(test) for test in proofs(test_why)) or fails_with_detectors()
+
+
+def fails_with_detectors() -> bool:
+    """Whether the test that is run once for each detector fails for one of them."""
+    cases = test_why.test_findings_answer_their_question.pytestmark[0].args[1]
+    return any(fails(lambda case=case: test_why.test_findings_answer_their_question(*case)) for case in cases)
