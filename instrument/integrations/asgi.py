@@ -1,0 +1,95 @@
+"""Traces that go on through a web application: a middleware for ASGI (Starlette, FastAPI, Litestar, Quart, Django).
+
+    app.add_middleware(TraceMiddleware)          # or: app = TraceMiddleware(app)
+
+A request that carries a W3C `traceparent` hangs below the span of whoever sent it, in its session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from instrument.record.blocks import span
+from instrument.record.headers import extract
+from instrument.record.spans import LiveSpan
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+TRACED = ("http", "websocket")
+
+
+class TraceMiddleware:
+    """One span for each request or websocket, named by method and route, from its first byte to its last.
+
+    Attributes follow OpenTelemetry's HTTP conventions. Bodies are not recorded. A status of 500 and above is an error.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application inside the request's span."""
+        if scope["type"] not in TRACED:
+            return await self.app(scope, receive, send)
+        with extract(headers_of(scope)), span(_name(scope), attributes=_asked(scope)) as live:
+            try:
+                await self.app(scope, receive, _watched(send, live))
+            finally:
+                _name_by_route(live, scope)
+
+
+def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
+    """The headers of a request; of one that is there twice the parts are joined, as HTTP has it."""
+    found: dict[str, str] = {}
+    for name, value in scope.get("headers", ()):
+        key, text = name.decode("latin-1"), value.decode("latin-1")
+        found[key] = f"{found[key]},{text}" if key in found else text
+    return found
+
+
+def _watched(send: Send, live: LiveSpan) -> Send:
+    async def watched(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            _note_status(live, message.get("status"))
+        await send(message)
+
+    return watched
+
+
+def _note_status(live: LiveSpan, status: Any) -> None:
+    live.set({"http.response.status_code": status})
+    if isinstance(status, int) and status >= 500:
+        live.set({"error.type": str(status)})
+        live.status = "error"
+
+
+def _name(scope: Mapping[str, Any]) -> str:
+    return f"{scope.get('method', 'WEBSOCKET')} {scope.get('path', '')}"
+
+
+def _name_by_route(live: LiveSpan, scope: Mapping[str, Any]) -> None:
+    """By the route's pattern where the framework tells it: `GET /users/{id}` is one name, `GET /users/7` is many."""
+    route = getattr(scope.get("route"), "path", None)
+    if isinstance(route, str):
+        live.name = f"{scope.get('method', 'WEBSOCKET')} {route}"
+        live.set({"http.route": route})
+
+
+def _asked(scope: Mapping[str, Any]) -> dict[str, Any]:
+    server, client = scope.get("server") or (None, None), scope.get("client") or (None, None)
+    told = {
+        "http.request.method": scope.get("method"),
+        "url.scheme": scope.get("scheme"),
+        "url.path": scope.get("path"),
+        "url.query": scope.get("query_string", b"").decode("latin-1") or None,
+        "server.address": server[0],
+        "server.port": server[1],
+        "client.address": client[0],
+        "network.protocol.version": scope.get("http_version"),
+    }
+    return {name: value for name, value in told.items() if value is not None}
