@@ -9,6 +9,9 @@ from instrument.detectors.told import Growth, clock
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
+_MOST_NAMES = 16
+_MOST_OFFERED = 1_024
+
 
 class HallucinatedTool:
     """Watches the model and tool calls of one run."""
@@ -19,6 +22,7 @@ class HallucinatedTool:
         self._ever: frozenset[str] = frozenset()
         self._strange = False
         self._times: dict[str, int] = {}
+        self._total = 0
         self._growth = Growth()
 
     def feed(self, span: Span, asked: list[Wish]) -> Finding | None:
@@ -50,19 +54,27 @@ class HallucinatedTool:
             self._offered = tool_names(definitions)
         else:
             self._offered = self._offered or tool_names(definitions)
-        self._ever = self._ever | self._offered
+        if len(self._ever) < _MOST_OFFERED:
+            self._ever = self._ever | self._offered
 
     def _told(self, span: Span, name: str) -> Finding | None:
-        times = self._times[name] = self._times.get(name, 0) + 1
-        if not self._growth.worth_telling(name, times):
+        """Each invented name is told of its own; when there are many, all together."""
+        self._total += 1
+        if name in self._times or len(self._times) < _MOST_NAMES:
+            pattern = name
+            times = self._times[name] = self._times.get(name, 0) + 1
+        else:
+            pattern, times = "", self._total
+        if not self._growth.worth_telling(pattern, times):
             return None
         offered = ", ".join(sorted(self._ever)[:12])
+        often = f"{times} times" if pattern else f"{times} such calls"
         return Finding(
             trace_id=span.trace_id,
             span_ids=[span.span_id],
             time_ns=span.start_ns + span.duration_ns,
             detector="hallucinated_tool",
-            message=f"{name} was called though it was not offered, {times} times so far; offered were {offered}, "
+            message=f"{name} was called though it was not offered, {often} so far; offered were {offered}, "
             f"since {clock(span.start_ns)}.",
             data={"calls": [name], "times": times, "offered": sorted(self._ever), "since_ns": span.start_ns},
         )
