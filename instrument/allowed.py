@@ -92,8 +92,11 @@ share = partial(_number, kind=float, low=0, high=1, what="a number from 0 to 1")
 price = partial(_number, kind=Decimal, low=0, high=10**12, what="US dollars a million tokens, a number from 0 up")
 count_or_none = _or_none(partial(count, what="a whole number from 0 up, or none"))
 size_or_none = _or_none(partial(count, low=1, what="a whole number from 1 up, or none"))
-seconds_or_none = _or_none(partial(_number, kind=float, low=0, high=10**9, what="seconds, a number from 0 up, or none"))
-money_or_none = _or_none(partial(price, what="US dollars, a number from 0 up, or none"))
+count_from_one = partial(count, low=1, what="a whole number from 1 up")
+seconds = partial(_number, kind=float, low=0, high=10**9, what="seconds, a number from 0 up")
+seconds_or_none = _or_none(partial(seconds, what="seconds, a number from 0 up, or none"))
+money = partial(price, what="US dollars, a number from 0 up")
+money_or_none = _or_none(partial(money, what="US dollars, a number from 0 up, or none"))
 
 
 def text_or_none(value: object) -> str | None:
@@ -157,6 +160,38 @@ def names(value: object) -> tuple[str, ...]:
     if listed is None or len(found) < len(listed) or any(map(_UNPRINTABLE.search, found)):
         raise ValueError("must be names, in a list or separated by commas")
     return tuple(dict.fromkeys(filter(None, found)))
+
+
+def rules(value: object) -> tuple[str, ...]:
+    """Patterns of names, each with a share: `health*=0`."""
+    chosen = names(value)
+    for rule in chosen:
+        name, _, rate = rule.rpartition("=")
+        try:
+            share(rate if name.strip() else None)
+        except ValueError:
+            raise ValueError(f"must be name=share, as in health*=0; {rule[:60]!r} is not (a share is 0 to 1)") from None
+    return chosen
+
+
+def rates(rules: Iterable[str]) -> tuple[tuple[str, float], ...]:
+    """The patterns and shares in `rules`."""
+    return tuple((name.strip(), float(rate)) for name, _, rate in (rule.rpartition("=") for rule in rules))
+
+
+KEEPS = ("error", "finding", "slow", "dear")
+
+
+def keeps_or_none(value: object) -> tuple[str, ...] | None:
+    """Why a trace is kept whatever the rate; nothing for the default, the word nothing for none of them."""
+    if value is None:
+        return None
+    chosen = names(value)
+    if chosen == ("nothing",) or (not isinstance(value, str) and not chosen):
+        return ()
+    if not chosen or any(word not in KEEPS for word in chosen):
+        raise ValueError(f"must be some of {', '.join(KEEPS)}, or nothing")
+    return chosen
 
 
 def patterns(value: object) -> tuple[str, ...]:

@@ -259,6 +259,10 @@ class Batch(tuple[Record, ...]):
         batch.depths = [0] * len(batch) if depths is None else depths
         return batch
 
+    def part(self, places: Sequence[int]) -> Batch:
+        """The records at these places."""
+        return Batch([self[at] for at in places], [self.lines[at] for at in places], [self.depths[at] for at in places])
+
     def plain(self) -> Iterator[Record]:
         """The records with every encoded part decoded to plain values."""
         return map(decode, self.lines)
@@ -268,7 +272,9 @@ class Sink(Protocol):
     """Takes batches of records and puts them somewhere.
 
     All three methods are called from one thread at a time. A sink that raises is switched off,
-    reported once and counted; the others go on.
+    reported once and counted; the others go on. Each sink has a thread of its own, unless it says `direct = True`: then
+    it is called before the others, and must be quick. With `takes_all = True` it gets what sampling leaves out, too.
+    What it counts in a mapping `lost`, by reason, is told by `flush()`.
     """
 
     def write(self, batch: Batch, /) -> None:

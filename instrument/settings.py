@@ -123,6 +123,30 @@ class OpenAI(_Table):
     stream_usage: Annotated[Literal["auto", "never"], _words("auto", "never")] = "auto"
 
 
+class Sampling(_Table):
+    """What is stored beside the share `sample_rate`: `names` are patterns of root names with shares of their own
+    (`health*=0`), `keep` says which traces are stored whatever the share: None is all four, but none at a share of 0.
+    """
+
+    names: Annotated[tuple[str, ...], BeforeValidator(allowed.rules)] = ()
+    keep: Annotated[tuple[str, ...] | None, BeforeValidator(allowed.keeps_or_none)] = None
+    slow_seconds: Annotated[float, BeforeValidator(allowed.seconds)] = 60.0
+    dear_usd: Annotated[Decimal, BeforeValidator(allowed.money)] = Decimal(1)
+
+
+class Queue(_Table):
+    """What may wait for the worker, and for each slow sink: how many records, how many bytes, and what happens beyond.
+
+    With the policy `wait` a call waits for room up to `wait_seconds`; with `drop`, and after waiting in vain, the
+    least valuable records are left out and counted.
+    """
+
+    limit: Annotated[int, BeforeValidator(allowed.count_from_one)] = 50_000
+    max_bytes: Annotated[int, BeforeValidator(allowed.count_from_one)] = 67_108_864
+    policy: Annotated[Literal["wait", "drop"], _words("wait", "drop")] = "wait"
+    wait_seconds: Annotated[float, BeforeValidator(allowed.seconds)] = 1.0
+
+
 class Retention(_Table):
     """How many bytes the folder may hold before the oldest event files go; 0 never removes any."""
 
@@ -155,6 +179,8 @@ class Settings(BaseSettings):
     detectors: Detectors = Detectors()  # type: ignore[valid-type]  # made of the thresholds, which stand in one place
     openai: OpenAI = OpenAI()
     retention: Retention = Retention()
+    sampling: Sampling = Sampling()
+    queue: Queue = Queue()
     prices: dict[str, dict[str, Price]] = {}
     sink: dict[str, dict[str, Any]] = Field(default={}, repr=False)
 

@@ -76,6 +76,8 @@ class Recording:
 
 
 class _Memory:
+    direct = True
+
     def __init__(self) -> None:
         self.records: list[Record] = []
 

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
-from instrument import detectors
+from instrument import allowed, detectors
 from instrument import settings as settings_module
 from instrument.analysis.running import Numbers
 from instrument.analysis.tree import traces
@@ -28,10 +28,12 @@ from instrument.record.budgets import BudgetGuard, Limits, limits_of
 from instrument.record.capture import Camera
 from instrument.record.context import current
 from instrument.record.headers import origin_of
+from instrument.record.lanes import Bounds
 from instrument.record.loops import Decide, LoopGuard
 from instrument.record.notices import notice
-from instrument.record.pipeline import Flushed
+from instrument.record.pipeline import Flushed, Pipeline
 from instrument.record.recorder import Recorder
+from instrument.record.sampling import KEEPS, Rules
 from instrument.record.switch import switch
 from instrument.redact import Redactor, installation_key
 from instrument.settings import Settings, for_children
@@ -39,7 +41,8 @@ from instrument.sinks.jsonl import JsonlSink
 from instrument.store import history
 from instrument.store.blobs import Blobs
 from instrument.store.folder import trim
-from instrument.store.jsonl import records
+from instrument.store.jsonl import event_file, records
+from instrument.store.spool import Spool
 from instrument.version import __version__
 from instrument.views import files
 
@@ -187,7 +190,7 @@ def hold_budgets() -> None:
 
 def _hold_with(settings: Settings) -> None:
     redactor = Redactor(os.urandom(32))  # the key that is kept would be written
-    _put_in_force(build(settings, [], redactor=redactor, blobs=None, detectors=None, sample_rate=0.0))
+    _put_in_force(build(settings, [], redactor=redactor, blobs=None, detectors=None, sampling=Rules(0.0)))
     threads.attach(settings.propagate_threads)
 
 
@@ -225,7 +228,11 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
         "asks_always": per_trace is not None or breaks,
         "detectors": watch,
         "closing": (lambda: history.save(settings.folder, watch.history.save())) if remembers and watch else None,
-        "sample_rate": settings.sample_rate,
+        "sampling": _rules(settings),
+        "spool": Spool(settings.folder / "spool", event_file(settings.folder, run.run, run.start_ns).name)
+        if remembers
+        else None,
+        "bounds": Bounds(settings.queue.limit, settings.queue.max_bytes, *_patience(settings)),
         "notify": notice,
         "origin": origin_of(os.environ),
     }
@@ -253,6 +260,22 @@ def _decision(action: Any) -> Decide:
     except Exception as error:  # noqa: BLE001 - a module of the user's may do anything
         notice(f"the function {action} of loops.action cannot be used, loops are only warned of ({error})")
         return lambda finding: False
+
+
+def _rules(settings: Settings) -> Rules:
+    given = settings.sampling
+    kept = given.keep if given.keep is not None else (KEEPS if settings.sample_rate > 0 else ())
+    return Rules(
+        settings.sample_rate,
+        allowed.rates(given.names),
+        frozenset(kept),
+        int(given.slow_seconds * 1e9),
+        given.dear_usd,
+    )
+
+
+def _patience(settings: Settings) -> tuple[bool, float]:
+    return settings.queue.policy == "wait", settings.queue.wait_seconds
 
 
 def _limits(settings: Settings) -> Limits | None:
@@ -393,15 +416,17 @@ def _at_exit() -> None:
 
 
 FORK_SECONDS = 5.0
-_held_for_fork: threading.Lock | None = None
+_held_for_fork: Pipeline | None = None
 
 
 def _before_fork() -> None:
     """Wait for a sink that is writing or a worker that imports, but not for ever: a sink may be stuck, or fork."""
     global _held_for_fork
     recorder = switch.recorder
-    if recorder is not None and recorder.pipeline.draining.acquire(timeout=FORK_SECONDS):
-        _held_for_fork = recorder.pipeline.draining
+    if recorder is not None:
+        recorder.sampling.share_all()
+        _held_for_fork = recorder.pipeline
+        _held_for_fork.hold(FORK_SECONDS)
 
 
 def _after_fork_in_parent() -> None:

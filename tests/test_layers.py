@@ -17,12 +17,12 @@ ROWS = {
     ],
     2: ["analysis", "analysis.tree", "analysis.metrics", "analysis.totals", "analysis.overview"],
     3: [
-        "store", "views.text", "views", "record.spans", "record.pipeline", "record.capture", "record.snapshot", "record.context",
+        "store", "views.text", "views", "record.spans", "record.pipeline", "record.lanes", "record.worth", "record.capture", "record.snapshot", "record.context",
         "record.notices", "record.settle", "record.plain", "record.texts", "record.kinds", "record.objects", "record.showers",
         "record.plan", "record.failures", "record.switch", "record.blocks",
     ],
     4: [
-        "analysis.report", "analysis.reprice", "analysis.why", "analysis.diff", "reading", "query", "record.llm", "record.recorder", "record.wrappers", "record.budgets", "record.scopes", "record.shared", "record.loops",
+        "analysis.report", "analysis.reprice", "analysis.why", "analysis.diff", "reading", "query", "record.llm", "record.sampling", "record.recorder", "record.wrappers", "record.budgets", "record.scopes", "record.shared", "record.loops",
         "record.decorators", "record.logs", "record.guards", "record", "sinks",
     ],
     5: ["views.html", "views.server", "record.bridges", "record.threads", "integrations"],

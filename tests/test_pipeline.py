@@ -6,10 +6,7 @@ import threading
 import time
 from typing import Any
 
-import pytest
-
 from instrument.model import Batch, Log
-from instrument.record import pipeline as module
 from instrument.record.pipeline import Pipeline
 
 
@@ -134,21 +131,6 @@ def test_close_waits_no_longer_than_its_timeout_for_a_hanging_sink() -> None:
     waited = time.monotonic() - begun
     hanging.let_go.set()
     assert waited < 5
-
-
-def test_full_queue_drops_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond its bound the queue takes nothing more, and says so."""
-    monkeypatch.setattr(module, "QUEUE_LIMIT", 10)
-    hanging = Hanging()
-    line = pipeline(hanging)
-    line.put(note(0))
-    time.sleep(0.1)
-    for n in range(25):
-        line.put(note(n))
-    lost = dict(line.lost)
-    hanging.let_go.set()
-    line.close()
-    assert {"queue full": 15} == lost
 
 
 def test_close_closes_each_sink_once() -> None:

@@ -27,7 +27,7 @@ class Place:
     `trace_id` and `span_id` are those of the parent to be (None where the child begins a trace), `shared` is what
     everything below inherits as attributes, `span` is the nearest live span, `operation` the nearest
     decorated name, `model_call` the nearest model call. What begins below a place that is not
-    `sampled` is not stored.
+    `sampled` is stored only if it turns out to matter, below None it is not recorded at all.
     """
 
     __slots__ = (
@@ -53,7 +53,7 @@ class Place:
         span: LiveSpan | None = None,
         name: str | None = None,
         agent_id: str | None = None,
-        sampled: bool = True,
+        sampled: bool | None = True,
         budgets: tuple[Any, ...] = (),
         operation: str | None = None,
         model_call: ReferenceType[Any] | None = None,
@@ -134,7 +134,7 @@ def place_with(place: LiveSpan | Place | None, **changes: Any) -> Place:
 
 def below(origin: Place, place: LiveSpan | Place) -> Place:
     """`place`, which begins a trace, in a process that was started from another one's span."""
-    at_origin = {"trace_id": origin.trace_id, "span_id": origin.span_id, "sampled": origin.sampled and place.sampled}
+    at_origin = {"trace_id": origin.trace_id, "span_id": origin.span_id, "sampled": place.sampled and origin.sampled}
     return place_with(place, **at_origin, shared={**(origin.shared or {}), **(place.shared or {})} or None)
 
 

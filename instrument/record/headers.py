@@ -42,7 +42,9 @@ def inject(headers: MutableMapping[str, str]) -> MutableMapping[str, str]:
     place = current.get()
     if place is None or not place.trace_id or not place.span_id or not _is_stored(place):
         return headers
-    _write(headers, TRACEPARENT, f"00-{place.trace_id}-{place.span_id}-{int(place.sampled):02x}")
+    _write(headers, TRACEPARENT, f"00-{place.trace_id}-{place.span_id}-{int(place.sampled or 0):02x}")
+    if place.sampled is False and place.span is not None:
+        place.span.recorder.sampling.share(place.trace_id)
     if place.trace_id in _states:
         _write(headers, TRACESTATE, _states[place.trace_id])
     members = [f"{name}={quote(value, safe='')}" for name, value in _told_of(place)]

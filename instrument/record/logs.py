@@ -40,7 +40,7 @@ def write(
 ) -> None:
     """Queue one log record at the place that is current; never raises."""
     place = current.get()
-    if place is not None and not place.sampled:
+    if place is not None and (place.sampled is None or not (place.sampled or recorder.sampling.follows)):
         return
     if len(message) > LONGEST_MESSAGE:
         metadata = {**metadata, "message": message}

@@ -1,8 +1,9 @@
 """Hands what was recorded to the sinks: one queue, one worker thread, in order, away from the user's threads.
 
 Callers only append to the queue, which is safe in signal handlers, in `__del__` and in a sink that calls decorated
-code. The worker sleeps while there is nothing to do, lets a batch gather for `GATHER` seconds, then settles and
-writes it. A sink that raises is switched off, reported once and counted; the others go on.
+code. The worker sleeps while there is nothing to do, lets a batch gather for `GATHER` seconds, then settles it and
+writes it to the sinks that are `direct`: our files. Every other sink has a lane of its own, so that none that is slow
+or hangs holds up what is written to disk. A sink that raises is switched off, reported once and counted.
 """
 
 from __future__ import annotations
@@ -10,18 +11,25 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
 
 from instrument.model import Batch, Sink
 from instrument.record.context import Place, current
+from instrument.record.lanes import Bounds, Lane
+from instrument.record.worth import MOST, weight, worth
 
 GATHER = 0.02
 BATCH = 64
-QUEUE_LIMIT = 50_000
 CLOSE_SECONDS = 2.0
 SETTLE_SECONDS = 10.0
 LOOK_SECONDS = 0.02
+STEP = 1000
+"""After so many more things in the queue its size in bytes is estimated, from the `LOOKED_AT` newest."""
+LOOKED_AT = 200
+BARREN_SECONDS = 1.0
+"""How long a queue that holds nothing of some worth is not searched for it again."""
 
 
 class Flushed(NamedTuple):
@@ -31,11 +39,22 @@ class Flushed(NamedTuple):
     lost: dict[str, int]
 
 
+class Sieve(Protocol):
+    """Decides what is stored, between settling and the sinks."""
+
+    def sift(self, batch: Batch, /) -> Iterable[Batch]:
+        """What of the batch, and of earlier ones, is to be stored now."""
+
+    def finish(self) -> Iterable[Batch]:
+        """What is to be stored of all that was undecided; nothing comes after it."""
+
+
 class Pipeline:
     """The queue and its worker.
 
     `settle` turns queued things into a batch, `watch` gives what is to be said about spans that are still open and in
     how many seconds to look again (None: when something happens), `report` is told about a sink that failed.
+    `bounds` say how much may wait. A sink with `takes_all` gets what `sieve` leaves out, too.
     `draining` protects the sinks: whoever holds it may write, be it the worker, a fork or the end of the process.
     """
 
@@ -45,6 +64,8 @@ class Pipeline:
         settle: Callable[[list[Any]], Batch],
         watch: Callable[[], tuple[list[Any], float | None]],
         report: Callable[[str, str], None],
+        bounds: Bounds = Bounds(),  # noqa: B008 - it cannot be changed
+        sieve: Sieve | None = None,
     ) -> None:
         self.queue: deque[Any] = deque()
         self.sinks = list(sinks)
@@ -55,20 +76,32 @@ class Pipeline:
         self.draining = threading.Lock()
         self.written = 0
         self.lost: Counter[str] = Counter()
+        self._bounds = bounds
+        self._sieve = sieve
+        self._direct = [sink for sink in sinks if getattr(sink, "direct", False)]
+        self._lanes = [Lane(sink, bounds, self._sink_failed) for sink in sinks if sink not in self._direct]
+        self._broken: list[Sink] = []
+        self._closed_sinks: list[Sink] = []
         self._alarm = threading.Lock()
         self._alarm.acquire()
         self._next_look: float | None = None
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._flushes: deque[threading.Event] = deque()
-        self._stopping = False
-        self._room = QUEUE_LIMIT
-        self._in_sink = False
+        self._thinning = threading.Lock()
+        self._flushes: deque[_Flush] = deque()
+        self._closing: list[threading.Event] = []
+        self._stopping = self._is_closed = self._in_sink = False
+        self._room = min(STEP, bounds.records)
+        self._settled = self._weighed_at = 0
+        self._average = 0.0
+        self._waited_in_vain: int | None = None
+        self._barren_until = [0.0] * MOST
+        self._held: list[threading.Lock] = []
+        self._stuck: list[threading.Lock] = []
 
     def put(self, item: Any) -> None:
         """Queue one thing and see that the worker is awake."""
-        if len(self.queue) >= self._room:
-            self.lost["queue full" if self._room else "recording had ended"] += 1
+        if len(self.queue) >= self._room and not self._has_room(item):
             return
         self.queue.append(item)
         if self.asleep:
@@ -88,14 +121,16 @@ class Pipeline:
 
     def flush(self, timeout: float | None = 30.0) -> Flushed:
         """Return when all that was queued before has been written and the sinks are flushed."""
-        if threading.current_thread() is not self._thread:
+        if not self._is_ours(threading.current_thread()):
+            give_up = None if timeout is None else time.monotonic() + timeout
             if self._is_alive():
-                done = threading.Event()
-                self._flushes.append(done)
+                flush = _Flush(threading.Event(), [])
+                self._flushes.append(flush)
                 self.wake()
-                done.wait(timeout)
+                flush.done.wait(timeout)
+                _wait_for_all(flush.lanes, give_up)
             else:
-                self._drain_here(timeout)
+                _wait_for_all(self._drain_here(timeout), give_up)
         return self.told()
 
     def close(self, timeout: float = CLOSE_SECONDS) -> Flushed:
@@ -105,37 +140,145 @@ class Pipeline:
             self.wake()
             assert self._thread is not None
             if self._thread is not threading.current_thread():
-                self._wait_for(self._thread, timeout)
+                timeout = self._wait_for(self._thread, timeout)
         elif self.draining.acquire(timeout=timeout):
             try:
                 self._finish()
             finally:
                 self.draining.release()
-        self._room = 0
+        if not self._is_ours(threading.current_thread()):
+            _wait_for_all(self._closing, time.monotonic() + timeout)
+        self._room, self._is_closed = 0, True
+        for lane in self._lanes:
+            lane.give_up()
         if self.queue:
             self.lost["sinks too slow at exit"] += len(self.queue)
         return self.told()
 
-    def _wait_for(self, thread: threading.Thread, timeout: float) -> None:
-        """Join the worker; only the time that sinks take counts, because counting tokens for the first time is slow."""
+    def _wait_for(self, thread: threading.Thread, timeout: float) -> float:
+        """Join the worker and return what is left of `timeout`.
+
+        Only the time that sinks take counts, because counting tokens for the first time is slow.
+        """
         in_sinks, deadline = 0.0, time.monotonic() + SETTLE_SECONDS
         while thread.is_alive() and in_sinks < timeout and time.monotonic() < deadline:
             thread.join(LOOK_SECONDS)
             in_sinks += LOOK_SECONDS if self._in_sink else 0.0
+        return max(0.0, timeout - in_sinks)
+
+    def hold(self, seconds: float) -> None:
+        """Before a fork: wait until no sink is at work, but not for ever, and for one that is stuck only once."""
+        give_up = time.monotonic() + seconds
+        for lock in (self.draining, *(lane.busy for lane in self._lanes)):
+            patience = 0.0 if lock in self._stuck else max(0.0, give_up - time.monotonic())
+            if lock.acquire(timeout=patience):
+                self._held.append(lock)
+                self._stuck = [one for one in self._stuck if one is not lock]
+            elif lock not in self._stuck:
+                self._stuck.append(lock)
+
+    def release(self) -> None:
+        """After a fork, in the parent."""
+        while self._held:
+            self._held.pop().release()
 
     def abandon(self) -> None:
         """Take nothing more and write nothing more: this is a fork, and all of it belongs to the parent."""
         self._stopping, self._thread, self.sinks = True, None, []
+        self._direct, self._lanes, self._sieve = [], [], None
         self.queue = deque(maxlen=0)
         self.draining = threading.Lock()  # the parent's may be held, for ever
         self.asleep = False
 
     def told(self) -> Flushed:
-        """What has been written and lost so far."""
-        return Flushed(self.written, dict(self.lost))
+        """What has been written and lost so far; what a sink keeps and will try again counts as lost until then."""
+        lost = self.lost + sum((lane.lost for lane in self._lanes), Counter())
+        for sink in (*self.sinks, *self._closed_sinks):
+            for told in (getattr(sink, "lost", None), getattr(sink, "kept", None)):
+                counts = told if isinstance(told, Mapping) else {"given up": told} if isinstance(told, int) else {}
+                lost.update({f"sink {type(sink).__name__}: {why}": count for why, count in counts.items() if count})
+        return Flushed(self.written, dict(lost))
+
+    # Room in the queue
+
+    def _has_room(self, item: Any) -> bool:
+        """Whether the item may be queued; otherwise it has been counted as lost."""
+        if self._is_closed:
+            self.lost["recording had ended"] += 1
+            return False
+        if self._is_full():
+            if self._bounds.waits and not self._is_ours(threading.current_thread()):
+                self._wait_for_room()
+            if self._is_queue_full():
+                return self._thinned(item)
+        return True
+
+    def _is_full(self) -> bool:
+        return self._is_queue_full() or (self._bounds.waits and any(lane.is_full() for lane in self._lanes))
+
+    def _is_queue_full(self) -> bool:
+        length = len(self.queue)
+        if length >= self._weighed_at:
+            self._weighed_at = length + STEP
+            newest = list(islice(reversed(self.queue.copy()), LOOKED_AT))
+            self._average = sum(map(weight, newest)) / max(1, len(newest))
+        if length >= self._bounds.records or length * self._average >= self._bounds.bytes:
+            return True
+        self._room = min(self._bounds.records, length + STEP)
+        return False
+
+    def _wait_for_room(self) -> None:
+        """Wait as long as a call may. Where nothing moves, one call waits for all."""
+        if self._waited_in_vain == self._progress():
+            return
+        give_up = time.monotonic() + self._bounds.seconds
+        while self._is_full():
+            if time.monotonic() > give_up:
+                self._waited_in_vain = self._progress()
+                return
+            if self.asleep:
+                self.wake()
+            time.sleep(0.001)
+
+    def _progress(self) -> int:
+        return self._settled + sum(lane.done for lane in self._lanes)
+
+    def _thinned(self, item: Any) -> bool:
+        """Whether things that are worth less than the item made room for it."""
+        if self._thinning.acquire(blocking=False):
+            try:
+                for value in range(worth(item)):
+                    if time.monotonic() > self._barren_until[value] and self._remove(value):
+                        return True
+            finally:
+                self._thinning.release()
+        self.lost["queue full"] += 1
+        return False
+
+    def _remove(self, value: int) -> bool:
+        """Take out what is worth `value`, the oldest first, up to a tenth of the queue; whether there was any."""
+        removed, length = 0, len(self.queue)
+        for _ in range(length):
+            try:
+                one = self.queue.popleft()
+            except IndexError:
+                break
+            if removed <= length // 10 and worth(one) == value:
+                removed += 1
+            else:
+                self.queue.append(one)
+        self.lost["queue full"] += removed
+        if not removed:
+            self._barren_until[value] = time.monotonic() + BARREN_SECONDS
+        return removed > 0
+
+    # The worker
 
     def _is_alive(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
+
+    def _is_ours(self, thread: threading.Thread) -> bool:
+        return thread is self._thread or any(lane.is_mine(thread) for lane in self._lanes)
 
     def _start(self) -> None:
         if not self._starting.acquire(blocking=False):
@@ -151,7 +294,7 @@ class Pipeline:
             self._starting.release()
 
     def _work(self) -> None:
-        current.set(Place(sampled=False))
+        current.set(Place(sampled=None))
         while not self._stopping:
             self._wait()
             with self.draining:
@@ -164,8 +307,12 @@ class Pipeline:
 
     def _finish(self) -> None:
         self._drain()
+        if self._sieve is not None:
+            for kept in self._sieve.finish():
+                self._store(kept, takes_all=False)
         self._each_sink("close")
-        self.sinks = []
+        self._closed_sinks, self.sinks, self._direct = self.sinks, [], []
+        self._closing = [lane.ask("close") for lane in self._lanes]
 
     def _wait(self) -> None:
         self.asleep = True
@@ -189,32 +336,77 @@ class Pipeline:
         while self.queue:
             batch = self.settle([self.queue.popleft() for _ in range(min(BATCH, len(self.queue)))])
             if batch:
-                self.written += len(batch)
-                self._each_sink("write", batch)
+                self._settled += len(batch)
+                self._write(batch)
+            crowded = self._bounds.waits and any(lane.is_full() for lane in self._lanes)
+            self._room = 0 if crowded or self._is_closed else min(STEP, self._bounds.records)
+            self._weighed_at = 0
 
-    def _drain_here(self, timeout: float | None) -> None:
-        if self.draining.acquire(timeout=-1 if timeout is None else timeout):
-            try:
-                self._drain()
-                self._each_sink("flush")
-            finally:
-                self.draining.release()
+    def _write(self, batch: Batch) -> None:
+        if self._sieve is None:
+            self._store(batch)
+            return
+        self._store(batch, takes_all=True)
+        for kept in self._sieve.sift(batch):
+            self._store(kept, takes_all=False)
+
+    def _store(self, batch: Batch, takes_all: bool | None = None) -> None:
+        """Give the batch to the sinks; with `takes_all` only to those that do, or do not, get what is not stored."""
+        self.written += 0 if takes_all else len(batch)
+        self._each_sink("write", batch, takes_all=takes_all)
+        for lane in self._lanes:
+            if takes_all is None or takes_all is _takes_all(lane.sink):
+                lane.put(batch)
+
+    def _drain_here(self, timeout: float | None) -> list[threading.Event]:
+        if not self.draining.acquire(timeout=-1 if timeout is None else timeout):
+            return []
+        try:
+            self._drain()
+            self._each_sink("flush")
+            return [lane.ask("flush") for lane in self._lanes]
+        finally:
+            self.draining.release()
 
     def _answer_flushes(self) -> None:
         if self._flushes:
             self._drain()
             self._each_sink("flush")
         while self._flushes:
-            self._flushes.popleft().set()
+            flush = self._flushes.popleft()
+            flush.lanes.extend(lane.ask("flush") for lane in self._lanes)
+            flush.done.set()
 
-    def _each_sink(self, verb: str, *args: Any) -> None:
+    def _each_sink(self, verb: str, *args: Batch, takes_all: bool | None = None) -> None:
         self._in_sink = True
-        for sink in tuple(self.sinks):
+        for sink in self._direct:
+            if takes_all is not None and takes_all is not _takes_all(sink):
+                continue
+            if sink in self._broken:
+                self.lost[f"sink {type(sink).__name__} failed"] += sum(map(len, args))
+                continue
             try:
                 getattr(sink, verb)(*args)
             except Exception as error:  # noqa: BLE001 - a broken sink must not stop the others
-                self.sinks.remove(sink)
-                name = type(sink).__name__
-                self.lost[f"sink {name} failed"] += len(args[0]) if args else 0
-                self.report(name, f"{type(error).__name__}: {error}")
+                self._broken.append(sink)
+                self._sink_failed(sink, error, sum(map(len, args)))
         self._in_sink = False
+
+    def _sink_failed(self, sink: Sink, error: Exception, records: int) -> None:
+        name = type(sink).__name__
+        self.lost[f"sink {name} failed"] += records
+        self.report(name, f"{type(error).__name__}: {error}")
+
+
+class _Flush(NamedTuple):
+    done: threading.Event
+    lanes: list[threading.Event]
+
+
+def _takes_all(sink: Sink) -> bool:
+    return getattr(sink, "takes_all", False) is True
+
+
+def _wait_for_all(events: Sequence[threading.Event], give_up: float | None) -> None:
+    for event in events:
+        event.wait(None if give_up is None else max(0.0, give_up - time.monotonic()))

@@ -17,9 +17,12 @@ from instrument.pricing import Prices
 from instrument.record import llm
 from instrument.record.capture import Camera, settle
 from instrument.record.failures import describe
+from instrument.record.lanes import Bounds
 from instrument.record.pipeline import Flushed, Pipeline
+from instrument.record.sampling import Rules, Sampling
 from instrument.record.settle import finished, line_of, lines_of, open_record, span_record
 from instrument.record.spans import MODEL_KINDS, LiveSpan
+from instrument.store.spool import Held, Spool
 
 if TYPE_CHECKING:
     from instrument.detectors import Detectors
@@ -76,7 +79,9 @@ class Recorder:
         prices: Prices | None = None,
         asks_stream_usage: bool = True,
         detectors: Detectors | None = None,
-        sample_rate: float = 1.0,
+        sampling: Rules = Rules(),  # noqa: B008 - it cannot be changed
+        spool: Spool | None = None,
+        bounds: Bounds = Bounds(),  # noqa: B008 - it cannot be changed
         notify: Callable[[str], None] = lambda sentence: None,
         closing: Callable[[], None] | None = None,
         clock: Callable[[], int] = time.perf_counter_ns,
@@ -95,7 +100,8 @@ class Recorder:
         self.faults: Counter[str] = Counter()
         self.running = Running()
         self.stores = bool(sinks)
-        self.pipeline = Pipeline(sinks, self._settle, self._watch, self._sink_failed)
+        self.sampling = Sampling(sampling, spool or Held(), self._open_traces)
+        self.pipeline = Pipeline(sinks, self._settle, self._watch, self._sink_failed, bounds, self.sampling)
         self.queue = self.pipeline.queue
         self._redactor = redactor
         self._redact = _unredacted if redactor is None else redactor.line
@@ -104,7 +110,8 @@ class Recorder:
         self.prices = prices or Prices()
         self.asks_stream_usage = asks_stream_usage
         self._detectors = detectors
-        self._sample_rate = sample_rate
+        self.records_all = self.sampling.follows or detectors is not None
+        """Whether traces that the rate leaves out are recorded all the same."""
         self._notify = notify
         self._closing = closing
         ids = ids or random.Random()
@@ -136,13 +143,18 @@ class Recorder:
             self._span_ids.extend([digits[at : at + 16] for at in range(16, len(digits), 16)])
             return digits[:16]
 
-    def samples(self, trace_id: str) -> bool:
-        """Whether the trace is stored; the same for every process that sees the trace."""
-        return self._sample_rate >= 1.0 or int(trace_id[16:], 16) < self._sample_rate * 2**64
+    def samples(self, trace_id: str, name: str) -> bool:
+        """Whether the trace of this root is stored whatever becomes of it; the same for every process that sees it."""
+        return self.sampling.samples(trace_id, name)
+
+    def _open_traces(self) -> list[str]:
+        return [span.trace_id for span in list(self.open)]
 
     def opened(self, span: LiveSpan) -> None:
         """Keep sight of a span that is running."""
         self.open[span] = None
+        if span.sampled is False:
+            self.sampling.met(span.trace_id, is_root=span.parent_id is None)
         if span.kind in ANNOUNCED_AT_ONCE:
             span.started = self.clock()
             self.pipeline.put(Begun(span))
@@ -218,7 +230,10 @@ class Recorder:
     def told(self) -> Flushed:
         """What was written and what was lost, faults of the recording included."""
         written, lost = self.pipeline.told()
-        return Flushed(written, {**lost, **{f"fault in {where}": count for where, count in self.faults.items()}})
+        unstored = {} if self._blobs is None else {f"long values: {why}": n for why, n in self._blobs.lost.items()}
+        return Flushed(
+            written, {**lost, **unstored, **{f"fault in {where}": count for where, count in self.faults.items()}}
+        )
 
     def _settle(self, items: list[Any]) -> Batch:
         records: list[Record] = []
@@ -294,7 +309,7 @@ class Recorder:
         return replace(finding, run=self.run.run)
 
     def _ended(self, live: LiveSpan) -> Span | None:
-        if live.settled or not live.sampled:
+        if live.settled or not self._records(live):
             return None
         live.settled = True
         if live.unsettled is not None:
@@ -309,6 +324,12 @@ class Recorder:
             record = span_record(live, self.run.run, start, self._finish)
         live.input = live.output = None
         return record
+
+    def _records(self, live: LiveSpan) -> bool:
+        """Whether anybody wants to know: of what is not stored the detectors and, of model calls, the ledger."""
+        if live.sampled is None:
+            return False  # made by a sink
+        return live.sampled or self.records_all or live.kind in MODEL_KINDS or live.tokens is not None
 
     def _took(self, live: LiveSpan, start: int) -> tuple[Usage | None, Cost | None]:
         try:
@@ -333,8 +354,8 @@ class Recorder:
         if not open_spans:
             return [], None
         late = self.clock() - ANNOUNCE_NS
-        fresh = [span for span in open_spans if not span.announced]
-        said = [self._announce(span) for span in fresh if 0 < span.started < late and span.sampled]
+        fresh = [span for span in open_spans if not span.announced and self._stores(span)]
+        said = [self._announce(span) for span in fresh if 0 < span.started < late]
         if self._detectors is not None and self.clock() >= self._next_tick:
             self._next_tick = self.clock() + TICK_NS
             said += [
@@ -358,8 +379,12 @@ class Recorder:
 
     def _begun(self, span: LiveSpan) -> tuple[Record | None, int]:
         """The head of an agent's run or step that is still running; one that is over already needs none."""
-        is_news = span.duration is None and span.started > 0 and span.sampled and not span.announced
+        is_news = span.duration is None and span.started > 0 and self._stores(span) and not span.announced
         return self._announce(span) if is_news else (None, 0)
+
+    def _stores(self, span: LiveSpan) -> bool:
+        """Whether the span is stored, or may be."""
+        return span.sampled or (span.sampled is False and self.sampling.follows)
 
     def _announce(self, span: LiveSpan) -> tuple[Record, int]:
         span.announced = True

@@ -66,7 +66,7 @@ class LiveSpan:
     trace_id: str
     parent_id: str | None
     depth: int
-    sampled: bool
+    sampled: bool | None
     shared: Mapping[str, Any] | None
     agent_id: str | None
     budgets: tuple[Any, ...]
@@ -102,7 +102,7 @@ class LiveSpan:
             self.trace_id = recorder.new_trace_id()
             self.parent_id = None
             self.depth = 0
-            self.sampled = place.sampled and recorder.samples(self.trace_id)
+            self.sampled = place.sampled and recorder.samples(self.trace_id, name)
         else:
             self.trace_id = place.trace_id
             self.parent_id = place.span_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from instrument.model import Batch, Run
@@ -14,6 +14,7 @@ from instrument.store import folder as recording_folder
 from instrument.store.jsonl import Appender, event_file
 
 BACKLOG_BYTES = 8 * 1024 * 1024
+PIECE = 64
 
 
 class JsonlSink:
@@ -22,8 +23,11 @@ class JsonlSink:
     `path` is one file that several processes may share. `rotate_bytes` is the size beyond which a new file begins;
     `durability` "fsync" waits for the disk at every batch. What cannot be written (a full disk, a folder that may
     not be written to) is kept up to `backlog_bytes` and tried again with every batch; beyond that the oldest lines
-    are given up and counted in `lost`, by reason.
+    are given up and counted in `lost`, by reason; `kept` counts what is still to be written.
     """
+
+    direct = True
+    """Quick and bounded in time: called by the pipeline's worker itself."""
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class JsonlSink:
         self._options = {"rotate_bytes": rotate_bytes, "fsync": durability == "fsync"}
         self._backlog_bytes = backlog_bytes
         self._backlog: list[bytes] = []
+        self._reason = ""
         self._appender: Appender | None = None
         self._report = report
 
@@ -58,28 +63,36 @@ class JsonlSink:
         if self._run is None:
             heads = (record for record in batch if isinstance(record, Run))
             self._run = next(heads, Run(run=batch[0].run, start_ns=time.time_ns()))
-        self._append([*self._backlog, *batch.lines])
+        self._backlog += batch.lines
+        self._append()
 
     def flush(self) -> None:
         """Try once more what could not be written."""
-        if self._backlog:
-            self._append(self._backlog)
+        self._append()
 
     def close(self) -> None:
         """Give the file back; what still cannot be written is lost."""
         self.flush()
         if self._backlog:
-            self._lose(len(self._backlog), "not written until the end")
+            self._lose(len(self._backlog), f"{self._reason}, until the end")
             self._backlog = []
         if self._appender is not None:
             self._appender.close()
 
-    def _append(self, lines: Sequence[bytes]) -> None:
+    @property
+    def kept(self) -> dict[str, int]:
+        """Records that could not be written and will be tried again, by reason."""
+        return {f"{self._reason}, to be tried again": len(self._backlog)} if self._backlog else {}
+
+    def _append(self) -> None:
+        """Write all that waits, in pieces, so that what fits on a disk that is nearly full gets there."""
         try:
-            self._ready().append(lines)
-            self._backlog = []
+            while self._backlog:
+                piece = self._backlog if len(self._backlog) < 2 * PIECE else self._backlog[:PIECE]
+                self._ready().append(piece)
+                self._backlog = self._backlog[len(piece) :]
         except OSError as error:
-            self._keep(lines, error.strerror or type(error).__name__)
+            self._keep(error.strerror or type(error).__name__)
 
     def _ready(self) -> Appender:
         if self._shared is None and not os.path.isdir(self._folder):
@@ -90,18 +103,19 @@ class JsonlSink:
             self._appender = Appender(path, **self._options)  # type: ignore[arg-type]  # each has its own type
         return self._appender
 
-    def _keep(self, lines: Sequence[bytes], reason: str) -> None:
+    def _keep(self, reason: str) -> None:
+        self._reason = reason
         self._report(
             f"records cannot be written to {self.path} ({reason}); up to {self._backlog_bytes >> 20} MiB are kept "
             "and tried again, your program goes on"
         )
-        size = sum(map(len, lines))
+        size = sum(map(len, self._backlog))
         gone = 0
         while size > self._backlog_bytes:
-            size -= len(lines[gone])
+            size -= len(self._backlog[gone])
             gone += 1
-        self._backlog = list(lines[gone:])
         if gone:
+            self._backlog = self._backlog[gone:]
             self._lose(gone, reason)
 
     def _lose(self, records: int, reason: str) -> None:

@@ -47,6 +47,9 @@ class LedgerSink:
     another process holds it, rows wait in memory for the next batch. A damaged file is set aside, `notice` is told.
     """
 
+    takes_all = True
+    """Calls of traces that are not stored are entered as well."""
+
     def __init__(self, url: str, notice: Callable[[str], None] = notice) -> None:
         self.path = ledger_path(url).absolute()
         self.lost = 0
@@ -56,6 +59,18 @@ class LedgerSink:
         self._connection: sqlite3.Connection | None = None
         self._opened: tuple[int, tuple[int, int] | None] = (0, None)
         self._try_again = 0.0
+
+    @staticmethod
+    def wants(record: Record) -> bool:
+        """Whether the record can say anything of a model call."""
+        return isinstance(record, Update) or (
+            isinstance(record, Span) and (record.usage is not None or record.kind in _MODEL_CALLS)
+        )
+
+    @property
+    def kept(self) -> dict[str, int]:
+        """Calls that could not be entered so far and will be tried again."""
+        return {"the ledger cannot be written, to be tried again": len(self._waiting)} if self._try_again else {}
 
     def write(self, batch: Batch, /) -> None:
         """Enter the calls of the batch."""
@@ -79,7 +94,7 @@ class LedgerSink:
         self._disconnect()
         self.lost += len(self._waiting)
         if self.lost:
-            raise InstrumentError(f"{self.lost} calls could not be entered in {self.path}: it was locked all the time")
+            raise InstrumentError(f"{self.lost} calls could not be entered in {self.path}: it could not be written")
 
     def _row(self, record: Record) -> Row | None:
         if isinstance(record, Span):
@@ -104,11 +119,16 @@ class LedgerSink:
         except sqlite3.DatabaseError as error:
             if ledger.is_locked(error):
                 return self._wait_longer()
+            if ledger.is_passing(error):
+                self._notice(f"the ledger {self.path} cannot be written ({error}); calls are kept and tried again")
+                self._disconnect()
+                return self._wait_longer()
             if not ledger.is_corrupt(error):
                 raise
             self._begin_anew(error)
             ledger.write(self._connected(), self._waiting)
         self._waiting.clear()
+        self._try_again = 0.0
         return True
 
     def _wait_longer(self) -> bool:

@@ -8,6 +8,8 @@ from instrument.model import Batch, Record
 class MemorySink:
     """`records` are all that were written, in order, decoded to plain values."""
 
+    direct = True
+
     def __init__(self) -> None:
         self.records: list[Record] = []
 

@@ -2,7 +2,8 @@
 
 A recording folder (`.instrument`) holds `events/<utc>-<run>.jsonl`, one file a process. When a file reaches
 its size limit it is renamed to `<name>.<number>.jsonl` and a new one begins, so that the file without a
-number is always the newest. Files may be gzipped afterwards.
+number is always the newest. Files may be gzipped afterwards. Traces that are not
+decided yet (see `spool`) are read as well.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import msgspec
 from msgspec import Raw
 
 from instrument.model import AnyRecord, Record, decode, decode_known
+from instrument.store import spool
 from instrument.store.turns import turn
 
 T = TypeVar("T")
@@ -199,7 +201,8 @@ def files(path: str | os.PathLike[str]) -> list[Path]:
     names = {name for name in os.listdir(inside) if _FILE_NAME.fullmatch(name)}
     # while `gzip` is at work, or when it was told to keep the original, both hold the same records
     single = [name for name in names if not (name.endswith(".gz") and name[:-3] in names)]
-    return [inside / name for name in sorted(single, key=_age)]
+    undecided = spool.undecided(inside.parent / "spool") if inside.name == "events" else []
+    return [*(inside / name for name in sorted(single, key=_age)), *undecided]
 
 
 _FILE_NAME = re.compile(r"(?P<base>.+?)(?:\.(?P<number>\d+))?\.jsonl(?:\.\d+)?(?:\.gz)?")

@@ -197,6 +197,11 @@ def is_locked(error: sqlite3.Error) -> bool:
     return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
+def is_passing(error: sqlite3.Error) -> bool:
+    """Whether the file cannot be written just now: a full disk, no more file handles, a folder that is read-only."""
+    return _code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
+
+
 def identity(path: Path) -> tuple[int, int] | None:
     """What tells the file from another one that may take its name; None where there is none."""
     try:

@@ -1,0 +1,199 @@
+"""A sink with a thread of its own: however slow it is, and if it never comes back, the others go on.
+
+The pipeline's worker puts batches into the lane and never waits for it. What waits there is bounded: beyond the bound
+the least valuable records are left out and counted.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from instrument.model import Batch, Record, Sink
+from instrument.record.context import Place, current
+from instrument.record.worth import worth
+
+ROOMY = 0.9
+"""A lane over its bound is cut to this share of it, so that not every batch has to cut again."""
+
+
+class Bounds(NamedTuple):
+    """How much may wait (records and bytes), and whether a call that finds no room waits, for how many seconds."""
+
+    records: int = 50_000
+    bytes: int = 67_108_864
+    waits: bool = True
+    seconds: float = 1.0
+
+
+class _Ask(NamedTuple):
+    verb: str
+    done: threading.Event
+
+
+class Lane:
+    """What waits for one sink. `busy` is held while the sink is called, `lost` counts by reason."""
+
+    def __init__(self, sink: Sink, bounds: Bounds, failed: Callable[[Sink, Exception, int], None]) -> None:
+        self.sink = sink
+        self.busy = threading.Lock()
+        self.lost: Counter[str] = Counter()
+        self.done = 0
+        self._failed = failed
+        self._bounds = bounds
+        self._queue: deque[Batch | _Ask] = deque()
+        self._given = self._given_bytes = self._done_bytes = 0
+        self._is_off = False
+        self._wants: Callable[[Record], bool] | None = getattr(sink, "wants", None)
+        self._alarm = threading.Lock()
+        self._alarm.acquire()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Records that the sink has not taken yet."""
+        return self._given - self.done
+
+    def is_full(self) -> bool:
+        """Whether calls should wait, where the settings say that they do."""
+        return self._exceeds(1)
+
+    def is_mine(self, thread: threading.Thread) -> bool:
+        """Whether this is the thread that the sink runs on."""
+        return thread is self._thread
+
+    def put(self, batch: Batch) -> None:
+        """Let the sink have the batch, or what it wants of it, when it comes to it."""
+        if self._wants is not None and not all(wanted := [self._wants(record) for record in batch]):
+            batch = batch.part([at for at, is_wanted in enumerate(wanted) if is_wanted])
+            if not batch:
+                return
+        if self._is_off:
+            self.lost[f"sink {self._name} failed"] += len(batch)
+            return
+        self._given += len(batch)
+        self._given_bytes += _bytes_of(batch)
+        self._queue.append(batch)
+        if self._exceeds(2 if self._bounds.waits else 1):
+            self._thin()
+        self._wake()
+
+    def ask(self, verb: str) -> threading.Event:
+        """Have the sink flush or close after what waits; the event tells that it has."""
+        done = threading.Event()
+        self._queue.append(_Ask(verb, done))
+        self._wake()
+        return done
+
+    def give_up(self) -> None:
+        """The process ends: what waits is lost."""
+        if self.waiting:
+            self.lost[f"sink {self._name} too slow at exit"] += self.waiting
+            self._given = self.done
+
+    @property
+    def _name(self) -> str:
+        return type(self.sink).__name__
+
+    def _exceeds(self, times: int) -> bool:
+        waiting_bytes = self._given_bytes - self._done_bytes
+        return self.waiting > times * self._bounds.records or waiting_bytes > times * self._bounds.bytes
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._start()
+        try:
+            self._alarm.release()
+        except RuntimeError:
+            return  # it is awake already
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._work, name=f"instrument-{self._name}", daemon=True)
+        try:
+            thread.start()
+            self._thread = thread
+        except RuntimeError:
+            self._serve()  # no thread can start while the interpreter ends
+
+    def _work(self) -> None:
+        current.set(Place(sampled=None))
+        while True:
+            self._alarm.acquire()
+            if self._serve():
+                return
+
+    def _serve(self) -> bool:
+        """Hand over all that waits; whether the sink was closed."""
+        while self._queue:
+            try:
+                item = self._queue.popleft()
+            except IndexError:
+                break  # it was thinned out meanwhile
+            if isinstance(item, _Ask):
+                self._call(item.verb)
+                item.done.set()
+                if item.verb == "close":
+                    return True
+            else:
+                self._call("write", item)
+                self.done += len(item)
+                self._done_bytes += _bytes_of(item)
+        return False
+
+    def _call(self, verb: str, *args: Batch) -> None:
+        if self._is_off:
+            self.lost[f"sink {self._name} failed"] += sum(map(len, args))
+            return
+        with self.busy:
+            try:
+                getattr(self.sink, verb)(*args)
+            except Exception as error:  # noqa: BLE001 - a broken sink must not stop the others
+                self._is_off = True
+                self._failed(self.sink, error, sum(map(len, args)))
+
+    def _thin(self) -> None:
+        """Leave out the least valuable of what waits, of equals the newest."""
+        held: list[Any] = []
+        while self._queue:
+            try:
+                held.append(self._queue.popleft())
+            except IndexError:
+                break
+        batches = [item for item in held if isinstance(item, Batch)]
+        worths = [(worth(record), -at) for at, record in enumerate(record for batch in batches for record in batch)]
+        sizes = [len(line) for batch in batches for line in batch.lines]
+        gone = _cheapest(worths, sizes, int(self._bounds.records * ROOMY), int(self._bounds.bytes * ROOMY))
+        at = 0
+        for item in held:
+            if isinstance(item, Batch):
+                kept = [n for n in range(len(item)) if at + n not in gone]
+                at += len(item)
+                self._forget(item, kept)
+                item = item.part(kept)
+            if not isinstance(item, Batch) or item:
+                self._queue.append(item)
+
+    def _forget(self, batch: Batch, kept: list[int]) -> None:
+        dropped = len(batch) - len(kept)
+        self.lost[f"sink {self._name} too slow"] += dropped
+        self._given -= dropped
+        self._given_bytes -= _bytes_of(batch) - sum(len(batch.lines[n]) for n in kept)
+
+
+def _cheapest(worths: list[tuple[int, int]], sizes: list[int], records: int, most_bytes: int) -> set[int]:
+    """The positions to leave out, so that what stays is within both bounds."""
+    count, size = len(worths), sum(sizes)
+    gone: set[int] = set()
+    for _, negative in sorted(worths):
+        if count <= records and size <= most_bytes:
+            break
+        gone.add(-negative)
+        count -= 1
+        size -= sizes[-negative]
+    return gone
+
+
+def _bytes_of(batch: Batch) -> int:
+    return sum(map(len, batch.lines))

@@ -1,0 +1,65 @@
+"""What is left out first where not everything fits: how much a queued thing is worth, and how much room it takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from instrument.model import Finding, Log, Open, Run, Score, Update
+
+MOST = 3
+_ANYWAY = (Run, Update, Finding, Score)
+_QUIET = ("TRACE", "DEBUG")
+_LOUD = ("WARNING", "ERROR", "CRITICAL")
+_PLAIN_KINDS = ("span", "tool", "retrieval")
+_DEPTH = 4
+_LOOKED_AT = 64
+
+
+def worth(item: Any) -> int:
+    """From 0 (heads of spans that are running, debug logs) over 1 (calls that went well) and 2 (roots, steps, warnings)
+    to 3 (what failed, model calls, findings). `item` is a record, a live span, or a tuple that begins with one.
+    """
+    while isinstance(item, tuple):
+        if len(item) < 2:
+            return 0  # what has only begun
+        item = item[0]
+    if isinstance(item, Open):
+        return 0
+    if isinstance(item, _ANYWAY):
+        return MOST
+    if isinstance(item, Log):
+        return 0 if item.level in _QUIET else 2 if item.level in _LOUD else 1
+    return _worth_of_span(item)
+
+
+def _worth_of_span(span: Any) -> int:
+    if getattr(span, "status", "ok") == "error" or getattr(span, "kind", "") in ("llm", "embedding"):
+        return MOST
+    is_inner = getattr(span, "parent_id", None) is not None and getattr(span, "kind", "span") in _PLAIN_KINDS
+    return 1 if is_inner else 2
+
+
+def weight(item: Any) -> int:
+    """About how many bytes a queued thing holds."""
+    if isinstance(item, tuple):
+        item = item[0] if item else None
+    held = [getattr(item, name, None) for name in ("input", "output", "attributes", "metadata", "message")]
+    return 512 + sum(_size(value, _DEPTH) for value in held if value is not None)
+
+
+def _size(value: Any, depth: int) -> int:
+    if isinstance(value, str):
+        return len(value)
+    try:
+        return memoryview(value).nbytes
+    except TypeError:
+        pass
+    if not depth:
+        return 64
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        seen = value[:_LOOKED_AT]
+        return sum(_size(one, depth - 1) for one in seen) * max(1, len(value) // max(1, len(seen)))
+    inner = getattr(value, "value", None)
+    return 64 if inner is None else _size(inner, depth - 1)
