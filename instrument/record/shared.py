@@ -7,34 +7,21 @@ processes are refused by what is left.
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
-from weakref import WeakSet
+from typing import TypeVar
 
-from instrument.errors import BudgetExceeded, InstrumentError
+from instrument.errors import BudgetExceeded
+from instrument.record.joint import FAULTS, joint
 from instrument.record.notices import notice
 from instrument.record.scopes import Ask, Budget, Limits, Settled, Spent, share
-from instrument.store.reservations import Account, Accounts, Booked, Claim, Standing, accounts_at
+from instrument.store.reservations import Account, Accounts, Booked, Claim, Standing
 
 R = TypeVar("R")
 
 WINDOWS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y", "total": ""}
 """How long the account of each period lasts, as the form of its name in UTC; `total` is never renewed."""
-
-MOST_WAITING = 10_000
-"""Settlements kept while the database cannot be used."""
-
-_FAULTS = (sqlite3.Error, OSError, InstrumentError)
-
-_ledgers: dict[str, Accounts] = {}
-_in_use: dict[str, WeakSet[SharedBudget]] = {}
-_of_parents: list[object] = []
 
 
 class SharedBudget(Budget):
@@ -45,9 +32,7 @@ class SharedBudget(Budget):
         self.period: str = period
         self._url: str | None = None
         self._accounts: dict[str, Account] = {}
-        self._waiting: deque[Callable[[Accounts], Any]] = deque(maxlen=MOST_WAITING)
         self._fault = ""
-        self._entering = threading.RLock()
         self._window = self._account().window
 
     @property
@@ -64,9 +49,7 @@ class SharedBudget(Budget):
 
     def bind(self, url: str) -> None:
         """Say in which ledger the account is kept; the first time counts."""
-        if self._url is None:
-            self._url = url
-            _in_use.setdefault(url, WeakSet()).add(self)
+        self._url = self._url or url
 
     def reserve(self, call: str, ask: Ask) -> None:
         """As in one process. Where the database cannot be used, strict refuses, and else this process counts alone."""
@@ -121,19 +104,6 @@ class SharedBudget(Budget):
             return here
         return Settled(booked.passed, here.shut or self._shut_by(Spent(*booked.standing), None, took))
 
-    def close(self) -> None:
-        """The scope is left: enter what is waiting, and let go of the ledger when no other scope needs it."""
-        url = self._url
-        if url is None:
-            return
-        if self._waiting:
-            self._enter(lambda ledger: None)
-        scopes = _in_use.get(url, WeakSet())
-        if not self._reserved:
-            scopes.discard(self)
-        if not scopes and url in _ledgers:
-            _ledgers[url].close()
-
     def _account(self) -> Account:
         return Account(str(self.name), datetime.fromtimestamp(time.time(), UTC).strftime(WINDOWS[self.period]))
 
@@ -162,26 +132,17 @@ class SharedBudget(Budget):
         return book
 
     def _enter(self, step: Callable[[Accounts], R]) -> R | None:
-        """Do it in the ledger, after what is still waiting; where that is not possible, later."""
-        with self._entering:
-            self._waiting.append(step)
-            done: R | None = None
-            while self._waiting:
-                first = self._waiting[0]
-                outcome = self._try(lambda ledger: [first(ledger)])  # noqa: B023 - called at once
-                if outcome is None:
-                    return None
-                self._waiting.popleft()
-                done = outcome[0]
-            return done
+        """Do it in the ledger; where that is not possible, later."""
+        return self._try(step, waits=True)
 
-    def _try(self, step: Callable[[Accounts], R]) -> R | None:
+    def _try(self, step: Callable[[Accounts], R], waits: bool = False) -> R | None:
         """What `step` gives; None where the ledger cannot be used, which is said once."""
         if self._url is None:
             return None
+        ledger = joint(self._url)
         try:
-            return step(_ledger(self._url))
-        except _FAULTS as error:
+            return ledger.enter(step) if waits else step(ledger.accounts)
+        except FAULTS as error:
             self._fault = str(error)
             strict, open_ = "refuses every call, as it is strict", "counts what this process spends alone"
             rule = strict if self.limits.strict else open_
@@ -190,29 +151,9 @@ class SharedBudget(Budget):
 
     def _after_fork(self) -> None:
         super()._after_fork()
-        self._entering = threading.RLock()
         self._accounts.clear()
-        self._waiting.clear()
 
     def _tell_of_dead(self, buried: int) -> None:
         if buried:
-            notice(
-                f"{self.title}: {buried} model calls were under way in a process that died; they count with what they "
-                "had reserved (estimated)"
-            )
-
-
-def _ledger(url: str) -> Accounts:
-    """One connection for each ledger, for all scopes of this process."""
-    return _ledgers[url] if url in _ledgers else _ledgers.setdefault(url, accounts_at(url))
-
-
-def _leave_to_parent() -> None:
-    """In a forked child: connections, and locks that some thread may hold, stay with the parent."""
-    global _ledgers
-    _of_parents.append(_ledgers)
-    _ledgers = {}
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_parent)
+            calls = "1 model call was" if buried == 1 else f"{buried} model calls were"
+            notice(f"{self.title}: {calls} under way in a process that died, and counts as what was reserved for it")

@@ -295,8 +295,8 @@ def _bury(connection: sqlite3.Connection, name: str) -> int:
     for call, window, usd, tokens, state, *_ in lost:
         one = (call, name, window)
         if state == "sent":
-            _add(connection, Account(name, window), Decimal(usd or 0), tokens, 1, estimated=True)
             connection.execute(f"UPDATE reservations SET state = 'buried' WHERE {_ONE}", one)
+            _add(connection, Account(name, window), Decimal(usd or 0), tokens, 1, estimated=True)
         else:
             connection.execute(f"DELETE FROM reservations WHERE {_ONE}", one)
     return sum(row[4] == "sent" for row in lost)
