@@ -243,11 +243,13 @@ def begin(
     instance: object = None,
     captured: Any = None,
     asked: Mapping[str, Any] | None = None,
+    is_told: bool = False,
 ) -> LiveSpan | None:
     """Open the span of one call; the caller makes it current. None when recording it failed.
 
-    `asked` is the request of a model call where it is known better than by the arguments. Raises what a guard refuses
-    the call with, and nothing else.
+    `asked` is the request of a model call where it is known better than by the arguments. Of a call that `is_told` by
+    others no guard is asked: it goes on whatever the answer. Raises what a guard refuses the call with, and nothing
+    else.
     """
     span = None
     try:
@@ -264,7 +266,7 @@ def begin(
             span.asked = asked
             recorder.take_over(span)
         recorder.opened(span)
-        if recorder.asks_always or span.budgets or plan.budget is not None:
+        if not is_told and (recorder.asks_always or span.budgets or plan.budget is not None):
             recorder.ask_guards(span)
         span.started = recorder.clock()
         return span

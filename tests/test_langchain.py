@@ -1,0 +1,187 @@
+"""Runs of LangChain and LangGraph, against the real libraries with their own scripted models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, TypedDict
+
+import pytest
+from langchain_core.documents import Document
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.tools import tool as langchain_tool
+from langgraph.graph import END, START, StateGraph
+
+from instrument import current_span, tool
+from instrument.integrations.langchain import InstrumentCallbacks
+from instrument.testing import Recording, record
+
+USAGE = {
+    "input_tokens": 20,
+    "output_tokens": 5,
+    "total_tokens": 25,
+    "input_token_details": {"cache_read": 8},
+    "output_token_details": {"reasoning": 2},
+}
+
+
+@pytest.fixture
+def recording() -> Iterator[Recording]:
+    with record(prices={"m": {"input": "1", "output": "2"}}) as recording:
+        yield recording
+
+
+@pytest.fixture
+def config() -> dict[str, Any]:
+    return {"callbacks": [InstrumentCallbacks()]}
+
+
+def model(*answers: Any) -> GenericFakeChatModel:
+    told = [
+        AIMessage(content=one, usage_metadata=USAGE, response_metadata={"model_name": "m", "finish_reason": "stop"})
+        for one in answers
+    ]
+    return GenericFakeChatModel(messages=iter(told))
+
+
+def tree(recording: Recording) -> dict[str, str | None]:
+    names = {found.span_id: found.name for found in recording.spans}
+    return {found.name: names.get(found.parent_id or "") for found in recording.spans}
+
+
+@tool
+def ours(text: str) -> str:
+    return text.upper()
+
+
+@langchain_tool
+def shout(text: str) -> str:
+    """Say it loud."""
+    return ours(text)
+
+
+PROMPT = ChatPromptTemplate.from_messages([("system", "Be brief."), ("human", "{question}")])
+
+
+def invoke(chain: Any, given: Any, config: Any) -> Any:
+    return chain.invoke(given, config=config)
+
+
+def ainvoke(chain: Any, given: Any, config: Any) -> Any:
+    return asyncio.run(chain.ainvoke(given, config=config))
+
+
+def stream(chain: Any, given: Any, config: Any) -> Any:
+    return [*chain.stream(given, config=config)][-1]
+
+
+CALLS = [invoke, ainvoke, stream]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_chain_is_one_tree(call: Any, recording: Recording, config: Any) -> None:
+    """Prompt, model and a decorated function hang below the chain, however it is called."""
+    chain = PROMPT | model("hello") | RunnableLambda(lambda message: ours(message.content), name="upper")
+    assert "HELLO" == call(chain, {"question": "hi"}, config)
+    parents = tree(recording)
+    assert {
+        "RunnableSequence": None, "ChatPromptTemplate": "RunnableSequence", "chat": "RunnableSequence", "upper": "RunnableSequence",
+        "ours": "upper",
+    } == {name.strip(): parent for name, parent in parents.items()}  # fmt: skip
+    assert None is current_span()
+
+
+def test_a_model_call_has_messages_usage_and_price(recording: Recording, config: Any) -> None:
+    """Cached and reasoned tokens are parts of the inclusive counts."""
+    (PROMPT | model("hello")).invoke({"question": "hi"}, config=config)
+    [found] = [one for one in recording.spans if one.kind == "llm"]
+    assert (20, 8, 5, 2) == (found.usage.input, found.usage.cached, found.usage.output, found.usage.reasoning)
+    assert ["Be brief.", "hi"] == [message["parts"][0]["content"] for message in found.input["messages"]]
+    assert ("hello", ["stop"], "m") == (
+        found.output["messages"][0]["parts"][0]["content"], found.attributes["gen_ai.response.finish_reasons"],
+        found.attributes["gen_ai.response.model"],
+    )  # fmt: skip
+    assert "0.00003" == found.cost.usd
+
+
+def test_a_tool(recording: Recording, config: Any) -> None:
+    """A tool's arguments and result are recorded, what it calls hangs below it."""
+    shout.invoke({"text": "hey"}, config=config)
+    found = recording.span("shout")
+    assert ("tool", {"text": "hey"}, "HEY") == (found.kind, found.input, found.output)
+    assert "shout" == tree(recording)["ours"]
+
+
+class Finds(BaseRetriever):
+    def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+        return [Document("found " + query, metadata={"source": "a"})]
+
+
+def test_a_retriever(recording: Recording, config: Any) -> None:
+    """The query and the documents are recorded."""
+    Finds().invoke("cats", config=config)
+    found = recording.span("Finds")
+    assert ("retrieval", {"query": "cats"}, "found cats") == (found.kind, found.input, found.output[0]["content"])
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_failure_reaches_the_caller(call: Any, recording: Recording, config: Any) -> None:
+    """What a runnable raises is raised, and every span it left is an error."""
+
+    def fails(given: Any) -> Any:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        call(RunnableLambda(fails, name="fails") | RunnableLambda(lambda x: x), {"a": 1}, config)
+    assert {"error"} == {found.status for found in recording.spans}
+
+
+def test_branches_keep_their_parent(recording: Recording, config: Any) -> None:
+    """What runs at the same time, in threads or tasks, hangs below its own branch."""
+    branches = RunnableParallel(
+        a=RunnableLambda(lambda x: ours("a"), name="left"), b=RunnableLambda(lambda x: ours("b"), name="right")
+    )
+    branches.invoke({}, config=config)
+    asyncio.run(branches.ainvoke({}, config=config))
+    names = {found.span_id: found.name for found in recording.spans}
+    assert ["left", "left", "right", "right"] == sorted(
+        names[found.parent_id] for found in recording.spans if found.name == "ours"
+    )
+
+
+class State(TypedDict):
+    messages: list[Any]
+
+
+@pytest.mark.parametrize("call", [invoke, ainvoke])
+def test_a_graph(call: Any, recording: Recording) -> None:
+    """Nodes of a graph are steps; its thread is the session."""
+    asked = model("hello")
+    graph = StateGraph(State)
+    graph.add_node(
+        "think", lambda state, config: {"messages": [*state["messages"], asked.invoke(state["messages"], config)]}
+    )
+    graph.add_node("act", lambda state: {"messages": [*state["messages"], ours("done")]})
+    graph.add_edge(START, "think")
+    graph.add_edge("think", "act")
+    graph.add_edge("act", END)
+    config = {"callbacks": [InstrumentCallbacks()], "configurable": {"thread_id": "t-1"}}
+    call(graph.compile(), {"messages": [HumanMessage("hi")]}, config)
+    parents = tree(recording)
+    assert ("act", "LangGraph", "LangGraph", None) == (
+        parents["ours"],
+        parents["think"],
+        parents["act"],
+        parents["LangGraph"],
+    )
+    assert "t-1" == recording.span("think").attributes["session.id"]
+
+
+def test_nothing_is_kept(recording: Recording, config: Any) -> None:
+    """What was told of is released when it has ended."""
+    (PROMPT | model("hello")).invoke({"question": "hi"}, config=config)
+    assert {} == config["callbacks"][0]._told._open
