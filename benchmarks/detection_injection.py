@@ -1,10 +1,11 @@
 """Failure patterns injected into successful runs: how many are found, how soon, and how often untouched runs alarm.
 
-    python -m benchmarks.detection_injection [--runs FILE] [--conversations N] [--draws N] [--seed N] [--show]
+    python -m benchmarks.detection_injection [--runs FILE…] [--conversations N] [--draws N] [--seed N] [--show]
 
 Without `--runs` the runs are generated conversations of an invented garden shop. FILE holds one run a line: a list of
-messages in OpenAI's format, or an object with `messages` and perhaps `reward` (only runs with reward 1 are taken). Each
-form of each pattern is injected at random places of random runs, the spans are fed to the detectors one by one, and a
+messages in OpenAI's format, or an object with `messages` and perhaps `reward` (only runs with reward 1 are taken); it
+may be compressed (xz). What is usual is learned from the untouched runs, which are gone through again where they are
+few: the agent of such runs has made them before. Each form of each pattern is injected at random places of random runs, the spans are fed to the detectors one by one, and a
 pattern counts as found when a finding (severity above `info`) is given between its beginning and its third repeat.
 Exits with 1 below 95% recall of any pattern or above 2% alarms.
 """
@@ -35,6 +36,8 @@ SECOND = 1_000_000_000
 ROOT = "f" * 16
 RECALL = 0.95
 ALARMS = 0.02
+EARLIER_RUNS = 100
+"""So many runs of an agent are taken to have been made before, in the same ways."""
 
 
 def spans(steps: Sequence[Step], rng: random.Random, trace: str) -> Iterator[tuple[int, Span]]:
@@ -129,7 +132,13 @@ def untouched(rng: random.Random, runs: list[list[Step]], show: bool) -> tuple[l
         for _, finding in found if show else ():
             print("alarm:", re.sub(r"\s+", " ", finding.message)[:200])
     print(f"{'alarms on untouched runs':51s} {share(len(runs) - len(quiet), len(runs))}  {dict(by)}")
-    return [run for run in quiet if run], detectors.history.save()
+    kept = [run for run in quiet if run]
+    for _ in range(max(0, EARLIER_RUNS // max(1, len(kept)))):
+        for run in kept:
+            watch(run, rng, detectors)
+            TIMES_SEEN.update(step.tool for step in run)
+            RUNS_SEEN.update({step.tool for step in run})
+    return kept, detectors.history.save()
 
 
 def measure(rng: random.Random, runs: list[list[Step]], history: dict[str, Any], draws: int, show: bool) -> bool:
@@ -168,14 +177,17 @@ def draw(
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    options.add_argument("--runs", type=Path, help="JSON lines of OpenAI message lists; generated ones without it")
+    options.add_argument(
+        "--runs", type=Path, nargs="+", metavar="FILE", help="JSON lines of OpenAI message lists; else generated ones"
+    )
     options.add_argument("--conversations", type=int, default=400, help="generated runs (default %(default)s)")
     options.add_argument("--draws", type=int, default=200, help="injections of each form (default %(default)s)")
     options.add_argument("--seed", type=int, default=1, help="of all random choices (default %(default)s)")
     options.add_argument("--show", action="store_true", help="print what was missed and what alarmed")
     chosen = options.parse_args()
     rng = random.Random(chosen.seed)
-    runs = list(runs_in(chosen.runs) if chosen.runs else conversations(rng, chosen.conversations))
+    runs = [run for file in chosen.runs for run in runs_in(file)] if chosen.runs else []
+    runs = [run for run in runs if run] or list(conversations(rng, chosen.conversations))
     quiet, history = untouched(rng, runs, chosen.show)
     good = measure(rng, quiet, history, chosen.draws, chosen.show)
     return 0 if good and len(quiet) >= (1 - ALARMS) * len([run for run in runs if run]) else 1

@@ -7,6 +7,7 @@ batches, the same tests after each change, one question about each thing of a li
 from __future__ import annotations
 
 import json
+import lzma
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -50,12 +51,18 @@ def steps_of(messages: Sequence[dict[str, Any]]) -> list[Step]:
 
 
 def runs_in(path: Path) -> Iterator[list[Step]]:
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in lines_of(path):
         run = json.loads(line)
         if isinstance(run, list):
             yield steps_of(run)
         elif run.get("reward", 1) == 1:
             yield steps_of(run["messages"])
+
+
+def lines_of(path: Path) -> list[str]:
+    opened = lzma.open if path.suffix == ".xz" else open
+    with opened(path, "rt", encoding="utf-8") as file:
+        return list(file)
 
 
 def words(text: str) -> list[str]:
