@@ -1,0 +1,160 @@
+"""Calls over the Model Context Protocol, with the real SDK: in one process, and with a server in another one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.server import MCPServer
+
+import instrument
+from instrument import span, tool
+from instrument.errors import LoopDetected
+from instrument.integrations.mcp import TraceMiddleware, trace_requests
+from instrument.testing import Recording, record
+
+
+@pytest.fixture
+def recording() -> Iterator[Recording]:
+    with record() as recording:
+        yield recording
+
+
+@tool
+def ours(city: str) -> str:
+    return f"sunny in {city}"
+
+
+def server(**options: Any) -> MCPServer:
+    served = MCPServer("weather", **options)
+
+    @served.tool()
+    def weather(city: str) -> str:
+        """The weather in a city."""
+        return ours(city)
+
+    @served.tool()
+    def broken(city: str) -> str:
+        """Always fails."""
+        raise ValueError("no weather today")
+
+    return served
+
+
+def call(served: Any, name: str, times: int = 1) -> Any:
+    """Call a tool of a server below a span, from a client that is traced."""
+
+    async def later() -> Any:
+        async with Client(served) as client:
+            trace_requests(trace_requests(client))
+            with span("caller"):
+                for _ in range(times):
+                    result = await client.call_tool(name, {"city": "Rome"})
+                return result
+
+    return asyncio.run(later())
+
+
+def tree(spans: Any) -> dict[str, str | None]:
+    names = {found.span_id: found.name for found in spans}
+    return {found.name: names.get(found.parent_id or "") for found in spans}
+
+
+def test_a_call_is_a_tool_with_arguments_and_result(recording: Recording) -> None:
+    """The client's span has what was given and what came back, and the caller sees the same."""
+    assert "sunny in Rome" == call(server(), "weather").content[0].text
+    found = recording.span("weather")
+    assert ("tool", {"city": "Rome"}, {"result": "sunny in Rome"}) == (found.kind, found.input, found.output)
+    assert "tools/call" == found.attributes["mcp.method.name"]
+
+
+def test_both_sides_are_one_tree_and_one_tool(recording: Recording) -> None:
+    """The server's span hangs below the client's as a step, what the handler calls below that."""
+    call(server(middleware=[TraceMiddleware()]), "weather")
+    assert {"caller": None, "weather": "caller", "tools/call weather": "weather", "ours": "tools/call weather"} == tree(
+        [found for found in recording.spans if "discover" not in found.name and "list" not in found.name]
+    )
+    assert ["weather"] == [found.name for found in recording.spans if found.kind == "tool" and found.name != "ours"]
+
+
+def test_a_server_alone_counts_its_tools(recording: Recording) -> None:
+    """Where the caller sends no span the server's is the tool."""
+
+    async def later() -> None:
+        async with Client(server(middleware=[TraceMiddleware()])) as client:
+            await client.call_tool("weather", {"city": "Rome"})
+
+    asyncio.run(later())
+    assert ("tool", {"city": "Rome"}) == (recording.span("weather").kind, recording.span("weather").input)
+
+
+def test_a_tool_that_fails(recording: Recording) -> None:
+    """A result that is an error makes its span one, and is given to the caller as ever."""
+    result = call(server(middleware=[TraceMiddleware()]), "broken")
+    found = recording.span("broken")
+    assert (True, "error", "Error executing tool broken") == (result.is_error, found.status, found.error.message)
+
+
+def test_the_loop_breaker_refuses_here_as_well() -> None:
+    """A call that would only repeat what was tried is refused before it is sent."""
+    with record(loops={"action": "raise"}) as recording, pytest.raises(BaseException) as raised:
+        call(server(), "weather", times=20)
+    group = raised.value
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    assert isinstance(group, LoopDetected)
+    assert len([found for found in recording.spans if found.name == "ours"]) < 20
+
+
+def test_what_is_no_client_is_refused() -> None:
+    """The message says what it takes."""
+    with pytest.raises(TypeError, match="takes a connected Client or a ClientSession"):
+        trace_requests(object())
+
+
+SERVER = """
+from mcp.server import MCPServer
+from instrument import tool
+from instrument.integrations.mcp import TraceMiddleware
+
+served = MCPServer("weather", middleware=[TraceMiddleware()])
+
+@tool
+def ours(city):
+    return f"sunny in {city}"
+
+@served.tool()
+def weather(city: str) -> str:
+    return ours(city)
+
+served.run("stdio")
+"""
+
+
+def test_a_server_in_another_process_is_in_the_same_tree(tmp_path: Path) -> None:
+    """Over standard input and output the trace goes on in the server's process, whose records lie beside ours."""
+    (tmp_path / "server.py").write_text(SERVER)
+    folder = {"INSTRUMENT_DIR": str(tmp_path / ".instrument"), "INSTRUMENT_SINKS": "jsonl"}
+    parameters = StdioServerParameters(
+        command=sys.executable,
+        args=[str(tmp_path / "server.py")],
+        env={**folder, "PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]},
+    )
+    instrument.configure(dir=tmp_path / ".instrument", sinks=["jsonl"])
+    try:
+        assert "sunny in Rome" == call(parameters, "weather").content[0].text
+    finally:
+        instrument.shutdown()
+    [trace] = [one for one in instrument.read(tmp_path / ".instrument") if one.root.name == "caller"]
+    parents = tree(trace.spans)
+    assert ("caller", "weather", "tools/call weather") == (
+        parents["weather"],
+        parents["tools/call weather"],
+        parents["ours"],
+    )
