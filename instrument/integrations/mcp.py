@@ -5,8 +5,8 @@
 
     server = MCPServer("files", middleware=[TraceMiddleware()])
 
-The current span travels in the request's `_meta`, as W3C Trace Context. A tool call is counted at the client, and at the
-server only where its caller sent no span.
+The current span travels in the request's `_meta`, as W3C Trace Context. A tool call is counted at the client, and at
+the server only where its caller sent no span.
 """
 
 from __future__ import annotations
