@@ -7,74 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import Phase, given, settings
 from msgspec.structs import asdict
 
 from instrument.analysis import overview as loop
-from instrument.model import Cost, Failure, Finding, Log, Record, Usage, encode
+from instrument.model import Record, encode
 from instrument.query import overview as duck
 from instrument.store.heads import heads
-from tests.recorded import MS, NOON, TRACE, call, finding, head, log, review, run, span, update
+from tests.random_recordings import recordings, written
+from tests.recorded import MS, NOON, call, log, review, span, update
 
 pytest.importorskip("duckdb", reason="DuckDB is not installed")
-
-TRACES = (TRACE, "b0b" + "0" * 29)
-WRONG = (None, Failure("ValueError", "no"), Failure("ValueError"), Failure("KeyError", "x", "stack"))
-KINDS = ("agent", "step", "llm", "embedding", "tool", "retrieval")
-NAMES = ("read_file", "it's", 'say "x"', "größe")
-MODELS = (None, "", "gpt-4.1", "my-model")
-MONEY = (None, "0", "0.000", "0.25", "0.0000017", "12", "-0.5")
-BASES = ("priced", "estimated", "unpriced", "free", "rumoured")
-tokens = st.none() | st.integers(0, 10**6)
-usages = st.none() | st.builds(Usage, input=tokens, cached=tokens, output=tokens, reasoning=tokens, audio=tokens)
-costs = st.none() | st.builds(Cost, usd=st.sampled_from(MONEY), basis=st.sampled_from(BASES))
-keys = ("gen_ai.request.model", "gen_ai.response.model", "gen_ai.agent.id", "gen_ai.agent.name", "instrument.operation")
-asked = st.fixed_dictionaries({}, optional=dict.fromkeys(keys, st.sampled_from(MODELS)))
-numbered = st.sampled_from([{}, {"instrument.iteration": 3}, {"instrument.label": "a task", "other": [1, {"a": None}]}])
-
-
-@st.composite
-def recordings(draw: st.DrawFn) -> list[Record]:
-    """Some spans, heads, late facts, logs and findings of two traces and two processes."""
-    records: list[Record] = [run()]
-    for number in range(1, draw(st.integers(1, 12))):
-        where: Any = {"trace_id": draw(st.sampled_from(TRACES)), "run": draw(st.sampled_from(["r1", "r2"]))}
-        parent = draw(st.none() | st.integers(1, 12))
-        more = {"kind": draw(st.sampled_from(KINDS)), "name": draw(st.sampled_from(NAMES)), **where}
-        about = {**draw(asked), **draw(numbered)}
-        if draw(st.booleans()) and draw(st.booleans()):
-            records.append(head(number, parent, attributes=about, **more))
-            continue
-        status = draw(st.sampled_from(["ok", "error", "cancelled"]))
-        failed = {"status": status, "error": draw(st.sampled_from(WRONG)) if status == "error" else None}
-        spent = {"usage": draw(usages), "cost": draw(costs)}
-        took = draw(st.integers(0, 10**12))
-        records.append(span(number, parent, duration_ns=took, attributes=about, **more, **failed, **spent))
-        if draw(st.booleans()):
-            records.append(head(number, parent, **more))
-        if draw(st.integers(0, 5)) == 0:
-            late = {key: value for key, value in draw(asked).items() if value is not None}
-            records.append(update(number, usage=draw(usages), cost=draw(costs), attributes=late, **where))
-    records += draw(st.lists(st.sampled_from(OTHERS), max_size=4, unique_by=id))
-    return list(draw(st.permutations(records)))
-
-
-OTHERS: list[Record] = [
-    log(1),
-    log(2000, 1, level="warning"),
-    log(3, 1, level="CRITICAL"),
-    Log(run="r2", time_ns=NOON + 7 * MS, trace_id="c" * 32),
-    finding(1),
-    finding(1, severity="info", trace_id=TRACES[1]),
-    Finding(detector="d", message="m"),
-]
-
-
-def written(folder: Path, records: list[Record]) -> Path:
-    path = folder / "a.jsonl"
-    path.write_bytes(b"".join(encode(record) + b"\n" for record in records))
-    return path
 
 
 def numbers(value: Any) -> Any:
@@ -88,7 +31,7 @@ def numbers(value: Any) -> Any:
     return value
 
 
-@settings(max_examples=25)
+@settings(max_examples=12, phases=[Phase.explicit, Phase.generate])
 @given(recordings())
 def test_stats_and_runs_are_the_same(tmp_path_factory: pytest.TempPathFactory, records: list[Record]) -> None:
     """For all recordings: counts, times, tokens and money in their order, every row, the logs outside of any trace."""

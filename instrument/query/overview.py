@@ -121,8 +121,8 @@ def _tools(heads: Heads) -> dict[str, int]:
 def _calls(heads: Heads) -> tuple[dict[tuple[str, ...], Sum], dict[str, Timing], dict[str, Timing]]:
     """Tokens and money of the model calls in all groups, and how long they took by model and by agent."""
     rows = heads.calls(
-        f"{_MODEL} model, {_OPERATION} operation, {_AGENT} agent, name, kind",
-        "(model, operation, agent, name, kind), (model), (agent)",
+        f"{_MODEL} of_model, {_OPERATION} of_operation, {_AGENT} of_agent, name, kind",
+        "(of_model, of_operation, of_agent, name, kind), (of_model), (of_agent)",
     )
     _refuse_many(rows)
     whole = [row for row in rows if row[4] is not None]

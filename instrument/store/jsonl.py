@@ -183,7 +183,9 @@ def decoded(
         try:
             with _opened(file) as stream:
                 yield from _decoded_lines(stream, decode, wanted, problems)
-        except (EOFError, zlib.error, OSError) as error:
+        except (EOFError, zlib.error) as error:
+            problems.unreadable(error)
+        except OSError as error:
             if file == Path(path):
                 raise
             problems.unreadable(error)

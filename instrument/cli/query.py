@@ -1,0 +1,135 @@
+"""`instrument query "SELECT …"`: SQL over what was recorded, by DuckDB."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from instrument.cli.printing import say
+from instrument.cli.source import path_of, tell
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from instrument.views.tables import Cell
+
+MOST_ROWS = 1000
+"""A table for people has no more rows; the other forms have all."""
+CHUNK = 10_000
+NUMBERS = ("INT", "DOUBLE", "DECIMAL", "FLOAT")
+
+
+def add(subparsers: Any) -> None:
+    """Add the verb to the command line."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "query",
+        help="answer a SELECT over spans, llm_calls, tools, costs, logs, findings (needs the extra `query`)",
+        description="SQL as DuckDB speaks it over the views spans, llm_calls, tools, costs, logs, findings and scores "
+        "of all the files that are named. `DESCRIBE spans` lists the columns of one. Nothing is written.",
+        epilog='Example: instrument query "SELECT model, count(*), sum(usd) FROM costs GROUP BY model"',
+    )
+    parser.add_argument("sql", metavar="SELECT", help="the statement, or - to read it from stdin")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="files or folders (default: the nearest .instrument)")
+    parser.add_argument("--path", dest="named_path", metavar="PATH", help=argparse.SUPPRESS)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON, one object a row")
+    form.add_argument("--csv", action="store_true", help="print CSV with a header")
+    parser.set_defaults(run=run, path=None)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the rows."""
+    from instrument.query.views import database, select
+
+    notices: list[str] = []
+    sql = sys.stdin.read() if args.sql == "-" else args.sql
+    with database(args.paths or [path_of(args)], notices) as connection:
+        tell(notices)
+        found = select(connection, sql)
+        (_print_json if args.json else _print_csv if args.csv else _print_table)(found)
+    return 0
+
+
+def _rows(found: DuckDBPyConnection) -> Iterator[Sequence[Any]]:
+    while rows := found.fetchmany(CHUNK):
+        yield from rows
+
+
+def _names(found: DuckDBPyConnection) -> list[str]:
+    return [column[0] for column in found.description or ()]
+
+
+def _print_json(found: DuckDBPyConnection) -> None:
+    names = _names(found)
+    holds_json = [str(column[1]) == "JSON" for column in found.description or ()]
+    opening = "[\n"
+    for row in _rows(found):
+        values = [_plain(value, is_json) for value, is_json in zip(row, holds_json, strict=True)]
+        say(f"{opening}{_encoded(dict(zip(names, values, strict=True)))}", end="")
+        opening = ",\n"
+    say("\n]" if opening == ",\n" else "[]")
+
+
+def _plain(value: Any, is_json: bool) -> Any:
+    from msgspec import Raw
+
+    return Raw(value.encode()) if is_json and value is not None else _told(value)
+
+
+def _encoded(row: dict[str, Any]) -> str:
+    from msgspec.json import encode
+
+    return encode(row, enc_hook=str).decode()
+
+
+def _told(value: Any) -> Any:
+    """The value as it is, amounts of money without the zeros behind."""
+    if not isinstance(value, Decimal):
+        return value
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _print_csv(found: DuckDBPyConnection) -> None:
+    line = io.StringIO()
+    writer = csv.writer(line, lineterminator="\n")
+    for row in _with_names(found):
+        writer.writerow(["" if value is None else _told(value) for value in row])
+        say(line.getvalue(), end="")
+        line.seek(0)
+        line.truncate()
+
+
+def _with_names(found: DuckDBPyConnection) -> Iterator[Sequence[Any]]:
+    yield _names(found)
+    yield from _rows(found)
+
+
+def _print_table(found: DuckDBPyConnection) -> None:
+    from instrument.views.tables import Column, table
+    from instrument.views.theme import clean, theme_for
+
+    theme = theme_for(sys.stdout)
+    columns = [
+        Column(clean(name, 60), right=(number := str(kind).startswith(NUMBERS)), flexible=not number)
+        for name, kind, *_ in found.description or ()
+    ]
+    rows = found.fetchmany(MOST_ROWS + 1)
+    say(table(columns, [[_cell(value) for value in row] for row in rows[:MOST_ROWS]], theme))
+    if len(rows) > MOST_ROWS:
+        say(theme.paint(f"{theme.ellipsis} there are more than {MOST_ROWS:,} rows: --csv or --json print all", "dim"))
+
+
+def _cell(value: Any) -> Cell:
+    from instrument.views.theme import clean
+
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
+    return clean(_told(value), 300)
