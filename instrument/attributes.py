@@ -45,6 +45,8 @@ FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
 CHUNKS = "instrument.stream.chunks"
 TOKENS_PER_SECOND = "instrument.stream.tokens_per_second"
 CLOSED_EARLY = "instrument.closed_early"
+CACHE_HIT = "instrument.cache.hit"
+"""Set to true on a model call that a cache of the program's own answered: it was not billed."""
 
 REQUEST = {
     "model": REQUEST_MODEL,

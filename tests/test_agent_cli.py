@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from loguru import logger
 
 from agent import cli
+from instrument.reading import read
 from instrument.testing import record
 from tests.agent_endpoint import Raw, Script, call, finding, says, serving, verdict
 
@@ -199,6 +201,20 @@ def test_money_that_is_spent_ends_the_review(shop: Path) -> None:
     one_call = 100 * 2e-6 + 10 * 8e-6  # its tokens at the price of gpt-4.1, the dearer of the two models
     assert (1, "budget") == (done.returncode, json.loads(done.stdout)["outcome"])
     assert 0 < len(script.requests) * one_call <= 0.01
+
+
+def test_a_review_that_ran_out_of_money_says_so_and_keeps_its_trace(shop: Path) -> None:
+    """One clear sentence with what was spent, reserved and asked; the trace and the calls that were made are on disk."""
+    script = Script(think=[call("analyze_code", path="shop.py")])
+    with serving(script) as url:
+        environment = {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": url, "INSTRUMENT_SINKS": "jsonl"}
+        arguments = ["review", shop, "--json", "--model", "gpt-4.1", "--budget-usd", "0.01"]
+        done = agent(*arguments, folder=shop.parent, INSTRUMENT_BUDGET__ASSUMED_OUTPUT="60", **environment)
+    [trace] = [found for found in read(shop.parent / ".instrument") if found.root.kind == "agent"]
+    said = r"The review is unfinished: the budget allows 0\.01 USD: [\d.]+ spent, 0 reserved .* may take [\d.]+\."
+    assert re.fullmatch(said, json.loads(done.stdout)["summary"])
+    assert "budget" == trace.root.attributes["instrument.agent.outcome"]
+    assert len(script.requests) == trace.cost.priced
 
 
 def test_without_a_key_the_embedded_model_reviews(shop: Path) -> None:

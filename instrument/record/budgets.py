@@ -236,7 +236,9 @@ class BudgetGuard:
         prompt = self._prompt(span, asked, model)
         usd = self._price(span, asked, model, Usage(input=prompt, output=output))
         if usd is None and any(scope.limits.usd is not None for scope in span.budgets):
-            self._once(span, f"unpriced {model}", f"{_without_price(model)}: a budget in money cannot hold it")
+            self._once(
+                span, f"unpriced {model}", f"{_without_price(model)}: a budget in money cannot hold it", "WARNING"
+            )
         return Ask(usd, prompt + output, output)
 
     def _prompt(self, span: LiveSpan, asked: Request, model: str | None) -> int:
@@ -264,14 +266,15 @@ class BudgetGuard:
         given = (arguments.get(name) for name in OUTPUT_LIMITS)
         limit = next((value for value in given if type(value) is int and value >= 0), None)
         if limit is None:
-            self._once(span, "assumed", f"a call without an output limit reserves {self._assumed_output} output tokens")
+            sentence = f"a call without an output limit reserves {self._assumed_output} output tokens"
+            self._once(span, "assumed", sentence, "INFO")
             limit = self._assumed_output
         return limit * (choices if type(choices) is int and choices > 0 else 1)
 
-    def _once(self, span: LiveSpan, key: str, sentence: str) -> None:
+    def _once(self, span: LiveSpan, key: str, sentence: str, level: str) -> None:
         if key not in self._told_about:
             self._told_about.add(key)
-            _say(span.recorder, "BUDGET_NOTICE", sentence, aloud=True)
+            _say(span.recorder, "BUDGET_NOTICE", sentence, level=level, aloud=True)
 
 
 def took(usage: Usage | None, cost: Cost | None) -> Ask | None:
@@ -304,13 +307,15 @@ def _without_price(model: str | None) -> str:
     return "a call that names no model has no known price" if model is None else f"the model {model} has no known price"
 
 
-def _say(recorder: Recorder, event: str, sentence: str, *, aloud: bool = False, **metadata: Any) -> None:
+def _say(
+    recorder: Recorder, event: str, sentence: str, *, level: str = "WARNING", aloud: bool = False, **metadata: Any
+) -> None:
     """A log record, also where the trace is not stored; on stderr where there is no sink and it must be heard."""
     place = current.get()
     if recorder.stores and (place is None or place.sampled):
-        write(recorder, event, sentence, "WARNING", metadata, logger="instrument")
+        write(recorder, event, sentence, level, metadata, logger="instrument")
     elif recorder.stores:
         with at(Place()):
-            write(recorder, event, sentence, "WARNING", metadata, logger="instrument")
+            write(recorder, event, sentence, level, metadata, logger="instrument")
     elif aloud:
         notice(sentence)

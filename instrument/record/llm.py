@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from instrument import tokens
-from instrument.attributes import PROVIDER, REQUEST_MODEL, REQUEST_TIER, RESPONSE_MODEL, RESPONSE_TIER
+from instrument.attributes import CACHE_HIT, PROVIDER, REQUEST_MODEL, REQUEST_TIER, RESPONSE_MODEL, RESPONSE_TIER
 from instrument.model import Cost, Usage
 from instrument.pricing import Prices
 from instrument.record.capture import Large
@@ -80,6 +80,7 @@ def _spoken(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage, Cost]
         provider=_text(attributes.get(PROVIDER)),
         tier=_text(attributes.get(RESPONSE_TIER)) or _text(attributes.get(REQUEST_TIER)),
         at_ns=start_ns,
+        free=_plain(attributes.get(CACHE_HIT)) is True,
     )
     return usage, cost
 
