@@ -42,11 +42,13 @@ STATUS_CODE = "http.response.status_code"
 ERROR_TYPE = "error.type"
 STREAM = "gen_ai.request.stream"
 FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
+FIRST_TOKEN = "instrument.stream.time_to_first_token"
 CHUNKS = "instrument.stream.chunks"
 TOKENS_PER_SECOND = "instrument.stream.tokens_per_second"
 CLOSED_EARLY = "instrument.closed_early"
 CACHE_HIT = "instrument.cache.hit"
 """Set to true on a model call that a cache of the program's own answered: it was not billed."""
+UNREAD_BODY = "instrument.unread_body_bytes"
 
 REQUEST = {
     "model": REQUEST_MODEL,

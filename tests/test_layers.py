@@ -13,7 +13,7 @@ ROWS = {
     0: ["model", "errors", "version"],
     1: [
         "attributes", "settings", "origins", "allowed", "pricing", "tokens", "redact", "secret_shapes", "secret_search", "usage", "messages",
-        "foreign", "detectors", "thresholds",
+        "foreign", "pieces", "detectors", "thresholds",
     ],
     2: ["analysis", "analysis.tree", "analysis.metrics", "analysis.totals", "analysis.overview"],
     3: [

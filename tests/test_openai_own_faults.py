@@ -10,7 +10,15 @@ import pytest
 
 import instrument
 from instrument.integrations import openai as patch
-from instrument.integrations import openai_bodies, openai_calls, openai_later, openai_said, openai_stream
+from instrument.integrations import (
+    openai_bodies,
+    openai_calls,
+    openai_later,
+    openai_services,
+    openai_stream_usage,
+)
+from instrument.pieces import chat, joining, responses
+from instrument.record import http_bodies, streams
 from instrument.record.context import current
 from instrument.record.recorder import Recorder
 from instrument.record.switch import switch
@@ -18,14 +26,17 @@ from instrument.testing import record
 from tests.openai_endpoint import Endpoint, as_json, endpoint
 from tests.openai_styles import STYLES, answers, chat_with, got, run, seen, seen_error
 
-MODULES = (patch, openai_calls, openai_stream, openai_said, openai_bodies, openai_later)
+MODULES = (
+    patch, openai_calls, openai_stream_usage, openai_services, openai_bodies, openai_later, streams, http_bodies, chat,
+    responses, joining,
+)  # fmt: skip
 ENTRIES = frozenset({
     "patch_openai", "_request", "_arequest", "_copied", "_unwatch", "_unwrap", "_wrap", "_wrap_classes", "_wrap_copies",
     "_family", "Patched.__init__", "Patched.undo", "Patched.__enter__", "Patched.__exit__", "_telling",
     "_StandIn.__getattr__", "_StandIn.__del__", "_SyncStandIn.__iter__", "_SyncStandIn.close", "_AsyncStandIn.__aiter__",
     "_AsyncStandIn.aclose", "Watched.__iter__", "Watched.__aiter__", "Watched.__next__", "Watched.__anext__",
     "Watched.__getattr__", "Watched.__del__", "Watched.__init__", "_StandIn.__init__", "Exchange.__init__",
-    "Exchange.leave", "only_for_us",
+    "Exchange.leave", "is_ours",
 })  # fmt: skip
 """What the client itself calls (each goes through `safely`), what only patching and undoing calls, what only assigns or
 sets a variable, and what takes back our own addition to a stream."""
@@ -57,17 +68,18 @@ CALLS = {
 
 
 def ours() -> Iterator[tuple[Any, str]]:
-    """Every function and method of ours, with what holds it."""
+    """Every function and method of ours, with what holds it: a function also where another module has imported it."""
+    homes = {module.__name__ for module in MODULES}
     for module in MODULES:
         for name, value in vars(module).items():
-            if inspect.isfunction(value) and value.__module__ == module.__name__:
+            if inspect.isfunction(value) and value.__module__ in homes:
                 yield module, name
             elif inspect.isclass(value) and value.__module__ == module.__name__:
                 yield from ((value, inner) for inner, method in vars(value).items() if inspect.isfunction(method))
 
 
 PARTS = {
-    getattr(holder, name).__qualname__: (holder, name)
+    f"{holder.__name__.rpartition('.')[2]}.{name}": (holder, name)
     for holder, name in ours()
     if getattr(holder, name).__qualname__ not in ENTRIES and "Protocol" not in str(getattr(holder, "__mro__", ""))
 }

@@ -18,12 +18,12 @@ import wrapt
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from pydantic import BaseModel
 
-from instrument.integrations.faults import safely
-from instrument.integrations.openai_stream import mark_failed
 from instrument.record.context import Place, current, leave
 from instrument.record.headers import extract, inject, place_of
 from instrument.record.plan import Plan
+from instrument.record.safely import safely
 from instrument.record.spans import LiveSpan, begin
+from instrument.record.streams import mark_failed
 from instrument.record.switch import installed
 
 Client = TypeVar("Client")

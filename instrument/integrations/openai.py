@@ -17,8 +17,8 @@ from weakref import WeakKeyDictionary
 import wrapt
 
 from instrument.integrations import openai_later
-from instrument.integrations.faults import safely
 from instrument.integrations.openai_calls import Args, Keywords, begin_exchange, options_of
+from instrument.record.safely import safely
 
 
 class Patched:

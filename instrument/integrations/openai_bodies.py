@@ -1,59 +1,23 @@
-"""The bytes of a response, watched where the HTTP client reads them, whichever of its methods the caller uses.
-
-`response.stream` is what all of them read and what closing the response closes; a stand-in for it sees every byte and
-leaves the response, its methods and its pickled form alone.
-"""
+"""The body of an answer of OpenAI's, JSON or server-sent events, as the end of its span."""
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
-from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
-from instrument.foreign import at, text
-from instrument.integrations.faults import safely
-from instrument.integrations.openai_said import error_of
-from instrument.integrations.openai_stream import Chunks, Listener, mark_failed
+from instrument.attributes import UNREAD_BODY
+from instrument.foreign import Fields, known, listed, text
+from instrument.pieces.joining import error_of
+from instrument.record.safely import safely
 from instrument.record.spans import LiveSpan
+from instrument.record.streams import Chunks, mark_failed
 
 BODY_LIMIT = 16 * 1024 * 1024
 """Bytes of a body that are kept to be read when it has come to its end."""
 
 LAST_EVENTS = (b"[DONE]", b"response.completed", b"response.incomplete", b"response.failed")
-
-
-class Witness(Protocol):
-    """Is told what happens to a response's bytes."""
-
-    def piece(self, data: bytes) -> None:
-        """Some bytes have come."""
-
-    def over(self, error: BaseException | None) -> None:
-        """There are no more, or reading them failed."""
-
-    def closing(self) -> None:
-        """The response is about to be closed."""
-
-
-class Closing:
-    """Sees only the end of a response whose chunks are seen elsewhere."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-
-    def piece(self, data: bytes) -> None:
-        """Nothing to note."""
-
-    def over(self, error: BaseException | None) -> None:
-        """Nothing to note."""
-
-    def closing(self) -> None:
-        """End the stream early, unless it closes its response itself because it has read the last of it."""
-        if not self._listener.reading:
-            self._listener.end(early=True)
 
 
 class Body:
@@ -64,6 +28,7 @@ class Body:
         self._kind = type(response)  # not the response: it must go when the caller drops it
         self._encoding = response.headers.get("content-encoding")
         self._kept: bytearray | None = bytearray()
+        self._length = 0
         self._is_whole = False
         self._is_closed = False
         self._error: BaseException | None = None
@@ -71,6 +36,7 @@ class Body:
     def piece(self, data: bytes) -> None:
         """Keep them, as long as there is room."""
         self._chunks.note_time()
+        self._length += len(data)
         if self._kept is not None and len(self._kept) + len(data) > BODY_LIMIT:
             self._kept = None
         if self._kept is not None:
@@ -84,90 +50,10 @@ class Body:
         """End the span with what was read."""
         if not self._is_closed:
             self._is_closed = True
+            if self._kept is None:
+                self._chunks.span.set({UNREAD_BODY: self._length})
             kept = safely(decoded, bytes(self._kept or b""), self._encoding, self._kind)
             end_with_body(self._chunks, kept or b"", self._error, is_whole=self._is_whole)
-
-
-def watch(response: Any, witness: Witness) -> None:
-    """Tell `witness` of the bytes that will be read from the response, and of its closing."""
-    if response.is_closed:  # as with test doubles, whose bytes lie in the response from the start
-        response.close = _telling(response.close, witness)
-        response.aclose = _telling(response.aclose, witness)
-    else:
-        response.stream = _stand_in(_kinds_of(type(response.stream)))(response.stream, witness)
-
-
-def _telling(plain: Callable[[], Any], witness: Witness) -> Callable[[], Any]:
-    def closing() -> Any:
-        safely(witness.closing)
-        return plain()
-
-    return closing
-
-
-def _kinds_of(kind: type) -> tuple[type, ...]:
-    """The abstract bases that the HTTP client asks for; httpx2 and httpx have their own."""
-    return tuple(base for base in kind.__mro__ if base.__name__ in _STAND_INS)
-
-
-@cache
-def _stand_in(bases: tuple[type, ...]) -> Any:
-    return type("StandIn", (*(_STAND_INS[base.__name__] for base in bases), *bases), {})
-
-
-class _StandIn:
-    def __init__(self, plain: Any, witness: Witness) -> None:
-        self._plain = plain
-        self._witness = witness
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._plain, name)
-
-    def __del__(self) -> None:
-        safely(self._witness.closing)
-
-
-class _SyncStandIn(_StandIn):
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            for piece in self._plain:
-                safely(self._witness.piece, piece)
-                yield piece
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            safely(self._witness.over, error)
-            raise
-        safely(self._witness.over, None)
-
-    def close(self) -> None:
-        safely(self._witness.closing)
-        self._plain.close()
-
-
-class _AsyncStandIn(_StandIn):
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        inner = self._plain.__aiter__()
-        try:
-            async for piece in inner:
-                safely(self._witness.piece, piece)
-                yield piece
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            safely(self._witness.over, error)
-            raise
-        finally:
-            if hasattr(inner, "aclose"):
-                await inner.aclose()
-        safely(self._witness.over, None)
-
-    async def aclose(self) -> None:
-        safely(self._witness.closing)
-        await self._plain.aclose()
-
-
-_STAND_INS: dict[str, type] = {"SyncByteStream": _SyncStandIn, "AsyncByteStream": _AsyncStandIn}
 
 
 def decoded(body: bytes, encoding: str | None, response_kind: Any) -> bytes:
@@ -211,8 +97,22 @@ def end_with_answer(span: LiveSpan, result: Any) -> None:
 def _describe(span: LiveSpan, result: Any) -> None:
     span.wants_estimate = span.kind == "embedding"
     span.recorder.read_answer(span, result)
-    if text(at(result, "status")) == "failed":
-        mark_failed(span, *error_of(at(result, "error")))
+    failure = _failure_in(known(result))
+    if failure is not None:
+        mark_failed(span, *error_of(failure))
+
+
+def _failure_in(answer: Fields) -> Any:
+    """What an answer that came with status 200 says went wrong, for which the client raises nothing; None if nothing.
+
+    Responses say so by their status, some services put an error where the choices would be, or into one of them.
+    """
+    if text(answer.get("status")) == "failed":
+        return answer.get("error") or {}
+    choices = [known(choice) for choice in listed(answer.get("choices"))]
+    told = [choice.get("error") or {} for choice in choices if text(choice.get("finish_reason")) == "error"]
+    has_answer = any(listed(answer.get(name)) for name in ("choices", "output", "data"))
+    return told[0] if told else None if has_answer else answer.get("error")
 
 
 def _json(body: bytes) -> Any:

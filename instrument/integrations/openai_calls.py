@@ -15,64 +15,24 @@ from instrument.attributes import (
     STATUS_CODE,
 )
 from instrument.integrations import openai_later
-from instrument.integrations.faults import safely
-from instrument.integrations.openai_bodies import Body, Closing, body_of, end_with_answer, end_with_body, watch
-from instrument.integrations.openai_stream import Chunks, Nobody, Watched
+from instrument.integrations import openai_services as services
+from instrument.integrations import openai_stream_usage as stream_usage
+from instrument.integrations.openai_bodies import Body, body_of, end_with_answer, end_with_body
+from instrument.pieces import said_by
 from instrument.record.context import Place, current, leave
+from instrument.record.http_bodies import watch
 from instrument.record.plan import Plan
 from instrument.record.recorder import Recorder
+from instrument.record.safely import safely
 from instrument.record.spans import LiveSpan, begin
+from instrument.record.streams import Chunks, Closing, Nobody, Watched, put
 from instrument.record.switch import installed
 from instrument.usage import request
 
-OPERATIONS = {
-    "/chat/completions": "chat",
-    "/responses": "responses",
-    "/responses/compact": "responses",
-    "/embeddings": "embeddings",
-    "/completions": "completions",
-}
-SEMANTIC = {"chat": "chat", "responses": "chat", "embeddings": "embeddings", "completions": "text_completion"}
-"""`gen_ai.operation.name` for each of the client's endpoints: the Responses API is a chat to the conventions."""
-
-API_TYPES = {"chat": "chat_completions"}
-"""`openai.api.type` where it is not the name of the operation."""
-
-PROVIDERS = {
-    "api.openai.com": "openai",
-    "openai.azure.com": "azure.ai.openai",
-    "cognitiveservices.azure.com": "azure.ai.openai",
-    "services.ai.azure.com": "azure.ai.inference",
-    "groq.com": "groq",
-    "mistral.ai": "mistral_ai",
-    "deepseek.com": "deepseek",
-    "x.ai": "x_ai",
-    "perplexity.ai": "perplexity",
-    "moonshot.ai": "moonshot_ai",
-    "openrouter.ai": "openrouter",
-    "anthropic.com": "anthropic",
-    "generativelanguage.googleapis.com": "gcp.gemini",
-    "aiplatform.googleapis.com": "gcp.vertex_ai",
-    "amazonaws.com": "aws.bedrock",
-    "cohere.com": "cohere",
-    "watsonx.ai": "ibm.watsonx.ai",
-}
-CLIENTS = {"BaseAzureClient": "azure.ai.openai"}
-"""Providers that the client's class tells where its address does not."""
-
 RAW = "X-Stainless-Raw-Response"
-REFUSES = frozenset({400, 415, 422, 501})
-"""Statuses with which endpoints refuse a request for an option that they do not know."""
-
-KNOWS_THE_OPTION = "api.openai.com"
-MOST_ENDPOINTS = 10_000
-
 Args = tuple[Any, ...]
 Keywords = dict[str, Any]
 Outer = LiveSpan | Place | None
-
-_with_stream_usage: set[tuple[str, str]] = set()
-_without_stream_usage: set[tuple[str, str]] = set()
 
 
 class Call(NamedTuple):
@@ -114,35 +74,48 @@ class Exchange:
         self.args = args
         self.kwargs = kwargs
         self._asks_usage = False
+        self._unparsed: list[Any] = []
 
     def ask_for_usage(self) -> None:
         """Send the same request with the wish for usage added, where the caller did not say either way."""
         call = self.call
         has_option = call.operation in ("chat", "completions") and call.streams and not call.is_raw
-        if has_option and self.span.recorder.asks_stream_usage and call.endpoint not in _without_stream_usage:
-            wish = _wish(call.body.get("stream_options"))
-            if wish is not None:
-                self.args, self.kwargs = _with_option(self.args, self.kwargs, wish)
+        if has_option and self.span.recorder.asks_stream_usage and not stream_usage.is_refused(call.endpoint):
+            asking = stream_usage.asking(options_of(self.args, self.kwargs), call.body.get("stream_options"))
+            if asking is not None:
+                self._send(asking)
                 self._asks_usage = True
+
+    def keep_unparsed(self) -> None:
+        """Keep the answer where the client parses its content afterwards: that may fail, and the tokens are spent."""
+        options, box = options_of(self.args, self.kwargs), self._unparsed
+        parse = options.post_parser
+        if self.call.is_raw or not callable(parse):
+            return
+
+        def parsing(whole: Any) -> Any:
+            box.append(whole)
+            return parse(whole)
+
+        self._send(options.model_copy(update={"post_parser": parsing}))
+
+    def _send(self, options: Any) -> None:
+        if len(self.args) > 1:
+            self.args = (self.args[0], options, *self.args[2:])
+        else:
+            self.kwargs = {**self.kwargs, "options": options}
 
     def may_be_our_doing(self, error: Exception) -> bool:
         """Whether the endpoint may have refused the request only because of the wish that we added.
 
         An endpoint whose error does not name it is believed to know the option once it has accepted it.
         """
-        status = getattr(error, "status_code", None)
-        if not self._asks_usage or status is None:
-            return False
-        self._asks_usage = False
-        if "stream_options" in str(error) or "include_usage" in str(error):
-            _remember(_without_stream_usage, self.call.endpoint)
-            return True
-        knows = self.call.endpoint in _with_stream_usage or KNOWS_THE_OPTION in self.call.base_url
-        return status in REFUSES and not knows
+        asked, self._asks_usage = self._asks_usage, False
+        return asked and stream_usage.may_be_refused(error, self.call.endpoint)
 
     def was_our_doing(self) -> None:
         """The caller's own request was not refused: remember the endpoint."""
-        _remember(_without_stream_usage, self.call.endpoint)
+        stream_usage.remember_refused(self.call.endpoint)
 
     def leave(self, destroyed: bool) -> None:
         """The request is over: what is current is what was before."""
@@ -155,6 +128,8 @@ class Exchange:
         code = getattr(error, "status_code", None)
         if isinstance(code, int):
             self.span.set({STATUS_CODE: code, ERROR_TYPE: type(error).__name__})
+        if self._unparsed:
+            safely(self.span.recorder.read_answer, self.span, self._unparsed[-1])
         self.span.fail(error)
 
     def succeed(self, result: Any) -> bool:
@@ -172,19 +147,19 @@ class Exchange:
     def give_up(self, result: Any) -> None:
         """What came cannot be followed: end the span, but hide from the caller what we asked for."""
         if self._asks_usage and not isinstance(result._iterator, Watched):
-            result._iterator = Watched(result._iterator, Nobody(), hides_usage=True)
+            result._iterator = Watched(result._iterator, Nobody(), stream_usage.is_ours)
         self.span.end()
         self.span.hand_over()
 
     def _follow_stream(self, result: Any) -> None:
-        chunks = Chunks(self.span, self.call.operation, openai_later.expect_rest)
-        result._iterator = Watched(result._iterator, chunks, hides_usage=self._asks_usage)
-        watch(result.response, Closing(chunks))
+        chunks = Chunks(self.span, said_by(self.call.operation), openai_later.expect_rest)
+        is_ours = stream_usage.is_ours if self._asks_usage else None
+        put(result, Watched(result._iterator, chunks, is_ours), Closing(chunks))
         if self._asks_usage:
-            _remember(_with_stream_usage, self.call.endpoint)
+            stream_usage.remember_known(self.call.endpoint)
 
     def _follow_body(self, response: Any) -> None:
-        chunks = Chunks(self.span, self.call.operation, openai_later.expect_rest)
+        chunks = Chunks(self.span, said_by(self.call.operation), openai_later.expect_rest)
         body = body_of(response)
         if body is None:
             watch(response, Body(chunks, response))
@@ -210,6 +185,7 @@ def begin_exchange(client: Any, args: Args, kwargs: Keywords) -> Exchange | None
     span.model_call = None  # a call that a hook of the HTTP client makes meanwhile is one of its own
     exchange = Exchange(call, span, outer, args, kwargs)
     safely(exchange.ask_for_usage)
+    safely(exchange.keep_unparsed)
     current.set(span)
     return exchange
 
@@ -218,16 +194,16 @@ def read_call(client: Any, args: Args, kwargs: Keywords) -> Call | None:
     """What is asked of a model, or None for any other request."""
     options = options_of(args, kwargs)
     path = urlsplit(options.url).path.rstrip("/")
-    ends = [end for end in OPERATIONS if path.endswith(end)]
+    ends = [end for end in services.OPERATIONS if path.endswith(end)]
     if not ends or options.method.lower() != "post" or not isinstance(options.json_data, dict):
         return None
     headers = options.headers if isinstance(options.headers, dict) else {}
     return Call(
-        operation=OPERATIONS[max(ends, key=len)],
+        operation=services.OPERATIONS[max(ends, key=len)],
         url=options.url,
         body={**options.json_data, **(options.extra_json or {})},
         base_url=str(client.base_url),
-        provider=_provider(client),
+        provider=services.provider_of(client),
         is_raw=bool(headers.get(RAW)),
         streams=bool(kwargs.get("stream")),
     )
@@ -249,12 +225,12 @@ def _described(recorder: Recorder, client: Any, call: Call, outer: Outer) -> Any
     asked = request(call.body)
     attributes = {
         **asked.attributes(),
-        OPERATION: SEMANTIC[call.operation],
-        API_TYPE: API_TYPES.get(call.operation, call.operation),
+        OPERATION: services.SEMANTIC[call.operation],
+        API_TYPE: services.API_TYPES.get(call.operation, call.operation),
         **_server(call),
     }
     kind = "embedding" if call.operation == "embeddings" else "llm"
-    plan = ClientPlan(f"{SEMANTIC[call.operation]} {call.model}", kind, attributes=attributes)
+    plan = ClientPlan(f"{services.SEMANTIC[call.operation]} {call.model}", kind, attributes=attributes)
     plan.sending = (id(client), call.url)
     said = {"messages": asked.input_messages, "tools": asked.tools, "settings": asked.settings}
     captured = recorder.arguments({name: value for name, value in said.items() if value})
@@ -265,35 +241,3 @@ def _server(call: Call) -> dict[str, Any]:
     parts = urlsplit(call.base_url)
     found = {SERVER_ADDRESS: parts.hostname, SERVER_PORT: parts.port, PROVIDER: call.provider}
     return {name: value for name, value in found.items() if value}
-
-
-def _provider(client: Any) -> str | None:
-    classes = {kind.__name__ for kind in type(client).__mro__}
-    host = urlsplit(str(client.base_url)).hostname or ""
-    by_class = next((name for kind, name in CLIENTS.items() if kind in classes), None)
-    by_host = next((name for end, name in PROVIDERS.items() if host == end or host.endswith("." + end)), None)
-    return by_host or by_class
-
-
-def _wish(options: Any) -> Keywords | None:
-    """The caller's stream options with the wish for usage; None where the caller said yes or no itself."""
-    if options is None:
-        return {"include_usage": True}
-    if not isinstance(options, dict) or "include_usage" in options:
-        return None
-    return {**options, "include_usage": True}
-
-
-def _with_option(args: Args, kwargs: Keywords, wish: Keywords) -> tuple[Args, Keywords]:
-    options = options_of(args, kwargs)
-    place = "extra_json" if "stream_options" in (options.extra_json or {}) else "json_data"
-    asking = options.model_copy(update={place: {**getattr(options, place), "stream_options": wish}})
-    if len(args) > 1:
-        return (args[0], asking, *args[2:]), kwargs
-    return args, {**kwargs, "options": asking}
-
-
-def _remember(endpoints: set[tuple[str, str]], endpoint: tuple[str, str]) -> None:
-    if len(endpoints) >= MOST_ENDPOINTS:
-        endpoints.clear()
-    endpoints.add(endpoint)

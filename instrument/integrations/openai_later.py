@@ -14,13 +14,13 @@ from msgspec import Raw
 
 from instrument.attributes import PROVIDER
 from instrument.foreign import at, text
-from instrument.integrations.openai_bodies import Closing, body_of, watch
-from instrument.integrations.openai_said import ResponseSaid, Said
-from instrument.integrations.openai_stream import Watched
+from instrument.integrations.openai_bodies import body_of
 from instrument.model import Update
+from instrument.pieces import ResponseSaid, Said
 from instrument.record import budgets
 from instrument.record.recorder import Recorder
 from instrument.record.spans import LiveSpan
+from instrument.record.streams import Closing, Watched, put
 from instrument.record.switch import switch
 from instrument.usage import answer
 
@@ -87,8 +87,7 @@ def note_fetched(options: Any, result: Any) -> None:
         return
     if hasattr(result, "_iterator"):
         fetched = _Fetched()
-        watch(result.response, Closing(fetched))
-        result._iterator = Watched(result._iterator, fetched)
+        put(result, Watched(result._iterator, fetched), Closing(fetched))
         return
     response = getattr(result, "http_response", None)
     body = None if response is None else body_of(response)

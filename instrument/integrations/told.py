@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from instrument.integrations.faults import safely
-from instrument.integrations.openai_stream import mark_failed
 from instrument.record.context import Place, current
 from instrument.record.plan import Plan
+from instrument.record.safely import safely
 from instrument.record.spans import LiveSpan, begin
+from instrument.record.streams import mark_failed
 from instrument.record.switch import installed
 from instrument.usage import request
 

@@ -97,21 +97,29 @@ def _counted(span: LiveSpan, asked: Request) -> dict[str, Any]:
     model = span.model or _text((span.attributes or {}).get(REQUEST_MODEL))
     return {
         "input": prompt_tokens(span, asked, model),
-        "output": _count(span.output, model),
+        "output": _counted_output(span, model),
         "source": "estimated",
     }
 
 
 def _count(captured: Any, model: str | None) -> int:
-    return sum(tokens.count(text, model) for text in _texts(_plain(captured)))
+    return sum(tokens.count(text, model) for text in _texts(captured))
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _counted_output(span: LiveSpan, model: str | None) -> int | None:
+    """Tokens of the texts that came out; None where there is none to count, as in an object that was returned."""
+    said = [*_texts(span.output)]
+    return sum(tokens.count(text, model) for text in said) if said or span.wants_estimate else None
+
+
+def _texts(captured: Any) -> Iterator[str]:
+    """The texts of a captured value, without what capture says of objects (`$type` and the like)."""
+    value = _plain(captured)
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for name, part in value.items():
-            if name not in NOT_SAID:
+            if name not in NOT_SAID and not name.startswith("$"):
                 yield from _texts(part)
     elif isinstance(value, list):
         for part in value:

@@ -14,7 +14,7 @@ from instrument.analysis.running import Running
 from instrument.errors import InstrumentError
 from instrument.model import Batch, Cost, Finding, Open, Record, Run, Sink, Span, Usage
 from instrument.pricing import Prices
-from instrument.record import llm
+from instrument.record import llm, streams
 from instrument.record.capture import Camera, settle
 from instrument.record.failures import describe
 from instrument.record.lanes import Bounds
@@ -95,6 +95,8 @@ class Recorder:
         self.guards = guards
         self.asks_always = asks_always
         self.read_answer = llm.read_answer
+        self.follow = streams.follow
+        self.assemble = streams.assemble
         self.take_over = llm.take_over
         self.open: dict[LiveSpan, None] = {}
         self.faults: Counter[str] = Counter()

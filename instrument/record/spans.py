@@ -174,9 +174,11 @@ class LiveSpan:
         self.hand_over()
 
     def succeed(self, result: object) -> None:
-        """Close the span with what the call returned."""
+        """Close the span with what the call returned; a client's stream closes it when it has been read."""
         recorder = self.recorder
         try:
+            if self.kind in MODEL_KINDS and recorder.follow(self, result):
+                return
             self.duration = recorder.clock() - self.started
             plan = self.plan
             if plan is not None and plan.capture_output and result is not None:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from instrument.record.context import current, leave
 from instrument.record.plan import Plan
-from instrument.record.spans import LiveSpan, amiss, arguments_of, begin
+from instrument.record.safely import safely
+from instrument.record.spans import MODEL_KINDS, LiveSpan, amiss, arguments_of, begin
 from instrument.record.switch import installed, switch
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ async def _run(recorder: Recorder, plan: Plan, instance: Any, captured: Any, hel
         _fail(span, error)
         raise
     current.set(outer)
+    held.span = None  # a stream that was returned may go on
     try:
         span.succeed(result)
     except RecursionError:
@@ -265,9 +267,12 @@ def _finalized_with_the_outer(inner: AsyncGenerator[Any, Any]) -> None: ...
 
 
 class Yields:
-    """What a generator yielded, as the output of its span: the first `LIMIT` values as they were, and how many."""
+    """What a generator yielded, as the output of its span: the first `LIMIT` values as they were, and how many.
 
-    __slots__ = ("closed", "count", "span", "values")
+    What a model call yielded is put together where it is pieces of an answer.
+    """
+
+    __slots__ = ("answer", "closed", "count", "span", "values")
     LIMIT = 256
 
     def __init__(self, span: LiveSpan | None) -> None:
@@ -275,11 +280,14 @@ class Yields:
         self.values: list[Any] = []
         self.count = 0
         self.closed = False
+        self.answer = None if span is None or span.kind not in MODEL_KINDS else span.recorder.assemble(span)
 
     def take(self, value: object) -> None:
         span = self.span
         self.count += 1
         self.closed = False
+        if self.answer is not None:
+            safely(self.answer.take, value)
         if span is None or self.count > self.LIMIT or span.plan is None or not span.plan.capture_output:
             return
         try:
@@ -326,6 +334,9 @@ class Yields:
             self.values.append({"$omitted": self.count - self.LIMIT})
         if self.values:
             span.output = self.values
+        if self.answer is not None and span.kind in MODEL_KINDS:
+            safely(self.answer.describe, span.recorder.clock() - span.started, self.closed)
+            safely(span.recorder.read_answer, span, returned)
         if returned is not None and span.plan is not None and span.plan.capture_output:
             span.set({"instrument.returned": returned})
         if self.closed:

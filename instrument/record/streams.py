@@ -1,4 +1,4 @@
-"""Streams of the OpenAI client, watched while the caller reads them: nothing is held back, nothing is added."""
+"""Streams of a client library, watched while the caller reads them: nothing is held back, nothing is added."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol
 
-from instrument.attributes import CHUNKS, CLOSED_EARLY, FIRST_CHUNK, STREAM, TOKENS_PER_SECOND
-from instrument.integrations.faults import safely
-from instrument.integrations.openai_said import Said, said_by
+from instrument.attributes import CHUNKS, CLOSED_EARLY, FIRST_CHUNK, FIRST_TOKEN, STREAM, TOKENS_PER_SECOND
+from instrument.foreign import library_of
+from instrument.pieces import AnySaid, Said
+from instrument.record.http_bodies import watch
+from instrument.record.safely import safely
 from instrument.record.spans import LiveSpan
 
 
@@ -33,15 +35,16 @@ class Chunks:
     def __init__(
         self,
         span: LiveSpan,
-        operation: str,
+        said: Said,
         before_end: Callable[[LiveSpan, Said], None] | None = None,
     ) -> None:
         self.span = span
-        self.said: Said = said_by(operation)
+        self.said = said
         self.reading = False
         self._before_end = before_end
         self._count = 0
         self._first: int | None = None
+        self._first_token: int | None = None
         self._open = threading.Lock()
 
     def take(self, chunk: Any) -> None:
@@ -49,6 +52,8 @@ class Chunks:
         self.note_time()
         self._count += 1
         self.said.take(chunk)
+        if self._first_token is None and self.said.has_spoken:
+            self._first_token = self.span.recorder.clock()
 
     def note_time(self) -> None:
         """Something has arrived; the first time counts."""
@@ -71,36 +76,68 @@ class Chunks:
 
     def _describe(self, early: bool) -> int:
         """Put all that is known on the span; gives its duration in nanoseconds."""
+        took = self.span.recorder.clock() - self.span.started
+        self.describe(took, early)
+        if self._before_end is not None:
+            self._before_end(self.span, self.said)
+        return took
+
+    def describe(self, took: int, early: bool) -> bool:
+        """Put what was said and how fast on the span; False where nothing of an answer has come."""
         span = self.span
-        took = span.recorder.clock() - span.started
-        span.wants_estimate = self._count > 0 or early
+        span.wants_estimate = span.wants_estimate or self._count > 0 or early
         found = self.said.answer()
         if found is not None:
             span.recorder.read_answer(span, found)
+        if isinstance(found, str) and span.plan is not None and span.plan.capture_output:
+            span.output = span.recorder.value(found)
         if self.said.error is not None:
             mark_failed(span, *self.said.error)
-        self._note_figures(took, early)
-        if self._before_end is not None:
-            self._before_end(span, self.said)
-        return took
+        span.set({**self._times(took), STREAM: True, CHUNKS: self._count, **({CLOSED_EARLY: True} if early else {})})
+        return found is not None
 
-    def _note_figures(self, took: int, early: bool) -> None:
-        figures: dict[str, Any] = {STREAM: True, CHUNKS: self._count}
+    def _times(self, took: int) -> dict[str, float]:
+        """When the first chunk and the first token came, and how fast the tokens after that one."""
+        found: dict[str, float] = {}
         if self._first is not None:
-            waited = self._first - self.span.started
-            figures[FIRST_CHUNK] = round(waited / 1e9, 6)
-            output = (self.span.tokens or {}).get("output")
-            if output and took > waited:
-                figures[TOKENS_PER_SECOND] = round(output / (took - waited) * 1e9, 2)
-        if early:
-            figures[CLOSED_EARLY] = True
-        self.span.set(figures)
+            found[FIRST_CHUNK] = round((self._first - self.span.started) / 1e9, 6)
+        if self._first_token is not None:
+            waited = self._first_token - self.span.started
+            found[FIRST_TOKEN] = round(waited / 1e9, 6)
+            seen = self._tokens_seen()
+            if seen > 0 and took > waited:
+                found[TOKENS_PER_SECOND] = round(seen / (took - waited) * 1e9, 2)
+        return found
+
+    def _tokens_seen(self) -> int:
+        """Reported output without thoughts of which nothing was streamed: they came before the first token."""
+        tokens = self.span.tokens or {}
+        hidden = 0 if self.said.thinks_aloud else tokens.get("reasoning") or 0
+        return (tokens.get("output") or 0) - hidden
 
 
 def mark_failed(span: LiveSpan, kind: str, message: str) -> None:
     """The endpoint says in its answer that the call failed; the client raises nothing for it."""
     span.status = "error"
     span.error = (kind, message, [(kind, message, [])])
+
+
+class Closing:
+    """Sees only the end of a response whose chunks are seen elsewhere."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def piece(self, data: bytes) -> None:
+        """Nothing to note."""
+
+    def over(self, error: BaseException | None) -> None:
+        """Nothing to note."""
+
+    def closing(self) -> None:
+        """End the stream early, unless it closes its response itself because it has read the last of it."""
+        if not self._listener.reading:
+            self._listener.end(early=True)
 
 
 class Nobody:
@@ -115,27 +152,18 @@ class Nobody:
         """Nothing to end."""
 
 
-def only_for_us(chunk: Any) -> bool:
-    """Whether the chunk came because we asked for usage. Others are made as they would have come: services that are
-    asked for usage write `usage: null` into each of them."""
-    if getattr(chunk, "usage", None) is not None:
-        return not getattr(chunk, "choices", None)
-    getattr(chunk, "__pydantic_fields_set__", set()).discard("usage")
-    return False
-
-
 class Watched:
     """The iterator inside of a `Stream` or `AsyncStream`: gives what the client's own gives, and tells a listener.
 
-    `hides_usage` says that we asked for usage and the caller must not see what that adds. It is no generator, so that a
+    The caller does not see what `is_ours` says came only because of us. It is no generator, so that a
     stream that is dropped, or never read, ends its span as well, and what the client's own generator does when it is
     closed or dropped happens as ever.
     """
 
-    def __init__(self, inner: Any, listener: Listener, hides_usage: bool = False) -> None:
+    def __init__(self, inner: Any, listener: Listener, is_ours: Callable[[Any], bool] | None = None) -> None:
         self._inner = inner
         self._listener = listener
-        self._hides_usage = hides_usage
+        self._is_ours = is_ours
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -160,7 +188,7 @@ class Watched:
             finally:
                 listener.reading = False
             safely(listener.take, chunk)
-            if not (self._hides_usage and safely(only_for_us, chunk)):
+            if self._is_ours is None or not safely(self._is_ours, chunk):
                 return chunk
 
     async def __anext__(self) -> Any:
@@ -180,7 +208,7 @@ class Watched:
             finally:
                 listener.reading = False
             safely(listener.take, chunk)
-            if not (self._hides_usage and safely(only_for_us, chunk)):
+            if self._is_ours is None or not safely(self._is_ours, chunk):
                 return chunk
 
     def __getattr__(self, name: str) -> Any:
@@ -188,3 +216,26 @@ class Watched:
 
     def __del__(self) -> None:
         safely(self._listener.end, early=True)
+
+
+def assemble(span: LiveSpan) -> Chunks:
+    """What will put together the pieces that a model call yields, of whatever dialect they are."""
+    return Chunks(span, AnySaid())
+
+
+def follow(span: LiveSpan, result: object) -> bool:
+    """Where a model call returned the stream of a known library: let that end the span when it has been read."""
+    if library_of(type(result)) is None:
+        return False
+    inner = getattr(result, "_iterator", None)
+    if not hasattr(inner, "__next__") and not hasattr(inner, "__anext__"):
+        return False
+    chunks = assemble(span)
+    put(result, Watched(inner, chunks), Closing(chunks))
+    return True
+
+
+def put(stream: Any, watched: Watched, closing: Closing) -> None:
+    """Watch a `Stream` or `AsyncStream` in place: it stays the object that its client made."""
+    stream._iterator = watched
+    watch(stream.response, closing)
