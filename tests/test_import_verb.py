@@ -140,3 +140,23 @@ def test_nested_model_calls_are_one(tmp_path: Path, folder: Path) -> None:
     assert ({"1" * 16: "llm", "2" * 16: "step"}, 1_000_000) == (
         {one.span_id: one.kind for one in trace.spans}, trace.usage.input,
     )  # fmt: skip
+
+
+def test_calls_below_an_agent_are_its_calls(tmp_path: Path, folder: Path) -> None:
+    """Where only nesting says whose they are, the nearest agent's name is theirs; so `stats --by agent` knows."""
+
+    def tree(name: str, kind: str, number: int, *children: Any) -> dict[str, Any]:
+        return {
+            "trace_id": "a" * 32,
+            "span_id": f"{number:016x}",
+            "span_name": name,
+            "timestamp": "2026-01-01T00:00:00Z",
+            "duration": "PT1S",
+            "span_attributes": {"openinference.span.kind": kind},
+            "child_spans": list(children),
+        }
+
+    inner = tree("writer", "AGENT", 3, tree("chat", "LLM", 4))
+    bring(tmp_path, folder, json.dumps(tree("main", "CHAIN", 1, tree("boss", "AGENT", 2, inner, tree("t", "TOOL", 5)))))
+    found = {one.name: one.attributes.get("gen_ai.agent.name") for trace in read(folder) for one in trace.spans}
+    assert {"main": None, "boss": "boss", "writer": "writer", "chat": "writer", "t": "boss"} == found

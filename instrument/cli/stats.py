@@ -73,7 +73,7 @@ def _print(found: Overall, by: str | None, names: int | None) -> None:
     if by is None:
         say(stats_tables(found.metrics, theme, traces=found.traces, names=names))
     else:
-        say(times_table(found.metrics, by, theme, names) or f"no call has a {by}")
+        say(times_table(found.metrics, by, theme, names) or f"no call has {'an' if by == 'agent' else 'a'} {by}")
 
 
 def _told(found: Overall, by: str | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import msgspec
 from instrument.errors import InstrumentError
 from instrument.model import Record, Span
 from instrument.store.foreign import claude_code, codex, messages, openinference, otlp, trajectory
+from instrument.store.foreign.agents import named_by_agents
 from instrument.store.foreign.attributes import one_model_call
 
 FORMATS = ("otlp", "openinference", "openai", "claude-code", "codex", "trajectory")
@@ -67,7 +68,7 @@ def read(path: str | os.PathLike[str], wanted: str | None = None) -> Imported:
     found = list(_converted(form, rows, place, skipped))
     if not any(isinstance(record, Span) for record in found):
         raise InstrumentError(f"{place} holds nothing of the format {form}{_first(skipped)}")
-    return Imported(form, _with_model_calls(found), skipped)
+    return Imported(form, _as_a_whole(found, nested=form != "otlp"), skipped)
 
 
 def _first(skipped: Sequence[str]) -> str:
@@ -101,8 +102,10 @@ def _skip(skipped: list[str], place: Path, row: Row, why: str) -> bool:
     return False
 
 
-def _with_model_calls(found: Sequence[Record]) -> list[Record]:
-    spans = iter(one_model_call([record for record in found if isinstance(record, Span)]))
+def _as_a_whole(found: Sequence[Record], *, nested: bool) -> list[Record]:
+    """The records, each span by what the spans around it say; OTLP tells of each span what there is to tell."""
+    alone = one_model_call([record for record in found if isinstance(record, Span)])
+    spans = iter(named_by_agents(alone) if nested else alone)
     return [next(spans) if isinstance(record, Span) else record for record in found]
 
 
