@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-VERBS = ("runs", "show", "why", "check", "logs", "costs", "stats", "query", "export", "import", "doctor", "prune")
+VERBS = (
+    "runs", "show", "why", "check", "logs", "costs", "stats", "query", "diff", "export", "import", "doctor", "prune",
+)  # fmt: skip
 KEYWORDS = frozenset({"import"})
 """Verbs that no module can be named after; theirs end in an underscore."""
 SEES_BAD_SETTINGS = frozenset({"doctor"})

@@ -79,7 +79,7 @@ def find_trace(path: str, wanted: str | None, notices: list[str]) -> Any:
     from instrument.reading import Trace
     from instrument.store.jsonl import decoded, record_of
 
-    trace_id = _choose(_trace_ids(path), wanted, path).encode()
+    trace_id = _choose(trace_ids(path), wanted, path).encode()
     records = decoded(path, record_of, notices, lambda line: trace_id in line or b'"run"' in line[:20])
     found = [trace for trace in traces(records, Trace) if trace.trace_id.encode() == trace_id]
     if not found:
@@ -87,8 +87,8 @@ def find_trace(path: str, wanted: str | None, notices: list[str]) -> Any:
     return found[0]
 
 
-def _trace_ids(path: str) -> dict[str, int]:
-    """The traces and when each began."""
+def trace_ids(path: str) -> dict[str, int]:
+    """The traces at a path and when each began, in nanoseconds."""
     from instrument.store.heads import heads
 
     began: dict[str, int] = {}

@@ -1,0 +1,100 @@
+"""`instrument diff`: where two runs part, why, and what follows from it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from instrument.cli.printing import say
+from instrument.cli.source import find_trace, json_document, path_of, tell, trace_ids
+from instrument.errors import InstrumentError
+
+if TYPE_CHECKING:
+    from instrument.analysis.diff import Diff
+    from instrument.analysis.sides import Side
+    from instrument.analysis.tree import Trace
+
+
+def add(subparsers: Any) -> None:
+    """Add the verb to the command line."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "diff",
+        help="compare two runs: the first divergence, its cause, what follows, time, tokens and money",
+        description="A and B are the first digits of a trace's or a run's id, `last`, `last~1` (the one before it), or "
+        "a file or folder, whose last trace is meant. Without them the last two are compared. Ids, times, folders and "
+        "ports that differ in every run are no difference.",
+    )
+    parser.add_argument("a", nargs="?", default="last~1", metavar="A", help="the one run (default: last~1)")
+    parser.add_argument("b", nargs="?", default="last", metavar="B", help="the other run (default: last)")
+    parser.add_argument("--path", dest="named_path", metavar="PATH", help="where the runs are (default: .instrument)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run, path=None)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the comparison."""
+    from instrument.analysis.diff import compare
+
+    notices: list[str] = []
+    diff = compare(_trace(args, args.a, notices), _trace(args, args.b, notices))
+    if args.json:
+        say(json_document(_told(diff)))
+    else:
+        from instrument.views.difference import difference
+        from instrument.views.theme import theme_for
+
+        say(difference(diff, theme_for(sys.stdout)))
+    tell(list(dict.fromkeys(notices)))
+    return 0
+
+
+def _trace(args: argparse.Namespace, word: str, notices: list[str]) -> Trace:
+    """The trace that a word means. Raises `InstrumentError` where there is none."""
+    if os.path.exists(word) or os.sep in word or word.endswith((".jsonl", ".gz")):
+        found: Trace = find_trace(word, "last", notices)
+        return found
+    path = path_of(args)
+    if word.startswith("last~") and word[5:].isdigit():
+        word = _before_last(path, int(word[5:]))
+    elif word != "last":
+        word = _of_run(path, word) or word
+    found = find_trace(path, word, notices)
+    return found
+
+
+def _before_last(path: str, number: int) -> str:
+    began = trace_ids(path)
+    ordered = sorted(began, key=lambda trace_id: (began[trace_id], trace_id))
+    if number >= len(ordered):
+        held = "only 1 trace" if len(ordered) == 1 else f"only {len(ordered)} traces"
+        raise InstrumentError(f"there is no trace {number} before the last one: {path} has {held}")
+    return ordered[-1 - number]
+
+
+def _of_run(path: str, word: str) -> str | None:
+    """The last trace of the run whose id begins with the word, where no trace's does."""
+    from instrument.store.heads import heads
+
+    began = trace_ids(path)
+    if any(trace_id.startswith(word.lower()) for trace_id in began):
+        return None
+    seen = (head for head in heads(path, []) if head.run.startswith(word))
+    known = {trace_id for head in seen if (trace_id := getattr(head, "trace_id", None)) in began}
+    return max(known, key=lambda trace_id: (began[trace_id], trace_id), default=None)
+
+
+def _told(diff: Diff) -> dict[str, Any]:
+    from msgspec import to_builtins
+
+    told: dict[str, Any] = to_builtins(diff, enc_hook=str)
+    return {**told, "a": _side(diff.a), "b": _side(diff.b)}
+
+
+def _side(side: Side) -> dict[str, Any]:
+    from msgspec.structs import asdict
+
+    from instrument.views.files import total_told
+
+    return {**asdict(side), "total": total_told(side.total)}

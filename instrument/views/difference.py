@@ -1,0 +1,195 @@
+"""A comparison of two runs as text: totals side by side, the first divergence, what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from instrument.analysis.volatile import steady_text
+from instrument.views.tables import Cell, Column, table
+from instrument.views.theme import Theme, bill, clean, count, cut, duration, moment, money, wrapped
+from instrument.views.words import changed_words
+
+if TYPE_CHECKING:
+    from instrument.analysis.diff import Change, Diff
+    from instrument.analysis.sides import Side, Spent
+
+MOST_CHANGES = 12
+MOST_NAMES = 12
+NOTHING = "no difference: the same calls with the same arguments, answers and results"
+
+SAID = {
+    "model": "another model",
+    "setting": "another setting",
+    "tools": "other tools were offered",
+    "prompt": "another prompt",
+    "arguments": "other arguments",
+    "other call": "another call in its place",
+    "removed": "a call that B does not make",
+    "added": "a call that A does not make",
+    "order": "another order of calls",
+    "error": "another outcome",
+    "result": "another result for the same arguments",
+    "answer": "another answer to the same prompt",
+    "concurrency": "other calls at the same time",
+}
+"""Causes in words."""
+
+SAID_LATER = {**SAID, "result": "another result", "answer": "another answer"}
+"""The same of what may follow: its prompt or arguments may differ as well."""
+
+
+def difference(diff: Diff, theme: Theme) -> str:
+    """The whole comparison."""
+    parts = [_header(diff.a, diff.b, theme), *_divergence(diff, theme)]
+    if diff.beside:
+        parts.append(_listed("also different, and not because of it", diff.beside, theme))
+    if diff.follows:
+        parts.append(_listed("what may follow from it", diff.follows, theme))
+    if diff.by_name:
+        parts.append(_names(diff, theme))
+    return "\n\n".join(parts)
+
+
+# Totals
+
+
+def _header(a: Side, b: Side, theme: Theme) -> str:
+    rows: list[list[Cell]] = [
+        ["run", clean(a.name, 30), clean(b.name, 30), ""],
+        ["trace", a.trace_id[:12], b.trace_id[:12], ""],
+        ["began", moment(a.start_ns), moment(b.start_ns), ""],
+        ["status", a.status, b.status, "" if a.status == b.status else ("differs", "yellow")],
+        ["time", duration(a.duration_ns, theme.unicode), duration(b.duration_ns, theme.unicode), _time(a, b, theme)],
+        _counts("spans", a.spans, b.spans),
+        _counts("model calls", a.model_calls, b.model_calls),
+        _counts("tool calls", a.tool_calls, b.tool_calls),
+        _counts("errors", a.errors, b.errors),
+        _counts("tokens in", a.total.input, b.total.input),
+        _counts("tokens out", a.total.output, b.total.output),
+        ["money", bill(a.total), bill(b.total), _money(a.total.usd, b.total.usd)],
+    ]
+    columns = [Column(""), Column("A", True, flexible=True), Column("B", True, flexible=True), Column("B - A", True)]
+    return table(columns, rows, theme)
+
+
+def _counts(name: str, one: int, two: int) -> list[Cell]:
+    return [name, count(one), count(two), f"{two - one:+,}" if one != two else ""]
+
+
+def _time(a: Side, b: Side, theme: Theme) -> str:
+    change = b.duration_ns - a.duration_ns
+    return f"{'-' if change < 0 else '+'}{duration(abs(change), theme.unicode)}" if change else ""
+
+
+def _money(one: Decimal | None, two: Decimal | None) -> str:
+    if one is None or two is None or one == two:
+        return ""
+    return f"{'-' if two < one else '+'}{money(abs(two - one))}"
+
+
+# Changes
+
+
+def _divergence(diff: Diff, theme: Theme) -> Iterator[str]:
+    first = diff.first
+    if first is None:
+        yield "\n".join(theme.paint(part, "green") for part in wrapped(NOTHING, theme.width))
+        return
+    lines = [
+        *(f"  {part}" for part in wrapped(_place(first), theme.width and theme.width - 2)),
+        f"  {_ids(first)}",
+    ]
+    title = theme.paint(f"first divergence: {SAID.get(first.cause, first.cause)}", "bold", "yellow")
+    yield "\n".join([title, *lines, *(f"    {line}" for line in _values(first, theme))])
+
+
+def _place(change: Change) -> str:
+    way = " > ".join(clean(name, 40) for name in (*change.path[-4:], change.name))
+    way = f"... > {way}" if len(change.path) > 4 else way
+    return f"{way} ({clean(change.kind, 20)})" + (f": {clean(change.where, 120)}" if change.where else "")
+
+
+def _ids(change: Change) -> str:
+    return ", ".join(f"{side} {clean(span_id, 16)}" for side, span_id in (("A", change.a), ("B", change.b)) if span_id)
+
+
+def _values(change: Change, theme: Theme) -> Iterator[str]:
+    """What was there and what is there now: long texts word by word, short values beside each other."""
+    if change.cause in ("added", "removed"):
+        sign, value, style = ("+", change.after, "green") if change.cause == "added" else ("-", change.before, "red")
+        told = clean(_text(value), 400) if value is not None else "(no arguments)"
+        below = f"  (and {change.spans - 1} below it)" if change.spans > 1 else ""
+        yield theme.paint(f"{sign} {told}{below}", style)
+        return
+    before, after = _text(change.before), _text(change.after)
+    if min(len(before), len(after)) > 20 and isinstance(change.before, str) and isinstance(change.after, str):
+        width = None if theme.color else theme.width and theme.width - 4
+        yield from wrapped(changed_words(steady_text(before), steady_text(after), theme), width)
+        return
+    yield theme.paint(f"- {clean(before, 400) if change.before is not None else '(nothing)'}", "red")
+    yield theme.paint(f"+ {clean(after, 400) if change.after is not None else '(nothing)'}", "green")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _listed(title: str, changes: Iterable[Change], theme: Theme) -> str:
+    """Changes of one cause and one name are one line."""
+    groups: dict[tuple[str, str, str], list[Change]] = {}
+    for change in changes:
+        groups.setdefault((change.cause, change.name, change.path[-1] if change.path else ""), []).append(change)
+    lines = [_line(same, theme) for same in list(groups.values())[:MOST_CHANGES]]
+    rest = len(groups) - MOST_CHANGES
+    more = [f"  {theme.ellipsis} {rest} more: --json"] if rest > 0 else []
+    number = sum(map(len, groups.values()))
+    return "\n".join([theme.paint(f"{title} ({count(number)})", "bold"), *lines, *more])
+
+
+def _line(same: list[Change], theme: Theme) -> str:
+    first = same[0]
+    times = f" x{len(same)}" if len(same) > 1 else ""
+    told = f"  {theme.dot} {clean(first.name, 40)}: {SAID_LATER.get(first.cause, first.cause)}{times}"
+    if first.cause in ("added", "removed"):
+        value = first.after if first.cause == "added" else first.before
+        shown = clean(_text(value), 60) if value is not None else ""
+    else:
+        shown = f"{clean(_text(first.before), 30)} -> {clean(_text(first.after), 30)}"
+    return cut(f"{told}  {shown}".rstrip(), theme.width or 160, theme.ellipsis)
+
+
+# Names
+
+
+def _names(diff: Diff, theme: Theme) -> str:
+    ordered = sorted(diff.by_name.items(), key=lambda item: -abs(item[1][1].duration_ns - item[1][0].duration_ns))
+    rows: list[list[Cell]] = [_name_row(name, *sides, theme) for name, sides in ordered[:MOST_NAMES]]
+    columns = [
+        Column("by name", flexible=True),
+        Column("calls", True),
+        Column("errors", True, 3),
+        Column("time", True, 2),
+        Column("tokens", True, 1),
+        Column("money", True, 1),
+    ]
+    rest = len(ordered) - MOST_NAMES
+    return table(columns, rows, theme) + (f"\n{theme.ellipsis} {rest} more: --json" if rest > 0 else "")
+
+
+def _name_row(name: str, a: Spent, b: Spent, theme: Theme) -> list[Cell]:
+    return [
+        clean(name, 40),
+        _both(str(a.calls), str(b.calls)),
+        _both(str(a.errors), str(b.errors)) if a.errors or b.errors else "",
+        _both(duration(a.duration_ns, theme.unicode), duration(b.duration_ns, theme.unicode)),
+        _both(count(a.total.tokens), count(b.total.tokens)) if a.total.tokens or b.total.tokens else "",
+        _both(bill(a.total), bill(b.total)) if a.total.calls or b.total.calls else "",
+    ]
+
+
+def _both(one: str, two: str) -> str:
+    return one if one == two else f"{one or '-'} -> {two or '-'}"

@@ -1,0 +1,192 @@
+"""Two runs compared: with one known change in them, the first divergence and its cause are that change."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from instrument.analysis.diff import compare
+from instrument.analysis.tree import Trace, traces
+from tests.recorded import MS, call, review, span
+from tests.simulated import Plan, Step, Tool, Twist, simulate
+
+TOOLS = st.builds(Tool, st.sampled_from(("read", "search", "run")), st.sampled_from(("one", "two", "three")))
+STEPS = st.builds(Step, st.lists(TOOLS, min_size=2, max_size=4, unique=True).map(tuple), st.booleans())
+PLANS = st.builds(Plan, st.lists(STEPS, min_size=1, max_size=4).map(tuple))
+SPEEDS = st.integers(1, 9)
+
+CAUSES = {
+    "task": "arguments", "prompt": "prompt", "model": "model", "setting": "setting", "new setting": "setting",
+    "tools": "tools", "answer": "answer", "model error": "error", "arguments": "arguments", "result": "result",
+    "error": "error", "removed": "removed", "added": "added", "other call": "other call", "order": "order",
+    "concurrency": "concurrency", "step gone": "removed",
+}  # fmt: skip
+"""The one known change and the cause that it is to be called."""
+
+NAMES = {"task": "review", "step gone": "iteration"}
+OF_MODEL = ("prompt", "model", "setting", "new setting", "tools", "answer", "model error")
+
+
+@st.composite
+def twisted(draw: st.DrawFn, cause: str) -> tuple[Plan, Twist]:
+    """A plan and a twist of it at any place where it makes a difference."""
+    plan = draw(PLANS)
+    number = len(plan.steps) - 1 if cause == "step gone" else draw(st.integers(0, len(plan.steps) - 1))
+    step = plan.steps[number]
+    if cause in ("order", "added", "removed", "other call") or (cause == "arguments" and step.at_once):
+        step = step._replace(at_once=False)
+        plan = plan._replace(steps=(*plan.steps[:number], step, *plan.steps[number + 1 :]))
+    last = len(step.tools) - (2 if cause == "order" else 1)
+    return plan, Twist(cause, number, draw(st.integers(0, last)))
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+@settings(max_examples=12)
+@given(data=st.data(), speed=SPEEDS)
+def test_one_known_change_is_the_first_divergence(cause: str, data: st.DataObject, speed: int) -> None:
+    """For all agents, places of the change and speeds: its cause is right, and so is the call that it is found in."""
+    plan, twist = data.draw(twisted(cause))
+    found = compare(simulate(plan), simulate(plan, twist, seed=2, speed=speed)).first
+    assert found is not None
+    assert (CAUSES[cause], expected_name(plan, twist)) == (found.cause, found.name if cause != "concurrency" else "")
+
+
+def expected_name(plan: Plan, twist: Twist) -> str:
+    if twist.cause in OF_MODEL:
+        return "chat gpt-4.1"
+    if twist.cause == "concurrency":
+        return ""
+    if twist.cause == "added":
+        return "lint"
+    return NAMES.get(twist.cause) or plan.steps[twist.step].tools[twist.tool].name
+
+
+@given(PLANS, SPEEDS)
+def test_runs_that_differ_in_what_is_volatile_do_not_differ(plan: Plan, speed: int) -> None:
+    """For all agents and speeds: ids, times, folders, ports, durations are no divergence."""
+    told = compare(simulate(plan), simulate(plan, seed=2, speed=speed))
+    assert (None, [], []) == (told.first, told.beside, told.follows)
+
+
+@pytest.mark.parametrize("cause", [cause for cause in CAUSES if cause != "concurrency"])
+@settings(max_examples=6)
+@given(data=st.data())
+def test_what_comes_after_one_change_follows_from_it(cause: str, data: st.DataObject) -> None:
+    """For all agents without concurrency: nothing that is not a consequence is beside the first divergence."""
+    plan, twist = data.draw(twisted(cause))
+    plan = plan._replace(steps=tuple(step._replace(at_once=False) for step in plan.steps))
+    told = compare(simulate(plan), simulate(plan, twist, seed=2))
+    assert [] == told.beside
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+@settings(max_examples=6)
+@given(data=st.data())
+def test_backwards_the_same_call_is_found(cause: str, data: st.DataObject) -> None:
+    """For all agents: with the runs the other way round, added is removed and the values change sides."""
+    plan, twist = data.draw(twisted(cause))
+    there = compare(simulate(plan), simulate(plan, twist, seed=2)).first
+    back = compare(simulate(plan, twist, seed=2), simulate(plan)).first
+    assert there is not None
+    assert back is not None
+    turned = {"added": "removed", "removed": "added"}
+    assert turned.get(there.cause, there.cause) == back.cause
+    if cause in OF_MODEL or cause in ("arguments", "result", "error", "task"):
+        assert (there.a, there.b, there.before, there.after) == (back.b, back.a, back.after, back.before)
+
+
+# Examples
+
+
+def of(*records: object) -> Trace:
+    (trace,) = traces(records)  # type: ignore[arg-type]
+    return trace
+
+
+PLAN = Plan((Step((Tool("read", "one"), Tool("search", "two"))), Step((Tool("run", "one"),))))
+
+
+@pytest.mark.parametrize(
+    ("twist", "where", "before", "after"),
+    [
+        (Twist("prompt", 1), "message 1 (system)", "be brief", "be thorough"),
+        (Twist("model"), "model", "gpt-4.1", "gpt-4o"),
+        (Twist("setting", 1), "temperature", 0.5, 0.9),
+        (Twist("new setting"), "top_p", None, 0.1),
+        (Twist("tools"), "tools[0].parameters.how", "one", "all"),
+        (Twist("order"), "order", "read, search", "search, read"),
+        (Twist("concurrency"), "concurrency", "read, then search", "read and search at once"),
+        (Twist("error", 1), "status", "ok", "error: FileNotFoundError: it went wrong"),
+    ],
+)
+def test_the_part_that_changed_is_named(twist: Twist, where: str, before: object, after: object) -> None:
+    """Where it is, and its value on both sides."""
+    found = compare(simulate(PLAN), simulate(PLAN, twist, seed=2)).first
+    assert found is not None
+    assert (where, before, after) == (found.where, found.before, found.after)
+
+
+def test_the_path_leads_to_the_call() -> None:
+    """The names above it, from the root."""
+    found = compare(simulate(PLAN), simulate(PLAN, Twist("result", 1), seed=2)).first
+    assert found is not None
+    assert ("review", "iteration") == found.path
+
+
+def test_a_setting_and_a_prompt_at_once_are_two_findings() -> None:
+    """Neither follows from the other: the second is beside the first."""
+    one = call(1, input={"messages": [{"role": "user", "parts": []}], "settings": {"n": 1}})
+    two = call(1, input={"messages": [{"role": "system", "parts": []}], "settings": {"n": 2}})
+    told = compare(of(one), of(two))
+    assert ("setting", ["prompt"], []) == (told.first and told.first.cause, [one.cause for one in told.beside], told.follows)  # fmt: skip
+
+
+def test_a_call_that_was_under_way_does_not_follow() -> None:
+    """Of two concurrent calls whose results differ, the later one is beside the first."""
+    root = span(1, duration_ns=90 * MS)
+    fast = [span(2, 1, name="fast", output=text) for text in "xy"]
+    slow = [span(3, 1, name="slow", output=text, duration_ns=50 * MS) for text in "xy"]
+    told = compare(of(root, fast[0], slow[0]), of(root, fast[1], slow[1]))
+    assert ("fast", ["slow"], []) == (told.first and told.first.name, [one.name for one in told.beside], told.follows)
+
+
+def test_order_of_concurrent_calls_is_chance() -> None:
+    """Whichever of them began first."""
+    root = span(1, duration_ns=90 * MS)
+    one = of(root, span(2, 1, name="x"), span(3, 1, name="y"))
+    two = of(root, span(2, 1, name="y"), span(3, 1, name="x"))
+    assert None is compare(one, two).first
+
+
+def test_a_removed_call_takes_all_below_it_along() -> None:
+    """One change, with the number of its spans."""
+    told = compare(of(span(1), span(2, 1), span(3, 2), span(4, 3)), of(span(1)))
+    assert ("removed", 3, []) == (told.first and told.first.cause, told.first and told.first.spans, told.follows)
+
+
+def test_a_thousand_equal_calls_and_one_more() -> None:
+    """The one more is the only difference, and it is at the end."""
+    calls = [span(n, 1, name="poll", input={"n": 1}) for n in range(10, 1011)]
+    root = span(1, duration_ns=10_000 * MS)
+    told = compare(of(root, *calls[:1000]), of(root, *calls))
+    assert ("added", calls[-1].span_id, []) == (told.first and told.first.cause, told.first and told.first.b, told.follows)  # fmt: skip
+
+
+def test_deep_traces_can_be_compared() -> None:
+    """Deeper than Python recurses."""
+    deep = [span(n, n - 1 if n else None) for n in range(3000)]
+    told = compare(of(*deep), of(*deep[:-1], span(2999, 2998, output=1)))
+    assert "result" == (told.first and told.first.cause)
+
+
+def test_figures_stand_side_by_side() -> None:
+    """Calls, errors, tokens and money of both; the names whose figures differ."""
+    told = compare(of(*review()), of(*review(), call(900, 1, tokens=(5, 5), usd="1")))
+    assert (4, 5, 7223, 7233, ["responses gpt-4.1-mini"]) == (
+        told.a.model_calls,
+        told.b.model_calls,
+        told.a.total.tokens,
+        told.b.total.tokens,
+        list(told.by_name),
+    )

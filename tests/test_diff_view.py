@@ -1,0 +1,123 @@
+"""`instrument diff`: what people see of a comparison, and how runs are named."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from instrument.analysis.diff import compare
+from instrument.cli.main import main
+from instrument.model import encode
+from instrument.views.difference import NOTHING, difference
+from instrument.views.theme import Theme, cells
+from instrument.views.words import changed_words
+from tests.simulated import Plan, Step, Tool, Twist, simulate
+
+Capture = pytest.CaptureFixture[str]
+PLAN = Plan((Step((Tool("read", "one"), Tool("search", "two"))), Step((Tool("run", "one"),))))
+TWIST = Twist("prompt", 1)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with three runs recorded in it, as the working directory: two alike, one with another prompt."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(("INSTRUMENT_", "COLUMNS", "FORCE_COLOR"))]:
+        monkeypatch.delenv(name)
+    (tmp_path / ".instrument/events").mkdir(parents=True)
+    for seed, twist in ((1, Twist()), (2, Twist()), (3, TWIST)):
+        lines = [encode(span) + b"\n" for span in simulate(PLAN, twist, seed).spans]
+        (tmp_path / f".instrument/events/{seed}.jsonl").write_bytes(b"".join(lines))
+    return tmp_path
+
+
+def told(capsys: Capture, *words: str, code: int = 0) -> str:
+    assert code == main(["diff", *words])
+    out, err = capsys.readouterr()
+    return out if code == 0 else err
+
+
+def told_json(capsys: Capture, *words: str) -> Any:
+    return json.loads(told(capsys, *words, "--json"))
+
+
+def trace(seed: int) -> str:
+    return simulate(PLAN, seed=seed).trace_id
+
+
+def test_the_last_two_runs_are_compared(here: Path, capsys: Capture) -> None:
+    """Where none is named."""
+    found = told_json(capsys)
+    assert (trace(2), trace(3), "prompt") == (found["a"]["trace_id"], found["b"]["trace_id"], found["first"]["cause"])
+
+
+@pytest.mark.parametrize("words", [["{1}", "{3}"], ["last~2", "last"], ["run1", "run3"], [".instrument/events/1.jsonl", "{3}"], ["{1}", "last", "--path", "."]])  # fmt: skip
+def test_runs_are_named_in_many_ways(here: Path, capsys: Capture, words: list[str]) -> None:
+    """By the first digits of a trace or a run, by their place from the end, by file."""
+    found = told_json(capsys, *(word.replace("{1}", trace(1)[:8]).replace("{3}", trace(3)) for word in words))
+    assert (trace(1), trace(3)) == (found["a"]["trace_id"], found["b"]["trace_id"])
+
+
+def test_what_changed_is_shown_before_its_consequences(here: Path, capsys: Capture) -> None:
+    """Figures first, then the first divergence with its place and both texts, then what may follow."""
+    out = told(capsys)
+    marks = ["tokens in", "first divergence: another prompt", "review > iteration > chat gpt-4.1 (llm): message 1 (system)", "- be brief", "+ be thorough", "what may follow from it ("]  # fmt: skip
+    assert (marks, True) == ([mark for mark in marks if mark in out], [out.find(mark) for mark in marks] == sorted(out.find(mark) for mark in marks))  # fmt: skip
+
+
+def test_equal_runs_say_so(here: Path, capsys: Capture) -> None:
+    """Nothing but times differs."""
+    assert NOTHING in told(capsys, "last~2", "last~1")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["abc"], "no trace in"),
+        (["last~7"], "there is no trace 7 before the last one: "),
+        (["missing.jsonl"], "missing.jsonl"),
+    ],
+)
+def test_bad_use_is_one_sentence(here: Path, capsys: Capture, words: list[str], sentence: str) -> None:
+    """Exit code 2."""
+    assert sentence in told(capsys, *words, code=2)
+
+
+@pytest.mark.parametrize("cause", ["task", "prompt", "result", "removed", "added", "other call", "order", "concurrency", "error", "nothing"])  # fmt: skip
+@pytest.mark.parametrize("width", [60, 100])
+def test_every_cause_fits_the_width(cause: str, width: int) -> None:
+    """No line of ours is wider than the terminal, but for values that are one long word."""
+    text = difference(compare(simulate(PLAN), simulate(PLAN, Twist(cause), seed=2)), Theme(width=width))
+    assert [] == [line for line in text.splitlines() if cells(line) > width and not line.startswith("    ")]
+
+
+# Words
+
+
+def test_changed_words_are_marked() -> None:
+    """What is gone and what is new, where it was."""
+    text = changed_words("review the file a.py carefully", "review the folder a carefully", Theme())
+    assert "review the [-file-]{+folder+} a[-.py-] carefully" == text
+
+
+@given(st.text(alphabet="ab \n.", max_size=60), st.text(alphabet="ab \n.", max_size=60))
+def test_both_texts_can_be_read_out(before: str, after: str) -> None:
+    """For all short texts: without what is new it is the one, without what is gone the other."""
+    import re
+
+    told_ = changed_words(before, after, Theme(), around=1000)
+    old = re.sub(r"\{\+.*?\+\}", "", told_).replace("[-", "").replace("-]", "")
+    new = re.sub(r"\[-.*?-\]", "", told_).replace("{+", "").replace("+}", "")
+    assert (before.replace("\n", "\\n"), after.replace("\n", "\\n")) == (old, new)
+
+
+def test_long_texts_are_cut_around_the_change() -> None:
+    """A page of equal text on both sides is not shown."""
+    text = changed_words("x " * 3000 + "old " + "y " * 3000, "x " * 3000 + "new " + "y " * 3000, Theme())
+    assert (True, True) == ("[-old-]{+new+}" in text, len(text) < 200)
