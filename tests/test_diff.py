@@ -13,7 +13,7 @@ from tests.simulated import Plan, Step, Tool, Twist, simulate
 
 TOOLS = st.builds(Tool, st.sampled_from(("read", "search", "run")), st.sampled_from(("one", "two", "three")))
 STEPS = st.builds(Step, st.lists(TOOLS, min_size=2, max_size=4, unique=True).map(tuple), st.booleans())
-PLANS = st.builds(Plan, st.lists(STEPS, min_size=1, max_size=4).map(tuple))
+PLANS = st.lists(STEPS, min_size=1, max_size=4).map(lambda steps: Plan(tuple(steps)))
 SPEEDS = st.integers(1, 9)
 
 CAUSES = {
