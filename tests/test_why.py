@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from instrument.analysis.critical_path import critical_path
 from instrument.analysis.report import analyse
@@ -15,6 +17,7 @@ from instrument.analysis.tree import traces
 from instrument.analysis.why import Reason, Why, why
 from instrument.cli.main import main
 from instrument.model import Failure, Record, Span, Usage, encode
+from instrument.views.theme import duration
 from tests.recorded import MS, call, finding, head, log, review, span
 from tests.test_critical_path import Work, at, simulate, work
 
@@ -76,6 +79,19 @@ def test_the_first_cause_is_the_heaviest_of_the_path(todo: Work) -> None:
         assert times[0] == critical_path(trace).self_times()[slow[1].span_ids[0]]
 
 
+@given(work())
+def test_what_would_be_saved_is_what_the_simulator_saves(todo: Work) -> None:
+    """For all runs: without the first cause, where it is a call, the run is as much shorter as it is said to be."""
+    spans = simulate(todo)
+    (trace,) = traces(spans)
+    said = why(analyse(trace)).slow[1:2]
+    for cause in said:
+        if "without" in cause.text:
+            (shorter,) = traces(simulate(todo, frozenset(numbers(cause))))
+            saved = duration(trace.root.duration_ns - shorter.root.duration_ns)
+            assert cause.text.endswith(f"the run is {saved} shorter")
+
+
 def test_times_that_are_not_known_are_not_invented() -> None:
     """A conversation that was imported without times has no slow part."""
     found = answers(at(1, None, 0, 100, attributes={"instrument.times": "order only"}), at(2, 1, 0, 90)).slow
@@ -90,6 +106,24 @@ def test_the_model_that_most_of_the_money_went_to() -> None:
     big = {"gen_ai.request.model": "big", "instrument.operation": "think"}
     found = answers(span(1), call(2, 1), call(3, 1, usd="0.009", attributes=big)).expensive
     assert Reason("model big: 90% of the money in 1 call", [f"{3:016x}"]) in found
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 10**6)), min_size=2, max_size=12))
+def test_the_heaviest_model_comes_first_with_its_share(spent: list[tuple[str, int]]) -> None:
+    """For all runs: the whole amount, then the model that most of it went to, proven by its calls, the dearest first."""
+    calls = [
+        call(n, 1, usd=f"{cost / 1_000_000:.6f}", attributes={"gen_ai.request.model": model})
+        for n, (model, cost) in enumerate(spent, 2)
+    ]
+    whole, *others = answers(span(1), *calls).expensive
+    sums = {model: sum(cost for one, cost in spent if one == model) for model, _ in spent}
+    (most, paid), *rest = sorted(sums.items(), key=lambda item: -item[1])
+    assert f"in {len(spent)} model calls" in whole.text
+    if rest and rest[0][1] < paid:
+        own = sorted((n for n, (model, _) in enumerate(spent, 2) if model == most), key=lambda n: -spent[n - 2][1])
+        share = f"{paid / sum(sums.values()):.0%}"
+        assert f"model {most}: {share} of the money in" in others[0].text
+        assert [spent[n - 2][1] for n in own] == [spent[n - 2][1] for n in numbers(others[0])]
 
 
 def test_prompts_that_grow_are_told() -> None:
@@ -145,6 +179,23 @@ def test_an_exception_is_told_where_it_began() -> None:
     found = answers(*records).failed[0]
     expected = ("ValueError: no began in parse, passed on by 2 spans", [3, 2, 1])
     assert expected == (found.text, numbers(found))
+
+
+@given(work(), st.integers(1, 30))
+def test_an_exception_is_told_where_it_began_however_deep(todo: Work, number: int) -> None:
+    """For all runs: the span that raised it is named, and how many passed it on."""
+    spans = {one.span_id: one for one in simulate(todo)}
+    passed = [found] if (found := spans.get(f"{number:016x}")) else []
+    while passed and passed[-1].parent_id is not None:
+        passed.append(spans[passed[-1].parent_id])
+    raised = {one.span_id: replace(one, status="error", error=WRONG) for one in passed}
+    said = answers(*{**spans, **raised}.values()).failed[0]
+    if len(passed) > 1:
+        times = f"{len(passed) - 1} span{'s' if len(passed) > 2 else ''}"
+        assert f"ValueError: no began in span{number}, passed on by {times}" == said.text
+        assert [one.span_id for one in passed] == said.span_ids
+    else:
+        assert ("ValueError: no" if passed else "it did not fail") == said.text
 
 
 def test_failures_that_were_survived() -> None:
