@@ -30,6 +30,8 @@ _FITS: dict[str, Callable[[object], bool]] = {
     "openai": messages.fits,
     "trajectory": trajectory.fits,
 }
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+"""What reading parts of unexpected types may come to."""
 _OPENERS: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open, b"BZh": bz2.open}
 
 
@@ -80,7 +82,10 @@ def _converted(form: str, rows: Sequence[Row], place: Path, skipped: list[str]) 
     if form in ("claude-code", "codex"):
         read_lines = claude_code.records if form == "claude-code" else codex.records
         lines = [row for row in rows if isinstance(row.value, dict) or _skip(skipped, place, row, "is no JSON object")]
-        yield from read_lines([row.value for row in lines], source)
+        try:
+            yield from list(read_lines([row.value for row in lines], source))
+        except _UNREADABLE as fault:
+            raise InstrumentError(f"{place} cannot be read as {form} ({fault})") from fault
         return
     written_ns = os.stat(place).st_mtime_ns
     for row in rows:
@@ -93,7 +98,7 @@ def _converted(form: str, rows: Sequence[Row], place: Path, skipped: list[str]) 
                 yield from list(told.records(row.value, source, written_ns))
             else:
                 yield from list((otlp if form == "otlp" else openinference).records(row.value, source))
-        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as fault:
+        except _UNREADABLE as fault:
             _skip(skipped, place, row, f"cannot be read as {form} ({fault})")
 
 

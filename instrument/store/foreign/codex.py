@@ -85,7 +85,7 @@ def _resource(meta: Fields) -> Fields:
 
 def _is_other(kind: str, payload: Fields) -> bool:
     """Whether a line is neither part of the conversation nor said again elsewhere."""
-    is_repeated = kind == "event_msg" and payload.get("type") in _REPEATED
+    is_repeated = kind == "event_msg" and words(payload.get("type")) in _REPEATED
     return kind not in ("session_meta", "response_item") and not is_repeated
 
 
