@@ -33,7 +33,7 @@ OTHERS: list[Any] = [
     None, True, 0, -1, 1.5, 10**30, "", "x", "{", '{"a":1}', "9" * 30, [], [1], {}, {"a": None}, [[]],
     {"type": "text"}, ["a", {"b": 2}], "2026-01-01",
 ]  # fmt: skip
-SEEDS = 120
+SEEDS = 60
 
 
 def damaged(value: Any, chance: random.Random) -> Any:
@@ -51,12 +51,13 @@ def damaged(value: Any, chance: random.Random) -> Any:
 @pytest.mark.parametrize("form", FILES)
 def test_any_damage_is_borne(form: str, tmp_path: Path) -> None:
     """Each gives records that can be written, or one clear sentence."""
-    file, read_at_all = tmp_path / "given.jsonl", 0
+    file, read_at_all, refused = tmp_path / "given.jsonl", 0, list[str]()
     for seed in range(SEEDS):
         rows = [damaged(row, random.Random(seed * 1_000 + n)) for n, row in enumerate(FILES[form])]
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
         try:
             read_at_all += all(encode(record) for record in read(file, form).records)
         except InstrumentError as refusal:
-            assert str(file) in str(refusal)
+            refused.append(str(refusal))
     assert SEEDS / 4 <= read_at_all
+    assert all(str(file) in sentence for sentence in refused)
