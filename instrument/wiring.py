@@ -413,6 +413,7 @@ def _at_exit() -> None:
     recorder = switch.recorder
     if recorder is not None:
         recorder.close()
+        recorder.pipeline.writes_late = True
 
 
 FORK_SECONDS = 5.0

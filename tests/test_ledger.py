@@ -452,9 +452,15 @@ def test_a_newer_ledger_is_refused(path: Path) -> None:
         totals(path)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no database at all"])
+def test_a_ledger_whose_first_writer_was_killed_is_empty(path: Path) -> None:
+    """A file that was made and got no table any more has no calls, and no fault."""
+    path.write_bytes(b"")
+    assert 0 == totals(path)[0].calls
+
+
+@pytest.mark.parametrize("content", [None, b"no database at all"])
 def test_what_cannot_be_read_is_one_error(path: Path, content: bytes | None) -> None:
-    """Reading a missing, empty or broken ledger raises our error, which names the file."""
+    """Reading a missing or broken ledger raises our error, which names the file."""
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InstrumentError, match=r"ledger\.db"):

@@ -90,7 +90,7 @@ class Pipeline:
         self._thinning = threading.Lock()
         self._flushes: deque[_Flush] = deque()
         self._closing: list[threading.Event] = []
-        self._stopping = self._is_closed = self._in_sink = False
+        self._stopping = self._is_closed = self._in_sink = self.writes_late = False
         self._room = min(STEP, bounds.records)
         self._settled = self._weighed_at = 0
         self._average = 0.0
@@ -204,7 +204,8 @@ class Pipeline:
     def _has_room(self, item: Any) -> bool:
         """Whether the item may be queued; otherwise it has been counted as lost."""
         if self._is_closed:
-            self.lost["recording had ended"] += 1
+            if not self._written_late(item):
+                self.lost["recording had ended"] += 1
             return False
         if self._is_full():
             if self._bounds.waits and not self._is_ours(threading.current_thread()):
@@ -212,6 +213,26 @@ class Pipeline:
             if self._is_queue_full():
                 return self._thinned(item)
         return True
+
+    def _written_late(self, item: Any) -> bool:
+        """While the process ends: what handlers of `atexit` still do is written at once, by themselves."""
+        if not self.writes_late or not self.draining.acquire(timeout=0.1):
+            return False
+        try:
+            sinks = [sink for sink in self._closed_sinks if getattr(sink, "reopens", False)]
+            batch = self.settle([item]) if sinks else Batch([])
+            kept = [batch] if self._sieve is None else list(self._sieve.sift(batch))
+            for sink in sinks:
+                for part in kept:
+                    sink.write(part)
+                    sink.flush()
+            self.written += len(batch)
+            return bool(sinks)
+        except Exception as error:  # noqa: BLE001 - the process ends, nobody can mend it
+            self.report("late", f"{type(error).__name__}: {error}")
+            return False
+        finally:
+            self.draining.release()
 
     def _is_full(self) -> bool:
         return self._is_queue_full() or (self._bounds.waits and any(lane.is_full() for lane in self._lanes))
@@ -306,6 +327,7 @@ class Pipeline:
             self._answer_flushes()
 
     def _finish(self) -> None:
+        self._room, self._is_closed = 0, True  # a thread that never stops recording must not keep us from ending
         self._drain()
         if self._sieve is not None:
             for kept in self._sieve.finish():
@@ -333,8 +355,12 @@ class Pipeline:
         self.queue.extend(said)
 
     def _drain(self) -> None:
-        while self.queue:
-            batch = self.settle([self.queue.popleft() for _ in range(min(BATCH, len(self.queue)))])
+        """Settle and write what is queued now; what comes meanwhile waits for the next time."""
+        left = len(self.queue)
+        while left > 0 and self.queue:
+            taken = [self.queue.popleft() for _ in range(min(BATCH, len(self.queue)))]
+            left -= len(taken)
+            batch = self.settle(taken)
             if batch:
                 self._settled += len(batch)
                 self._write(batch)

@@ -27,6 +27,7 @@ class JsonlSink:
     """
 
     direct = True
+    reopens = True
     """Quick and bounded in time: called by the pipeline's worker itself."""
 
     def __init__(

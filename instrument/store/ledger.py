@@ -366,9 +366,14 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         raise InstrumentError(f"there is no ledger at {path}")
     try:
         with closing(_opened_to_read(path)) as connection:
-            if _version(connection, path) == 0:
+            if _version(connection, path):
+                yield connection
+            elif connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 raise InstrumentError(f"{path} is not a ledger")
-            yield connection
+            else:  # whoever began it was killed before the first row
+                with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
+                    _migrate(empty, path)
+                    yield empty
     except sqlite3.Error as error:
         raise InstrumentError(f"the ledger {path} cannot be read: {error}") from error
 
