@@ -19,7 +19,7 @@ from instrument.store.blobs import Blobs, read
 
 
 def files_of(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != ".gitignore"]
 
 
 def test_value_comes_back(tmp_path: Path) -> None:

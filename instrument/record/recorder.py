@@ -17,6 +17,7 @@ from instrument.pricing import Prices
 from instrument.record import llm, streams
 from instrument.record.capture import Camera, settle
 from instrument.record.failures import describe
+from instrument.record.hidden import without_words
 from instrument.record.lanes import Bounds
 from instrument.record.pipeline import Flushed, Pipeline
 from instrument.record.sampling import Rules, Sampling
@@ -92,6 +93,7 @@ class Recorder:
         self.clock = clock
         self.value = camera.value
         self.arguments = camera.arguments
+        self._tells_words = camera.content
         self.guards = guards
         self.asks_always = asks_always
         self.read_answer = llm.read_answer
@@ -265,6 +267,12 @@ class Recorder:
             self.fault("count", error)
 
     def _record_of(self, item: Any) -> tuple[Record | None, int]:
+        record, depth = self._taken(item)
+        if record is not None and not self._tells_words and self._redactor is not None:
+            record = without_words(record, self._redactor.keyed_hash)
+        return record, depth
+
+    def _taken(self, item: Any) -> tuple[Record | None, int]:
         if item.__class__ is LiveSpan:
             return self._ended(item), item.depth
         if item.__class__ is Begun:

@@ -18,6 +18,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from instrument.store import folder as recording_folder
+
 _REFERENCE = re.compile(r"sha256:([0-9a-f]{64})")
 
 
@@ -91,7 +93,7 @@ def _make_private(folder: Path) -> None:
     """The folder and its two parents (`.instrument/blobs/3f`) for their owner only; what lies above as usual."""
     if folder.is_dir():
         return
-    folder.parents[2].mkdir(parents=True, exist_ok=True)
-    for place in (folder.parents[1], folder.parent, folder):
+    recording_folder.create(folder.parents[1])
+    for place in (folder.parent, folder):
         with suppress(FileExistsError):
             place.mkdir(mode=0o700)

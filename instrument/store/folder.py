@@ -89,9 +89,12 @@ def create(folder: str | os.PathLike[str]) -> Path:
     """
     place = Path(folder)
     place.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
+    try:
         place.mkdir(mode=0o700)
-    if not any(place.iterdir()):
+        is_new = True
+    except FileExistsError:
+        is_new = not any(place.iterdir())
+    if is_new:
         with suppress(FileExistsError), open(place / ".gitignore", "x", encoding="ascii") as ignore:
             ignore.write("*\n")
     return place

@@ -20,6 +20,7 @@ from msgspec.structs import astuple, fields
 
 from instrument.errors import InstrumentError
 from instrument.pricing import EXACT, decimal_text
+from instrument.store import folder
 from instrument.store.turns import turn_in
 
 By = Literal["model", "operation", "agent", "day"]
@@ -228,7 +229,8 @@ def set_aside(path: Path, seen: tuple[int, int] | None) -> Path | None:
 
 
 def _make_private(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        folder.create(path.parent)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
