@@ -94,6 +94,13 @@ def test_a_code_told_in_words() -> None:
     assert "error" == spans(rows)[2].status
 
 
+def test_a_code_that_only_an_event_tells() -> None:
+    """Where the output is the bare text of the command."""
+    ended = line(4, "event_msg", type="exec_command_end", call_id="c1", exit_code=1, aggregated_output="FAIL")
+    rows = [*SESSION[:6], ended, item(5, "function_call_output", call_id="c1", output="FAIL")]
+    assert Failure("ExitCode", "exit code 1: FAIL") == spans(rows)[-1].error
+
+
 def test_success_told_in_words() -> None:
     """Code 0 is a success, whatever else the text says."""
     rows = [*SESSION[:7], item(5, "function_call_output", call_id="c1", output="Exit code: 0\nOutput:\nError")]

@@ -7,7 +7,7 @@ to the model again or its tokens are counted. The messages that events repeat ar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,22 +110,36 @@ def _drafts(lines: Sequence[Line]) -> list[_Draft]:
     drafts: list[_Draft] = []
     context: Fields = {}
     before: Fields = {}
+    ended = dict(_ended(lines))
     for at_ns, kind, payload in lines:
         if kind == "turn_context":
             context = payload
         elif kind == "event_msg" and payload.get("type") == "token_count":
             before = _count(drafts, fields(payload.get("info")), before)
         elif kind == "response_item":
-            _add(drafts, at_ns, payload, context)
+            _add(drafts, at_ns, payload, context, ended)
     return drafts
 
 
-def _add(drafts: list[_Draft], at_ns: int, item: Fields, context: Fields) -> None:
+def _ended(lines: Sequence[Line]) -> Iterator[tuple[str, Failure]]:
+    """The commands that ended badly by an event; some versions tell it nowhere else."""
+    for _, kind, payload in lines:
+        if (
+            kind == "event_msg"
+            and payload.get("type") == "exec_command_end"
+            and (code := whole(payload.get("exit_code")))
+        ):
+            text = words(payload.get("aggregated_output")) or words(payload.get("stderr")) or ""
+            yield str(payload.get("call_id")), _exit(code, text)
+
+
+def _add(drafts: list[_Draft], at_ns: int, item: Fields, context: Fields, ended: Mapping[str, Failure]) -> None:
     kind = words(item.get("type")) or "message"
     is_result = kind in _RESULTS
     if is_result or (kind == "message" and item.get("role") != "assistant"):
         message = message_of({**item, "type": "function_call_output"} if is_result else item)
-        failures = {str(item.get("call_id")): _failure(item.get("output"))} if is_result else {}
+        call_id = str(item.get("call_id"))
+        failures = {call_id: _failure(item.get("output")) or ended.get(call_id)} if is_result else {}
         drafts.append(_Draft(at_ns, message["role"], _answered(message["parts"]), failures=failures))
         return
     if not drafts or drafts[-1].role != "assistant" or drafts[-1].usage is not None:
@@ -162,8 +176,12 @@ def _failure(output: Any) -> Failure | None:
         told = _EXIT.search(text[:_EXIT_WITHIN])
         code = int(told[1]) if told else None
     if code:
-        return Failure("ExitCode", f"exit code {code}: {str(text)[:2_000]}")
+        return _exit(code, str(text))
     return Failure("ToolError", str(text)[:2_000]) if held.get("success") is False else None
+
+
+def _exit(code: int, text: str) -> Failure:
+    return Failure("ExitCode", f"exit code {code}: {text[:2_000]}")
 
 
 def _count(drafts: Sequence[_Draft], info: Fields, before: Fields) -> Fields:
