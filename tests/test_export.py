@@ -33,7 +33,7 @@ def printed(capsys: Capture, *words: str, code: int = 0) -> str:
     return out if code == 0 else err
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "html"])  # its content lies compressed
 def test_a_format_goes_to_stdout(capsys: Capture, name: str) -> None:
     """Nothing else is printed, and no file is made."""
     out = printed(capsys, f"--{name}")

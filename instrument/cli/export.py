@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from instrument.cli.printing import say
 from instrument.cli.source import add_trace, find_trace, json_document, path_of, place_trace, tell
 from instrument.errors import InstrumentError
+from instrument.store import blobs
 
 if TYPE_CHECKING:
     from instrument.analysis.tree import Trace
@@ -24,12 +25,15 @@ class Format(NamedTuple):
     name: str
     view: str
     help: str
+    with_blobs: bool = False
+    """Whether the view is told where the long values lie that records keep apart."""
 
 
 FORMATS = (
     Format("chrome", "instrument.views.chrome:pieces", "a time line for ui.perfetto.dev and chrome://tracing"),
     Format("otlp", "instrument.views.otlp:pieces", "OTLP JSON by the GenAI conventions of OpenTelemetry"),
     Format("openinference", "instrument.views.otlp:openinference", "OTLP JSON by the OpenInference conventions"),
+    Format("html", "instrument.views.html:pieces", "one page to open from disk or to send, as `serve` shows it", True),
     Format("csv", "instrument.views.csv:pieces", "one row a span, safe to open as a spreadsheet"),
 )
 STDOUT = "-"
@@ -63,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     notices: list[str] = []
     trace = find_trace(path_of(args), args.trace, notices)
     if form is not None and target == STDOUT:
-        _print(_content(form, trace))
+        _print(_content(form, trace, path_of(args)))
     else:
         _name(args, trace, _files(args, form, trace, target))
     tell(notices)
@@ -91,10 +95,10 @@ def _is_trace(word: str) -> bool:
     return word == "last" or (set(word.lower()) <= set("0123456789abcdef") and not os.path.exists(word))
 
 
-def _content(form: Format, trace: Trace) -> Iterable[bytes]:
+def _content(form: Format, trace: Trace, path: str) -> Iterable[bytes]:
     module, _, function = form.view.partition(":")
-    pieces: Callable[[Trace], Iterable[bytes]] = getattr(importlib.import_module(module), function)
-    return pieces(trace)
+    pieces: Callable[..., Iterable[bytes]] = getattr(importlib.import_module(module), function)
+    return pieces(trace, blobs.folder_for(path)) if form.with_blobs else pieces(trace)
 
 
 def _print(content: Iterable[bytes]) -> None:
@@ -110,7 +114,7 @@ def _print(content: Iterable[bytes]) -> None:
 def _files(args: argparse.Namespace, form: Format | None, trace: Trace, target: str) -> Sequence[Path]:
     from instrument.views.files import replace, save
 
-    return save(trace, target) if form is None else [replace(Path(target), _content(form, trace))]
+    return save(trace, target) if form is None else [replace(Path(target), _content(form, trace, path_of(args)))]
 
 
 def _name(args: argparse.Namespace, trace: Trace, files: Sequence[Path]) -> None:

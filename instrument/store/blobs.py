@@ -44,6 +44,14 @@ class Blobs:
         return f"sha256:{digest}"
 
 
+def folder_for(path: str | os.PathLike[str]) -> Path:
+    """Where the long values of the records at `path`, a file or a folder, lie: beside their events."""
+    place = Path(path)
+    around = place if place.is_dir() else place.parent
+    candidates = (around / "blobs", around.parent / "blobs", around / ".instrument" / "blobs")
+    return next((folder for folder in candidates if folder.is_dir()), candidates[0])
+
+
 def read(folder: str | os.PathLike[str], reference: str) -> bytes:
     """The content that `reference` (`sha256:` and 64 hexadecimal digits) names.
 

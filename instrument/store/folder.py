@@ -285,7 +285,7 @@ def _is_alive(files: list[File]) -> bool:
     heads = [head for file in files if (head := _head(file.path)) is not None]
     if not heads or os.name != "posix":
         return max(file.modified for file in files) > time.time() - BLOB_REST_SECONDS
-    return any(_is_running(head.pid, head.start_ns) for head in heads)
+    return any(is_running(head.pid, head.start_ns) for head in heads)
 
 
 def _head(path: Path) -> _Head | None:
@@ -298,7 +298,7 @@ def _head(path: Path) -> _Head | None:
     return head if head.type == "run" and head.pid > 0 else None
 
 
-def _is_running(pid: int, since_ns: int) -> bool:
+def is_running(pid: int, since_ns: int) -> bool:
     """Whether the process that began recording then is still there: the same number, and not started later."""
     try:
         os.kill(pid, 0)

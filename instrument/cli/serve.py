@@ -1,0 +1,82 @@
+"""`instrument serve`: the runs in a browser, live."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+import webbrowser
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from instrument.cli.source import path_of
+from instrument.errors import InstrumentError
+
+LOOPBACK = "127.0.0.1"
+
+
+def add(subparsers: Any) -> None:
+    """Add the verb to the command line."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "serve",
+        help="show the runs in a browser, live while they are recorded",
+        description="Serves a page on this machine only, at an address with a random token, until Ctrl-C.",
+    )
+    parser.add_argument("path", nargs="?", help="a file, or a folder with files (default: the nearest .instrument)")
+    parser.add_argument("--path", dest="named_path", metavar="PATH", help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=_port, default=0, metavar="N", help="default: any that is free")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until interrupted."""
+    try:
+        import starlette  # noqa: F401
+        import uvicorn
+    except ImportError:
+        raise InstrumentError(
+            "serving the page needs starlette and uvicorn: pip install 'agent-instrument[web]'"
+        ) from None
+    from instrument.views.server import application, new_token
+
+    path = path_of(args)
+    if not Path(path).exists():
+        raise InstrumentError(f"there is no file or folder {path!r}")
+    with _listening(args.port) as listener:
+        port, token = listener.getsockname()[1], new_token()
+        address = f"http://{LOOPBACK}:{port}/{token}/"
+        app = application(path, token, port)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        sys.stdout.write(f"{address}\n")
+        sys.stdout.flush()
+        sys.stderr.write(f"serving {path}; Ctrl-C ends it\n")
+        if args.open:
+            webbrowser.open(address)
+
+        class Server(uvicorn.Server):
+            def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+                app.state.end()
+                super().handle_exit(sig, frame)
+
+        Server(config).run(sockets=[listener])
+    return 0
+
+
+def _listening(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((LOOPBACK, port))
+        listener.listen(128)  # who connects as soon as the address is printed waits until the server is ready
+    except OSError as error:
+        listener.close()
+        raise InstrumentError(f"port {port} cannot be had ({error.strerror}): name another, or none") from None
+    return listener
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 <= int(text) <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 1 to 65535")
+    return int(text)

@@ -1,0 +1,315 @@
+"""The runs below a path, kept current while they are recorded: a row a trace, and where its lines lie.
+
+Of the records only the rows and the places of the lines are held, so that a million spans fit; a trace that is opened
+is read again from its places.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from array import array
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from instrument.analysis.metrics import ALARMING, Failures, agent_of, attribute, model_of
+from instrument.analysis.totals import Sum, call_of, carries
+from instrument.analysis.tree import NOT_RECORDED, Trace, last_sign, traces
+from instrument.model import Finding, Log, Open, Record, Run, Score, Span, Update, decode
+from instrument.store.folder import is_running
+from instrument.store.follow import Follower, Place
+from instrument.views.columns import BRIEF, Columns, OpenRow, SpanRow, brief, columns, row_of
+
+WORDS_KEPT = 50
+"""So many different models, tools, agents and detectors of one run can be filtered for."""
+
+
+class Catalog:
+    """Every run below `path`. Not safe for threads: one caller at a time."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.version = 0
+        self.unreadable = 0
+        self._follower = Follower(path)
+        self._runs: dict[str, _Run] = {}
+        self._processes: dict[str, Run] = {}
+        self._process_lines: dict[str, Place] = {}
+        self._process_signs: dict[str, int] = {}
+        self._seen: set[int] = set()
+        self._alive: dict[str, tuple[float, bool]] = {}
+
+    def refresh(self) -> None:
+        """Take in what was written since."""
+        version = self.version + 1
+        for place, line in self._follower.new():
+            row = row_of(line)
+            if row is None:
+                self.unreadable += bool(line.strip())
+                continue
+            self.version = version
+            sign = last_sign(row)
+            if sign > self._process_signs.get(row.run, 0):
+                self._process_signs[row.run] = sign
+            self._take(row, place)
+
+    def rows(self, after: int = 0) -> list[dict[str, Any]]:
+        """The runs that changed after that version, each as a row for the page, in the order in which they came."""
+        changed = (run for run in self._runs.values() if run.version > after)
+        return [self._told(run) for run in changed]
+
+    def unended(self) -> list[str]:
+        """The runs whose root has not ended: they may be running, or have died."""
+        return [trace_id for trace_id, run in self._runs.items() if run.status == "open"]
+
+    def latest(self) -> str | None:
+        """The run that began last."""
+        return max(self._runs, key=lambda trace_id: self._runs[trace_id].start, default=None)
+
+    def find(self, trace_id: str) -> bool:
+        """Whether there is such a run."""
+        return trace_id in self._runs
+
+    def lines(self, trace_id: str) -> int:
+        """How many lines a run has so far."""
+        return len(self._runs[trace_id].places)
+
+    def is_live(self, trace_id: str) -> bool:
+        """Whether a process that takes part in the run, which has not ended, is alive."""
+        run = self._runs[trace_id]
+        return run.status == "open" and any(self._is_alive(process) for process in run.processes)
+
+    def columns(self, trace_id: str, after: int = 0) -> tuple[Columns, int]:
+        """The columns of the lines of a run from number `after` on, and how many lines there are now."""
+        run = self._runs[trace_id]
+        places = run.places[after:]
+        rows = (row_of(line) for line in self._follower.lines([*self._heads(run), *places]))
+        return columns(rows, run.start), after + len(places)
+
+    def records(self, trace_id: str) -> Iterator[Record]:
+        """The whole records of a run, those of its processes first."""
+        run = self._runs[trace_id]
+        for line in self._follower.lines([*self._heads(run), *run.places]):
+            try:
+                yield decode(line)
+            except (ValueError, TypeError, RecursionError):
+                continue
+
+    def span(self, trace_id: str, span_id: str) -> Span | None:
+        """One span whole, with what was learned of it later."""
+        wanted = span_id.encode()
+        lines = (line for line in self._follower.lines(self._runs[trace_id].places) if wanted in line)
+        found = [record for record in map(_decoded, lines) if _is_about(record, span_id)]
+        trace = next(traces(found), None)
+        return trace.spans[0] if trace is not None and trace.spans else None
+
+    def lines_with(self, trace_id: str, text: str, most: int = 20_000) -> list[str]:
+        """The ids of the spans in whose record the text stands, whatever the case."""
+        wanted = text.lower().encode()
+        lines = self._follower.lines(self._runs[trace_id].places)
+        found: dict[str, None] = {}
+        for line in lines:
+            if wanted in line.lower():
+                span_id = getattr(row_of(line), "span_id", None)
+                if span_id is not None:
+                    found[span_id] = None
+                    if len(found) >= most:
+                        break
+        return list(found)
+
+    def trace(self, trace_id: str) -> Trace | None:
+        """The whole run."""
+        return next((trace for trace in traces(self.records(trace_id)) if trace.trace_id == trace_id), None)
+
+    def spending(self) -> list[list[Any]]:
+        """What the model calls of all runs come to, as `spent_told` says it."""
+        sums: dict[tuple[str, str, str], Sum] = {}
+        for run in self._runs.values():
+            for key, spent in run.spent.items():
+                sums.setdefault(key, Sum()).include(spent)
+        return spent_told(sums)
+
+    def _heads(self, run: _Run) -> list[Place]:
+        return [self._process_lines[process] for process in run.processes if process in self._process_lines]
+
+    def _take(self, row: Any, place: Place) -> None:
+        if row.__class__ is Run:
+            self._processes[row.run] = row
+            self._process_lines[row.run] = place
+            return
+        trace_id = row.trace_id
+        if trace_id is None:
+            return
+        run = self._runs.get(trace_id)
+        if run is None:
+            run = self._runs[trace_id] = _Run(trace_id)
+        run.version = self.version
+        run.places.append(place)
+        run.processes[row.run] = None
+        kind = row.__class__
+        if kind is SpanRow or kind is Span:
+            if self._is_first(trace_id, row.span_id):
+                run.add(row)
+        else:
+            run.note(row)
+
+    def _is_first(self, trace_id: str, span_id: str) -> bool:
+        before = len(self._seen)
+        self._seen.add(hash((trace_id, span_id)))
+        return len(self._seen) > before
+
+    def _is_alive(self, process: str) -> bool:
+        """Whether the process is there; asked once a second at most."""
+        asked, alive = self._alive.get(process, (0.0, False))
+        now = time.monotonic()
+        if now - asked > 1:
+            head = self._processes.get(process)
+            alive = head is not None and head.pid > 0 and is_running(head.pid, head.start_ns)
+            self._alive[process] = now, alive
+        return alive
+
+    def _told(self, run: _Run) -> dict[str, Any]:
+        live = self.is_live(run.trace_id)
+        end = run.end
+        if run.status == "open":
+            end = max(end, *(self._process_signs.get(process, 0) for process in run.processes))
+        head = next((self._processes[process] for process in run.processes if process in self._processes), None)
+        total = run.sum.total()
+        return {
+            "id": run.trace_id,
+            "name": run.name or NOT_RECORDED,
+            "brief": run.brief,
+            "outcome": run.outcome,
+            "status": "running" if live else run.status,
+            "start_ms": run.start // 1_000_000,
+            "duration_ns": max(0, end - run.start),
+            "spans": run.spans,
+            "errors": run.failures.count(),
+            "warnings": run.warnings,
+            "findings": run.findings,
+            "calls": total.calls,
+            "input": total.input,
+            "output": total.output,
+            "cached": total.cached,
+            "usd": None if total.usd is None else str(total.usd),
+            "unpriced": total.unpriced,
+            "free": total.free,
+            "models": list(run.models),
+            "tools": list(run.tools),
+            "kinds": list(run.kinds),
+            "agents": list(run.agents),
+            "detectors": list(run.detectors),
+            "service": head.service if head is not None else None,
+        }
+
+
+class _Run:
+    """What is known of one run so far."""
+
+    def __init__(self, trace_id: str) -> None:
+        self.trace_id = trace_id
+        self.version = 0
+        self.places = array("q")
+        self.processes: dict[str, None] = {}
+        self.name = self.brief = ""
+        self.outcome: str | None = None
+        self.status = "open"
+        self.start = self.end = 0
+        self.spans = self.warnings = self.findings = 0
+        self.failures = Failures()
+        self.sum = Sum()
+        self.spent: dict[tuple[str, str, str], Sum] = {}
+        self.models: dict[str, None] = {}
+        self.tools: dict[str, None] = {}
+        self.kinds: dict[str, None] = {}
+        self.agents: dict[str, None] = {}
+        self.detectors: dict[str, None] = {}
+        self._root: tuple[bool, int] | None = None
+
+    def add(self, span: Any) -> None:
+        """Count a span that has ended."""
+        self.spans += 1
+        self._begin(span)
+        self.end = max(self.end, span.start_ns + span.duration_ns)
+        if span.status == "error":
+            self.failures.add(span)
+        if carries(span):
+            self._spend(span)
+
+    def note(self, row: Any) -> None:
+        """Take in what is no span that has ended."""
+        if isinstance(row, OpenRow | Open):
+            self._begin(row)
+        elif isinstance(row, Log):
+            self.warnings += row.level.upper() in ALARMING
+            self._moment(row.time_ns)
+        elif isinstance(row, Finding):
+            self.findings += row.severity != "info"
+            _keep(self.detectors, row.detector)
+        elif isinstance(row, Update | Score):
+            pass
+
+    def _begin(self, span: Any) -> None:
+        self._moment(span.start_ns)
+        _keep(self.kinds, span.kind)
+        if span.kind == "tool":
+            _keep(self.tools, span.name)
+        agent = attribute(span, "gen_ai.agent.id", "gen_ai.agent.name")
+        if agent is not None:
+            _keep(self.agents, agent)
+        # the earliest span without a parent; before one has come the earliest of all stands for it
+        place = span.parent_id is not None, span.start_ns
+        if self._root is None or place <= self._root:
+            self._root = place
+            self._describe(span)
+
+    def _describe(self, root: Any) -> None:
+        self.name = root.name
+        label = attribute(root, "instrument.label")
+        self.brief = label[:BRIEF] if label is not None else brief(root)
+        self.status = getattr(root, "status", "open") if root.parent_id is None else "open"
+        self.outcome = attribute(root, "instrument.agent.outcome") if self.status != "open" else None
+
+    def _spend(self, span: Any) -> None:
+        call = call_of(span)
+        if call is None:
+            return
+        self.sum.add(call)
+        model = model_of(span)
+        _keep(self.models, model)
+        self.spent.setdefault((day_of(span.start_ns), model, agent_of(span)), Sum()).add(call)
+
+    def _moment(self, ns: int) -> None:
+        if not self.start or ns < self.start:
+            self.start = ns
+        self.end = max(self.end, ns)
+
+
+def day_of(ns: int) -> str:
+    """The day in UTC, `2026-11-23`."""
+    return time.strftime("%Y-%m-%d", time.gmtime(min(ns // 1_000_000_000, 1 << 36)))
+
+
+def spent_told(sums: Mapping[tuple[str, str, str], Sum]) -> list[list[Any]]:
+    """Rows of day, model, agent, calls, input, output, cached, dollars and unpriced calls, in order of the days."""
+    return [
+        [*key, one.calls, one.input, one.output, one.cached, str(one.usd), one.unpriced]
+        for key, one in sorted(sums.items())
+    ]
+
+
+def _keep(words: dict[str, None], word: str) -> None:
+    if len(words) < WORDS_KEPT:
+        words[word[:200]] = None
+
+
+def _decoded(line: bytes) -> Any:
+    try:
+        return decode(line)
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _is_about(record: Any, span_id: str) -> bool:
+    return isinstance(record, Span | Open | Update) and record.span_id == span_id

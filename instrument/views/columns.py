@@ -1,0 +1,229 @@
+"""A trace as the page takes it: columns of plain numbers and texts, small enough for a hundred thousand spans.
+
+Times are nanoseconds since `base_ns`. Words that come again and again (names, kinds, models) are numbers of
+`words`; what few spans have (tokens, errors, models) are rows of `[place of the span, …]`. The details of a
+span are fetched one by one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from instrument.detectors import ADVICE
+from instrument.model import Event, Finding, Link, Log, Other, Run, Score, Update, decode
+from instrument.store.heads import Attributes, OpenHead, SpanHead
+
+NAME, BRIEF, MESSAGE = 200, 160, 4000
+"""So many letters of a name, of what a span was called with, and of a log are in the columns."""
+NOTHING = Raw(b"")
+
+
+class SpanRow(SpanHead, frozen=True, kw_only=True, gc=False, tag="span", tag_field="type"):
+    """The head of a span, with its input still encoded."""
+
+    input: Raw = NOTHING
+    output: Raw = NOTHING
+    events: list[Event] = []
+    links: list[Link] = []
+
+
+class OpenRow(OpenHead, frozen=True, kw_only=True, gc=False, tag="open", tag_field="type"):
+    """The head of a span that is running."""
+
+    input: Raw = NOTHING
+
+
+Line = SpanRow | OpenRow | Log | Finding | Score | Update | Run
+_decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
+
+
+def row_of(line: bytes) -> Any:
+    """What the columns need of one line; None for what is no record that can be shown. Never raises."""
+    try:
+        return _decoder.decode(line)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        record = decode(line)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return None if isinstance(record, Other) else record
+
+
+class Columns:
+    """Columns that are being filled with records, their heads or rows of them, in any order."""
+
+    def __init__(self, base_ns: int) -> None:
+        self.base_ns = base_ns
+        self._words: dict[str, int] = {}
+        self.spans: list[tuple[Any, ...]] = []
+        self.sparse: dict[str, list[Any]] = {name: [] for name in _SPARSE}
+        self.logs: list[Any] = []
+        self.findings: list[Any] = []
+        self.scores: list[Any] = []
+        self.updates: list[Any] = []
+        self.runs: list[Any] = []
+
+    def add(self, record: Any) -> None:
+        """Take one record in."""
+        adder = _ADDERS.get(record.__struct_config__.tag)
+        if adder is not None:
+            adder(self, record)
+
+    def told(self, **more: Any) -> dict[str, Any]:
+        """The columns for JSON, with whatever else is to be said."""
+        lists = {name: getattr(self, name) for name in ("logs", "findings", "scores", "updates", "runs")}
+        columns = zip(*self.spans, strict=True) if self.spans else [()] * len(_SPAN_COLUMNS)
+        spans = {**dict(zip(_SPAN_COLUMNS, columns, strict=True)), **self.sparse}
+        return {"base": str(self.base_ns), "words": list(self._words), "spans": spans, **lists, **more}
+
+    def _word(self, text: str) -> int:
+        known = self._words.get(text)
+        if known is None:
+            known = self._words[text] = len(self._words)
+        return known
+
+    def _span(self, span: Any) -> None:
+        row = self._begun(span, span.duration_ns, span.status)
+        if span.usage is not None or span.cost is not None:
+            self.sparse["usage"].append([row, *_usage(span), self._word(span.cost.basis if span.cost else "")])
+        if span.error is not None:
+            self.sparse["errors"].append([row, _cut(f"{span.error.type}: {span.error.message}")])
+        for event in span.events[:1000]:
+            self.sparse["events"].append([row, event.time_ns - self.base_ns, self._word(event.name[:NAME])])
+        for link in span.links[:100]:
+            self.sparse["links"].append([row, link.trace_id, link.span_id])
+
+    def _begun(self, span: Any, duration_ns: int | None = None, status: str = "open") -> int:
+        word, row = self._word, len(self.spans)
+        label, *facts = _facts(span.attributes)
+        for place, value in enumerate(facts):
+            if value is not None:
+                self.sparse["facts"].append([row, place, word(str(value)[:NAME])])
+        self.spans.append(
+            (
+                span.span_id,
+                span.parent_id,
+                span.start_ns - self.base_ns,
+                duration_ns,
+                word(span.name[:NAME]),
+                word(span.kind[:40]),
+                word(status),
+                word(span.run),
+                str(label)[:BRIEF] if label is not None else brief(span),
+            )
+        )
+        return row
+
+    def _log(self, log: Log) -> None:
+        metadata = msgspec.json.encode(log.metadata) if log.metadata else b""
+        self.logs.append(
+            [
+                log.time_ns - self.base_ns,
+                self._word(log.level.upper()[:20]),
+                self._word(log.event[:NAME]),
+                _cut(log.message),
+                log.span_id,
+                log.logger,
+                _cut(metadata.decode()),
+            ]
+        )
+
+    def _finding(self, one: Finding) -> None:
+        told = [one.time_ns - self.base_ns, one.severity, one.detector, one.message[:MESSAGE], one.span_ids[:1000]]
+        self.findings.append([*told, ADVICE.get(one.detector, "")])
+
+    def _score(self, score: Score) -> None:
+        told = [score.time_ns - self.base_ns, score.name, score.value, score.label, score.source]
+        self.scores.append([score.span_id, *told])
+
+    def _update(self, late: Update) -> None:
+        basis = late.cost.basis if late.cost is not None else None
+        self.updates.append([late.span_id, *_usage(late), None if basis is None else self._word(basis)])
+
+    def _run(self, run: Run) -> None:
+        told = {name: getattr(run, name) for name in ("run", "pid", "argv", "python", "service", "agent_id", "git")}
+        self.runs.append({**told, "start": run.start_ns - self.base_ns})
+
+
+_SPAN_COLUMNS = ("id", "parent", "start", "duration", "name", "kind", "status", "run", "brief")
+_SPARSE = ("usage", "errors", "events", "links", "facts")
+_ADDERS: dict[Any, Any] = {
+    "span": Columns._span,
+    "open": Columns._begun,
+    "log": Columns._log,
+    "finding": Columns._finding,
+    "score": Columns._score,
+    "update": Columns._update,
+    "run": Columns._run,
+}
+
+
+def columns(records: Iterable[Any], base_ns: int) -> Columns:
+    """The columns of the records."""
+    made = Columns(base_ns)
+    add = made.add
+    for record in records:
+        if record is not None:
+            add(record)
+    return made
+
+
+_NEXT_KEY, _KEY_END = re.compile(r',"(?=\w+":)'), re.compile(r'(?<=\w)":')
+_SAID = re.compile(r'"content":"((?:[^"\\]|\\.)+)|"type":"tool_call",(?:"id":"[^"]*",)?"name":"([^"\\]*)')
+_ESCAPED = re.compile(r"\\(.)")
+
+
+def brief(span: Any) -> str:
+    """What a span was called with, in one line: `path="a.py", start=1`. Of a model call the beginning of the answer."""
+    if span.kind in ("llm", "embedding"):
+        said = _SAID.search(_beginning(getattr(span, "output", None)))
+        return "" if said is None else f"→ {said[2]}" if said[2] else _cut_brief(_ESCAPED.sub(_letter, said[1]))
+    text = _beginning(span.input)
+    if text.startswith('{"'):
+        text = text[2:-1] if text.endswith("}") else text[2:]
+        text = _KEY_END.sub("=", _NEXT_KEY.sub(", ", text))
+    return _cut_brief(text)
+
+
+def _beginning(value: Any) -> str:
+    raw = value if value.__class__ is Raw else b"" if value is None else msgspec.json.encode(value)
+    return bytes(memoryview(raw)[: BRIEF * 3]).decode("utf-8", "ignore")
+
+
+def _letter(escape: re.Match[str]) -> str:
+    return " " if escape[1] in "ntr" else escape[1] if escape[1] in '"\\/' else escape[0]
+
+
+def _cut_brief(text: str) -> str:
+    return text if len(text) <= BRIEF else text[: BRIEF - 1] + "…"
+
+
+def _facts(attributes: Any) -> tuple[Any, Any, Any, Any]:
+    """Label, model, agent and iteration."""
+    if attributes.__class__ is Attributes:
+        held = attributes
+        model, agent = held.response_model, held.agent_id
+        asked, called = held.request_model, held.agent_name
+        return held.label, asked if model is None else model, called if agent is None else agent, held.iteration
+    get = attributes.get
+    agent = get("gen_ai.agent.id") or get("gen_ai.agent.name")
+    model = get("gen_ai.response.model") or get("gen_ai.request.model")
+    return get("instrument.label"), model, agent, get("instrument.iteration")
+
+
+def _usage(span: Any) -> list[Any]:
+    usage, cost = span.usage, span.cost
+    tokens = (
+        [None] * 5 if usage is None else [usage.input, usage.output, usage.cached, usage.cache_write, usage.reasoning]
+    )
+    return [*tokens, None if cost is None else cost.usd]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MESSAGE else f"{text[:MESSAGE]}… [{len(text) - MESSAGE:,} more letters]"

@@ -1,0 +1,55 @@
+// The keyboard: what each key does is told by the view in sight, and the same list is the help.
+
+import { h, button } from "./dom.js";
+
+const GENERAL = [
+  ["/", "filter"],
+  ["j k  ↓ ↑", "next, previous row"],
+  ["g G", "first, last row"],
+  ["Enter", "open what is selected"],
+  ["Esc", "leave the filter, close the panel, go back"],
+  ["t", "light, dark, as the system"],
+  ["?", "this help"],
+];
+
+export const RUN_KEYS = [
+  ["← →", "fold or go up, unfold or go down"],
+  ["Shift ← →", "move along the time line"],
+  ["+ − 0", "zoom in, out, show all"],
+  ["f", "zoom to the selected span"],
+  ["e E", "next, previous error"],
+  ["n N", "next, previous finding"],
+  ["x X", "fold all, unfold all"],
+  ["l", "logs among the spans"],
+  ["c", "copy a link to the span"],
+  ["1 2 3 4", "time line, steps, findings, logs"],
+  ["[ ]", "narrower, wider names"],
+];
+
+export const LIST_KEYS = [["r", "runs"], ["s", "costs"]];
+
+export function typing(event) {
+  return event.target.closest?.("input, textarea, select, [contenteditable]") !== null && event.target.closest !== undefined;
+}
+
+export function help(more) {
+  const dialog = h("dialog", { class: "help", "aria-labelledby": "help-title" });
+  const rows = [...GENERAL, ...more].map(([keys, does]) =>
+    h("div", {}, h("dt", {}, keys.split(/ +/).map((key) => h("kbd", {}, key))), h("dd", {}, does)),
+  );
+  dialog.append(
+    h("h2", { id: "help-title" }, "Keyboard"),
+    h("dl", { class: "keys" }, rows),
+    h("h3", {}, "Filter"),
+    h("p", {}, "Words are looked for in names, arguments and contents. Also: ", ...codes(["kind:llm", "status:error", "model:mini", "tool:read", "agent:x", "finding:any", "name:plan", "cost>0.01", "dur>2s", "tokens>1000", "errors>0"]), ". A minus before one of them excludes it."),
+    button("Close", () => dialog.close(), { autofocus: true }),
+  );
+  dialog.addEventListener("close", () => dialog.remove());
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+function codes(words) {
+  return words.flatMap((word, place) => [place ? " " : "", h("code", {}, word)]);
+}

@@ -1,0 +1,61 @@
+// The filter: words, `key:value`, `key>number`, a minus before what is not wanted, quotes around phrases.
+
+const PART = /(-?)(?:([a-z]+)(:|>=|<=|>|<))?("(?:[^"\\]|\\.)*"?|\S+)/gi;
+const NUMBERS = new Set(["cost", "dur", "duration", "tokens", "spans", "errors"]);
+const WORDS = new Set(["kind", "status", "model", "tool", "agent", "finding", "name", "id"]);
+const UNITS = { ns: 1, us: 1e3, "µs": 1e3, ms: 1e6, s: 1e9, m: 6e10, h: 3.6e12 };
+
+// Conditions, each `{not, key, sign, text, number}`; a part that says nothing known is a word to look for.
+export function parse(query) {
+  const conditions = [];
+  for (const [whole, minus, rawKey, sign, rawValue] of query.matchAll(PART)) {
+    const key = rawKey?.toLowerCase();
+    const text = unquoted(rawValue).toLowerCase();
+    const not = minus === "-";
+    if (key && sign !== ":" && NUMBERS.has(key)) {
+      const number = amount(text);
+      if (!Number.isNaN(number)) conditions.push({ not, key: key === "duration" ? "dur" : key, sign, text, number });
+    } else if (key && sign === ":" && WORDS.has(key)) {
+      if (text) conditions.push({ not, key, sign, text });
+    } else if (whole !== "-") {
+      const word = rawKey ? `${rawKey}${sign}${unquoted(rawValue)}`.toLowerCase() : text;
+      if (word) conditions.push({ not, key: "text", sign: ":", text: word });
+    }
+  }
+  return conditions;
+}
+
+function unquoted(value) {
+  return value.startsWith('"') ? value.slice(1, value.length > 1 && value.endsWith('"') ? -1 : undefined).replace(/\\(.)/g, "$1") : value;
+}
+
+function amount(text) {
+  const found = /^\$?(\d*\.?\d+)(ns|us|µs|ms|s|m|h|k)?$/.exec(text);
+  if (!found) return NaN;
+  if (found[2] === "k") return Number(found[1]) * 1000;
+  return Number(found[1]) * (UNITS[found[2]] ?? 1);
+}
+
+// A duration without a unit is in seconds.
+export function nanoseconds(condition) {
+  return /[a-zµ]$/.test(condition.text) ? condition.number : condition.number * 1e9;
+}
+
+export function compare(sign, value, number) {
+  if (Number.isNaN(value)) return false;
+  return sign === ">" ? value > number : sign === ">=" ? value >= number : sign === "<" ? value < number : value <= number;
+}
+
+// The query with `key:value` in place of what it says about the key; without it where the value is empty.
+export function withWord(query, key, value) {
+  const kept = [];
+  for (const [whole, , rawKey, sign] of query.matchAll(PART)) {
+    if (!(rawKey?.toLowerCase() === key && sign === ":")) kept.push(whole);
+  }
+  if (value) kept.push(`${key}:${/[\s"]/.test(value) ? JSON.stringify(value) : value}`);
+  return kept.join(" ");
+}
+
+export function wordOf(query, key) {
+  return parse(query).find((one) => one.key === key && !one.not)?.text ?? "";
+}

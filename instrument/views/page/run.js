@@ -1,0 +1,466 @@
+// One run: its figures, the strip, and below it the time line, the steps, the findings or the logs.
+
+import { h, button, later, once, copy } from "./dom.js";
+import { count, duration, money, moment, plural, short } from "./format.js";
+import { Trace } from "./trace.js";
+import { Tree } from "./tree.js";
+import { Sight } from "./rows.js";
+import { parse } from "./query.js";
+import { FilterBar } from "./filterbar.js";
+import { Waterfall } from "./waterfall.js";
+import { Overview } from "./overview.js";
+import { Panel } from "./panel.js";
+import { stepsView } from "./steps.js";
+import { findingsView, LogsView } from "./lists.js";
+import { line } from "./text.js";
+import { kindClass } from "./theme.js";
+import { RUN_KEYS } from "./keys.js";
+
+const TABS = ["time line", "steps", "findings", "logs"];
+const LIVE_MS = 200;
+const WIDE = matchMedia("(min-width: 1000px)");
+
+export class RunView {
+  keyHelp = RUN_KEYS;
+
+  constructor(page, address) {
+    this.page = page;
+    this.id = address.trace;
+    this.trace = new Trace(this.id);
+    this.sight = new Sight(this.trace);
+    this.tab = TABS[0];
+    this.window = null;
+    this.title = h("div", { class: "runtitle" });
+    this.figures = h("dl", { class: "figures" });
+    this.overview = new Overview({ chosen: (from, to) => this.zoom(from, to), opened: (one) => this.openFinding(one) });
+    this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "views of the run" }, TABS.map((name) => button(name, () => this.turnTo(name), { role: "tab", id: `tab-${name.slice(0, 4)}`, "aria-controls": "tabpanel" })));
+    this.kinds = h("span", { class: "kinds" });
+    this.logsButton = button("logs", () => this.toggleLogs(), { class: "quiet toggle", "aria-pressed": "false", title: "logs among the spans (l)" });
+    this.filterbar = new FilterBar({ label: "Filter spans", menus: ["status", "kind", "model", "tool", "agent", "finding"], changed: () => this.filterSoon(), extra: [this.logsButton] });
+    this.waterfall = new Waterfall({
+      selected: (row) => this.choose(row),
+      toggled: (row) => this.toggle(row),
+      opened: (row) => this.open(row),
+      zoomed: (from, to) => this.zoom(from, to),
+      logOpened: (placed, entry) => this.openLog(placed, entry),
+    });
+    this.logs = new LogsView((row) => this.jump(row));
+    this.panel = new Panel({ source: page.source, chosen: (row) => this.jump(row), closed: () => this.closePanel() });
+    this.stage = h("div", { class: "stage", id: "tabpanel", role: "tabpanel" });
+    this.notice = h("p", { class: "notice" }, "Loading…");
+    this.element = h("section", { class: "view run", "aria-label": "run" }, h("div", { class: "runhead" }, this.title, this.figures), this.overview.element, h("div", { class: "toolbar" }, this.tabs, this.filterbar.element), this.notice, h("div", { class: "split" }, this.stage, this.panel.element));
+    this.filterSoon = later(() => this.filter(), 40);
+    this.searchSoon = later(() => this.search(), 250);
+    this.arrangeSoon = once(() => this.arrange());
+    this.go(address, true);
+  }
+
+  follows(address) {
+    return address.name === "run" && address.trace === this.id;
+  }
+
+  go(address, first = false) {
+    this.wanted = address.span ?? null;
+    const tab = TABS.find((name) => name.startsWith(address.params.get("tab") ?? "time"));
+    this.tab = tab ?? TABS[0];
+    this.filterbar.query = address.params.get("q") ?? "";
+    if (first) return;
+    this.filter();
+    this.showWanted();
+  }
+
+  async begin() {
+    this.page.place("run", [h("span", { class: "sep", "aria-hidden": "true" }, "/"), h("span", { class: "here" }, line(this.id.slice(0, 8), 8))]);
+    try {
+      this.trace.add(await this.page.source.columns(this.id));
+    } catch (problem) {
+      this.notice.textContent = `This run cannot be shown: ${problem.message}`;
+      this.waitFor();
+      return;
+    }
+    if (this.closed) return;
+    this.loaded();
+    this.waitFor();
+    if (!this.trace.live) this.examine();
+  }
+
+  loaded() {
+    this.notice.hidden = true;
+    const tree = new Tree(this.trace);
+    this.sight.foldFor(tree);
+    this.arrange(tree);
+    this.showWanted();
+    if (!this.wanted) this.focus();
+    performance.mark("run shown");
+  }
+
+  // Live runs grow; one that is not there yet is waited for.
+  waitFor() {
+    this.stop = this.page.source.follow({ trace: this.id, after: this.trace.lines }, (what, told) => {
+      if (what === "connected") this.page.connected(told);
+      else if (what === "columns") this.grow(told);
+      else this.heardOfRuns(told);
+    });
+    this.clock = setInterval(() => this.trace.live && this.arrangeSoon(), LIVE_MS * 2);
+  }
+
+  grow(told) {
+    const first = this.trace.size === 0;
+    this.trace.add(told);
+    if (first) this.loaded();
+    else this.arrangeSoon();
+  }
+
+  heardOfRuns(told) {
+    const row = told.rows.find((one) => one.id === this.id);
+    const live = row?.status === "running";
+    if (!row || live === this.trace.live) return;
+    this.trace.live = live;
+    this.arrangeSoon();
+    if (!live) this.examine();
+  }
+
+  // What detectors see afterwards is added to what they saw while the run was recorded.
+  async examine() {
+    try {
+      const told = await this.page.source.findings(this.id);
+      if (!told || this.closed) return;
+      if (told.findings === null) this.aside = `Runs of more than ${count(told.most)} spans are not examined again here: instrument check ${this.id.slice(0, 8)} does it.`;
+      else this.trace.addFindings(told);
+      this.arrangeSoon();
+    } catch {
+      // what was found while the run was recorded is there anyway
+    }
+  }
+
+  arrange(tree = new Tree(this.trace)) {
+    if (this.closed || !this.trace.base) return;
+    const began = performance.now();
+    const whole = !this.window || (this.tree && this.window[0] <= this.tree.start && this.window[1] >= this.tree.stop);
+    this.tree = tree;
+    if (whole) this.window = [tree.start, Math.max(tree.stop, tree.start + 1000)];
+    this.describe();
+    this.offer();
+    this.overview.show(tree);
+    this.filter();
+    this.zoom(...this.window);
+    if (this.panel.row >= 0) this.panel.show(tree, this.panel.row);
+    // a huge live run is not drawn anew more often than it can be
+    const took = performance.now() - began;
+    if (took > LIVE_MS / 4) this.arrangeSoon = later(() => this.arrange(), took * 4);
+  }
+
+  describe() {
+    const { tree, trace } = this;
+    const root = tree.roots[0];
+    const name = root === undefined ? "(not recorded)" : trace.nameOf(root);
+    const status = root === undefined ? "unfinished" : trace.statusOf(root);
+    this.page.place(name, [h("span", { class: "sep", "aria-hidden": "true" }, "/"), h("span", { class: "here" }, line(name, 60))]);
+    this.title.replaceChildren(
+      h("h1", {}, line(name, 120)),
+      h("span", { class: `status s-${status}` }, status),
+      h("span", { class: "brief" }, root === undefined ? "" : line(trace.brief[root], 200)),
+      h("span", { class: "gap" }),
+      h("span", { class: "hint when" }, trace.base === null ? "" : moment(trace.wallMs(tree.start))));
+    const sum = (values) => tree.roots.reduce((total, row) => total + values[row], 0);
+    const tokens = sum(tree.input) + sum(tree.output);
+    const facts = [
+      ["Took", duration(tree.stop - tree.start)],
+      ["Spans", count(trace.size)],
+      ["Model calls", count(sum(tree.calls))],
+      ["Tool calls", count(sum(tree.tools))],
+      ["Input", short(sum(tree.input)) || (tokens ? "0" : "")],
+      ["cached", short(sum(tree.cached))],
+      ["Output", short(sum(tree.output))],
+      ["Cost", sum(tree.usd) ? money(sum(tree.usd)) + (sum(tree.unpriced) ? "+" : "") : sum(tree.calls) && tokens ? (sum(tree.unpriced) ? "unpriced" : "free") : ""],
+      ["Errors", sum(tree.failures) ? h("b", { class: "bad" }, count(sum(tree.failures))) : ""],
+      ["Findings", trace.findings.length ? h("b", { class: "odd" }, count(trace.findings.length)) : ""],
+    ];
+    this.figures.replaceChildren(...facts.filter(([, value]) => value !== "" && value !== "0").map(([label, value]) => h("div", {}, h("dt", {}, label), h("dd", {}, value))));
+    const numbers = { findings: trace.findings.length, logs: trace.logs.length };
+    for (const tab of this.tabs.children) {
+      const which = TABS[[...this.tabs.children].indexOf(tab)];
+      tab.textContent = numbers[which] ? `${which} ${count(numbers[which])}` : which;
+    }
+  }
+
+  offer() {
+    const { trace, tree } = this;
+    const words = (numbers) => [...new Set(numbers)].filter((number) => number > 0).map((number) => trace.words[number]).sort().slice(0, 200);
+    const tool = trace.numbers.get("tool");
+    const tools = [];
+    for (let row = 0; row < trace.size; row++) if (trace.kind[row] === tool) tools.push(trace.name[row]);
+    const statuses = new Set();
+    for (const number of new Set(trace.status)) statuses.add(trace.words[number] === "open" ? (trace.live ? "running" : "unfinished") : trace.words[number]);
+    const kinds = words(trace.kind);
+    this.filterbar.offer({ kind: kinds, status: [...statuses].sort(), model: words(trace.facts[0]), agent: words(trace.facts[1]), tool: words(tools), finding: [...new Set(trace.findings.map((one) => one.detector))].sort() });
+    this.logsButton.hidden = tree.logs.length === 0;
+    if (this.kindWords === kinds.join()) return;
+    this.kindWords = kinds.join();
+    this.kinds.replaceChildren(...kinds.map((kind) => h("span", { class: `kindkey ${kindClass(kind)}` }, h("i", { class: "mark" }), line(kind, 20))));
+    this.figures.after(this.kinds);
+  }
+
+  filter() {
+    if (!this.tree) return;
+    const began = performance.now();
+    this.sight.filter(this.tree, this.filterbar.query);
+    this.sight.look(this.tree);
+    this.show();
+    this.keepAddress();
+    this.searchSoon();
+    performance.measure("filter", { start: began });
+  }
+
+  // Words are looked for in inputs and outputs too; what is found there comes a moment later.
+  async search() {
+    const words = parse(this.filterbar.query).filter((one) => one.key === "text" && one.text.length > 1).map((one) => one.text);
+    for (const word of words) {
+      this.sight.found ??= new Map();
+      if (this.sight.found.has(word)) continue;
+      this.sight.found.set(word, new Set());
+      try {
+        const ids = await this.page.source.search(this.trace, word);
+        this.sight.found.set(word, new Set(ids.map((id) => this.trace.rows.get(id))));
+      } catch {
+        this.sight.found.delete(word);
+        return;
+      }
+      if (!this.closed) this.filter();
+    }
+  }
+
+  show() {
+    const tab = this.tab;
+    [...this.tabs.children].forEach((one, place) => {
+      one.setAttribute("aria-selected", TABS[place] === tab);
+      one.tabIndex = TABS[place] === tab ? 0 : -1;
+    });
+    const said = this.sight.kept ? `${count(this.sight.hits)} of ${plural(this.trace.size, "span")}` : "";
+    if (tab === "time line") {
+      this.put(this.waterfall.element);
+      this.waterfall.show(this.tree, this.sight);
+      this.filterbar.say(said);
+    } else if (tab === "logs") {
+      this.put(this.logs.element);
+      this.filterbar.say(this.logs.show(this.trace, this.filterbar.query));
+    } else {
+      const key = `${tab} ${this.trace.size} ${this.trace.findings.length} ${this.trace.lines} ${this.trace.live ? performance.now() >> 10 : ""}`;
+      if (this.sheetKey !== key) {
+        const scrolled = this.sheet?.scrollTop ?? 0;
+        this.sheet = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": tab }, tab === "steps" ? stepsView(this.tree, (row) => this.jump(row)) : findingsView(this.tree, (row) => this.jump(row), this.aside));
+        if (this.sheetKey?.startsWith(tab)) requestAnimationFrame(() => (this.sheet.scrollTop = scrolled));
+        this.sheetKey = key;
+      }
+      this.put(this.sheet);
+      this.filterbar.say(said);
+    }
+    this.stage.setAttribute("aria-labelledby", `tab-${tab.slice(0, 4)}`);
+  }
+
+  put(element) {
+    if (this.stage.firstChild !== element) this.stage.replaceChildren(element);
+  }
+
+  turnTo(tab) {
+    this.tab = tab;
+    this.show();
+    this.keepAddress();
+    this.focus();
+  }
+
+  zoom(from, to) {
+    if (!this.tree) return;
+    this.window = [from, to];
+    this.waterfall.setWindow(from, to);
+    this.overview.mark(from, to);
+  }
+
+  choose(row) {
+    this.waterfall.choose(row);
+    if (this.panel.element.hidden || !WIDE.matches) this.keepAddress();
+    else this.open(row);
+  }
+
+  open(row) {
+    this.waterfall.choose(row, false);
+    this.panel.show(this.tree, row);
+    this.element.classList.add("with-panel");
+    this.keepAddress();
+    requestAnimationFrame(() => this.waterfall.choose(row));
+  }
+
+  openLog(placed, entry) {
+    this.waterfall.choose(entry, false);
+    this.panel.show(this.tree, placed.row);
+    this.element.classList.add("with-panel");
+  }
+
+  openFinding(one) {
+    const row = one.spans.map((id) => this.trace.rows.get(id)).findLast((found) => found !== undefined);
+    if (row === undefined) this.turnTo("findings");
+    else this.jump(row);
+  }
+
+  closePanel() {
+    this.panel.close();
+    this.element.classList.remove("with-panel");
+    this.keepAddress();
+    this.focus();
+  }
+
+  // Brings a span into sight, wherever it is, and opens it.
+  jump(row) {
+    this.tab = TABS[0];
+    if (!this.sight.expose(this.tree, row)) this.filterbar.query = "";
+    this.filter();
+    const start = this.trace.start[row];
+    const stop = start + this.trace.lasts(row);
+    if (stop < this.window[0] || start > this.window[1]) this.zoom(this.tree.start, this.tree.stop);
+    this.open(row);
+  }
+
+  showWanted() {
+    const row = this.wanted === null ? undefined : this.trace.rows.get(this.wanted);
+    if (row === undefined) {
+      if (this.wanted === null && !this.panel.element.hidden && this.tree) this.closePanel();
+      return;
+    }
+    if (this.tree && this.panel.row !== row) this.jump(row);
+  }
+
+  toggle(row) {
+    const folded = this.sight.kept ? this.sight.folded.get(this.trace.ids[row]) === true : this.sight.isFolded(this.tree, row);
+    this.sight.fold(row, !folded);
+    this.look();
+    this.waterfall.choose(row);
+  }
+
+  look() {
+    this.sight.look(this.tree);
+    this.waterfall.show(this.tree, this.sight);
+  }
+
+  toggleLogs() {
+    this.sight.withLogs = !this.sight.withLogs;
+    this.logsButton.setAttribute("aria-pressed", this.sight.withLogs);
+    this.look();
+  }
+
+  keepAddress() {
+    const row = this.panel.element.hidden ? -1 : this.panel.row;
+    const params = new URLSearchParams();
+    if (this.tab !== TABS[0]) params.set("tab", this.tab);
+    if (this.filterbar.query) params.set("q", this.filterbar.query);
+    const query = params.size ? `?${params}` : "";
+    const address = `#/run/${this.id}${row >= 0 ? `/${encodeURIComponent(this.trace.ids[row])}` : ""}${query}`;
+    if (location.hash !== address) history.replaceState(null, "", address);
+  }
+
+  focus() {
+    const target = { "time line": this.waterfall.scroller, logs: this.logs.scroller }[this.tab] ?? this.sheet;
+    target?.focus({ preventScroll: true });
+    if (this.tab === TABS[0] && this.waterfall.chosen < 0 && this.sight.list.length && this.waterfall.chosenIndex() < 0) this.waterfall.choose(this.sight.list[0]);
+  }
+
+  key(event) {
+    const { key } = event;
+    if (key === "/") this.filterbar.focus();
+    else if (key >= "1" && key <= "4") this.turnTo(TABS[Number(key) - 1]);
+    else if (key === "Escape") return this.leave();
+    else if (key === "l") this.toggleLogs();
+    else if (key === "c") copy(location.href).then((done) => this.filterbar.say(done ? "link copied" : "the browser does not allow copying"));
+    else if (!this.tree || this.tab !== TABS[0]) return false;
+    else return this.timeKey(event) || this.rowKey(event);
+    return true;
+  }
+
+  leave() {
+    if (!this.panel.element.hidden) this.closePanel();
+    else if (this.filterbar.query) {
+      this.filterbar.query = "";
+      this.filter();
+    } else if (!this.page.source.isFile) location.hash = "#/runs";
+    return true;
+  }
+
+  timeKey({ key, shiftKey }) {
+    const wide = this.window[1] - this.window[0];
+    if (key === "+" || key === "=") this.waterfall.zoom(0.7);
+    else if (key === "-" || key === "−") this.waterfall.zoom(1 / 0.7);
+    else if (key === "0") this.zoom(this.tree.start, this.tree.stop);
+    else if (shiftKey && key === "ArrowLeft") this.waterfall.pan(-0.2);
+    else if (shiftKey && key === "ArrowRight") this.waterfall.pan(0.2);
+    else if (key === "[" || key === "]") this.waterfall.setShare(this.waterfall.share + (key === "]" ? 3 : -3));
+    else if (key === "f" && this.waterfall.chosen >= 0) {
+      const row = this.waterfall.chosen;
+      const lasts = Math.max(1000, this.trace.lasts(row));
+      this.zoom(Math.max(this.tree.start, this.trace.start[row] - lasts * 0.1), Math.min(this.tree.stop, this.trace.start[row] + lasts * 1.1));
+    } else return false;
+    return wide > 0;
+  }
+
+  rowKey({ key }) {
+    const { list } = this.sight;
+    const index = this.waterfall.chosenIndex();
+    const moves = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1, PageDown: 20, PageUp: -20 };
+    const at = (place) => list.length && this.chooseEntry(list[Math.max(0, Math.min(list.length - 1, place))]);
+    if (key in moves) at(index + moves[key]);
+    else if (key === "g" || key === "Home") at(0);
+    else if (key === "G" || key === "End") at(list.length - 1);
+    else if (key === "e" || key === "E") this.nextRow((row) => this.tree.failures[row] > 0 && this.trace.errors.has(row) && this.isOrigin(row), key === "e");
+    else if (key === "n" || key === "N") this.nextRow((row) => this.waterfall.findingsOf(row).length > 0, key === "n");
+    else if (key === "x" || key === "X") this.foldAll(key === "x");
+    else if (index >= 0 && list[index] >= 0) return this.treeKey(key, list[index]);
+    else return false;
+    return true;
+  }
+
+  treeKey(key, row) {
+    const below = this.tree.first[row] >= 0;
+    const folded = below && (this.sight.kept ? this.sight.folded.get(this.trace.ids[row]) === true : this.sight.isFolded(this.tree, row));
+    if (key === "Enter" || key === "o") this.open(row);
+    else if (key === "ArrowRight" && folded) this.toggle(row);
+    else if (key === "ArrowRight" && below) this.chooseEntry(this.sight.list[this.waterfall.chosenIndex() + 1]);
+    else if (key === "ArrowRight") this.open(row);
+    else if (key === "ArrowLeft" && below && !folded) this.toggle(row);
+    else if (key === "ArrowLeft") this.tree.parent[row] >= 0 && this.chooseEntry(this.tree.parent[row]);
+    else if (key === " ") this.toggle(row);
+    else return false;
+    return true;
+  }
+
+  chooseEntry(entry) {
+    if (entry >= 0) this.choose(entry);
+    else this.waterfall.choose(entry);
+  }
+
+  isOrigin(row) {
+    return !this.tree.children(row).some((child) => this.trace.errors.get(child) === this.trace.errors.get(row));
+  }
+
+  // The next row in the order of the tree that is what is looked for, in sight or not.
+  nextRow(test, forward) {
+    const { order, place } = this.tree;
+    const from = this.waterfall.chosen >= 0 ? place[this.waterfall.chosen] : forward ? -1 : order.length;
+    for (let step = 1; step <= order.length; step++) {
+      const at = (((forward ? from + step : from - step) % order.length) + order.length) % order.length;
+      if (test(order[at])) return this.jump(order[at]);
+    }
+    return undefined;
+  }
+
+  foldAll(folded) {
+    this.sight.foldAll(this.tree, folded);
+    this.look();
+  }
+
+  close() {
+    this.closed = true;
+    this.stop?.();
+    clearInterval(this.clock);
+    this.waterfall.close();
+    this.overview.close();
+    this.logs.close();
+  }
+}

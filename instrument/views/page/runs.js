@@ -1,0 +1,261 @@
+// All runs: filter, table, totals; new ones come in by themselves.
+
+import { h } from "./dom.js";
+import { count, short, duration, money, moment, when, plural } from "./format.js";
+import { FilterBar } from "./filterbar.js";
+import { List } from "./list.js";
+import { parse, compare, nanoseconds } from "./query.js";
+import { line } from "./text.js";
+import { LIST_KEYS } from "./keys.js";
+
+const COLUMNS = [
+  ["state", "", "status"],
+  ["name", "Run", "name"],
+  ["began", "Started", "start_ms"],
+  ["took", "Duration", "duration_ns", true],
+  ["spans", "Spans", "spans", true],
+  ["calls", "Calls", "calls", true],
+  ["tokens", "Tokens", "tokens", true],
+  ["cost", "Cost", "cost", true],
+  ["errors", "Errors", "errors", true],
+  ["finds", "Findings", "findings", true],
+  ["model", "Model", "model"],
+];
+const NARROW = matchMedia("(max-width: 720px)");
+
+export class RunsView {
+  keyHelp = LIST_KEYS;
+
+  constructor(page, address) {
+    this.page = page;
+    this.rows = new Map();
+    this.shown = [];
+    this.selected = -1;
+    this.sortBy = "start_ms";
+    this.rising = false;
+    this.version = 0;
+    this.bar = new FilterBar({ label: "Filter runs", menus: ["status", "kind", "model", "tool", "agent", "finding"], changed: (text) => this.filtered(text) });
+    this.scroller = h("div", { class: "table runs", role: "grid", tabindex: "0", "aria-label": "runs", onclick: (event) => this.clicked(event) });
+    this.heads = COLUMNS.map(([name, label, key, number]) => this.head(name, label, key, number));
+    this.scroller.append(h("div", { class: "heads", role: "rowgroup" }, h("div", { class: "row head", role: "row" }, this.heads)));
+    this.empty = h("p", { class: "notice", hidden: true });
+    this.element = h("section", { class: "view", "aria-label": "runs" }, h("h1", { class: "away" }, "Runs"), this.bar.element, this.scroller, this.empty);
+    this.list = new List({ scroller: this.scroller, height: NARROW.matches ? 58 : 30, make: () => this.make(), fill: (element, index) => this.fill(element, index), label: "runs" });
+    this.resized = () => {
+      this.list.height = NARROW.matches ? 58 : 30;
+      for (const slot of this.list.slots) slot.element.style.height = `${this.list.height}px`;
+      for (const slot of this.list.slots) slot.index = -1;
+      this.list.reset(this.shown.length);
+    };
+    NARROW.addEventListener("change", this.resized);
+    this.go(address);
+    page.place("Runs");
+  }
+
+  follows(address) {
+    return address.name === "runs";
+  }
+
+  go(address) {
+    this.bar.query = address.params.get("q") ?? "";
+    this.arrange();
+  }
+
+  async begin() {
+    try {
+      const told = await this.page.source.runs();
+      this.path = told.path;
+      this.take(told);
+    } catch (problem) {
+      this.say(problem.message);
+      return;
+    }
+    if (this.closed) return;
+    this.stop = this.page.source.follow({ version: this.version }, (what, told) => {
+      if (what === "runs") this.take(told);
+      else if (what === "connected") this.page.connected(told);
+    });
+    this.scroller.focus({ preventScroll: true });
+  }
+
+  take(told) {
+    this.version = told.version;
+    for (const row of told.rows) {
+      row.cost = row.usd === null ? NaN : Number(row.usd);
+      row.tokens = row.input + row.output;
+      row.model = row.models.join(", ");
+      row.words = [row.id, row.name, row.brief, row.outcome ?? "", row.service ?? "", row.model, row.agents.join(" "), row.tools.join(" "), row.detectors.join(" ")].join("\n").toLowerCase();
+      this.rows.set(row.id, row);
+    }
+    this.loaded = true;
+    this.offer();
+    this.arrange();
+  }
+
+  offer() {
+    const rows = [...this.rows.values()];
+    const all = (name) => [...new Set(rows.flatMap((row) => row[name]))].sort();
+    this.bar.offer({ status: [...new Set(rows.map((row) => row.status))].sort(), kind: all("kinds"), model: all("models"), tool: all("tools"), agent: all("agents"), finding: all("detectors") });
+  }
+
+  filtered(text) {
+    history.replaceState(null, "", text ? `#/runs?q=${encodeURIComponent(text)}` : "#/runs");
+    this.arrange();
+  }
+
+  arrange() {
+    const chosen = this.shown[this.selected]?.id;
+    const tests = parse(this.bar.query).map(rowTest);
+    this.shown = [...this.rows.values()].filter((row) => tests.every((test) => test(row)));
+    const { sortBy, rising } = this;
+    this.shown.sort((one, other) => order(one[sortBy], other[sortBy]) * (rising ? 1 : -1) || one.start_ms - other.start_ms);
+    this.longest = Math.max(1, ...this.shown.map((row) => row.duration_ns));
+    this.selected = chosen ? this.shown.findIndex((row) => row.id === chosen) : this.selected;
+    this.list?.reset(this.shown.length);
+    this.scroller.setAttribute("aria-rowcount", this.shown.length + 1);
+    this.tell();
+  }
+
+  tell() {
+    const sum = (name) => this.shown.reduce((total, row) => total + (row[name] || 0), 0);
+    const some = this.shown.length === this.rows.size ? plural(this.rows.size, "run") : `${count(this.shown.length)} of ${plural(this.rows.size, "run")}`;
+    this.bar.say([some, short(sum("tokens")) && `${short(sum("tokens"))} tokens`, sum("cost") ? money(sum("cost")) : ""].filter(Boolean).join(" · "));
+    this.say(!this.loaded ? "Loading…" : this.rows.size === 0 ? `Nothing is recorded in ${this.path} yet. It appears here when a decorated program runs.` : this.shown.length === 0 ? "No run fits the filter." : "");
+  }
+
+  say(text) {
+    this.empty.textContent = text;
+    this.empty.hidden = !text;
+  }
+
+  head(name, label, key, number) {
+    const inner = label ? h("button", { type: "button", class: "sort", onclick: () => this.sort(key) }, label) : h("span", { class: "away" }, "Status");
+    return h("div", { class: `c-${name}${number ? " num" : ""}`, role: "columnheader" }, inner);
+  }
+
+  sort(key) {
+    this.rising = this.sortBy === key ? !this.rising : key === "name" || key === "model";
+    this.sortBy = key;
+    COLUMNS.forEach(([, , one], place) => {
+      if (one === key) this.heads[place].setAttribute("aria-sort", this.rising ? "ascending" : "descending");
+      else this.heads[place].removeAttribute("aria-sort");
+    });
+    this.arrange();
+  }
+
+  make() {
+    const cells = Object.fromEntries(COLUMNS.map(([name, , , number]) => [name, h("div", { class: `c-${name}${number ? " num" : ""}`, role: "gridcell" })]));
+    cells.link = h("a", { class: "runname", tabindex: "-1" });
+    cells.brief = h("span", { class: "brief" });
+    cells.name.append(cells.link, cells.brief);
+    cells.bar = h("i", { class: "meter", "aria-hidden": "true" });
+    cells.took.append(h("span", {}), cells.bar);
+    const element = h("div", { class: "row", role: "row" }, COLUMNS.map(([name]) => cells[name]));
+    element.cells = cells;
+    return element;
+  }
+
+  fill(element, index) {
+    const row = this.shown[index];
+    const { cells } = element;
+    element.id = `run-${index}`;
+    element.setAttribute("aria-rowindex", index + 2);
+    element.setAttribute("aria-selected", index === this.selected);
+    cells.state.replaceChildren(h("span", { class: `status s-${row.status}`, title: row.status }, row.status));
+    cells.link.href = `#/run/${row.id}`;
+    cells.link.textContent = line(row.name, 120);
+    cells.brief.textContent = line(row.brief, 200);
+    cells.began.textContent = when(row.start_ms);
+    cells.began.title = moment(row.start_ms);
+    cells.took.firstChild.textContent = duration(row.duration_ns);
+    cells.bar.style.width = `${Math.max(2, (100 * row.duration_ns) / this.longest)}%`;
+    cells.spans.textContent = count(row.spans);
+    cells.calls.textContent = row.calls ? count(row.calls) : "";
+    cells.tokens.textContent = short(row.tokens);
+    cells.tokens.title = row.tokens ? `${count(row.input)} in (${count(row.cached)} cached), ${count(row.output)} out` : "";
+    cells.cost.textContent = costOf(row);
+    cells.errors.textContent = row.errors || "";
+    cells.errors.classList.toggle("bad", row.errors > 0);
+    cells.finds.textContent = row.findings || "";
+    cells.finds.classList.toggle("odd", row.findings > 0);
+    cells.finds.title = row.detectors.map((word) => line(word, 60)).join(", ");
+    cells.model.textContent = line(row.model, 120);
+  }
+
+  clicked(event) {
+    const index = this.list.indexOf(event.target);
+    if (index < 0 || event.target.closest("a")) return;
+    this.select(index);
+    this.open(index);
+  }
+
+  open(index) {
+    if (this.shown[index]) location.hash = `#/run/${this.shown[index].id}`;
+  }
+
+  select(index) {
+    this.selected = Math.max(0, Math.min(index, this.shown.length - 1));
+    this.list.refresh();
+    this.list.reveal(this.selected);
+    this.scroller.setAttribute("aria-activedescendant", `run-${this.selected}`);
+  }
+
+  focus() {
+    this.scroller.focus({ preventScroll: true });
+    if (this.selected < 0 && this.shown.length) this.select(0);
+  }
+
+  key(event) {
+    const moves = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1, PageDown: 20, PageUp: -20 };
+    if (event.key in moves) this.select(this.selected + moves[event.key]);
+    else if (event.key === "g" || event.key === "Home") this.select(0);
+    else if (event.key === "G" || event.key === "End") this.select(this.shown.length - 1);
+    else if ((event.key === "Enter" || event.key === "ArrowRight") && this.selected >= 0) this.open(this.selected);
+    else if (event.key === "/") this.bar.focus();
+    else if (event.key === "Escape" && this.bar.query) {
+      this.bar.query = "";
+      this.filtered("");
+    } else return false;
+    return true;
+  }
+
+  close() {
+    this.closed = true;
+    this.stop?.();
+    this.list.close();
+    NARROW.removeEventListener("change", this.resized);
+  }
+}
+
+function costOf(row) {
+  if (!row.calls) return "";
+  if (row.usd === null) return "unpriced";
+  if (row.free === row.calls) return "free";
+  return `${money(row.cost)}${row.unpriced ? "+" : ""}`;
+}
+
+function order(one, other) {
+  if (typeof one === "string") return one.localeCompare(other);
+  return (Number.isNaN(one) ? -1 : one) - (Number.isNaN(other) ? -1 : other);
+}
+
+function rowTest({ not, key, sign, text, number }) {
+  const has = (words) => words.some((word) => word.toLowerCase().includes(text));
+  const tests = {
+    text: (row) => row.words.includes(text),
+    id: (row) => row.id.startsWith(text),
+    name: (row) => row.name.toLowerCase().includes(text),
+    status: (row) => row.status.includes(text),
+    kind: (row) => has(row.kinds),
+    model: (row) => has(row.models),
+    tool: (row) => has(row.tools),
+    agent: (row) => has(row.agents),
+    finding: (row) => (text === "any" ? row.detectors.length > 0 : has(row.detectors)),
+    cost: (row) => compare(sign, row.cost, number),
+    dur: (row) => compare(sign, row.duration_ns, nanoseconds({ text, number })),
+    tokens: (row) => compare(sign, row.tokens, number),
+    spans: (row) => compare(sign, row.spans, number),
+    errors: (row) => compare(sign, row.errors, number),
+  };
+  return (row) => tests[key](row) !== not;
+}

@@ -1,0 +1,174 @@
+// One run as columns: every span is a number, a row. Batches of columns are added as they come, in any order.
+
+export class Trace {
+  constructor(id) {
+    this.id = id;
+    this.base = null;
+    this.words = [""];
+    this.numbers = new Map([["", 0]]);
+    this.rows = new Map();
+    this.size = 0;
+    this.ids = [];
+    this.parents = [];
+    this.start = [];
+    this.taken = []; // duration in ns, -1 while the span is open
+    this.name = [];
+    this.kind = [];
+    this.status = [];
+    this.run = [];
+    this.brief = [];
+    this.facts = [[], [], []]; // model, agent, iteration
+    this.calls = new Map(); // row → tokens and money
+    this.errors = new Map();
+    this.events = new Map();
+    this.links = new Map();
+    this.late = new Map();
+    this.logs = [];
+    this.findings = [];
+    this.scores = [];
+    this.runs = new Map();
+    this.pieces = null;
+    this.live = false;
+    this.lines = 0;
+    this.lastSign = 0;
+  }
+
+  add(told) {
+    const base = BigInt(told.base);
+    this.base ??= base;
+    const shift = Number(base - this.base);
+    const word = told.words.map((text) => this.word(text));
+    const placed = this.addSpans(told.spans, shift, word);
+    this.addSparse(told.spans, placed, shift, word);
+    for (const late of told.updates) this.addLate(late, word);
+    for (const [at, level, event, message, span, logger, metadata] of told.logs) {
+      this.logs.push({ at: at + shift, level: this.words[word[level]], event: this.words[word[event]], message, span, logger, metadata });
+      this.sign(at + shift);
+    }
+    this.addFindings(told);
+    for (const [span, at, name, value, label, source] of told.scores) this.scores.push({ span, at: at + shift, name, value, label, source });
+    for (const run of told.runs) this.runs.set(run.run, { ...run, start: run.start + shift });
+    if (told.pieces) this.pieces = told.pieces;
+    if (told.lines !== undefined) this.lines = told.lines;
+    if (told.live !== undefined) this.live = told.live;
+    if (told.now) {
+      this.serverNow = Number(BigInt(told.now) - this.base);
+      this.heard = performance.now();
+    }
+  }
+
+  word(text) {
+    let number = this.numbers.get(text);
+    if (number === undefined) {
+      number = this.words.push(text) - 1;
+      this.numbers.set(text, number);
+    }
+    return number;
+  }
+
+  addSpans(spans, shift, word) {
+    const open = this.word("open");
+    const placed = new Int32Array(spans.id.length);
+    for (let place = 0; place < placed.length; place++) {
+      const id = spans.id[place];
+      const ended = spans.duration[place] !== null;
+      const start = spans.start[place] + shift;
+      let row = this.rows.get(id);
+      if (row === undefined) {
+        row = this.size++;
+        this.rows.set(id, row);
+      } else if (!ended || (this.taken[row] >= 0 && this.start[row] + this.taken[row] >= start + spans.duration[place])) {
+        placed[place] = -1; // known, and it ended later than this says
+        continue;
+      }
+      placed[place] = row;
+      this.ids[row] = id;
+      this.parents[row] = spans.parent[place];
+      this.start[row] = start;
+      this.name[row] = word[spans.name[place]];
+      this.kind[row] = word[spans.kind[place]];
+      this.status[row] = word[spans.status[place]];
+      this.taken[row] = ended && this.status[row] !== open ? spans.duration[place] : -1;
+      this.run[row] = word[spans.run[place]];
+      this.brief[row] = spans.brief[place];
+      for (const fact of this.facts) fact[row] = 0;
+      this.sign(start + (spans.duration[place] ?? 0));
+    }
+    return placed;
+  }
+
+  addSparse(spans, placed, shift, word) {
+    for (const [place, fact, value] of spans.facts) if (placed[place] >= 0) this.facts[fact][placed[place]] = word[value];
+    for (const [place, ...call] of spans.usage) if (placed[place] >= 0) this.calls.set(placed[place], callOf(call, this.words[word[call[6]]]));
+    for (const [place, text] of spans.errors) if (placed[place] >= 0) this.errors.set(placed[place], text);
+    for (const [place, at, name] of spans.events) {
+      if (placed[place] < 0) continue;
+      const held = this.events.get(placed[place]) ?? [];
+      held.push({ at: at + shift, name: this.words[word[name]] });
+      this.events.set(placed[place], held);
+    }
+    for (const row of placed) {
+      const late = row >= 0 && this.late.get(this.ids[row]);
+      if (late) this.calls.set(row, { ...this.calls.get(row), ...late });
+    }
+  }
+
+  addLate([id, input, output, cached, cacheWrite, reasoning, usd, basis], word) {
+    const told = { ...(input !== null || output !== null ? { input, output, cached, cacheWrite, reasoning } : {}), ...(basis !== null ? { usd: usd === null ? NaN : Number(usd), basis: this.words[word[basis]] } : {}) };
+    const late = { ...this.late.get(id), ...told };
+    this.late.set(id, late);
+    const row = this.rows.get(id);
+    if (row !== undefined && Object.keys(late).length) this.calls.set(row, { usd: NaN, basis: "", ...this.calls.get(row), ...late });
+  }
+
+  // The same finding may come twice: as it was recorded and as it was made afterwards.
+  addFindings(told) {
+    const shift = Number(BigInt(told.base) - this.base);
+    const known = new Set(this.findings.map((one) => one.key));
+    for (const [at, severity, detector, message, spans, advice] of told.findings) {
+      const key = `${detector} ${spans.join(" ")}`;
+      if (!known.has(key)) this.findings.push({ at: at + shift, severity, detector, message, spans, advice, key });
+      known.add(key);
+    }
+    this.findings.sort((one, other) => one.at - other.at);
+  }
+
+  sign(moment) {
+    if (moment > this.lastSign) this.lastSign = moment;
+  }
+
+  // The moment in ns since the base up to which open spans last.
+  now() {
+    return this.live ? Math.max(this.lastSign, this.serverNow + (performance.now() - this.heard) * 1e6) : this.lastSign;
+  }
+
+  lasts(row) {
+    return this.taken[row] >= 0 ? this.taken[row] : Math.max(0, this.now() - this.start[row]);
+  }
+
+  nameOf(row) {
+    return this.words[this.name[row]];
+  }
+
+  kindOf(row) {
+    return this.words[this.kind[row]];
+  }
+
+  // ok, error, cancelled, running, or unfinished where the process went away
+  statusOf(row) {
+    const status = this.words[this.status[row]];
+    return status !== "open" ? status : this.live ? "running" : "unfinished";
+  }
+
+  fact(row, place) {
+    return this.words[this.facts[place][row]];
+  }
+
+  wallMs(ns) {
+    return Number(this.base / 1_000_000n) + ns / 1e6;
+  }
+}
+
+function callOf([input, output, cached, cacheWrite, reasoning, usd], basis) {
+  return { input, output, cached, cacheWrite, reasoning, usd: usd === null || basis === "unpriced" ? NaN : Number(usd), basis };
+}

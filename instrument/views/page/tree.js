@@ -1,0 +1,186 @@
+// The spans of a run at their places: in order of their start below their parents, with sums over what lies below.
+//
+// A span whose parent is unknown hangs at the first root; a cycle of parents is cut at its earliest span.
+
+export class Tree {
+  constructor(trace) {
+    this.trace = trace;
+    const size = trace.size;
+    const byStart = sorted(trace);
+    const { first, next, roots } = hang(trace, byStart);
+    this.order = new Int32Array(size); // rows, each before those below it
+    this.place = new Int32Array(size); // row → place in the order
+    this.depth = new Int32Array(size); // of rows
+    this.end = new Int32Array(size); // row → the place behind all below it
+    this.parent = new Int32Array(size).fill(-1);
+    this.first = first;
+    this.next = next;
+    this.roots = roots;
+    this.walk(roots, first, next);
+    this.sum();
+    this.placeLogs();
+  }
+
+  walk(roots, first, next) {
+    const { order, place, depth, end, parent } = this;
+    let at = 0;
+    for (const root of roots) {
+      let row = root;
+      let deep = 0;
+      for (;;) {
+        order[at] = row;
+        place[row] = at++;
+        depth[row] = deep;
+        if (first[row] >= 0) {
+          parent[first[row]] = row;
+          row = first[row];
+          deep++;
+          continue;
+        }
+        end[row] = at;
+        while (row !== root && next[row] < 0) {
+          row = parent[row];
+          deep--;
+          end[row] = at;
+        }
+        if (row === root) break;
+        parent[next[row]] = parent[row];
+        row = next[row];
+      }
+    }
+    this.start = Infinity;
+    this.stop = -Infinity;
+    for (let row = 0; row < order.length; row++) {
+      this.start = Math.min(this.start, this.trace.start[row]);
+      this.stop = Math.max(this.stop, this.trace.start[row] + this.trace.lasts(row));
+    }
+    if (this.start > this.stop) this.start = this.stop = 0;
+  }
+
+  // Tokens, money, model calls, tool calls and failures of each span and all below it.
+  sum() {
+    const { trace, order, parent } = this;
+    const size = trace.size;
+    const names = ["input", "output", "cached", "usd", "calls", "tools", "failures", "unpriced"];
+    for (const name of names) this[name] = new Float64Array(size);
+    for (const [row, call] of trace.calls) {
+      this.input[row] = call.input ?? 0;
+      this.output[row] = call.output ?? 0;
+      this.cached[row] = call.cached ?? 0;
+      this.usd[row] = Number.isNaN(call.usd) ? 0 : call.usd;
+      this.unpriced[row] = Number.isNaN(call.usd) ? 1 : 0;
+      this.calls[row] = 1;
+    }
+    const error = trace.numbers.get("error") ?? -1;
+    const tool = trace.numbers.get("tool") ?? -1;
+    const llm = trace.numbers.get("llm") ?? -1;
+    for (let row = 0; row < size; row++) {
+      if (trace.kind[row] === tool) this.tools[row] = 1;
+      if (trace.kind[row] === llm) this.calls[row] = 1;
+      if (trace.status[row] === error && !passedOn(trace, this.first, this.next, row)) this.failures[row] = 1;
+    }
+    for (let at = size - 1; at >= 0; at--) {
+      const row = order[at];
+      const above = parent[row];
+      if (above >= 0) for (const name of names) this[name][above] += this[name][row];
+    }
+  }
+
+  // Where each log stands: before which place in the order, and below which span.
+  placeLogs() {
+    const { trace, place, depth, end, first, next } = this;
+    const placed = [];
+    trace.logs.forEach((log, number) => {
+      const row = trace.rows.get(log.span) ?? this.roots[0] ?? -1;
+      if (row < 0) return;
+      let before = end[row];
+      for (let child = first[row], tried = 0; child >= 0 && tried < 2000; child = next[child], tried++) {
+        if (trace.start[child] > log.at) {
+          before = place[child];
+          break;
+        }
+      }
+      placed.push({ number, row, before, depth: depth[row] + 1 });
+    });
+    this.logs = placed.sort((one, other) => one.before - other.before || other.depth - one.depth || trace.logs[one.number].at - trace.logs[other.number].at);
+  }
+
+  // The time of a span that none of its children covers.
+  ownTime(row) {
+    const { trace } = this;
+    const from = trace.start[row];
+    const until = from + trace.lasts(row);
+    let covered = 0;
+    let reached = from;
+    for (let child = this.first[row]; child >= 0; child = this.next[child]) {
+      const start = Math.max(reached, trace.start[child]);
+      const stop = Math.min(until, trace.start[child] + trace.lasts(child));
+      if (stop > start) {
+        covered += stop - start;
+        reached = stop;
+      }
+    }
+    return until - from - covered;
+  }
+
+  children(row) {
+    const found = [];
+    for (let child = this.first[row]; child >= 0; child = this.next[child]) found.push(child);
+    return found;
+  }
+}
+
+function sorted(trace) {
+  const rows = new Int32Array(trace.size);
+  let inOrder = true;
+  for (let row = 0; row < rows.length; row++) {
+    rows[row] = row;
+    if (row && trace.start[row] < trace.start[row - 1]) inOrder = false;
+  }
+  return inOrder ? rows : rows.sort((one, other) => trace.start[one] - trace.start[other] || trace.taken[other] - trace.taken[one]);
+}
+
+// Lists of children as chains: the first of each row, and the next of each child.
+function hang(trace, byStart) {
+  const size = trace.size;
+  const first = new Int32Array(size).fill(-1);
+  const next = new Int32Array(size).fill(-1);
+  const last = new Int32Array(size).fill(-1);
+  const above = new Int32Array(size);
+  for (let row = 0; row < size; row++) above[row] = trace.parents[row] === null ? -1 : trace.rows.get(trace.parents[row]) ?? -2;
+  cutCycles(above, byStart);
+  let roots = [...byStart].filter((row) => above[row] === -1);
+  if (!roots.length) roots = [...byStart].filter((row) => above[row] === -2);
+  const top = new Set(roots);
+  for (const row of byStart) {
+    if (top.has(row)) continue;
+    const holder = above[row] >= 0 ? above[row] : roots[0];
+    if (last[holder] < 0) first[holder] = row;
+    else next[last[holder]] = row;
+    last[holder] = row;
+  }
+  return { first, next, roots };
+}
+
+function cutCycles(above, byStart) {
+  const checked = new Uint8Array(above.length); // 1: on the way, 2: leads to the top
+  for (const row of byStart) {
+    const way = [];
+    let at = row;
+    while (at >= 0 && !checked[at]) {
+      checked[at] = 1;
+      way.push(at);
+      at = above[at];
+    }
+    if (at >= 0 && checked[at] === 1) above[row] = -2;
+    for (const one of way) checked[one] = 2;
+  }
+}
+
+// Whether a failed span only let its child's exception through.
+function passedOn(trace, first, next, row) {
+  const text = trace.errors.get(row);
+  if (text === undefined) return false;
+  for (let child = first[row]; child >= 0; child = next[child]) if (trace.errors.get(child) === text) return true;
+  return false;
+}

@@ -1,0 +1,243 @@
+"""The runs below a path as the page lists them, and the columns of one run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instrument.model import Record, encode
+from instrument.views.catalog import Catalog
+from instrument.views.columns import BRIEF, MESSAGE, NAME, brief, columns, row_of
+from tests.recorded import MS, NOON, TRACE, call, finding, head, log, review, run, span, update
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    place = tmp_path / "events"
+    place.mkdir()
+    return place / "a.jsonl"
+
+
+def write(file: Path, *records: Record | bytes) -> None:
+    with open(file, "ab") as stream:
+        stream.writelines(record if isinstance(record, bytes) else encode(record) + b"\n" for record in records)
+
+
+def catalog(file: Path) -> Catalog:
+    made = Catalog(file.parent.parent)
+    made.refresh()
+    return made
+
+
+def row(file: Path) -> dict[str, Any]:
+    return catalog(file).rows()[0]
+
+
+def told(*records: Record) -> dict[str, Any]:
+    """The columns of the records, as the server reads them back from their lines."""
+    return columns((row_of(encode(record)) for record in records), NOON).told()
+
+
+def spans(*records: Record) -> dict[str, Any]:
+    found: dict[str, Any] = told(*records)["spans"]
+    return found
+
+
+# Rows
+
+
+def test_a_row_says_what_the_run_came_to(file: Path) -> None:
+    """The figures are those that `runs` and `stats` give."""
+    write(file, *review())
+    found = row(file)
+    expected = {
+        "name": "review", "brief": "Review examples/ for faults", "outcome": "answered", "status": "ok", "spans": 15, "errors": 1,
+        "warnings": 1, "findings": 1, "calls": 4, "input": 6818, "output": 405, "usd": "0.002397", "unpriced": 1,
+        "models": ["gpt-4.1-mini", "my-local-model"], "tools": ["read_file"], "detectors": ["same_call"],
+    }  # fmt: skip
+    assert expected == {name: found[name] for name in expected}
+
+
+def test_a_span_counts_once(file: Path) -> None:
+    """However often it is written."""
+    write(file, *review(), *review())
+    assert (15, 4) == (row(file)["spans"], row(file)["calls"])
+
+
+def test_what_changed_is_told_by_version(file: Path) -> None:
+    """Only the rows that changed since."""
+    write(file, span(1), span(1, trace_id="b0" * 16))
+    found = catalog(file)
+    version = found.version
+    write(file, span(2, 1))
+    found.refresh()
+    assert [TRACE] == [changed["id"] for changed in found.rows(version)]
+
+
+def test_the_root_names_the_run_whenever_it_comes(file: Path) -> None:
+    """Its children end before it."""
+    write(file, span(2, 1, name="child"), head(1), span(1, name="root"))
+    assert ("root", "ok") == (row(file)["name"], row(file)["status"])
+
+
+def test_a_run_of_a_living_process_is_running(file: Path) -> None:
+    """Until its root ends."""
+    write(file, run(pid=os.getpid(), start_ns=2**62), head(1))
+    before = row(file)["status"]
+    write(file, span(1))
+    assert ("running", "ok") == (before, row(file)["status"])
+
+
+def test_a_run_whose_process_died_is_open(file: Path) -> None:
+    """It lasted until the last sign of life."""
+    write(file, run(pid=2**22 - 1), head(1), log(300, 1))
+    assert ("open", 299 * MS) == (row(file)["status"], row(file)["duration_ns"])
+
+
+def test_broken_lines_are_passed_over(file: Path) -> None:
+    """And counted."""
+    write(file, b"not json\n", b'{"type":"span"}\n', b"[1]\n", b"\n", span(1))
+    found = catalog(file)
+    assert (1, 3) == (len(found.rows()), found.unreadable)
+
+
+def test_unknown_types_are_passed_over(file: Path) -> None:
+    """A later version may have written them."""
+    write(file, b'{"type":"hologram","trace_id":"x"}\n', span(1))
+    assert 1 == len(catalog(file).rows())
+
+
+def test_spending_is_by_day_model_and_agent(file: Path) -> None:
+    """Calls without a known price are counted, never as 0."""
+    write(file, call(1, attributes={"gen_ai.request.model": "m", "gen_ai.agent.id": "a"}), call(2, usd=None))
+    assert [
+        ["2026-11-23", "gpt-4.1-mini", "-", 1, 100, 10, 0, "0", 1],
+        ["2026-11-23", "m", "a", 1, 100, 10, 0, "0.001", 0],
+    ] == catalog(file).spending()
+
+
+# One run
+
+
+def test_a_span_is_read_with_what_came_late(file: Path) -> None:
+    """Its update is applied."""
+    write(file, call(1, usd=None), update(1, attributes={"late": True}))
+    found = catalog(file).span(TRACE, f"{1:016x}")
+    assert found is not None
+    assert True is found.attributes["late"]
+
+
+def test_a_span_that_is_running_is_read(file: Path) -> None:
+    """From its head."""
+    write(file, head(1))
+    found = catalog(file).span(TRACE, f"{1:016x}")
+    assert found is not None
+    assert "open" == found.status
+
+
+def test_text_is_found_in_contents(file: Path) -> None:
+    """Whatever its case; the ids of the spans that hold it."""
+    write(file, span(1, input={"a": "The Needle"}), span(2, 1, output="hay"))
+    assert [f"{1:016x}"] == catalog(file).lines_with(TRACE, "needle")
+
+
+def test_columns_begin_where_one_was(file: Path) -> None:
+    """A page that has the first lines is given the others."""
+    write(file, run(), span(1))
+    found = catalog(file)
+    _, lines = found.columns(TRACE)
+    write(file, span(2, 1))
+    found.refresh()
+    made, now = found.columns(TRACE, lines)
+    assert (1, 2, (f"{2:016x}",)) == (lines, now, made.told()["spans"]["id"])
+
+
+# Columns
+
+
+def test_columns_of_nothing_are_empty() -> None:
+    """And still all there."""
+    assert ({"id": (), "usage": []}, []) == ({name: told()["spans"][name] for name in ("id", "usage")}, told()["words"])
+
+
+def test_a_record_and_its_line_give_the_same_columns() -> None:
+    """A file is made of records, the server reads lines."""
+    records = [record for record in review() if getattr(record, "trace_id", None)]
+    assert columns(records, NOON).told() == told(*records)
+
+
+def test_words_are_said_once() -> None:
+    """Names, kinds and models come again and again."""
+    found = told(span(1, name="n"), span(2, name="n"))
+    assert (1, 2) == (found["words"].count("n"), found["spans"]["name"].count(found["words"].index("n")))
+
+
+def test_long_texts_are_cut_and_that_is_said() -> None:
+    """A span keeps its name's beginning, a log says how much is missing."""
+    found = told(span(1, name="n" * 9999), log(1, 1, message="m" * (MESSAGE + 5)))
+    assert (NAME, "m… [5 more letters]") == (max(map(len, found["words"])), found["logs"][0][3][-19:])
+
+
+@pytest.mark.parametrize(
+    ("input_", "expected"),
+    [
+        (None, ""),
+        ({}, "{}"),
+        ({"path": "a.py", "limit": 3}, 'path="a.py", limit=3'),
+        ({"a": {"b": 1, "c": [1, 2]}}, 'a={"b=1, c=[1,2]}'),
+        (["x", "y"], '["x","y"]'),
+        ("text", '"text"'),
+        ({"a": "x" * 500}, 'a="' + "x" * (BRIEF - 4) + "…"),
+    ],
+)
+def test_what_a_span_was_called_with_is_one_short_line(input_: Any, expected: str) -> None:
+    """As one would write the call."""
+    assert expected == brief(span(1, input=input_))
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (None, ""),
+        (
+            {"messages": [{"role": "assistant", "parts": [{"type": "text", "content": 'He said\n"no"'}]}]},
+            'He said "no"',
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "assistant", "parts": [{"type": "tool_call", "id": "1", "name": "look", "arguments": {}}]}
+                ]
+            },
+            "→ look",
+        ),
+        ({"messages": [{"role": "assistant", "parts": []}]}, ""),
+    ],
+)
+def test_of_a_model_call_the_answer_is_told(output: Any, expected: str) -> None:
+    """Its beginning, or the tool that it asks for."""
+    assert expected == brief(call(1, output=output))
+
+
+def test_findings_come_with_advice() -> None:
+    """Where the detector is one of ours."""
+    found = told(finding(1, detector="repeated_call"), finding(1, detector="somebody's"))["findings"]
+    assert (True, "") == (len(found[0][-1]) > 10, found[1][-1])
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"{}", b"[]", b'{"type":"span"}', b'{"type":1}', b"\xff\xfe", b'{"type":"run","run":1}']
+)
+def test_what_is_no_record_is_none(line: bytes) -> None:
+    """And never raises."""
+    assert None is row_of(line)
+
+
+def test_a_span_of_another_version_is_shown() -> None:
+    """With keys that are not known."""
+    line = encode(span(1)).replace(b"{", b'{"colour":"red",', 1)
+    found = row_of(line)
+    assert "span1" == found.name

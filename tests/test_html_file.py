@@ -1,0 +1,158 @@
+"""`export --html`: one file that a browser opens from disk, without a server and without a network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instrument.analysis.tree import traces
+from instrument.model import encode
+from instrument.store.blobs import Blobs
+from instrument.views import html
+from tests.browser import Browser
+from tests.recorded import TRACE, review, span
+from tests.test_page import HOSTILE, complaints, hostile, names, row
+
+__all__ = ["complaints"]
+
+FETCHES = re.compile(r"""(?:src|href)=["']?(?!data:|#)[\w/.:]|@import|url\((?!data:)""")
+
+
+def save(place: Path, *records: Any, blobs: Path | None = None, trace_id: str = TRACE) -> Path:
+    """The trace in the records as a file."""
+    trace = next(trace for trace in traces(records) if trace.trace_id == trace_id)
+    place.write_bytes(b"".join(html.pieces(trace, blobs)))
+    return place
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return save(tmp_path / "review.html", *review())
+
+
+def test_the_file_fetches_nothing(file: Path) -> None:
+    """Everything is inside, and the policy forbids the rest."""
+    text = file.read_text()
+    markup = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", text, flags=re.DOTALL)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert policy is not None
+    assert (None, True, False) == (
+        FETCHES.search(markup),
+        "default-src 'none'" in policy[1],
+        "connect-src" in policy[1],
+    )
+
+
+def test_no_two_modules_of_the_page_have_a_name_in_common() -> None:
+    """They are one script in the file."""
+    names = re.compile(r"^(?:export )?(?:async )?(?:function|class|const|let) (\w+)", re.MULTILINE)
+    found = [name for module in html.PAGE.glob("*.js") for name in names.findall(module.read_text())]
+    assert [] == [name for name in set(found) if found.count(name) > 1]
+
+
+def test_every_module_is_in_the_file(file: Path) -> None:
+    """None was forgotten, and none imports from elsewhere."""
+    text = file.read_text()
+    firsts = [module.read_text().splitlines()[0] for module in html.PAGE.glob("*.js")]
+    assert ([], None) == (
+        [first for first in firsts if first not in text],
+        re.search(r"^(import|export) ", text, re.MULTILINE),
+    )
+
+
+def test_markup_in_names_stays_text(tmp_path: Path) -> None:
+    """Also in the title, which is written before any script runs."""
+    text = save(tmp_path / "a.html", *hostile(), trace_id=HOSTILE).read_text()
+    assert (1, False) == (text.count("<title>"), "<img src=x" in text)
+
+
+def test_the_same_trace_gives_the_same_file(tmp_path: Path) -> None:
+    """Byte for byte."""
+    assert save(tmp_path / "a.html", *review()).read_bytes() == save(tmp_path / "b.html", *review()).read_bytes()
+
+
+class TestInBrowser:
+    """What the file shows."""
+
+    pytestmark = pytest.mark.usefixtures("complaints")
+
+    @pytest.fixture
+    def page(self, browser: Browser, file: Path) -> Iterator[Any]:
+        with browser.page(file.as_uri()) as page:
+            page.locator(".waterfall .rows .row:not([hidden])").first.wait_for()
+            yield page
+
+    def test_it_shows_the_run(self, page: Any) -> None:
+        """As the server does."""
+        assert ["review", "create_plan", "responses gpt-4.1-mini", "iteration"] == names(page)[:4]
+
+    def test_details_are_unpacked_when_asked(self, page: Any) -> None:
+        """Each span whole."""
+        page.locator(".row.s-error").first.click()
+        page.locator(".failure").wait_for()
+        assert "No such file" in page.locator(".failure").inner_text()
+
+    def test_contents_are_searched(self, page: Any) -> None:
+        """Without a server to ask."""
+        page.keyboard.press("/")
+        page.keyboard.type("exampels")
+        page.locator(".said", has_text="1 of 15 spans").wait_for()
+        assert "read_file" == names(page)[-1]
+
+    def test_every_view_is_there(self, page: Any) -> None:
+        """Steps, findings, logs."""
+        seen = []
+        for key, what in (("2", ".sums"), ("3", ".findings .finding"), ("4", ".logrow:not([hidden])")):
+            page.keyboard.press(key)
+            page.locator(what).first.wait_for()
+            seen.append(page.locator(what).count() > 0)
+        assert [True] * 3 == seen
+
+    def test_a_link_leads_to_a_span(self, browser: Browser, file: Path) -> None:
+        """In a file as well."""
+        with browser.page(f"{file.as_uri()}#/run/{TRACE}/{2:016x}") as page:
+            page.locator(".panel .section, .panel .facts").first.wait_for()
+            assert "create_plan" == page.locator(".panel h2").inner_text()
+
+    def test_hostile_text_is_shown_as_text(self, browser: Browser, tmp_path: Path) -> None:
+        """Nothing of it runs."""
+        with browser.page(save(tmp_path / "a.html", *hostile(), trace_id=HOSTILE).as_uri()) as page:
+            page.locator(".waterfall .rows .row:not([hidden])").nth(1).click()
+            page.locator(".panel .section").first.wait_for()
+            assert "<script>alert(1)</script>" in page.locator(".panel").inner_text()
+
+    def test_values_that_lie_apart_are_inside(self, browser: Browser, tmp_path: Path) -> None:
+        """A file that is sent away has no folder beside it."""
+        reference = Blobs(tmp_path / "blobs").put([b'"' + b"long " * 9000 + b'the end"'])
+        kept = span(1, output={"$blob": reference, "bytes": 45_009, "head": "long ", "tail": "the end"})
+        file = save(tmp_path / "a.html", kept, blobs=tmp_path / "blobs")
+        with browser.page(file.as_uri()) as page:
+            row(page, "span1").click()
+            page.get_by_text("Load the whole value").click()
+            page.locator(".stored .more", has_text="letters").click()
+            page.get_by_text("the end").wait_for()
+
+
+def test_what_has_gone_is_not_in_the_file(tmp_path: Path) -> None:
+    """The record has its beginning and end."""
+    lost = span(1, output={"$blob": "sha256:" + "0" * 64, "bytes": 9, "head": "a", "tail": "b"})
+    assert 'id="blob-0"' not in save(tmp_path / "a.html", lost, blobs=tmp_path).read_text()
+
+
+def test_the_verb_writes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`instrument export --html FILE`."""
+    from instrument.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in review()))
+    assert (0, "out.html\n", "<!doctype html>") == (
+        main(["export", "--html", "out.html", "a.jsonl"]),
+        capsys.readouterr().out,
+        Path("out.html").read_text()[:15],
+    )

@@ -1,0 +1,473 @@
+"""The page in a real browser, served by a real server: what each view shows, keys, links, live runs, hostile text."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from instrument.model import Event, Record, encode
+from tests.browser import Browser, serving
+from tests.recorded import MS, NOON, TRACE, call, finding, log, review, run, span
+
+HOSTILE = "bad0" * 8
+LONG = "10f6" * 8
+BIG = "b165" * 8
+SCRIPTS = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<svg onload=alert(1)>",
+    '"><iframe src=javascript:alert(1)>',
+    "javascript:alert(1)",
+    "{{constructor.constructor('alert(1)')()}}",
+    "</script><script>alert(1)</script>",
+    "<!--<script>alert(1)-->",
+    "<a href=javascript:alert(1) autofocus onfocus=alert(1)>press</a>",
+    "<base href=https://elsewhere.example/><link rel=stylesheet href=//elsewhere.example/x.css>",
+    "<style>@import url(https://elsewhere.example/x.css);</style>",
+    "![x](https://elsewhere.example/x.png)",
+)
+UNSEEN = "\x1b[31mred\x1b[0m \u202eevil\u202c\u200b\u2066x\u2069\x07\x00"
+
+
+DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+def hostile() -> Iterator[Record]:
+    """A trace in which every place that holds text holds markup, escapes and marks that reorder text."""
+    text = " ".join(SCRIPTS) + UNSEEN
+    here = {"trace_id": HOSTILE, "run": "r2"}
+    messages = [
+        {"role": text, "content": text},
+        {"role": "user", "parts": [{"type": "text", "content": f"```{text}\n{text}\n```"}]},
+    ]
+    tools = {"type": "tool_call", "name": text, "id": text, "arguments": {text: text}}
+    yield run(run="r2", argv=[text], service=text, agent_id=text)
+    yield span(
+        1,
+        name=text,
+        kind="agent",
+        duration_ns=90 * MS,
+        input={text: text},
+        attributes={"instrument.label": text},
+        **here,
+    )
+    yield span(2, 1, name=text, kind=text[:40], status="error", output=text, attributes={text: [text, {text: text}]}, events=[Event(text, NOON + 3 * MS, {text: text})], **here)  # fmt: skip
+    yield call(3, 1, name=text, input={"messages": messages}, output={"messages": [{"role": "assistant", "parts": [tools]}]}, attributes={"gen_ai.request.model": text, "gen_ai.agent.id": text}, **here)  # fmt: skip
+    yield log(
+        2, trace_id=HOSTILE, span_id=f"{2:016x}", run="r2", level=text, event=text, message=text, metadata={text: text}
+    )
+    yield finding(2, trace_id=HOSTILE, run="r2", detector=text, message=text, severity="error")
+
+
+def big(spans: int = 4000) -> Iterator[Record]:
+    """A trace of many spans: more than are in the page at once."""
+    here = {"trace_id": BIG, "run": "r4"}
+    yield span(1, name="root", kind="agent", start_ns=NOON, duration_ns=60_000 * MS, **here)
+    for number in range(2, spans, 4):
+        yield span(number, 1, name="step", kind="step", duration_ns=9 * MS, **here)
+        for inner in range(number + 1, number + 4):
+            yield span(inner, number, name=f"tool{inner % 7}", kind="tool", input={"n": inner}, **here)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording folder with a review, a hostile run, a long text and a big run."""
+    place = tmp_path_factory.mktemp("served") / ".instrument"
+    long = span(1, name="long", trace_id=LONG, run="r3", output="x" * 10_000_000)
+    (place / "events").mkdir(parents=True)
+    for name, records in {"a": review(), "b": hostile(), "c": [long], "d": big()}.items():
+        (place / f"events/{name}.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in records))
+    return place
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    with serving(folder) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def runs(browser: Browser, address: str) -> Iterator[Any]:
+    """The list of runs, once for all tests of its filter."""
+    with browser.page(address) as page:
+        page.locator(".runname").first.wait_for()
+        yield page
+
+
+@pytest.fixture
+def complaints(browser: Browser) -> Iterator[None]:
+    """No page complains of anything: no error, nothing that the policy forbids, nothing asked from elsewhere."""
+    browser.complaints.clear()
+    yield
+    assert [] == browser.complaints
+
+
+pytestmark = pytest.mark.usefixtures("complaints")
+
+
+def names(page: Any) -> list[str]:
+    """The names of the rows in sight, from the top, when all that was asked for is drawn."""
+    page.evaluate(DRAWN)
+    rows = page.locator(".table .rows > :not([hidden])")
+    placed = rows.evaluate_all(
+        "rows => rows.map(row => [Number(row.getAttribute('aria-rowindex')), (row.querySelector('.runname, .label') ?? row).textContent])"
+    )
+    return [name for _, name in sorted(placed)]
+
+
+def opened(page: Any, trace: str = TRACE) -> Any:
+    """The run, opened from the list of runs."""
+    page.locator(f'a[href="#/run/{trace}"]').click()
+    page.locator(".waterfall .rows .row:not([hidden])").first.wait_for()
+    return page
+
+
+def row(page: Any, name: str) -> Any:
+    return page.locator(".waterfall .rows .row:not([hidden])", has=page.get_by_text(name, exact=True)).first
+
+
+def chosen(page: Any) -> str:
+    page.evaluate(DRAWN)
+    return str(page.locator('.rows [aria-selected="true"] .label').inner_text())
+
+
+# Runs
+
+
+def test_runs_are_listed_the_latest_first(browser: Browser, address: str) -> None:
+    """With what each took, used and cost."""
+    with browser.page(address) as page:
+        page.locator(".runname").first.wait_for()
+        text = page.locator(".runs .rows .row", has=page.locator(f'a[href="#/run/{TRACE}"]')).inner_text()
+        assert [True] * 5 == [word in text for word in ("review", "9\u202fs", "15", "7,223", "$0.00240+")], text
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("examples/", ["review"]),
+        ("status:error", []),
+        ("kind:step", ["review", "root"]),
+        ("model:gpt-4.1-mini", ["review"]),
+        ("tool:read_file", ["review"]),
+        ("finding:same_call", ["review"]),
+        ("cost>0.002", ["review"]),
+        ("dur>30", ["root"]),
+        ("dur<6ms", ["long"]),
+        ("tokens>1k -id:bad0", ["review"]),
+        ('"faults"', ["review"]),
+    ],
+)
+def test_runs_are_filtered(runs: Any, query: str, expected: list[str]) -> None:
+    """By text, kind, status, model, tool, cost, duration, finding."""
+    runs.locator("input[type=search]").fill(query)
+    runs.wait_for_url(f"**#/runs?q={quote(query, safe='()')}")
+    runs.locator(".said", has_text=f"{len(expected)} of 4 runs").wait_for()
+    assert expected == names(runs)
+
+
+def test_a_menu_writes_into_the_filter(browser: Browser, address: str) -> None:
+    """So that both always say the same."""
+    with browser.page(address) as page:
+        page.locator(".runname").first.wait_for()
+        page.get_by_label("only this tool").select_option("read_file")
+        page.locator(".said", has_text="of 4 runs").wait_for()
+        assert ("tool:read_file", ["review"]) == (page.locator("input[type=search]").input_value(), names(page))
+
+
+# One run
+
+
+def test_a_run_is_a_tree_beside_a_time_line(browser: Browser, address: str) -> None:
+    """Each span once, in its place, with a bar where its time was."""
+    with browser.page(address) as page:
+        opened(page)
+        shown = names(page)
+        bar = row(page, "create_plan").locator(".bar").bounding_box()
+        whole = row(page, "review").locator(".bar").bounding_box()
+        assert ["review", "create_plan", "responses gpt-4.1-mini", "iteration"] == shown[:4]
+        assert abs(1200 / 9000 - bar["width"] / whole["width"]) < 0.01
+
+
+def test_a_span_shows_what_it_holds(browser: Browser, address: str) -> None:
+    """Tokens and money, and for a call that failed its error."""
+    with browser.page(address) as page:
+        opened(page)
+        row(page, "responses my-local-model").click()
+        page.locator(".panel .section").first.wait_for()
+        facts = page.locator(".facts").inner_text()
+        page.locator(".row.s-error").first.click()
+        page.locator(".failure").wait_for()
+        failed = page.locator(".failure").inner_text()
+        assert (True, True, True) == ("2,003 in, 120 out" in facts, "unpriced" in facts, "No such file" in failed)
+
+
+def test_findings_are_pinned_and_lead_to_their_spans(browser: Browser, address: str) -> None:
+    """A pin on the time line opens the span that proves it, with the finding and the advice."""
+    with browser.page(address) as page:
+        opened(page)
+        page.locator('.pin[aria-label*="same_call"]').click()
+        page.locator(".panel .finding").wait_for()
+        assert "read_file" == page.locator(".panel h2").inner_text()
+
+
+def test_steps_add_up(browser: Browser, address: str) -> None:
+    """Tokens and money of each step, and what they have come to."""
+    with browser.page(f"{address}#/run/{TRACE}?tab=steps") as page:
+        page.locator(".sums").first.wait_for()
+        lines = page.locator(".sums").first.locator("tbody tr").all_inner_texts()
+        ends = [re.split(r"\s*\t\s*", line.strip())[-2:] for line in lines]
+        assert [["857", "$0.000397"], ["2,978", "$0.00140"], ["5,100", "$0.00240"], ["7,223", "$0.00240"]] == ends
+
+
+def test_logs_stand_among_the_spans_and_alone(browser: Browser, address: str) -> None:
+    """Below the span that wrote them; and as a list."""
+    with browser.page(address) as page:
+        opened(page)
+        page.keyboard.press("l")
+        page.locator(".row.log").first.wait_for()
+        shown = names(page)
+        page.keyboard.press("4")
+        page.locator(".logrow:not([hidden])").first.wait_for()
+        alone = page.locator(".logrow:not([hidden]) .linkish").all_inner_texts()
+        assert ("AGENT_INIT", ["AGENT_INIT", "ACT_ERROR"]) == (shown[1], alone)
+
+
+def test_costs_are_told_by_day_and_model(browser: Browser, address: str) -> None:
+    """With calls whose price nobody knows counted apart."""
+    with browser.page(f"{address}#/costs") as page:
+        page.locator(".chart").wait_for()
+        page.get_by_role("button", name="By agent").click()
+        figures = page.locator(".figures").inner_text()
+        tables = page.locator(".sums").first.inner_text()
+        assert ([True, True], True) == (
+            ["reviewer-1" in tables, "2026" in page.locator(".sums").nth(1).inner_text()],
+            "Unpriced calls" in figures,
+        )
+
+
+def test_words_are_found_in_contents_too(browser: Browser, address: str) -> None:
+    """What a span was given counts, not its name alone."""
+    with browser.page(address) as page:
+        opened(page)
+        page.keyboard.press("/")
+        page.keyboard.type("m.py")
+        page.locator(".said", has_text="3 of 15 spans").wait_for()
+        assert ["review", "iteration", "read_file", "iteration", "read_file", "iteration", "read_file"] == names(page)
+
+
+def test_a_big_run_is_folded_and_only_rows_in_sight_are_drawn(browser: Browser, address: str) -> None:
+    """However far it is scrolled."""
+    with browser.page(address) as page:
+        opened(page, BIG)
+        folded = page.locator(".waterfall").get_attribute("aria-rowcount")
+        page.keyboard.press("Shift+X")
+        page.locator(".waterfall[aria-rowcount='4002']").wait_for()
+        page.keyboard.press("Shift+G")
+        page.get_by_text("n=4001").wait_for()
+        assert ("1002", True) == (folded, page.locator(".waterfall .row").count() < 80)
+
+
+# Keys and links
+
+
+def test_everything_is_reached_by_keys(browser: Browser, address: str) -> None:
+    """From the list into a run, down the tree, folding, into a span and back."""
+    with browser.page(f"{address}#/runs?q=name:review") as page:
+        page.locator(".said", has_text="1 of 4").wait_for()
+        said = []
+        page.keyboard.press("j")
+        page.keyboard.press("Enter")
+        page.locator(".waterfall .rows .row:not([hidden])").first.wait_for()
+        for key in ("j", "j", "ArrowLeft", "ArrowLeft", "j", "j"):
+            page.keyboard.press(key)
+            said.append(chosen(page))
+        page.keyboard.press("Enter")
+        page.locator(".panel:not([hidden]) .section").first.wait_for()
+        page.keyboard.press("Escape")
+        page.keyboard.press("e")
+        page.locator(".failure").wait_for()
+        assert ["create_plan", "responses gpt-4.1-mini", "create_plan", "create_plan", "iteration", "think"] == said
+        page.keyboard.press("?")
+        page.get_by_role("heading", name="Keyboard").wait_for()
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        page.locator(".runs").wait_for()
+
+
+def test_zoom_by_keys_leaves_the_chosen_span_in_sight(browser: Browser, address: str) -> None:
+    """`f` shows the span as wide as the time line allows, `0` everything again."""
+    with browser.page(f"{address}#/run/{TRACE}/{2:016x}") as page:
+        page.locator(".panel .section").first.wait_for()
+        page.keyboard.press("f")
+        near = row(page, "create_plan").locator(".bar").bounding_box()["width"]
+        page.keyboard.press("0")
+        far = row(page, "create_plan").locator(".bar").bounding_box()["width"]
+        assert near > 4 * far
+
+
+def test_a_link_leads_to_a_span(browser: Browser, address: str) -> None:
+    """Even to one that is folded away in a big run; the address of an opened span is such a link."""
+    with browser.page(f"{address}#/run/{BIG}/{3999:016x}") as page:
+        page.locator(".panel .section").first.wait_for()
+        linked = chosen(page)
+        page.keyboard.press("k")
+        page.wait_for_url(f"**#/run/{BIG}/{3998:016x}")
+        assert ("tool2", "step") == (linked, chosen(page))
+
+
+# Hostile and huge
+
+
+def test_recorded_text_is_never_markup(browser: Browser, address: str) -> None:
+    """In every view and every part of the panel it stands as it was written, and what is unseen is made visible."""
+    with browser.page(address) as page:
+        page.locator(".runname").first.wait_for()
+        opened(page, HOSTILE)
+        for index in range(3):
+            page.locator(".waterfall .rows .row:not([hidden])").nth(index).click()
+            page.locator(".panel .section > summary", has_text="Record").click()
+        page.locator(".panel .block").last.wait_for()
+        inside = page.locator(".panel").inner_text()
+        for key in ("2", "3", "4"):
+            page.keyboard.press(key)
+        page.locator(".logrow:not([hidden])").first.wait_for()
+        page.keyboard.press("s")
+        page.locator(".chart").wait_for()
+        page.keyboard.press("r")
+        page.locator(".runname").first.wait_for()
+        made = page.evaluate(
+            "document.querySelectorAll('main img, main iframe, main script, main base, main style, [onerror], [onload]').length"
+        )
+        assert (0, True, True, False) == (
+            made,
+            "<script>alert(1)</script>" in inside,
+            "⟨202E⟩" in inside,
+            "\u202e" in inside,
+        )
+
+
+def test_a_text_of_ten_million_letters_is_shown_in_pieces(browser: Browser, address: str) -> None:
+    """The page holds the beginning, and more when asked."""
+    with browser.page(f"{address}#/run/{LONG}/{1:016x}") as page:
+        more = page.locator(".panel .more").first
+        more.wait_for()
+        before = page.locator(".panel .block").first.inner_text()
+        more.click()
+        page.locator(".panel .chunk").wait_for()
+        assert ({"x"}, True, True) == (set(before), len(before) < 30_000, "of 9,880,000 letters" in more.inner_text())
+
+
+# Live
+
+
+AGENT = """
+import sys
+from instrument import configure, span, tool
+configure(sinks=["jsonl"])
+
+@tool
+def look(place):
+    return f"seen {place}"
+
+with span("live agent", kind="agent"):
+    for line in sys.stdin:
+        look(line.strip())
+        print("looked", flush=True)
+"""
+
+
+def test_a_run_of_another_process_grows_while_it_runs(browser: Browser, address: str, folder: Path) -> None:
+    """It appears in the list, its spans come as they end, and at its end it is no longer running."""
+    environment = {**os.environ, "INSTRUMENT_DIR": str(folder), "PYTHONPATH": str(Path(__file__).parent.parent)}
+    with browser.page(address) as page:
+        page.locator(".runname").first.wait_for()
+        with subprocess.Popen(
+            [sys.executable, "-c", AGENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                process.stdin.write("here\n")
+                process.stdin.flush()
+                process.stdout.readline()
+                page.locator(".row", has_text="live agent").locator(".status", has_text="running").wait_for()
+                page.get_by_role("link", name="live agent").click()
+                page.get_by_text('place="here"').wait_for()
+                process.stdin.write("there\n")
+                process.stdin.flush()
+                page.get_by_text('place="there"').wait_for()
+                process.stdin.close()
+                page.locator(".runtitle .status.s-ok").wait_for()
+                assert ["live agent", "look", "look"] == names(page)
+            finally:
+                process.kill()
+
+
+# Everybody
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
+def test_no_view_violates_the_rules_of_accessibility(browser: Browser, address: str, scheme: str, width: int) -> None:
+    """As axe-core checks them, at two widths, dark and light."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found: list[str] = []
+    with browser.page(address, color_scheme=scheme, viewport={"width": width, "height": 760}) as page:
+
+        def check(view: str) -> None:
+            for broken in axe.run(page).response["violations"]:
+                found.extend(f"{view}: {broken['id']}: {node['html'][:160]}" for node in broken["nodes"][:2])
+
+        page.locator(".runname").first.wait_for()
+        check("runs")
+        opened(page)
+        page.keyboard.press("l")
+        check("time line")
+        page.locator(".row.s-error").first.click()
+        page.locator(".failure").wait_for()
+        check("span")
+        page.keyboard.press("Escape")
+        for key, view in (("2", "steps"), ("3", "findings"), ("4", "logs")):
+            page.keyboard.press(key)
+            check(view)
+        page.keyboard.press("?")
+        check("help")
+        page.keyboard.press("Escape")
+        page.keyboard.press("s")
+        page.locator(".chart").wait_for()
+        check("costs")
+    assert [] == found
+
+
+@pytest.mark.parametrize(
+    "hash_", ["", f"#/run/{TRACE}", f"#/run/{TRACE}/{2:016x}", f"#/run/{TRACE}?tab=steps", "#/costs"]
+)
+def test_nothing_is_wider_than_a_small_screen(browser: Browser, address: str, hash_: str) -> None:
+    """At 360 pixels nobody has to scroll sideways."""
+    with browser.page(address + hash_, viewport={"width": 360, "height": 740}) as page:
+        page.locator(".runname, .waterfall .label, .sums, .chart").first.wait_for()
+        assert 360 == page.evaluate("document.documentElement.scrollWidth")
+
+
+def test_dark_and_light_are_chosen_by_a_key(browser: Browser, address: str) -> None:
+    """And kept for the next time."""
+    with browser.page(address, color_scheme="light") as page:
+        page.locator(".runname").first.wait_for()
+        background = "getComputedStyle(document.documentElement).backgroundColor"
+        seen = [page.evaluate(background)]
+        page.keyboard.press("t")
+        page.keyboard.press("t")
+        seen.append(page.evaluate(background))
+        page.reload()
+        page.locator(".runname").first.wait_for()
+        seen.append(page.evaluate(background))
+        assert ["rgb(255, 255, 255)", "rgb(19, 20, 23)", "rgb(19, 20, 23)"] == seen

@@ -1,0 +1,224 @@
+"""`instrument serve` over plain HTTP: who is refused, what the headers say, how it ends."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from instrument.cli.main import main
+from instrument.model import encode
+from tests.browser import serving
+from tests.recorded import TRACE, review
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a review in one file is served."""
+    file = tmp_path_factory.mktemp("served") / "a.jsonl"
+    file.write_bytes(b"".join(encode(record) + b"\n" for record in review()))
+    with serving(file) as found:
+        yield found
+
+
+def asked(
+    address: str, path: str = "", method: str = "GET", **headers: str
+) -> tuple[int, http.client.HTTPMessage, bytes]:
+    """Status, headers and body of the answer to a request; `headers` are those of a browser, `_` for `-`."""
+    parts = urlsplit(address)
+    assert parts.hostname is not None
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=20)
+    try:
+        connection.request(
+            method,
+            parts.path + path if not path.startswith("/") else path,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+        )
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+    finally:
+        connection.close()
+
+
+def test_it_listens_on_loopback_only(address: str) -> None:
+    """No other machine reaches it."""
+    assert "127.0.0.1" == urlsplit(address).hostname
+
+
+def test_the_token_is_long_and_always_another(address: str) -> None:
+    """So that nobody guesses it."""
+    from instrument.views.server import new_token
+
+    token = urlsplit(address).path.strip("/")
+    assert (24, True) == (len(token), new_token() != new_token())
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api/runs", "/favicon.ico", "/wrong/", "/wrong/api/runs", "//", "/..%2f..%2fetc/passwd"]
+)
+def test_without_the_token_everything_is_refused(address: str, path: str) -> None:
+    """Whatever is asked for."""
+    status, _, body = asked(address, path)
+    assert (403, True) == (status, b"token" in body)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "elsewhere.example",
+        "elsewhere.example:80",
+        "127.0.0.1",
+        "127.0.0.1.elsewhere.example:{port}",
+        "0.0.0.0:{port}",
+        "localhost:1",
+    ],
+)
+def test_another_host_name_is_refused(address: str, host: str) -> None:
+    """A name that was bound anew to this machine does not open the page to the page that did it."""
+    assert 403 == asked(address, "api/runs", Host=host.format(port=urlsplit(address).port))[0]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://elsewhere.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1"}, {"Origin": "http://localhost:1"},
+        {"Sec_Fetch_Site": "cross-site"}, {"Sec_Fetch_Site": "same-site"},
+    ],
+)  # fmt: skip
+def test_another_origin_is_refused(address: str, headers: dict[str, str]) -> None:
+    """Even one that knows the token."""
+    assert 403 == asked(address, "api/runs", **headers)[0]
+
+
+def test_the_page_itself_is_answered(address: str) -> None:
+    """By both names of this machine, with and without what browsers add."""
+    port = urlsplit(address).port
+    own = [
+        {"Host": f"{name}:{port}", "Origin": f"http://{name}:{port}", "Sec_Fetch_Site": "same-origin"}
+        for name in ("127.0.0.1", "localhost")
+    ]
+    assert [200, 200, 200] == [asked(address, "api/runs", **headers)[0] for headers in (*own, {})]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_nothing_can_be_changed(address: str, method: str) -> None:
+    """There is only reading."""
+    assert 403 == asked(address, "api/runs", method)[0]
+
+
+@pytest.mark.parametrize("path", ["", "page/main.js", "api/runs", "/"])
+def test_every_answer_keeps_the_page_alone(address: str, path: str) -> None:
+    """The policy allows nothing from elsewhere, no frame around it, and no script but those of the page."""
+    _, headers, _ = asked(address, path)
+    policy = dict(rule.split(" ", 1) for rule in headers["content-security-policy"].split("; "))
+    assert ("'none'", "'self'", "'none'", "'script'", "nosniff", "no-referrer", "no-store") == (
+        policy["default-src"], policy["script-src"], policy["frame-ancestors"], policy["require-trusted-types-for"],
+        headers["x-content-type-options"], headers["referrer-policy"], headers["cache-control"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "page/../server.py",
+        "page/%2e%2e%2fserver.py",
+        "page/..%5cserver.py",
+        "page/nothing.js",
+        "page/index.html",
+        "api/nothing",
+    ],
+)
+def test_only_files_of_the_page_are_given(address: str, path: str) -> None:
+    """No way leads out of their folder."""
+    assert 404 == asked(address, path)[0]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["api/run/none", "api/run/none/span/1", "api/run/none/findings", f"api/run/{TRACE}/span/none", "api/blob/none"],
+)
+def test_what_is_not_there_is_said(address: str, path: str) -> None:
+    """In one sentence."""
+    status, _, body = asked(address, path)
+    assert (404, True) == (status, "not" in json.loads(body)["error"])
+
+
+def test_a_span_is_given_whole(address: str) -> None:
+    """As it was recorded."""
+    status, _, body = asked(address, f"api/run/{TRACE}/span/{23:016x}")
+    span = json.loads(body)
+    assert (200, "read_file", {"path": "m.py"}, "FileNotFoundError") == (
+        status,
+        span["name"],
+        span["input"],
+        span["error"]["type"],
+    )
+
+
+def test_it_ends_when_it_is_interrupted(tmp_path: Path) -> None:
+    """At once, though somebody watches, and without a traceback."""
+    (tmp_path / "a.jsonl").write_bytes(b"")
+    command = [sys.executable, "-m", "instrument", "serve", str(tmp_path)]
+    environment = {**os.environ, "INSTRUMENT_DIR": str(tmp_path)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as server:
+        try:
+            assert server.stdout is not None
+            parts = urlsplit(server.stdout.readline().strip())
+            with socket.create_connection((parts.hostname, parts.port)) as watching:
+                watching.sendall(f"GET {parts.path}api/events HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+                watching.recv(100)
+                server.send_signal(signal.SIGINT)
+                _, said = server.communicate(timeout=30)
+        finally:
+            server.kill()
+    assert (True, False) == (server.returncode in (0, 130), "Traceback" in said), said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["missing"], "there is no file or folder 'missing'"),
+        (["--port", "high"], "'high' is no port: give a number from 1 to 65535"),
+        (["--port", "70000"], "'70000' is no port"),
+    ],
+)
+def test_bad_use_is_one_clear_sentence(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], sentence: str
+) -> None:
+    """What, and how to mend it."""
+    monkeypatch.chdir(tmp_path)
+    assert (2, True) == (main(["serve", *words]), sentence in capsys.readouterr().err)
+
+
+def test_a_port_that_is_taken_is_said(capsys: Capture, tmp_path: Path) -> None:
+    """With what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert (2, True) == (
+            main(["serve", str(tmp_path), "--port", str(port)]),
+            f"port {port} cannot be had" in capsys.readouterr().err,
+        )
+
+
+def test_without_the_extra_it_says_what_to_install(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the library does without."""
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert (2, "instrument: serving the page needs starlette and uvicorn: pip install 'agent-instrument[web]'\n") == (
+        main(["serve", str(tmp_path)]),
+        capsys.readouterr().err,
+    )
