@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from instrument.model import Cost, Failure, Finding, Log, Open, Record, Run, Span, Update, Usage
+from instrument.model import Cost, Event, Failure, Finding, Log, Open, Record, Run, Span, Update, Usage
 
 NOON = 1_795_435_200_000_000_000
 """2026-11-23 12:00:00 UTC."""
@@ -120,3 +120,43 @@ def _iteration(turn: int) -> list[Record]:
 
 def _model(operation: str, model: str = "gpt-4.1-mini") -> dict[str, Any]:
     return {"gen_ai.request.model": model, "instrument.operation": operation, "gen_ai.agent.id": "reviewer-1"}
+
+
+def talk() -> Span:
+    """A model call with a conversation, code in it, a tool call and its answer, an event."""
+    system = {"role": "system", "parts": [{"type": "text", "content": "You review code. Be brief."}]}
+    asked = "Is this right?\n```python\ndef median(values):\n    # the middle\n    return sorted(values)[1] + 1.5\n```\nThanks."
+    arguments = {"path": "m.py", "lines": [1, 20], "why": "to see how it is called " * 5}
+    messages = [
+        system,
+        {"role": "user", "parts": [{"type": "text", "content": asked}]},
+        {
+            "role": "assistant",
+            "parts": [{"type": "tool_call", "id": "call_1", "name": "read_file", "arguments": arguments}],
+        },
+        {
+            "role": "tool",
+            "parts": [{"type": "tool_call_response", "id": "call_1", "response": "def median(values): ..."}],
+        },
+    ]
+    answer = "No:\n```diff\n-    return sorted(values)[1]\n+    return statistics.median(values)\n```"
+    return call(
+        70,
+        1,
+        name="chat gpt-4.1-mini",
+        input={"messages": messages, "settings": {"temperature": 0.2}, "tools": [{"name": "read_file"}]},
+        output={"messages": [{"role": "assistant", "parts": [{"type": "text", "content": answer}]}]},
+        events=[Event("first_chunk", NOON + 71 * MS, {"bytes": 3})],
+    )
+
+
+def broken() -> Span:
+    """A tool call that failed for a reason, with a long value that is stored apart."""
+    cause = Failure("KeyError", "'x'", '  File "agent.py", line 3, in get\n    return self.held["x"]\n')
+    stack = (
+        'Traceback (most recent call last):\n  File "agent.py", line 12, in think\n    raise RuntimeError("it broke")\n'
+    )
+    blob = {"$blob": "sha256:" + "a" * 64, "bytes": 123_456, "head": "the beginning"}
+    given = {"path": "a.py", "text": "one\ntwo", "deep": {"a": {"b": [1, None]}}, "page": blob}
+    failed = {"status": "error", "error": Failure("RuntimeError", "it broke", stack, [cause])}
+    return span(71, 1, kind="tool", name="broke", input=given, **failed)

@@ -99,7 +99,8 @@ def test_show_as_json_is_nested(here: Path, capsys: Capture) -> None:
 def test_show_all_folds_nothing(here: Path, capsys: Capture) -> None:
     """Every span has its line."""
     write(here, span(1), *(span(n, 1, name="leaf") for n in range(2, 202)))
-    assert (9, 200) == (told(capsys, "show")[0].count("✔ leaf"), told(capsys, "show", "--all")[0].count("✔ leaf"))
+    folded, whole = told(capsys, "show")[0], told(capsys, "show", "--all")[0]
+    assert (10, 1, 200) == (folded.count("✔ leaf"), folded.count("✔ leaf × 191"), whole.count("✔ leaf"))
 
 
 def test_logs_are_in_order_of_time(here: Path, capsys: Capture) -> None:
@@ -255,7 +256,7 @@ def test_gzipped_and_rotated_files_are_read_together(here: Path, capsys: Capture
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["show", "ffff"], "no trace in .* has an id that begins with 'ffff'"),
+        (["show", "ffff"], "no trace or span in .* begins with 'ffff'"),
         (["show", "missing.jsonl"], "there is no file or folder 'missing.jsonl'"),
         (["runs", "missing"], "there is no file or folder 'missing'"),
         (["logs", "--level", "LOUD"], "'LOUD' is no level: give one of TRACE, DEBUG, INFO"),

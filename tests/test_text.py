@@ -11,17 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import Raw
 
 from instrument.analysis.metrics import measure
 from instrument.analysis.overview import overall, overview
 from instrument.analysis.tree import Trace, traces
 from instrument.model import Failure, Record, Score
-from instrument.views.outline import outline
+from instrument.views.code import change, code, prose
+from instrument.views.detail import detail
+from instrument.views.folding import matching
+from instrument.views.outline import bar, outline
 from instrument.views.tables import Column, runs_table, stats_tables, table
 from instrument.views.text import line, summary
-from instrument.views.theme import Theme, cells, clean
-from tests.recorded import NOON, call, finding, head, log, review, span
+from instrument.views.theme import Theme, bare, cells, clean
+from instrument.views.theme import broken as broken_lines
+from tests.recorded import MS, NOON, broken, call, finding, head, log, review, span, talk
 
 GOLDEN = Path(__file__).parent / "golden"
 THEMES = {
@@ -48,10 +54,22 @@ def summed(theme: Theme) -> str:
     return summary(trace, measure(trace.spans, trace.logs, trace.findings), theme, paths=PATHS)
 
 
+def of_many() -> Trace:
+    """A hundred calls in a row, some of which failed, and steps of several kinds."""
+    failed: dict[str, Any] = {"status": "error", "error": Failure("TimeoutError", "no answer within 30 s")}
+    reads = [span(n, 1, name="read_file", kind="tool", **(failed if n % 9 == 0 else {})) for n in range(100, 200)]
+    asked = [call(n, 1) for n in range(200, 300)]
+    mixed = [span(n, 1, name=f"step {n % 5}", kind="step") for n in range(300, 400)]
+    return fold(span(1, name="agent", kind="agent", duration_ns=400 * MS), *reads, *asked, *mixed)
+
+
 VIEWS: dict[str, Any] = {
     "lines": lambda theme: "\n".join(filter(None, (line(record, 1, theme) for record in review()))),
     "tree": lambda theme: outline(of_review(), theme),
     "summary": summed,
+    "folded": lambda theme: outline(of_many(), theme),
+    "talk": lambda theme: detail(fold(*review(), talk()), talk(), theme, [finding(70)]),
+    "broken": lambda theme: detail(fold(*review(), broken(), log(72, 71)), broken(), theme),
     "runs": lambda theme: runs_table(overview(review).rows, theme),
     "stats": lambda theme: stats_tables(overall(review).metrics, theme),
 }
@@ -69,11 +87,19 @@ def test_the_view_looks_as_it_did_when_it_was_found_good(view: str, theme: str) 
 
 
 @pytest.mark.parametrize("width", [20, 33, 40, 80, 200])
-@pytest.mark.parametrize("view", ["lines", "tree", "runs"])
+@pytest.mark.parametrize("view", ["lines", "tree", "runs", "folded"])
 def test_no_line_is_wider_than_the_terminal(view: str, width: int) -> None:
     """Whatever the width, nothing wraps."""
     shown = VIEWS[view](Theme(width))
     assert [] == [text for text in shown.splitlines() if cells(text) > max(width, 33 if view == "runs" else 0)]
+
+
+@pytest.mark.parametrize("width", [44, 50, 80, 200])
+@pytest.mark.parametrize("view", ["talk", "broken"])
+def test_a_whole_span_fits_the_terminal(view: str, width: int) -> None:
+    """From the width of a trace's id on; only a place in a stack keeps its line whole."""
+    shown = VIEWS[view](Theme(width)).splitlines()
+    assert [] == [text for text in shown if cells(text) > width and "sha256:" not in text and 'File "' not in text]
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -142,8 +168,57 @@ def test_siblings_are_folded_around_what_went_wrong() -> None:
     """Of a thousand calls the first, the last and the failed ones are shown; the rest is counted."""
     calls = [span(n, 1, name="leaf", status="error" if n == 500 else "ok") for n in range(2, 1002)]
     shown = outline(fold(span(1), *calls), Theme(None)).splitlines()
-    folded = ["├─ … 492 more: 492 leaf · 2.46 s", "├─ ✘ leaf  span  5 ms", "│     failed"]
+    folded = ["├─ ✔ leaf × 492  span  2.46 s", "├─ ✘ leaf        span    5 ms", "│     failed"]
     assert (1 + 6 + 1 + 2 + 1 + 3, folded) == (len(shown), shown[7:10])
+
+
+def test_a_failure_that_was_not_shown_yet_is_never_folded_away() -> None:
+    """Of many equal ones the first are shown; those that are folded are counted in red."""
+    errors = {n: Failure("E", "always the same" if n % 2 else f"number {n}") for n in range(100, 200)}
+    calls = [span(n, 1, name="leaf", status="error", error=error) for n, error in errors.items()]
+    shown = outline(fold(span(1), *calls), Theme(None))
+    assert [] == [n for n in errors if n % 2 == 0 and f"E: number {n}" not in shown]
+    assert shown.count("always the same") >= 6
+
+
+def test_a_finding_is_never_folded_away() -> None:
+    """Wherever it is, and however many there are."""
+    calls = [span(n, 1, name="leaf") for n in range(100, 1000)]
+    found = [finding(n, message=f"about {n}") for n in range(150, 950)]
+    shown = outline(fold(span(1), *calls, *found), Theme(None), rows=50)
+    assert [] == [n for n in range(150, 950) if f"about {n}" not in shown]
+
+
+def test_folded_spans_are_summed() -> None:
+    """How many, how long in all, tokens and money, what failed."""
+    shown = outline(fold(span(1), *(call(n, 1) for n in range(2, 102))), Theme(None)).splitlines()
+    assert ["×", "91", "llm", "455", "ms", "10,010", "tok", "$0.0910"] == shown[7].split()[4:]
+
+
+def test_a_tree_may_be_cut_at_a_depth() -> None:
+    """What lies below is counted."""
+    deep = fold(*(span(n, n - 1 if n else None) for n in range(9)))
+    shown = outline(deep, Theme(None), depth=3).splitlines()
+    assert (3, True) == (len(shown), "6 below" in shown[-1])
+
+
+def test_chosen_spans_stand_below_what_is_above_them() -> None:
+    """And nothing else is shown."""
+    trace = of_review()
+    found, keep = matching(trace, lambda one: one.kind == "tool")
+    shown = outline(trace, Theme(None), keep=keep)
+    assert (3, 7, 3) == (len(found), len(keep), shown.count("read_file  "))
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(1, 60), st.booleans())
+def test_a_bar_is_where_the_span_was(one: float, other: float, width: int, unicode: bool) -> None:
+    """For all stretches: as wide as its column, never empty, and nothing outside of the stretch but half a column."""
+    start, end = sorted((one, other))
+    drawn = bar(start, end, width, unicode)
+    filled = [place for place, letter in enumerate(drawn) if letter != " "]
+    assert (width, True) == (cells(drawn), bool(filled))
+    assert start * width - 1 <= filled[0]
+    assert filled[-1] <= max(end, start) * width + 1
 
 
 def test_all_shows_every_span() -> None:
@@ -157,7 +232,7 @@ def test_a_big_tree_keeps_to_its_rows_and_shows_what_went_wrong() -> None:
     numbers = [n * 100 + k for n in range(2, 12) for k in range(10)]
     leaves = [span(n, n // 100, status="error" if n == 907 else "ok") for n in numbers]
     shown = outline(fold(span(1), *groups, *leaves), Theme(None), rows=25)
-    assert (True, True, True) == (len(shown.splitlines()) < 40, "✘ span907" in shown, "(10 below)" in shown)
+    assert (True, True, True) == (len(shown.splitlines()) < 40, "✘ span907" in shown, "10 below" in shown)
 
 
 def test_deep_trees_keep_their_names() -> None:
@@ -178,6 +253,24 @@ def test_findings_stand_below_the_span_that_proves_them() -> None:
     assert ["▲ same_call: far", "▲ same_call: read_file was called 3 times with the same arguments"] == [
         text.strip("│ ") for text in (shown[1], shown[3])
     ]
+
+
+# Code
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["C"])))
+def test_colours_change_nothing_but_colours(text: str) -> None:
+    """For all lines: without the colours the text is what it was."""
+    theme = Theme(color=True)
+    assert [text, text, text] == [bare(code(text, theme)), bare(change(text, theme)), bare(prose([text], theme)[0])]
+
+
+@given(st.text(st.characters(codec="ascii", exclude_categories=["C"])), st.integers(1, 40))
+def test_broken_lines_hold_the_same_words(text: str, width: int) -> None:
+    """For all texts and widths: no line is too wide, no letter is lost."""
+    lines = broken_lines(text, width)
+    assert [] == [line for line in lines if cells(line) > width]
+    assert "".join(text.split()) == "".join("".join(lines).split())
 
 
 # Tables

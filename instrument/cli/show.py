@@ -1,51 +1,135 @@
-"""`instrument show`: one trace as a tree."""
+"""`instrument show`: one trace as a tree, or one span whole."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
-from instrument.cli.source import add_trace, find_trace, limits, path_of, place_trace, tell
+from instrument.cli.source import add_trace, find_trace, json_document, limits, path_of, place_trace, span_named, tell
+from instrument.errors import InstrumentError
+
+if TYPE_CHECKING:
+    from instrument.analysis.report import Report
+    from instrument.analysis.tree import Trace
+    from instrument.model import Span
+
+MS = 1_000_000
 
 
 def add(subparsers: Any) -> None:
     """Add the verb to the command line."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "show",
-        help="show one trace as a tree with times, tokens, money, errors and findings",
-        description="The last trace, or the one whose id begins with TRACE. Tokens and money of a span are its own and "
-        "those of all below it; + behind an amount: some calls below have no known price, ~: tokens were estimated.",
+        help="show one trace as a tree with times, tokens, money, errors and findings, or one span whole",
+        description="The last trace, the one whose id begins with TRACE, or the span whose id does: that one whole, "
+        "with its messages, input, output, error and logs. Tokens and money in the tree are those of a span and of all "
+        "below it; + behind an amount: some calls below have no known price, ~: tokens were estimated.",
     )
-    add_trace(parser)
+    add_trace(parser, "the first digits of the id of a trace or a span, or `last` (default: last)")
     parser.add_argument("--all", action="store_true", help="every span, where a big trace is folded otherwise")
+    only = parser.add_argument_group("what the tree shows, each with all that is above it")
+    only.add_argument("--depth", type=_levels, metavar="N", help="only N levels")
+    only.add_argument("--kind", action="append", metavar="KIND", help="only such spans: llm, tool, … (may be repeated)")
+    only.add_argument("--errors", action="store_true", help="only what failed and what findings are about")
+    only.add_argument("--min-ms", type=_milliseconds, metavar="X", help="only what took X milliseconds or more")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the tree and what the trace came to."""
+    """Print the tree and what the trace came to, or one span."""
     place_trace(args)
     notices: list[str] = []
-    trace = find_trace(path_of(args), args.trace, notices)
-    if args.json:
+    path = path_of(args)
+    span_id = span_named(path, args.trace)
+    if span_id is not None:
+        args.trace = span_id[0]
+    trace = find_trace(path, args.trace, notices)
+    if span_id is not None:
+        _print_span(trace, span_id[1], args.json)
+    elif args.json:
         from instrument.views.files import nested
 
+        _refuse_choice(args)
         say(b"".join(nested(trace)).decode())
     else:
-        _print(trace, args.all)
+        _print_tree(trace, args)
     tell(notices)
     return 0
 
 
-def _print(trace: Any, all: bool) -> None:
+def _refuse_choice(args: argparse.Namespace) -> None:
+    if args.kind or args.errors or args.depth is not None or args.min_ms is not None:
+        raise InstrumentError("--json has the whole trace: leave --depth, --kind, --errors and --min-ms out")
+
+
+def _print_tree(trace: Trace, args: argparse.Namespace) -> None:
     from instrument.analysis.report import analyse
+    from instrument.views.folding import matching
     from instrument.views.outline import outline
     from instrument.views.text import summary
-    from instrument.views.theme import theme_for
+    from instrument.views.theme import count, theme_for
 
     theme = theme_for(sys.stdout)
     report = analyse(trace, limits())
-    say(outline(trace, theme, findings=report.findings, all=all))
+    matches = _choice(args, report)
+    found, keep = matching(trace, matches) if matches is not None else (None, None)
+    if keep is None or keep:
+        say(outline(trace, theme, findings=report.findings, all=args.all, depth=args.depth, keep=keep))
+    if found is not None:
+        say(theme.paint(f"{count(len(found))} of {count(len(trace.spans))} spans", "dim"))
     say("")
     say(summary(trace, report.metrics, theme))
+
+
+def _choice(args: argparse.Namespace, report: Report) -> Callable[[Span], bool] | None:
+    """Whether a span is one of those that were asked for; None where all are."""
+    if not (args.kind or args.errors or args.min_ms is not None):
+        return None
+    kinds = {kind for given in args.kind or () for kind in given.split(",")}
+    about = {span_id for one in report.findings for span_id in one.span_ids}
+
+    def matches(span: Span) -> bool:
+        return (
+            (not kinds or span.kind in kinds)
+            and (not args.errors or span.status == "error" or span.span_id in about)
+            and (args.min_ms is None or span.duration_ns >= args.min_ms * MS)
+        )
+
+    return matches
+
+
+def _print_span(trace: Trace, span_id: str, as_json: bool) -> None:
+    from instrument.analysis.report import findings_of
+    from instrument.views.detail import detail
+    from instrument.views.files import log_told, span_told
+    from instrument.views.theme import theme_for
+
+    span = next((one for one in trace.spans if one.span_id == span_id), None)
+    if span is None:
+        raise InstrumentError(f"span {span_id} has gone while it was read")
+    if not as_json:
+        say(detail(trace, span, theme_for(sys.stdout), findings_of(trace, limits())))
+        return
+    logs = [log_told(log) for log in trace.logs if log.span_id == span_id]
+    below = [child.span_id for child in trace.children(span_id)]
+    say(json_document({"trace_id": trace.trace_id, **span_told(span), "logs": logs, "children": below}))
+
+
+def _levels(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of levels: give 1 or more")
+    return int(text)
+
+
+def _milliseconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration in milliseconds: give a number such as 250 or 0.5")
+    return number

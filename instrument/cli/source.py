@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from instrument.errors import InstrumentError
@@ -20,9 +22,11 @@ def add_path(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def add_trace(parser: argparse.ArgumentParser) -> None:
+def add_trace(
+    parser: argparse.ArgumentParser, told: str = "the first digits of a trace's id, or `last` (default: last)"
+) -> None:
     """Let the verb take a trace and a path, in this order or with only one of them."""
-    parser.add_argument("trace", nargs="?", help="the first digits of a trace's id, or `last` (default: last)")
+    parser.add_argument("trace", nargs="?", help=told)
     add_path(parser)
 
 
@@ -87,6 +91,36 @@ def find_trace(path: str, wanted: str | None, notices: list[str]) -> Any:
     return found[0]
 
 
+def span_named(path: str, wanted: str | None) -> tuple[str, str] | None:
+    """The span whose id begins with `wanted`, after its trace; None where none does, or a trace's id does.
+
+    Raises `InstrumentError` where several do.
+    """
+    prefix = (wanted or "").lower()
+    if not re.fullmatch(r"[\da-z-]{2,}", prefix) or prefix == "last":
+        return None
+    mention = re.compile(rb'"(?:span|trace)_id"\s*:\s*"' + re.escape(prefix.encode()))
+    found: set[tuple[str, str]] = set()
+    for record in _mentioning(path, mention):
+        trace_id, span_id = getattr(record, "trace_id", None), getattr(record, "span_id", None)
+        if trace_id is not None and trace_id.startswith(prefix):
+            return None
+        if trace_id is not None and span_id is not None and span_id.startswith(prefix):
+            found.add((trace_id, span_id))
+    if len(found) > 1:
+        shown = ", ".join(sorted(span_id for _, span_id in found)[:5])
+        raise InstrumentError(f"{len(found)} spans in {path} begin with {wanted!r}: {shown}")
+    return found.pop() if found else None
+
+
+def _mentioning(path: str, mention: re.Pattern[bytes]) -> Iterator[Any]:
+    """The heads of the lines that hold what is looked for."""
+    from instrument.store.heads import head_of
+    from instrument.store.jsonl import decoded
+
+    return decoded(path, head_of, [], lambda line: mention.search(line) is not None)
+
+
 def trace_ids(path: str) -> dict[str, int]:
     """The traces at a path and when each began, in nanoseconds."""
     from instrument.store.heads import heads
@@ -107,7 +141,7 @@ def _choose(began: dict[str, int], wanted: str | None, path: str) -> str:
         return max(began, key=lambda trace_id: (began[trace_id], trace_id))
     matching = [trace_id for trace_id in began if trace_id.startswith(str(wanted).lower())]
     if not matching:
-        raise InstrumentError(f"no trace in {path} has an id that begins with {wanted!r}: `instrument runs` lists them")
+        raise InstrumentError(f"no trace or span in {path} begins with {wanted!r}: `instrument runs` lists the traces")
     if len(matching) > 1:
         shown = ", ".join(sorted(matching)[:5])
         raise InstrumentError(f"{len(matching)} traces in {path} begin with {wanted!r}: {shown}")

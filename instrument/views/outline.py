@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from instrument.analysis.metrics import attribute
 from instrument.analysis.totals import Sum, Total, call_of, carries
 from instrument.analysis.tree import Trace
 from instrument.model import Finding, Open, Span
+from instrument.views.folding import Fold, Shown, shown, troubles_of, walk
 from instrument.views.theme import (
     KINDS,
     LEVELS,
@@ -29,13 +31,13 @@ from instrument.views.theme import (
     wrapped,
 )
 
-SIBLINGS = 12
-"""More children than this are folded: the first and last ones stay, and those below which something went wrong."""
-KEPT_FIRST, KEPT_LAST, KEPT_WRONG = 6, 3, 6
 ROWS = 300
 """A folded tree has at most so many rows."""
 RAILS = 64
 NOTE_LINES = 3
+ORDER = ("kind", "duration", "bar", "tokens", "money")
+LEAST_BAR, LONGEST_BAR, NAMES_BESIDE_BARS = 6, 24, 44
+"""Where bars of this length do not fit beside the names (as far as those need no more than this) there are none."""
 NAME_WIDTH = 24
 """Columns give way, one after the other, before the names get narrower than this."""
 
@@ -44,6 +46,7 @@ class Row(Struct, frozen=True):
     """One line of the tree. `rails` says for each level above it whether the branch goes on further down.
 
     Of a row that lies deeper than `RAILS`, `rails` has the last levels only and `depth` says how many there are.
+    `stretch` says from where to where in the trace it lasted, 0 being its start and 1 its end.
     `notes` stand on lines of their own below it, each a style and a text; `opens` says that children follow.
     """
 
@@ -57,6 +60,7 @@ class Row(Struct, frozen=True):
     tokens: str = ""
     money: str = ""
     status: str = "ok"
+    stretch: tuple[float, float] = (0.0, 0.0)
     notes: Sequence[tuple[str, str]] = ()
     opens: bool = False
 
@@ -68,66 +72,93 @@ def outline(
     findings: Sequence[Finding] | None = None,
     all: bool = False,
     rows: int = ROWS,
+    depth: int | None = None,
+    keep: Collection[str] | None = None,
 ) -> str:
     """The tree of a trace; big ones are folded to some `rows`, with `all` every span is shown.
 
-    `findings` stand below the span that they name last; those of the trace if none are given.
+    `findings` stand below the span that they name last; those of the trace if none are given. Of the spans only those
+    whose id is in `keep` are shown, and only so many levels as `depth` says.
     """
-    made = _rows(trace, theme, trace.findings if findings is None else findings, None if all else rows)
-    return "\n".join(_drawn(list(made), theme))
+    tree = _Tree(trace, theme, trace.findings if findings is None else findings)
+    levels = depth if depth is not None else len(trace.spans) + 1
+    drawn = list(tree.rows(shown(trace, tree.troubles, keep, levels, None if all else rows)))
+    return "\n".join(_drawn(drawn, theme))
 
 
-def _rows(trace: Trace, theme: Theme, findings: Iterable[Finding], room: int | None) -> Iterator[Row]:
-    sums, found = _sums(trace), _by_span(trace, findings)
-    shown = _shown(trace, theme, _wrong(trace, found), room)
-    waiting: list[tuple[tuple[bool, ...], int, Span | str]] = [((), 0, top) for top in reversed(shown[None])]
-    while waiting:
-        rails, depth, span = waiting.pop()
-        if isinstance(span, str):
-            yield Row(rails, depth, theme.ellipsis, span, status="dim")
-            continue
-        below = shown.get(span.span_id, ())
-        hidden = 0 if below else sums[span.span_id][1]
-        notes = tuple(_notes(span, found.get(span.span_id, ()), theme))
-        row = _row(span, sums[span.span_id][0].total(), hidden, theme)
-        yield replace(row, rails=rails, depth=depth, notes=notes, opens=bool(below))
-        next_rails = [(*rails, place > 0)[-RAILS:] for place in range(len(below))]
-        waiting.extend((next_rails[place], depth + 1, child) for place, child in enumerate(reversed(below)))
+class _Tree:
+    """Makes the rows of one trace."""
 
+    def __init__(self, trace: Trace, theme: Theme, findings: Iterable[Finding]) -> None:
+        order = [span for span, _ in walk(trace)]
+        self.theme = theme
+        self.sums = _sums(trace, order)
+        self.found = _by_span(trace, findings)
+        self.troubles = troubles_of(trace, order, self.found)
+        self.start, self.took = trace.start_ns, max(1, trace.end_ns - trace.start_ns)
 
-def _shown(trace: Trace, theme: Theme, wrong: set[str], room: int | None) -> dict[str | None, list[Span | str]]:
-    """What is shown below each span: as many levels as there is room for, those first where something went wrong."""
-    shown: dict[str | None, list[Span | str]] = {None: _folded(trace, None, theme, wrong, room is None)}
-    first, later = deque[str](), deque[str]()
-    level = shown[None]
-    while True:
-        for child in level:
-            if isinstance(child, Span):
-                (first if child.span_id in wrong else later).append(child.span_id)
-        if not (first or later):
-            return shown
-        span_id = (first or later).popleft()
-        level = _folded(trace, span_id, theme, wrong, room is None)
-        if room is not None:
-            level = level if len(level) <= room else []
-            room -= len(level)
-        shown[span_id] = level
+    def rows(self, below: Shown) -> Iterator[Row]:
+        waiting: list[tuple[tuple[bool, ...], int, Span | Fold]] = [((), 0, top) for top in reversed(below[None])]
+        while waiting:
+            rails, depth, item = waiting.pop()
+            if isinstance(item, Fold):
+                yield replace(self._fold(item), rails=rails, depth=depth)
+                continue
+            children = below.get(item.span_id, ())
+            notes = tuple(_notes(item, self.found.get(item.span_id, ()), self.theme))
+            yield replace(self._span(item, bool(children)), rails=rails, depth=depth, notes=notes, opens=bool(children))
+            next_rails = [(*rails, place > 0)[-RAILS:] for place in range(len(children))]
+            waiting.extend((next_rails[place], depth + 1, child) for place, child in enumerate(reversed(children)))
 
+    def _span(self, span: Span, opened: bool) -> Row:
+        spent, hidden = self.sums[span.span_id]
+        label = clean(attribute(span, "instrument.label") or "", 300)
+        below = f"{count(hidden)} below" if hidden and not opened else ""
+        return Row(
+            (),
+            0,
+            self.theme.mark(span.status),
+            name_of(span),
+            label=f" {self.theme.dot} ".join(filter(None, [below, label])),
+            status=span.status,
+            **self._columns([span], span.kind, spent.total()),
+        )
 
-def _row(span: Span, total: Total, hidden: int, theme: Theme) -> Row:
-    label = clean(attribute(span, "instrument.label") or "", 300)
-    return Row(
-        (),
-        0,
-        theme.mark(span.status),
-        name_of(span),
-        label=f"{label} ({count(hidden)} below)".strip() if hidden else label,
-        kind=clean(span.kind, 20),
-        duration=duration(span.duration_ns, theme.unicode),
-        tokens=f"{count(total.tokens)} tok" if total.tokens else "",
-        money=bill(total),
-        status=span.status,
-    )
+    def _fold(self, fold: Fold) -> Row:
+        spent, below = Sum(), 0
+        for span in fold.spans:
+            of_span, hidden = self.sums[span.span_id]
+            spent.include(of_span)
+            below += hidden
+        first, number = fold.spans[0], len(fold.spans)
+        failed = sum(span.status == "error" for span in fold.spans)
+        name = f"{clean(first.name, 200)} {self.theme.times} {count(number)}" if fold.alike else self._mixture(fold)
+        return Row(
+            (),
+            0,
+            self.theme.mark(first.status) if fold.alike else self.theme.ellipsis,
+            f"{count(failed)} of {count(number)} failed: {name}" if 0 < failed < number else name,
+            label=f"{count(below)} below" if below else "",
+            status="error" if failed else first.status if fold.alike else "dim",
+            **self._columns(fold.spans, first.kind if fold.alike else "", spent.total()),
+        )
+
+    def _mixture(self, fold: Fold) -> str:
+        names = Counter(clean(span.name, 60) for span in fold.spans).most_common()
+        told = [f"{name} {self.theme.times} {count(number)}" for name, number in names[:3]]
+        others = sum(number for _, number in names[3:])
+        return ", ".join([*told, f"{count(others)} others"] if others else told)
+
+    def _columns(self, spans: Sequence[Span], kind: str, total: Total) -> dict[str, Any]:
+        start = min(span.start_ns for span in spans) - self.start
+        end = max(span.start_ns + span.duration_ns for span in spans) - self.start
+        return {
+            "kind": clean(kind, 20),
+            "duration": duration(sum(span.duration_ns for span in spans), self.theme.unicode),
+            "tokens": f"{count(total.tokens)} tok" if total.tokens else "",
+            "money": bill(total),
+            "stretch": (start / self.took, end / self.took),
+        }
 
 
 def name_of(span: Span | Open) -> str:
@@ -160,9 +191,8 @@ def said(span: Span) -> str:
     return f"{clean(span.error.type, 100)}: {message}" if message else clean(span.error.type, 100)
 
 
-def _sums(trace: Trace) -> dict[str, tuple[Sum, int]]:
+def _sums(trace: Trace, order: Sequence[Span]) -> dict[str, tuple[Sum, int]]:
     """Tokens and money of every span with all below it, and how many spans lie below it."""
-    order = [span for span, _ in walk(trace)]
     sums: dict[str, tuple[Sum, int]] = {}
     for span in reversed(order):
         spent, below = Sum(), 0
@@ -177,25 +207,6 @@ def _sums(trace: Trace) -> dict[str, tuple[Sum, int]]:
     return sums
 
 
-def walk(trace: Trace) -> Iterator[tuple[Span, int]]:
-    """Every span with its depth, parents before children, siblings in order."""
-    waiting = [(root, 0) for root in reversed(trace.roots)]
-    while waiting:
-        span, depth = waiting.pop()
-        yield span, depth
-        waiting.extend((child, depth + 1) for child in reversed(trace.children(span.span_id)))
-
-
-def _wrong(trace: Trace, found: Mapping[str, object]) -> set[str]:
-    """The spans at or below which something failed, was found, or is still open."""
-    wrong: set[str] = set()
-    for span, _ in reversed(list(walk(trace))):
-        here = span.status in ("error", "open") or span.span_id in found
-        if here or any(child.span_id in wrong for child in trace.children(span.span_id)):
-            wrong.add(span.span_id)
-    return wrong
-
-
 def _by_span(trace: Trace, findings: Iterable[Finding]) -> dict[str, list[Finding]]:
     known = {span.span_id for span in trace.spans}
     by_span: dict[str, list[Finding]] = defaultdict(list)
@@ -203,36 +214,6 @@ def _by_span(trace: Trace, findings: Iterable[Finding]) -> dict[str, list[Findin
         place = next((span_id for span_id in reversed(finding.span_ids) if span_id in known), trace.root.span_id)
         by_span[place].append(finding)
     return by_span
-
-
-def _folded(trace: Trace, span_id: str | None, theme: Theme, wrong: set[str], all: bool) -> list[Span | str]:
-    """The children that are shown; in place of the others a line that says how many of what they were."""
-    children = trace.children(span_id)
-    if all or len(children) <= SIBLINGS:
-        return list(children)
-    telling = [place for place, child in enumerate(children) if child.span_id in wrong]
-    kept = {*range(KEPT_FIRST), *range(len(children) - KEPT_LAST, len(children)), *telling[:KEPT_WRONG]}
-    shown: list[Span | str] = []
-    left: list[Span] = []
-    for place, child in enumerate(children):
-        if place not in kept:
-            left.append(child)
-            continue
-        if left:
-            shown.append(_told(left, theme))
-            left = []
-        shown.append(child)
-    return shown
-
-
-def _told(spans: Sequence[Span], theme: Theme) -> str:
-    names = Counter(clean(span.name, 60) for span in spans).most_common()
-    many = ", ".join(f"{count(number)} {name}" for name, number in names[:3])
-    others = f", {count(sum(number for _, number in names[3:]))} others" if len(names) > 3 else ""
-    failed = sum(span.status == "error" for span in spans)
-    took = duration(sum(span.duration_ns for span in spans), theme.unicode)
-    failures = f" {theme.dot} {count(failed)} failed" if failed else ""
-    return f"{count(len(spans))} more: {many}{others} {theme.dot} {took}{failures}"
 
 
 # Drawing
@@ -261,8 +242,8 @@ def _note(text: str, room: int | None, theme: Theme) -> list[str]:
 
 def _fit(rows: Sequence[Row], theme: Theme) -> tuple[dict[str, int], int]:
     """The columns that are shown with their widths, and what that leaves for the names."""
-    spans = [row for row in rows if row.kind]
-    wanted = max((cells(_rails(row, 10_000, theme)) + 2 + cells(_title(row, theme)) for row in spans), default=0)
+    leading = [cells(_rails(row, 10_000, theme)) + 2 for row in rows]
+    wanted = max((before + cells(_title(row, theme)) for before, row in zip(leading, rows, strict=True)), default=0)
     columns = {}
     for name in ("kind", "duration", "tokens", "money"):
         width = max((cells(getattr(row, name)) for row in rows), default=0)
@@ -274,27 +255,43 @@ def _fit(rows: Sequence[Row], theme: Theme) -> tuple[dict[str, int], int]:
         if theme.width - sum(columns.values()) >= min(wanted, NAME_WIDTH):
             break
         columns.pop(name, None)
+    names = max((before + cells(row.name) for before, row in zip(leading, rows, strict=True)), default=0)
+    left = theme.width - sum(columns.values()) - min(names, NAMES_BESIDE_BARS) - 2
+    if left >= LEAST_BAR and "duration" in columns:
+        columns["bar"] = min(left, LONGEST_BAR) + 2
     return columns, min(wanted, theme.width - sum(columns.values()))
 
 
 def _line(row: Row, columns: dict[str, int], room: int, theme: Theme) -> str:
     rails = _rails(row, room, theme)
-    if not row.kind:  # a line about what was folded takes the whole width
-        width = None if theme.width is None else max(8, theme.width - cells(rails) - 2)
-        text = row.name if width is None else cut(row.name, width, theme.ellipsis)
-        return theme.paint(f"{rails}{row.mark} {text}", "dim")
     space = max(4, room - cells(rails) - 2)
     title = cut(_title(row, theme), space, theme.ellipsis)
     name, label = title[: len(row.name)], title[len(row.name) :]
-    style = ("red",) if row.status == "error" else ("bold",) if not row.depth else ()
+    style = ("red",) if row.status == "error" else ("dim",) if not row.kind else ("bold",) if not row.depth else ()
     text = theme.paint(name, *style) + theme.paint(label, "dim")
     rest = " " * (space - cells(title))
-    parts = [theme.paint(rails, "dim"), theme.paint(row.mark, STATUSES.get(row.status)), " ", text, rest]
-    for column, width in columns.items():
-        value = getattr(row, column)
-        padded = f"  {pad(value, width - 2)}" if column == "kind" else pad(value, width, right=True)
-        parts.append(theme.paint(padded, KINDS.get(row.kind) if column == "kind" else None))
+    parts = [theme.paint(rails, "dim"), theme.paint(row.mark, STATUSES.get(row.status, "dim")), " ", text, rest]
+    parts += [_cell(row, column, columns[column], theme) for column in ORDER if column in columns]
     return "".join(parts).rstrip()
+
+
+def _cell(row: Row, column: str, width: int, theme: Theme) -> str:
+    match column:
+        case "kind":
+            return f"  {theme.paint(pad(row.kind, width - 2), KINDS.get(row.kind))}"
+        case "bar":
+            return f"  {theme.paint(bar(*row.stretch, width - 2, theme.unicode), KINDS.get(row.kind) or 'dim')}"
+        case _:
+            return pad(getattr(row, column), width, right=True)
+
+
+def bar(start: float, end: float, width: int, unicode: bool = True) -> str:
+    """A line from `start` to `end` (0 to 1) in `width` columns, exact to half a column in Unicode; never nothing."""
+    halves = 2 * width
+    first = min(halves - 1, max(0, int(start * halves)))
+    last = min(halves, max(first + 1, round(end * halves)))
+    covered = [(first <= 2 * place < last) + 2 * (first <= 2 * place + 1 < last) for place in range(width)]
+    return "".join((" ╸╺━" if unicode else " ===")[halves_of] for halves_of in covered)
 
 
 def _title(row: Row, theme: Theme) -> str:

@@ -67,6 +67,11 @@ class Theme(Struct, frozen=True):
         return "…" if self.unicode else "..."
 
     @property
+    def times(self) -> str:
+        """Between a name and how often it is there."""
+        return "×" if self.unicode else "x"
+
+    @property
     def dot(self) -> str:
         """Between things on one line."""
         return "·" if self.unicode else "-"
@@ -201,6 +206,37 @@ def cut_painted(text: str, width: int, ellipsis: str = "…") -> str:
         if kept != part:
             break
     return "".join(parts) + ellipsis + ("\x1b[0m" if len(bare) < len(text) else "")
+
+
+def bare(text: str) -> str:
+    """Our own text without its colours."""
+    return _ANSI.sub("", text)
+
+
+def broken(text: str, width: int) -> list[str]:
+    """Our own text, with colours in it, in lines of at most `width` columns; broken at spaces where there are some."""
+    lines, line, used, style = [], "", 0, ""
+    for place, part in enumerate(_ANSI.split(text)):
+        if place % 2:
+            line, style = line + part, "" if part == "\x1b[0m" else part
+            continue
+        for word in re.findall(r"\s+|\S+", part):
+            for piece in [word] if cells(word) <= width else _pieces(word, width):
+                if used + cells(piece) > width:
+                    lines.append(line.rstrip() + ("\x1b[0m" if style else ""))
+                    line, used, piece = style, 0, piece.lstrip() if piece.isspace() else piece
+                line, used = line + piece, used + cells(piece)
+    return [*lines, line]
+
+
+def _pieces(word: str, width: int) -> list[str]:
+    pieces, piece, used = [], "", 0
+    for letter in word:
+        if used + _cells_of(letter) > width:
+            pieces.append(piece)
+            piece, used = "", 0
+        piece, used = piece + letter, used + _cells_of(letter)
+    return [*pieces, piece]
 
 
 # Numbers

@@ -1,0 +1,253 @@
+"""One span whole: facts, input and output, messages as a conversation, errors with their stack, logs and findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from instrument.analysis.metrics import attribute
+from instrument.analysis.totals import total
+from instrument.analysis.tree import Trace
+from instrument.messages import messages_of
+from instrument.model import Event, Failure, Finding, Span
+from instrument.views.code import code, prose
+from instrument.views.outline import name_of, said
+from instrument.views.text import fact, line, money_in_words, tokens_in_words
+from instrument.views.theme import KINDS, STATUSES, Theme, bare, broken, cells, clean, cut, duration, iso, moment
+
+WHOLE = 1 << 40
+INDENT = "  "
+ROLES = {"system": "magenta", "user": "cyan", "assistant": "green", "tool": "yellow"}
+
+
+def detail(trace: Trace, span: Span, theme: Theme, findings: Sequence[Finding] = ()) -> str:
+    """All that was recorded of the span; `findings` are those of the trace."""
+    blocks = [_head(trace, span, theme), *_contents(span, theme), *_happened(trace, span, findings, theme)]
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def _head(trace: Trace, span: Span, theme: Theme) -> list[str]:
+    title = [
+        theme.paint(theme.mark(span.status), STATUSES.get(span.status)),
+        theme.paint(name_of(span), "bold"),
+        theme.paint(clean(span.kind, 20), KINDS.get(span.kind)),
+    ]
+    facts = [(name, text) for name, text in _facts(trace, span, theme) if text]
+    return [" ".join(title), *(part for name, text in facts for part in fact(name, text, theme))]
+
+
+def _facts(trace: Trace, span: Span, theme: Theme) -> Iterator[tuple[str, str]]:
+    yield "status", "has not ended" if span.status == "open" else clean(span.status, 20)
+    if span.error is not None:
+        yield "error", said(span)
+    share = f", {100 * span.duration_ns / (trace.end_ns - trace.start_ns or 1):.1f}% of the trace"
+    yield "took", duration(span.duration_ns, theme.unicode) + share
+    after = duration(span.start_ns - trace.start_ns, theme.unicode)
+    yield "started", f"{moment(span.start_ns)}, {after} after the trace"
+    yield "model", clean(attribute(span, "gen_ai.response.model", "gen_ai.request.model") or "", 100)
+    spent = total([span])
+    if span.usage is not None:
+        yield "tokens", tokens_in_words(spent) + (" (estimated)" if span.usage.source == "estimated" else "")
+    if span.usage is not None or span.cost is not None:
+        yield "money", money_in_words(spent)
+    yield "in", _way(trace, span, theme)
+    yield "span", clean(span.span_id, 32)
+    yield "trace", clean(trace.trace_id, 64)
+
+
+def _way(trace: Trace, span: Span, theme: Theme) -> str:
+    """The names of the spans above, the root first."""
+    parents = {child.span_id: above for above in trace.spans for child in trace.children(above.span_id)}
+    names: list[str] = []
+    above = parents.get(span.span_id)
+    while above is not None and len(names) < 50:
+        names.append(name_of(above))
+        above = parents.get(above.span_id)
+    return f" {'›' if theme.unicode else '>'} ".join(reversed(names))
+
+
+# What went in and came out
+
+
+def _contents(span: Span, theme: Theme) -> Iterator[list[str]]:
+    given, answer = plain(span.input), plain(span.output)
+    spoken = given.get("messages") if isinstance(given, Mapping) else None
+    replied = answer.get("messages") if isinstance(answer, Mapping) else None
+    if isinstance(spoken, list | str):
+        rest = {key: value for key, value in given.items() if key != "messages" and value not in (None, {}, [])}
+        if rest:
+            yield _section("input", _values(rest, theme), theme)
+        yield _section("messages", _conversation(spoken, theme), theme)
+    elif given is not None:
+        yield _section("input", _values(given, theme), theme)
+    if isinstance(replied, list):
+        yield _section("answer", _conversation(replied, theme), theme)
+    elif answer is not None or (span.status == "ok" and span.input is not None):
+        yield _section("output", _values(answer, theme), theme)
+    if span.attributes:
+        yield _section("attributes", _values(plain(span.attributes), theme), theme)
+
+
+def _conversation(messages: Any, theme: Theme) -> Iterator[str]:
+    for message in [message if _is_told(message) else None for message in _listed(messages)]:
+        if message is None:
+            continue
+        role = clean(message["role"], 20)
+        yield theme.paint(role, "bold", ROLES.get(role))
+        for part in message["parts"]:
+            yield from _indented(_part(part, theme))
+
+
+def _listed(messages: Any) -> list[Any]:
+    """The messages in GenAI parts; those that are recorded so stay as they are."""
+    items = messages if isinstance(messages, list) else [messages]
+    return [item for one in items for item in ([one] if _is_told(one) else messages_of([one]))]
+
+
+def _is_told(message: Any) -> bool:
+    return isinstance(message, Mapping) and "role" in message and isinstance(message.get("parts"), list)
+
+
+def _part(part: Any, theme: Theme) -> Iterator[str]:
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    arrow = "→" if theme.unicode else "->"
+    match kind:
+        case "text" | "reasoning" | "refusal" if isinstance(part.get("content"), str):
+            lines = prose(_lines(part["content"]), theme)
+            if kind != "text":
+                yield theme.paint(kind, "dim")
+            yield from _wrapped(lines, theme, 1)
+        case "tool_call" | "server_tool_call":
+            name = theme.paint(f"{arrow} {clean(part.get('name'), 100)}", "yellow")
+            yield f"{name}  {theme.paint(clean(part.get('id') or '', 80), 'dim')}".rstrip()
+            yield from _indented(_values(part.get("arguments"), theme, 2))
+        case "tool_call_response":
+            yield theme.paint(f"answer to {clean(part.get('id') or 'a call', 80)}", "dim")
+            response = part.get("response")
+            if isinstance(response, list) and all(isinstance(one, Mapping) and "type" in one for one in response):
+                for one in response:
+                    yield from _part(one, theme)
+            else:
+                yield from _indented(_values(response, theme, 2))
+        case _:
+            yield from _values(part, theme, 1)
+
+
+# Values
+
+
+def _values(value: Any, theme: Theme, depth: int = 1) -> Iterator[str]:
+    """A value as text: mappings a key a line, long texts in lines of their own, the rest as JSON."""
+    if isinstance(value, str):
+        yield from _wrapped(prose(_lines(value), theme), theme, depth)
+    elif isinstance(value, Mapping) and "$blob" in value:
+        yield from _blob(value, theme, depth)
+    elif isinstance(value, Mapping) and value and depth < 8:
+        for key, one in value.items():
+            yield from _entry(f"{clean(key, 200)}", one, theme, depth)
+    else:
+        yield from _wrapped([code(clean(_json(value), WHOLE), theme)], theme, depth)
+
+
+def _entry(key: str, value: Any, theme: Theme, depth: int) -> Iterator[str]:
+    inner = list(_values(value, theme, depth + 1))
+    name = theme.paint(key, "blue")
+    if isinstance(value, Mapping) and value:
+        yield name
+        yield from _indented(inner)
+    elif len(inner) == 1 and (theme.width is None or cells(key) + 2 + cells(bare(inner[0])) + 2 * depth <= theme.width):
+        yield f"{name}  {inner[0]}"
+    else:
+        yield name
+        yield from _indented(inner)
+
+
+def _blob(value: Mapping[str, Any], theme: Theme, depth: int) -> Iterator[str]:
+    """A long value that is stored apart: its beginning, and where the rest is."""
+    yield from _values(value.get("head", ""), theme, depth)
+    size = value.get("bytes")
+    told = f"{theme.ellipsis} {size:,} bytes" if isinstance(size, int) else theme.ellipsis
+    yield theme.paint(f"{told} in blobs/, {clean(value['$blob'], 80)}", "dim")
+
+
+def _json(value: Any) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except (UnicodeError, TypeError, ValueError, RecursionError):
+        return str(value)
+
+
+def plain(value: Any) -> Any:
+    """The value decoded where it is still encoded."""
+    return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
+
+
+def _lines(text: str) -> list[str]:
+    return [clean(part.expandtabs(4), WHOLE) for part in text.replace("\r\n", "\n").split("\n")]
+
+
+def _wrapped(lines: Iterable[str], theme: Theme, depth: int) -> Iterator[str]:
+    """The lines broken at the width; colours end and begin anew at a break."""
+    room = None if theme.width is None else max(8, theme.width - len(INDENT) * (depth + 1))
+    for text in lines:
+        if room is None or cells(bare(text)) <= room:
+            yield text
+        else:
+            yield from broken(text, room)
+
+
+# What happened in it
+
+
+def _happened(trace: Trace, span: Span, findings: Iterable[Finding], theme: Theme) -> Iterator[list[str]]:
+    if span.error is not None:
+        yield _section("error", _failure(span.error, theme), theme)
+    about = [one for one in findings if span.span_id in one.span_ids]
+    if about:
+        yield _section("findings", (line(one, 0, _inner(theme)) for one in about), theme)
+    if span.events:
+        yield _section("events", (_event(one, theme) for one in span.events), theme)
+    logs = [one for one in trace.logs if one.span_id == span.span_id]
+    if logs:
+        yield _section("logs", (line(one, 0, _inner(theme)) for one in logs), theme)
+    if span.links:
+        yield _section("links", (f"{clean(one.trace_id, 64)} {clean(one.span_id, 32)}" for one in span.links), theme)
+    children = trace.children(span.span_id)
+    if children:
+        rows = (
+            f"{theme.paint(theme.mark(one.status), STATUSES.get(one.status))} {clean(one.span_id, 16)}  "
+            f"{name_of(one)}  {duration(one.duration_ns, theme.unicode)}"
+            for one in children[:20]
+        )
+        more = [theme.paint(f"{theme.ellipsis} {len(children) - 20:,} more", "dim")] if len(children) > 20 else []
+        yield _section("below", [*rows, *more], theme)
+
+
+def _event(event: Event, theme: Theme) -> str:
+    told = f"{iso(event.time_ns)[11:]}  {clean(event.name, 100)}  {clean(_json(event.attributes), 500)}"
+    return told if theme.width is None else cut(told, theme.width - len(INDENT), theme.ellipsis)
+
+
+def _failure(error: Failure, theme: Theme) -> Iterator[str]:
+    yield theme.paint(f"{clean(error.type, 200)}: {clean(error.message, WHOLE)}", "red")
+    if error.stack:
+        for text in _lines(error.stack.rstrip("\n")):
+            is_place = text.lstrip().startswith("File ")
+            yield theme.paint(text, "dim") if is_place else code(text, theme)
+    for cause in error.causes:
+        yield theme.paint("caused by", "dim")
+        yield from _failure(cause, theme)
+
+
+def _inner(theme: Theme) -> Theme:
+    return msgspec.structs.replace(theme, width=None if theme.width is None else max(8, theme.width - len(INDENT)))
+
+
+def _section(title: str, lines: Iterable[str], theme: Theme) -> list[str]:
+    return [theme.paint(title, "bold"), *_indented(lines)]
+
+
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    return (f"{INDENT}{text}".rstrip() for text in lines)

@@ -1,0 +1,151 @@
+"""What of a trace is shown: as many levels as there is room for, long rows of siblings folded, nothing wrong hidden."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from instrument.analysis.tree import Trace
+from instrument.model import Span
+
+SIBLINGS = 12
+"""More children than this are folded: the first and last ones stay, and those below which something went wrong."""
+KEPT_FIRST, KEPT_LAST = 6, 3
+KEPT_ALIKE = 6
+"""The same failure is shown so many times; more of it may be folded, and is counted there."""
+LONG_RUN = 5
+"""So many equal siblings in a row have a line of their own, fewer are told together with those beside them."""
+
+
+class Fold(NamedTuple):
+    """Siblings in one line."""
+
+    spans: Sequence[Span]
+
+    @property
+    def alike(self) -> bool:
+        """Whether they have one name, kind and status."""
+        return len({_likeness(span) for span in self.spans}) == 1
+
+
+Shown = Mapping[str | None, Sequence[Span | Fold]]
+"""What is shown below each span, below None at the top."""
+
+
+def shown(
+    trace: Trace, troubles: Mapping[str, frozenset[object]], keep: Collection[str] | None, depth: int, room: int | None
+) -> Shown:
+    """Of the spans in `keep` (None: all) those that are shown, down to `depth`, in some `room` rows (None: all).
+
+    `troubles` names what went wrong at or below each span where something did.
+    """
+    seen: Counter[object] = Counter()
+    below: dict[str | None, Sequence[Span | Fold]] = {}
+    first, later = deque[tuple[str | None, int]]([(None, 0)]), deque[tuple[str, int]]()
+    while first or later:
+        span_id, level = first.popleft() if first else later.popleft()
+        children = [span for span in trace.children(span_id) if keep is None or span.span_id in keep]
+        items = list(children) if room is None else folded(children, troubles, seen)
+        if room is not None and span_id is not None and span_id not in troubles and len(items) > room:
+            continue
+        if room is not None:
+            room -= len(items)
+        below[span_id] = items
+        if level + 1 < depth:
+            for child in items:
+                if isinstance(child, Span):
+                    (first if child.span_id in troubles else later).append((child.span_id, level + 1))
+    return below
+
+
+def folded(
+    children: Sequence[Span], troubles: Mapping[str, frozenset[object]], seen: Counter[object]
+) -> list[Span | Fold]:
+    """The children, in place of those that are left out one line for each run of equal ones."""
+    kept = _kept(children, troubles, seen)
+    items: list[Span | Fold] = []
+    for is_kept, group in groupby(children, lambda span: span.span_id in kept):
+        stretch = list(group)
+        items.extend(stretch if is_kept or len(stretch) == 1 else _folds(stretch))
+    return items
+
+
+def _kept(
+    children: Sequence[Span], troubles: Mapping[str, frozenset[object]], seen: Counter[object]
+) -> Collection[str]:
+    few = len(children) <= SIBLINGS
+    kept = {
+        span.span_id
+        for place, span in enumerate(children)
+        if few or place < KEPT_FIRST or place >= len(children) - KEPT_LAST
+    }
+    for span in children:
+        found = troubles.get(span.span_id, frozenset())
+        if any(seen[trouble] < KEPT_ALIKE for trouble in found):
+            kept.add(span.span_id)
+        if span.span_id in kept:
+            seen.update(found)
+    return kept
+
+
+def _folds(stretch: Sequence[Span]) -> Iterator[Span | Fold]:
+    """A line for each long run of equal siblings, and one for each mixture between two of them."""
+    mixed: list[Span] = []
+    for _, group in groupby(stretch, _likeness):
+        run = list(group)
+        if len(run) < LONG_RUN and len(run) < len(stretch):
+            mixed += run
+            continue
+        yield from _mixture(mixed)
+        yield Fold(run)
+        mixed = []
+    yield from _mixture(mixed)
+
+
+def _mixture(spans: Sequence[Span]) -> Sequence[Span | Fold]:
+    return [Fold(spans)] if len(spans) > 1 else spans
+
+
+def _likeness(span: Span) -> tuple[str, str, str]:
+    return span.name, span.kind, span.status
+
+
+def troubles_of(
+    trace: Trace, order: Sequence[Span], found: Mapping[str, Iterable[object]]
+) -> dict[str, frozenset[object]]:
+    """What failed, was found, or is still open at or below each span of `order`, in which parents come first."""
+    troubles: dict[str, frozenset[object]] = {}
+    for span in reversed(order):
+        here: set[object] = {id(finding) for finding in found.get(span.span_id, ())}
+        if span.status in ("error", "open"):
+            error = None if span.error is None else (span.error.type, span.error.message)
+            here.add((*_likeness(span), error))
+        for child in trace.children(span.span_id):
+            here |= troubles.get(child.span_id, frozenset())
+        if here:
+            troubles[span.span_id] = frozenset(here)
+    return troubles
+
+
+def matching(trace: Trace, matches: Callable[[Span], bool]) -> tuple[set[str], set[str]]:
+    """The ids of the spans that match, and of those with all above them."""
+    parents = {child.span_id: span.span_id for span in trace.spans for child in trace.children(span.span_id)}
+    found = {span.span_id for span in trace.spans if matches(span)}
+    keep = set(found)
+    for span_id in found:
+        above = parents.get(span_id)
+        while above is not None and above not in keep:
+            keep.add(above)
+            above = parents.get(above)
+    return found, keep
+
+
+def walk(trace: Trace) -> Iterator[tuple[Span, int]]:
+    """Every span with its depth, parents before children, siblings in order."""
+    waiting = [(root, 0) for root in reversed(trace.roots)]
+    while waiting:
+        span, depth = waiting.pop()
+        yield span, depth
+        waiting.extend((child, depth + 1) for child in reversed(trace.children(span.span_id)))
