@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 SINKS = ("console", "jsonl", "ledger", "memory", "otlp")
 SINK_GROUP = "instrument.sinks"
@@ -125,14 +126,29 @@ def path_or_none(value: object) -> Path | None:
 
 
 def ledger_url_or_none(value: object) -> str | None:
-    """The address of an SQLite file; nothing for an empty one."""
+    """The address of an SQLite file or a PostgreSQL database; nothing for an empty one."""
     if _is_nothing(value):
         return None
+    if isinstance(value, str) and value.startswith(("postgresql://", "postgres://")):
+        return _database(value)
     file = value.removeprefix("sqlite:///") if isinstance(value, str) else value
     if file == value or file in ("", ":memory:"):
-        raise ValueError("must be sqlite:///relative/path.db or sqlite:////absolute/path.db")
+        raise ValueError(
+            "must be sqlite:///relative/path.db, sqlite:////absolute/path.db or postgresql://user@host/database"
+        )
     path(file)
     return str(value)
+
+
+def _database(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        known = parts.port is None or parts.port > 0
+    except ValueError:
+        known = False
+    if not known or not parts.path.strip("/"):
+        raise ValueError("must name a database: postgresql://user:password@host:5432/database")
+    return url
 
 
 def _listed(value: object) -> list[object] | None:

@@ -78,7 +78,7 @@ class Jsonl(_Table):
 
 
 class Ledger(_Table):
-    """The cost ledger; None means `ledger.db` in the folder."""
+    """The cost ledger, an SQLite file or a PostgreSQL database; None means `ledger.db` in the folder."""
 
     url: Annotated[str | None, BeforeValidator(allowed.ledger_url_or_none)] = None
 
@@ -219,7 +219,9 @@ class Settings(BaseSettings):
 
     @property
     def ledger_url(self) -> str:
-        """`ledger.url`, or the ledger in the folder, with an absolute path: `sqlite:////…/ledger.db`."""
+        """`ledger.url`, or the ledger in the folder, a file with its absolute path: `sqlite:////…/ledger.db`."""
+        if self.ledger.url is not None and not self.ledger.url.startswith("sqlite:///"):
+            return self.ledger.url
         named = None if self.ledger.url is None else self.ledger.url.removeprefix("sqlite:///")
         return f"sqlite:///{self.folder / 'ledger.db' if named is None else self._here / named}"
 

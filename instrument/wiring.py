@@ -359,14 +359,24 @@ def _sink(name: str, settings: Settings, run: Run) -> Sink:
             durability=jsonl.durability,
         )
     if name == "ledger":
-        from instrument.sinks.ledger import LedgerSink
-
-        return LedgerSink(settings.ledger_url)
+        return _ledger_sink(settings)
     if name == "memory":
         from instrument.sinks.memory import MemorySink
 
         return MemorySink()
     return _sink_of_the_user(name, settings)
+
+
+def _ledger_sink(settings: Settings) -> Sink:
+    from instrument.store.postgres import is_postgres
+
+    if is_postgres(settings.ledger_url):
+        from instrument.sinks.postgres import PostgresLedgerSink
+
+        return PostgresLedgerSink(settings.ledger_url, settings.folder / "ledger.db")
+    from instrument.sinks.ledger import LedgerSink
+
+    return LedgerSink(settings.ledger_url)
 
 
 def _sink_of_the_user(name: str, settings: Settings) -> Sink:

@@ -16,7 +16,9 @@ from typing import Any
 from instrument.cli.amounts import calls, in_places, places, plain
 from instrument.cli.reprice import repriced
 from instrument.errors import InstrumentError
-from instrument.store.ledger import Total, added_up, totals
+from instrument.store.ledger import Total, added_up
+from instrument.store.ledgers import Address, file_of, told, totals
+from instrument.store.postgres import is_postgres
 from instrument.views.tables import Column, table
 from instrument.views.theme import Theme, clean
 
@@ -32,7 +34,9 @@ def add(subparsers: Any) -> None:
         help="show what the model calls cost, by model, operation, agent or day",
         description="Money is in US dollars and exact. Calls without a known price are counted apart, never as 0.",
     )
-    parser.add_argument("path", nargs="?", type=Path, help="a ledger or a recording folder (default: the nearest one)")
+    parser.add_argument(
+        "path", nargs="?", help="a ledger (a file or postgresql://…) or a recording folder (default: the nearest one)"
+    )
     parser.add_argument("--by", choices=BY, default="model", help="what to add up by (default: model)")
     parser.add_argument("--since", type=since, metavar="TIME", help="from then on: 2026-11-23, 2026-11-23T09:30, 7d")
     parser.add_argument("--json", action="store_true", help="print JSON, money as decimal strings")
@@ -66,13 +70,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def ledger_at(path: Path | None) -> Path:
+def ledger_at(given: str | Path | None) -> Address:
     """The ledger that a path names: itself, or the one in the folder; without a path the one that the settings name.
 
     Raises `InstrumentError` when nothing is found.
     """
-    if path is None:
+    if given is None:
         return _usual_ledger()
+    if is_postgres(given):
+        return given
+    path = file_of(given)
     inside = (path / "ledger.db", path / ".instrument" / "ledger.db")
     if path.is_dir():
         return next((file for file in inside if file.is_file()), inside[0])
@@ -92,20 +99,20 @@ def since(text: str) -> int:
     return int((aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 10**9
 
 
-def _usual_ledger() -> Path:
+def _usual_ledger() -> Address:
     from instrument.settings import find_folder, load
 
     settings = load()
     if settings.ledger.url is not None:
-        return Path(settings.ledger_url.removeprefix("sqlite:///"))
+        return settings.ledger_url if is_postgres(settings.ledger_url) else file_of(settings.ledger_url)
     folder = find_folder()
     if folder is None:
         raise InstrumentError("there is no recording folder here or above: run a decorated program, or name a ledger")
     return folder / "ledger.db"
 
 
-def _as_json(path: Path, by: str, groups: Sequence[Total], total: Total) -> str:
-    shown = {"ledger": str(path), "by": by, "groups": [*map(plain, groups)], "total": plain(total)}
+def _as_json(path: Address, by: str, groups: Sequence[Total], total: Total) -> str:
+    shown = {"ledger": told(path), "by": by, "groups": [*map(plain, groups)], "total": plain(total)}
     return json.dumps(shown, indent=2)
 
 

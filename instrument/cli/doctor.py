@@ -22,6 +22,7 @@ from instrument.cli.printing import say
 from instrument.cli.sizes import in_words
 from instrument.origins import masked
 from instrument.store import folder
+from instrument.store.postgres import Database, is_postgres, shown
 from instrument.version import __version__
 
 if TYPE_CHECKING:
@@ -187,6 +188,8 @@ def _existing(place: Path) -> Path:
 
 def _ledger(settings: Settings) -> str:
     importlib.import_module("instrument.sinks.ledger")
+    if is_postgres(settings.ledger_url):
+        return _reached(settings.ledger_url)
     path = Path(settings.ledger_url.removeprefix("sqlite:///"))
     if path.exists():
         _write_and_roll_back(path)
@@ -194,6 +197,11 @@ def _ledger(settings: Settings) -> str:
     with tempfile.TemporaryDirectory(dir=_existing(path.parent), prefix=f".{_PROBE}-") as place:
         _write_and_roll_back(Path(place) / path.name)
     return f"{path} will be made when it is first needed"
+
+
+def _reached(url: str) -> str:
+    with closing(Database(url)) as database, database.transaction():
+        return f"{shown(url)} can be written"
 
 
 def _write_and_roll_back(path: Path) -> None:

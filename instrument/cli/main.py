@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 VERBS = (
-    "runs", "show", "why", "check", "logs", "costs", "stats", "query", "diff", "export", "import", "serve", "doctor",
+    "runs", "show", "why", "check", "logs", "costs", "stats", "query", "diff", "export", "import", "serve", "ledger", "doctor",
     "prune",
 )  # fmt: skip
 KEYWORDS = frozenset({"import"})

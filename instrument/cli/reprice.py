@@ -12,12 +12,15 @@ from typing import Any
 from instrument.analysis.reprice import Compared, compared
 from instrument.cli.amounts import calls, in_places, places, plain
 from instrument.pricing import Prices, decimal_text
-from instrument.store.ledger import By, added_up, rows
+from instrument.store.ledger import By, added_up
+from instrument.store.ledgers import Address, rows, told
 from instrument.views.tables import Column, table
 from instrument.views.theme import Theme, clean
 
 
-def repriced(ledger: Path, by: By, since_ns: int | None, file: Path | None, at_ns: int | None, *, as_json: bool) -> str:
+def repriced(
+    ledger: Address, by: By, since_ns: int | None, file: Path | None, at_ns: int | None, *, as_json: bool
+) -> str:
     """Both amounts of every group and of all, as a table or as JSON. Nothing in the ledger is changed.
 
     Prices of the file win over those of the settings, and both over the price list. Raises `SettingsError` for a price
@@ -26,8 +29,8 @@ def repriced(ledger: Path, by: By, since_ns: int | None, file: Path | None, at_n
     groups = compared(rows(ledger, since_ns), Prices({**_own(), **_given(file)}), by, at_ns)
     total = Compared(None, added_up(one.old for one in groups), added_up(one.new for one in groups))
     if as_json:
-        told = {"ledger": str(ledger), "by": by, "prices": None if file is None else str(file), "at": _moment(at_ns)}
-        return json.dumps({**told, "groups": [*map(_plain, groups)], "total": _plain(total)}, indent=2)
+        about = {"ledger": told(ledger), "by": by, "prices": None if file is None else str(file), "at": _moment(at_ns)}
+        return json.dumps({**about, "groups": [*map(_plain, groups)], "total": _plain(total)}, indent=2)
     return "\n".join([_table(by, groups, total), *_doubts(groups, total), _basis(file, at_ns)])
 
 

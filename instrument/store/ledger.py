@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from decimal import Decimal
 from functools import reduce
@@ -87,6 +87,15 @@ class Total(Struct, frozen=True, kw_only=True):
 COLUMNS = tuple(field.name for field in fields(Row))
 _SUMMED = ("input", "cached", "cache_write", "output", "reasoning")
 _BASES = ("priced", "estimated", "unpriced", "free")
+COUNTED = ", ".join(
+    (
+        "count(*)",
+        *(f"coalesce(sum({name}), 0)" for name in _SUMMED),
+        *(f"count(*) FILTER (WHERE basis = '{name}')" for name in _BASES),
+    )
+)
+"""What every total counts, as SQL."""
+
 _MEASURED = COLUMNS[COLUMNS.index("input") : COLUMNS.index("status")]
 _DESCRIBED = (
     "agent_id", "operation", "model_requested", "model_answered", "provider", "service_tier", "session", "user",
@@ -131,14 +140,23 @@ def _create_budgets(connection: sqlite3.Connection) -> None:
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create_calls, _create_budgets)
 """Each brings a ledger from the version of its index to the next one."""
 
-# Tokens and money change together, and an estimate never replaces what was reported.
-_WRITE = f"""
-    INSERT INTO calls ({", ".join(COLUMNS)}) VALUES ({", ".join("?" * len(COLUMNS))})
-    ON CONFLICT (run, span_id) DO UPDATE SET
-        {", ".join(f"{name} = excluded.{name}" for name in _MEASURED)},
-        {", ".join(f"{name} = coalesce(excluded.{name}, {name})" for name in _DESCRIBED)}
-    WHERE calls.source = 'estimated' OR excluded.source = 'reported'
-"""
+
+def upsert(table: str, mark: str, columns: Sequence[str] = COLUMNS) -> str:
+    """The statement that enters one row, or brings it up to date where it is there.
+
+    Tokens and money change together, and an estimate never replaces what was reported.
+    """
+    names = dict(zip(COLUMNS, columns, strict=True))
+    measured = [f"{names[name]} = excluded.{names[name]}" for name in _MEASURED]
+    described = [f"{names[name]} = coalesce(excluded.{names[name]}, {table}.{names[name]})" for name in _DESCRIBED]
+    return f"""
+        INSERT INTO {table} ({", ".join(columns)}) VALUES ({", ".join([mark] * len(columns))})
+        ON CONFLICT (run, span_id) DO UPDATE SET {", ".join((*measured, *described))}
+        WHERE {table}.source = 'estimated' OR excluded.source = 'reported'
+    """
+
+
+_WRITE = upsert("calls", "?")
 
 _KEYS: dict[str | None, str] = {
     None: "NULL",
@@ -297,7 +315,7 @@ def rows(
     trace_id: str | None = None,
 ) -> Iterator[Row]:
     """The calls in order of time, from `since_ns` on and before `until_ns`. Raises `InstrumentError` as `totals`."""
-    where, values = _where(since_ns, until_ns, run, trace_id)
+    where, values = conditions(since_ns, until_ns, run, trace_id)
     query = f"SELECT {', '.join(COLUMNS)} FROM calls {where} ORDER BY time_ns, rowid"
     with _reading(path) as connection:
         for values_of_row in connection.execute(query, values):
@@ -309,14 +327,12 @@ def totals(path: Path, by: By | None = None, since_ns: int | None = None, until_
 
     Raises `InstrumentError` when there is no ledger or it cannot be read.
     """
-    where, values = _where(since_ns, until_ns, None, None)
-    sums = ", ".join(f"coalesce(sum({name}), 0)" for name in _SUMMED)
-    bases = ", ".join(f"count(*) FILTER (WHERE basis = '{name}')" for name in _BASES)
-    grouped = f"SELECT {_KEYS[by]} AS key, count(*), {sums}, {bases}, money(usd) FROM calls {where}"
+    where, values = conditions(since_ns, until_ns)
+    grouped = f"SELECT {_KEYS[by]} AS key, {COUNTED}, money(usd) FROM calls {where}"
     with _reading(path) as connection:
         connection.create_aggregate("money", 1, _Money)  # type: ignore[arg-type]  # typeshed knows numbers only
         found = connection.execute(grouped + (" GROUP BY key" if by else ""), values).fetchall()
-    return sorted(map(_total, found), key=_by_key if by == "day" else _dearest_first)
+    return in_order(found, by)
 
 
 def added_up(groups: Iterable[Total]) -> Total:
@@ -341,6 +357,11 @@ class _Money:
         return None if self.sum is None else decimal_text(self.sum)
 
 
+def in_order(found: Iterable[tuple[Any, ...]], by: By | None) -> list[Total]:
+    """Totals from rows of a key, what `COUNTED` says, and money."""
+    return sorted(map(_total, found), key=_by_key if by == "day" else _dearest_first)
+
+
 def _total(found: tuple[Any, ...]) -> Total:
     *counted, money = found
     usd = Decimal(money) if money is not None else Decimal(0) if not counted[1] else None
@@ -356,9 +377,12 @@ def _by_key(total: Total) -> str:
     return total.key or ""
 
 
-def _where(since_ns: int | None, until_ns: int | None, run: str | None, trace_id: str | None) -> tuple[str, list[Any]]:
-    conditions = {"time_ns >= ?": since_ns, "time_ns < ?": until_ns, "run = ?": run, "trace_id = ?": trace_id}
-    given = {condition: value for condition, value in conditions.items() if value is not None}
+def conditions(
+    since_ns: int | None, until_ns: int | None, run: str | None = None, trace_id: str | None = None
+) -> tuple[str, list[Any]]:
+    """The WHERE of a query and its values; each stands as `?`."""
+    known = {"time_ns >= ?": since_ns, "time_ns < ?": until_ns, "run = ?": run, "trace_id = ?": trace_id}
+    given = {condition: value for condition, value in known.items() if value is not None}
     return ("WHERE " + " AND ".join(given) if given else ""), list(given.values())
 
 

@@ -106,7 +106,11 @@ class Accounts(Protocol):
 
 
 def accounts_at(url: str) -> Accounts:
-    """The accounts in the ledger at `sqlite:///relative`, `sqlite:////absolute` or a plain path."""
+    """The accounts in the ledger at `postgresql://…`, `sqlite:///relative`, `sqlite:////absolute` or a plain path."""
+    if url.startswith(("postgresql://", "postgres://")):
+        from instrument.store.postgres_accounts import PostgresAccounts
+
+        return PostgresAccounts(url)
     return Reservations(Path(url.removeprefix("sqlite:///")))
 
 

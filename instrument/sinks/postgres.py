@@ -1,0 +1,55 @@
+"""The ledger sink for PostgreSQL. Rows that the server does not take in time go to the ledger on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from instrument.record.notices import notice
+from instrument.sinks.ledger import LedgerSink
+from instrument.store import ledger, postgres
+from instrument.store.postgres import Database, Unreachable
+
+
+class PostgresLedgerSink(LedgerSink):
+    """As `LedgerSink`, in the database at `url`. While it cannot be reached rows wait in memory.
+
+    What is still waiting at the end is entered in the SQLite file `aside`, and it is said how to bring it over.
+    """
+
+    def __init__(self, url: str, aside: Path, notice: Callable[[str], None] = notice) -> None:
+        super().__init__(str(aside), notice)
+        self._database = Database(url)
+        self._was_reached = True
+
+    def _enter(self) -> bool:
+        """Whether all waiting rows are in the database now."""
+        try:
+            postgres.write(self._database, self._waiting)
+        except Unreachable as error:
+            if self._was_reached:
+                self._was_reached = False
+                self._notice(f"{error}; rows wait in memory until it is back")
+            return self._wait_longer()
+        self._waiting.clear()
+        self._was_reached = True
+        return True
+
+    def close(self) -> None:
+        """Enter what is waiting, here or in the file aside, and close the connection."""
+        if self._waiting and not self._enter():
+            self._put_aside()
+        self._database.close()
+        super().close()
+
+    def _put_aside(self) -> None:
+        with_file = ledger.open_ledger(self.path)
+        try:
+            ledger.write(with_file, self._waiting)
+        finally:
+            with_file.close()
+        self._notice(
+            f"{len(self._waiting)} calls could not be entered in {postgres.shown(self._database.url)} and are in "
+            f"{self.path}: instrument ledger copy {self.path} URL brings them over"
+        )
+        self._waiting.clear()
