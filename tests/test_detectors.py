@@ -18,7 +18,7 @@ from msgspec import Raw
 from instrument import detectors, thresholds
 from instrument.detectors import ADVICE, Detectors, default, fingerprint
 from instrument.errors import InstrumentError, SettingsError
-from instrument.model import Finding, Open, Span
+from instrument.model import Failure, Finding, Open, Span
 from instrument.settings import only
 from tests.detector_runs import SECOND, START_NS, TRACE, Tape, alarms, feed, names, said, wish
 
@@ -256,6 +256,15 @@ def test_ordinary_functions_may_repeat() -> None:
     tape = Tape()
     for _ in range(50):
         tape.span("helper", "span", input={"x": 1}, output=2)
+    assert [] == feed(tape.spans)
+
+
+@pytest.mark.parametrize("refusal", ["instrument.errors.LoopDetected", "instrument.errors.BudgetExceeded"])
+def test_refused_calls_say_nothing(refusal: str) -> None:
+    """They were not made, and what failed because of them did not fail by itself."""
+    tape = Tape()
+    for _ in range(8):
+        tape.span("search", "tool", input={"city": "Rome"}, error=Failure(refusal, "not again"))
     assert [] == feed(tape.spans)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import pytest
 from loguru import logger
@@ -213,6 +214,22 @@ def test_nearly_the_same_question_is_refused() -> None:
     with record(loops={"action": "raise"}), pytest.raises(LoopDetected, match="asked nearly the same 3 times"):
         rewords()
     assert 3 == len(made)
+
+
+def test_refused_calls_are_no_failures_of_the_tool() -> None:
+    """They were not made: they prove nothing, and another question to the tool goes on."""
+
+    @agent
+    def insists() -> str:
+        for turn in range(12):
+            with suppress(LoopDetected):
+                search(f"{'please ' * (turn % 2)}when is the next high tide in the old harbour")
+            flush()
+        return search("who may enter the yard")
+
+    with record(loops={"action": "raise"}) as recording:
+        assert "nothing found" == insists()
+    assert {"near_repeat"} == {found.detector for found in recording.findings}
 
 
 def test_off_finds_nothing() -> None:

@@ -28,6 +28,8 @@ from instrument.thresholds import Thresholds, thresholds
 __all__ = ["ADVICE", "Detectors", "History", "Thresholds", "default", "fingerprint", "outcome", "thresholds"]
 
 _CALLS = TOOL_KINDS | {"llm"}
+REFUSALS = ("LoopDetected", "BudgetExceeded")
+"""The ends of the types of error by which a call was refused, or through which the refusal of another passed."""
 
 
 class Detectors:
@@ -44,7 +46,9 @@ class Detectors:
         self._last = ("", Run(limits, history))
 
     def feed(self, span: Span) -> list[Finding]:
-        """Findings that this finished span completes."""
+        """Findings that this finished span completes. A call that was refused was not made and says nothing."""
+        if span.status == "error" and span.error is not None and span.error.type.endswith(REFUSALS):
+            return []
         slow = self._slow.feed(span)
         kind = span.kind
         if kind in _CALLS and span.status != "cancelled":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 
-from instrument.detectors import Detectors, fingerprint, outcome
+from instrument.detectors import REFUSALS, Detectors, fingerprint, outcome
 from instrument.detectors.calls import TOOL_KINDS
 from instrument.errors import LoopDetected
 from instrument.model import Failure, Finding
@@ -61,6 +61,8 @@ class LoopGuard:
         if span.refused or not _is_call(span):
             return
         failure = Failure(span.error[0], span.error[1]) if span.error is not None else None
+        if failure is not None and failure.type.endswith(REFUSALS):
+            return
         self._detectors.note(
             span.name,
             span.kind,
