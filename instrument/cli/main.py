@@ -12,7 +12,7 @@ from typing import Any
 
 VERBS = (
     "runs", "show", "why", "check", "logs", "costs", "stats", "query", "diff", "export", "import", "serve",
-    "ledger", "doctor", "prune",
+    "run", "ledger", "doctor", "prune",
 )  # fmt: skip
 KEYWORDS = frozenset({"import"})
 """Verbs that no module can be named after; theirs end in an underscore."""

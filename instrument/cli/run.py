@@ -1,0 +1,105 @@
+"""`instrument run`: an unmodified program under instrumentation.
+
+The program is started by Python itself, in place of this process, so that its arguments, `__main__`, `sys.path`,
+signals, tracebacks and exit code are what they always are. A module that Python imports at its start has `openai`
+patched as soon as the program imports it. Options are handed on as the environment variables that they stand for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from instrument.errors import SettingsError
+
+FIRST_ON_PATH = Path(__file__).parent / "first_on_path"
+FLAGS = {
+    "dir": "INSTRUMENT_DIR",
+    "sinks": "INSTRUMENT_SINKS",
+    "service": "INSTRUMENT_SERVICE",
+    "agent_id": "INSTRUMENT_AGENT_ID",
+    "budget_usd": "INSTRUMENT_BUDGET__USD",
+    "config": "INSTRUMENT_CONFIG",
+}
+
+
+def add(subparsers: Any) -> None:
+    """Declare the verb."""
+    parser = subparsers.add_parser(
+        "run",
+        help="run a program as it is, with its OpenAI calls recorded",
+        usage="instrument run [options] SCRIPT|-m MODULE [arguments of the program …]",
+        description="Run an unmodified program with its OpenAI calls recorded. Exit code, arguments, signals and "
+        "tracebacks are those of the program.",
+        epilog="Every setting may also be given in the environment (INSTRUMENT_…) or by --set.",
+    )
+    parser.add_argument("--dir", metavar="DIR", help="where to write (default: .instrument)")
+    parser.add_argument("--sinks", metavar="NAMES", help="where it goes to, such as jsonl,ledger")
+    parser.add_argument("--service", metavar="NAME", help="a name for the program")
+    parser.add_argument("--agent-id", metavar="ID", help="a name for the agent")
+    parser.add_argument("--budget-usd", metavar="USD", help="refuse calls that may pass this limit")
+    parser.add_argument("--config", metavar="FILE", help="a TOML file with settings")
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="any setting, by its dotted name"
+    )
+    parser.add_argument("--no-children", action="store_true", help="leave Python processes that it starts alone")
+    parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="run a module")
+    parser.add_argument("program", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Start the program; returns only where the system cannot put it in the place of this process."""
+    words = ["-m", *args.module] if args.module else args.program
+    if words[:1] == ["--"]:
+        words = words[1:]
+    if not words:
+        raise SettingsError("what shall be run? instrument run SCRIPT, or instrument run -m MODULE")
+    if sys.flags.ignore_environment:
+        raise SettingsError("instrument run works through the environment, which Python ignores with -E and -I")
+    os.environ.update(_environment(args))
+    _check()
+    os.environ.update(_path(args.no_children))
+    return _become([sys.executable, *_interpreter_options(), *words])
+
+
+def _environment(args: argparse.Namespace) -> dict[str, str]:
+    """The options as environment variables."""
+    given = {name: getattr(args, option) for option, name in FLAGS.items()}
+    found = {name: str(value) for name, value in given.items() if value is not None}
+    for pair in args.set:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise SettingsError(f"--set {pair}: a setting is given as KEY=VALUE, such as console.level=info")
+        found["INSTRUMENT_" + key.strip().replace(".", "__").replace("-", "_").upper()] = value
+    return found
+
+
+def _check() -> None:
+    from instrument.settings import load
+
+    load()
+
+
+def _path(alone: bool) -> dict[str, str]:
+    before = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([str(FIRST_ON_PATH), *([before] if before else [])])
+    return {"PYTHONPATH": path, **({"INSTRUMENT_RUN_CHILDREN": "0"} if alone else {})}
+
+
+def _interpreter_options() -> list[str]:
+    """Those that this Python was started with, such as -W or -X; `multiprocessing` asks for them in the same way."""
+    options: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # typeshed leaves it out
+    return options
+
+
+def _become(command: list[str]) -> int:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if os.name == "nt":  # there the caller would not wait for what takes its place
+        return subprocess.call(command)
+    os.execv(command[0], command)
