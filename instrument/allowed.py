@@ -100,6 +100,24 @@ money = partial(price, what="US dollars, a number from 0 up")
 money_or_none = _or_none(partial(money, what="US dollars, a number from 0 up, or none"))
 
 
+protocol_or_none = _or_none(partial(word, words=("http/protobuf", "grpc")))
+dialect_or_none = _or_none(partial(word, words=("1.41", "latest", "both", "openinference")))
+
+
+def endpoint_or_none(value: object) -> str | None:
+    """The address of a target, `http://host:port` or `https://host:port`; nothing for an empty one."""
+    if _is_nothing(value):
+        return None
+    try:
+        parts = urlsplit(value if isinstance(value, str) and len(value) <= 1024 else "")
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must be http://host:port or https://host:port")
+    return str(value)
+
+
 def text_or_none(value: object) -> str | None:
     """One line of text; nothing for an empty one."""
     if _is_nothing(value):

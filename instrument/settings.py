@@ -83,6 +83,21 @@ class Ledger(_Table):
     url: Annotated[str | None, BeforeValidator(allowed.ledger_url_or_none)] = None
 
 
+class Otlp(_Table):
+    """Sending by OTLP; None means what the standard variables `OTEL_EXPORTER_OTLP_*` say, or their defaults.
+
+    `names` are those of the GenAI conventions (an edition) or of OpenInference; `spool_bytes` is how much may wait on
+    disk while the target is away.
+    """
+
+    endpoint: Annotated[str | None, BeforeValidator(allowed.endpoint_or_none)] = None
+    protocol: Annotated[Literal["http/protobuf", "grpc"] | None, BeforeValidator(allowed.protocol_or_none)] = None
+    names: Annotated[
+        Literal["1.41", "latest", "both", "openinference"] | None, BeforeValidator(allowed.dialect_or_none)
+    ] = None
+    spool_bytes: Count = 67_108_864
+
+
 class Budget(_Table):
     """Limits per root trace, in US dollars, tokens, model calls and seconds; None is no limit."""
 
@@ -174,6 +189,7 @@ class Settings(BaseSettings):
     console: Console = Console()
     jsonl: Jsonl = Jsonl()
     ledger: Ledger = Ledger()
+    otlp: Otlp = Otlp()
     budget: Budget = Budget()
     loops: Loops = Loops()
     detectors: Detectors = Detectors()  # type: ignore[valid-type]  # made of the thresholds, which stand in one place

@@ -360,11 +360,27 @@ def _sink(name: str, settings: Settings, run: Run) -> Sink:
         )
     if name == "ledger":
         return _ledger_sink(settings)
+    if name == "otlp":
+        return _otlp_sink(settings, run)
     if name == "memory":
         from instrument.sinks.memory import MemorySink
 
         return MemorySink()
     return _sink_of_the_user(name, settings)
+
+
+def _otlp_sink(settings: Settings, run: Run) -> Sink:
+    from instrument.sinks.otlp.sink import OtlpSink
+
+    given = settings.otlp
+    return OtlpSink(
+        settings.folder,
+        run,
+        endpoint=given.endpoint,
+        protocol=given.protocol,
+        names=given.names,
+        spool_bytes=given.spool_bytes,
+    )
 
 
 def _ledger_sink(settings: Settings) -> Sink:

@@ -68,6 +68,7 @@ def test_defaults() -> None:
         "console": {"level": "INFO", "color": "auto", "summary": True},
         "jsonl": {"path": None, "rotate_bytes": None, "durability": "write"},
         "ledger": {"url": None},
+        "otlp": {"endpoint": None, "protocol": None, "names": None, "spool_bytes": 1 << 26},
         "budget": {
             "usd": None, "tokens": None, "calls": None, "seconds": None, "strict": False, "assumed_output": 4096,
         },

@@ -1,0 +1,156 @@
+"""Sends one encoded request and says what became of it; knows nothing of waiting and trying again."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from google.rpc import error_details_pb2, status_pb2
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from instrument.sinks.otlp.outcome import LATER, REFUSED, SENT, Outcome, Send
+from instrument.sinks.otlp.target import GRPC, Target
+
+LONGEST_ANSWER = 1024 * 1024
+LONGEST_PATIENCE = 300.0
+"""A target that wants to be left alone for longer is asked again after so many seconds."""
+
+_REFUSALS = frozenset({400, 413, 415, 422})
+"""Answers that stay the same however often it is sent; all others may change when the target is mended."""
+_NAMES = {"traces": "spans", "logs": "log_records", "metrics": "data_points"}
+_ANSWERS: dict[str, Any] = {
+    "traces": ExportTraceServiceResponse,
+    "logs": ExportLogsServiceResponse,
+    "metrics": ExportMetricsServiceResponse,
+}
+_SERVICES = {"traces": "trace.v1.TraceService", "logs": "logs.v1.LogsService", "metrics": "metrics.v1.MetricsService"}
+
+
+def sender(signal: str, target: Target) -> Send:
+    """What sends requests of a signal to its target."""
+    return _grpc(signal, target) if target.protocol == GRPC else _http(signal, target)
+
+
+def _http(signal: str, target: Target) -> Send:
+    import requests
+
+    session = requests.Session()
+    session.headers.update({"Content-Type": "application/x-protobuf", **dict(target.headers)})
+    if target.gzip:
+        session.headers["Content-Encoding"] = "gzip"
+    if target.certificate:
+        session.verify = target.certificate
+    if target.client_certificate:
+        pair = (target.client_certificate, target.client_key)
+        session.cert = pair if target.client_key else target.client_certificate  # type: ignore[assignment]
+
+    def send(body: bytes, seconds: float) -> Outcome:
+        data = body if target.gzip else gzip.decompress(body)
+        try:
+            with session.post(target.url, data, timeout=seconds, allow_redirects=False, stream=True) as answer:
+                content = answer.raw.read(LONGEST_ANSWER, decode_content=True)
+                return _judged(signal, answer.status_code, answer.headers, content)
+        except (requests.RequestException, OSError, ValueError) as error:
+            return Outcome(LATER, _reason(error))
+        except Exception as error:  # noqa: BLE001 - urllib3 has errors of its own while it reads a broken answer
+            return Outcome(LATER, _reason(error))
+
+    return send
+
+
+def _judged(signal: str, status: int, headers: Any, content: bytes) -> Outcome:
+    if 200 <= status < 300:
+        kind = str(headers.get("Content-Type", ""))
+        return _accepted(signal, content, is_json="json" in kind)
+    wait = _wait(headers.get("Retry-After"))
+    return Outcome(REFUSED if status in _REFUSALS else LATER, f"it answers {status}", wait)
+
+
+def _accepted(signal: str, content: bytes, is_json: bool = False) -> Outcome:
+    """Accepted, perhaps in part. What answers something else altogether is no collector."""
+    if is_json or not content:
+        return Outcome(SENT)
+    try:
+        partial = _ANSWERS[signal].FromString(content).partial_success
+    except Exception:  # noqa: BLE001 - whatever protobuf raises: this is no answer of a collector
+        return Outcome(LATER, "its answer is not OTLP")
+    return Outcome(SENT, partial.error_message, rejected=int(getattr(partial, f"rejected_{_NAMES[signal]}")))
+
+
+def _wait(told: str | None) -> float | None:
+    """`Retry-After`, in seconds or as a date."""
+    if told is None:
+        return None
+    try:
+        seconds = float(told) if told.strip().isdigit() else parsedate_to_datetime(told).timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(LONGEST_PATIENCE, max(0.0, seconds))
+
+
+def _reason(error: Exception) -> str:
+    name = type(error).__name__
+    if "Timeout" in name:
+        return "it does not answer in time"
+    return "it cannot be reached" if "Connection" in name else f"it cannot be reached ({name})"
+
+
+def _grpc(signal: str, target: Target) -> Send:
+    import grpc
+
+    address = target.url.partition("://")[2].partition("/")[0]
+    if target.url.startswith("https://"):
+        credentials = grpc.ssl_channel_credentials(
+            _content(target.certificate), _content(target.client_key), _content(target.client_certificate)
+        )
+        channel = grpc.secure_channel(address, credentials)
+    else:
+        channel = grpc.insecure_channel(address)
+    export = channel.unary_unary(f"/opentelemetry.proto.collector.{_SERVICES[signal]}/Export")
+    compression = grpc.Compression.Gzip if target.gzip else grpc.Compression.NoCompression
+
+    def send(body: bytes, seconds: float) -> Outcome:
+        data = gzip.decompress(body)
+        try:
+            content = export(data, timeout=seconds, metadata=target.headers, compression=compression)
+        except grpc.RpcError as error:
+            return _judged_grpc(error, grpc.StatusCode)
+        return _accepted(signal, content)
+
+    return send
+
+
+def _content(path: str | None) -> bytes | None:
+    if path is None:
+        return None
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _judged_grpc(error: Any, codes: Any) -> Outcome:
+    code = error.code()
+    if code == codes.INVALID_ARGUMENT:
+        return Outcome(REFUSED, "it answers INVALID_ARGUMENT")
+    if code == codes.DEADLINE_EXCEEDED:
+        return Outcome(LATER, "it does not answer in time")
+    why = "it cannot be reached" if code == codes.UNAVAILABLE else f"it answers {code.name}"
+    return Outcome(LATER, why, _grpc_wait(error))
+
+
+def _grpc_wait(error: Any) -> float | None:
+    """The delay that the target asks for in the details of its status."""
+    details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
+    if not details:
+        return None
+    try:
+        for detail in status_pb2.Status.FromString(details).details:
+            info = error_details_pb2.RetryInfo()
+            if detail.Unpack(info):
+                return min(LONGEST_PATIENCE, float(info.retry_delay.seconds) + float(info.retry_delay.nanos) / 1e9)
+    except Exception:  # noqa: BLE001 - details that are none
+        return None
+    return None

@@ -1,0 +1,368 @@
+"""The otlp sink against real receivers on loopback: what arrives, and what becomes of records while nobody takes them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from instrument.errors import SettingsError
+from instrument.model import Batch, Record, Run, Score
+from instrument.sinks.otlp.sink import OtlpSink
+from instrument.sinks.otlp.target import target_of
+from instrument.store.outbox import Outbox, Parcel
+from tests.otlp_receiver import Answer, Receiver, free_port, grpc_receiver, receiver
+from tests.recorded import NOON, TRACE, call, finding, log, span
+
+pytest.importorskip("opentelemetry.exporter.otlp.proto.common", reason="needs the extra otlp")
+
+RUN = Run(run="r1", start_ns=NOON, service="reviewer", pid=42)
+QUICK = {"first_pause": 0.05, "gather_seconds": 0.05}
+
+
+@pytest.fixture
+def target() -> Iterator[Receiver]:
+    with receiver() as found:
+        yield found
+
+
+def sink(folder: Path, url: str, **options: Any) -> OtlpSink:
+    known: dict[str, Any] = {"endpoint": url, "environ": {}, "report": lambda _: None, **QUICK}
+    return OtlpSink(folder, RUN, **{**known, **options})
+
+
+def send(folder: Path, url: str, *records: Record, **options: Any) -> OtlpSink:
+    """Write the records and close."""
+    found = sink(folder, url, **options)
+    found.write(Batch(records))
+    found.close()
+    return found
+
+
+def told(pairs: Any) -> dict[str, Any]:
+    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in pairs}
+
+
+# What arrives
+
+
+@pytest.mark.parametrize("kind", ["http", "grpc"])
+def test_spans_logs_and_metrics_arrive(tmp_path: Path, kind: str) -> None:
+    """By either protocol: every signal, with the resource of the process."""
+    with receiver() if kind == "http" else grpc_receiver() as target:
+        protocol = "grpc" if kind == "grpc" else None
+        send(tmp_path, target.url, span(1), call(2, 1), log(3, 1), finding(1), protocol=protocol)
+        resource = told(target.requests["traces"][0].resource_spans[0].resource.attributes)
+    assert (["span1", "chat gpt-4.1-mini"], 1, 1, "reviewer", 42) == (
+        target.names(),
+        len(target.requests["logs"]),
+        len(target.requests["metrics"]),
+        resource["service.name"],
+        resource["process.pid"],
+    )
+
+
+def test_a_model_call_has_its_names(tmp_path: Path, target: Receiver) -> None:
+    """Kind, ids, times, model, tokens, money."""
+    send(tmp_path, target.url, call(2, 1))
+    (found,) = target.spans
+    attributes = told(found.attributes)
+    assert (3, TRACE, f"{2:016x}", f"{1:016x}", 100, 10, "chat", 0.001) == (
+        found.kind,
+        found.trace_id.hex(),
+        found.span_id.hex(),
+        found.parent_span_id.hex(),
+        attributes["gen_ai.usage.input_tokens"],
+        attributes["gen_ai.usage.output_tokens"],
+        attributes["gen_ai.operation.name"],
+        attributes["instrument.cost.usd"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "attribute", "metric"),
+    [
+        ("1.41", "gen_ai.usage.input_tokens", "gen_ai.client.token.usage"),
+        ("latest", "gen_ai.usage.input_tokens", "gen_ai.client.inference.usage.input_tokens"),
+        ("both", "gen_ai.usage.input_tokens", "gen_ai.client.inference.duration"),
+        ("openinference", "llm.token_count.prompt", "gen_ai.client.operation.duration"),
+    ],
+)
+def test_one_setting_chooses_the_names(tmp_path: Path, target: Receiver, names: str, attribute: str, metric: str) -> None:  # fmt: skip
+    """Of attributes and of metrics."""
+    send(tmp_path, target.url, call(2, 1), names=names)
+    (request,) = target.requests["metrics"]
+    metrics = [one.name for one in request.resource_metrics[0].scope_metrics[0].metrics]
+    assert (100, True) == (told(target.spans[0].attributes)[attribute], metric in metrics)
+
+
+def test_findings_and_scores_are_events(tmp_path: Path, target: Receiver) -> None:
+    """Log records with an event name, at the span they are about."""
+    send(tmp_path, target.url, finding(1), Score(trace_id=TRACE, span_id=f"{1:016x}", time_ns=NOON, name="ok", value=1.0))  # fmt: skip
+    (request,) = target.requests["logs"]
+    lines = request.resource_logs[0].scope_logs[0].log_records
+    expected = [("instrument.finding", f"{1:016x}"), ("gen_ai.evaluation.result", f"{1:016x}")]
+    assert expected == [(one.event_name, one.span_id.hex()) for one in lines]
+
+
+def test_the_standard_variables_are_honoured(tmp_path: Path, target: Receiver) -> None:
+    """Endpoint, headers, compression, service name, resource attributes."""
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": target.url,
+        "OTEL_EXPORTER_OTLP_HEADERS": "Authorization=Bearer%20abc,x-team=ai",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
+        "OTEL_SERVICE_NAME": "from-env",
+        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test,service.name=other",
+    }
+    send(tmp_path, "", span(1), endpoint=None, environ=environ)
+    resource = told(target.requests["traces"][0].resource_spans[0].resource.attributes)
+    headers = target.headers[0]
+    assert ("Bearer abc", "ai", False, "from-env", "test") == (
+        headers["authorization"],
+        headers["x-team"],
+        "content-encoding" in headers,
+        resource["service.name"],
+        resource["deployment.environment.name"],
+    )
+
+
+def test_requests_are_compressed(tmp_path: Path, target: Receiver) -> None:
+    """Unless the variable says otherwise."""
+    send(tmp_path, target.url, span(1))
+    assert ("gzip", "application/x-protobuf") == (
+        target.headers[0]["content-encoding"],
+        target.headers[0]["content-type"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("environ", "signal", "url"),
+    [
+        ({}, "traces", "http://localhost:4318/v1/traces"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "logs", "http://localhost:4317"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://c.example/otlp/"}, "logs", "https://c.example/otlp/v1/logs"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://t.example/x"}, "traces", "http://t.example/x"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://t.example/x"}, "logs", "http://localhost:4318/v1/logs"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "c:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "traces", "https://c:4317"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "c:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_INSECURE": "true"}, "traces", "http://c:4317"),
+    ],
+)  # fmt: skip
+def test_every_signal_has_its_address(environ: dict[str, str], signal: str, url: str) -> None:
+    """As the specification of the exporters says."""
+    assert url == target_of(signal, environ).url
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "ftp://x"},
+        {"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"},
+    ],
+)
+def test_variables_that_cannot_be_used_are_told(environ: dict[str, str]) -> None:
+    """One sentence when the sink starts."""
+    with pytest.raises(SettingsError, match=r"otlp|OTEL_EXPORTER_OTLP"):
+        target_of("traces", environ)
+
+
+# A target that is away
+
+
+ANSWERS = {
+    "429": Answer(429, headers=(("Retry-After", "0"),)),
+    "500": Answer(500, b"oops"),
+    "503": Answer(503),
+    "garbage": Answer(200, b"<html>welcome to the hotel</html>"),
+    "401": Answer(401),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_what_is_not_taken_is_sent_again_in_order(tmp_path: Path, target: Receiver, name: str) -> None:
+    """Twice refused for now, then taken: everything arrives, the earliest first, and nothing is lost."""
+    target.answers = [ANSWERS[name]] * 2
+    found = sink(tmp_path, target.url, signals=("traces",))
+    for number in range(1, 4):
+        found.write(Batch([span(number)]))
+        target.wait(lambda number=number: target.asked >= min(number, 2))  # type: ignore[misc]
+    assert target.wait(lambda: len(target.spans) >= 3 + (2 if name == "garbage" else 0))
+    found.close()
+    seen = list(dict.fromkeys(target.names()))
+    assert (["span1", "span2", "span3"], {}) == (seen, dict(found.lost))
+
+
+def test_retry_after_is_honoured(tmp_path: Path, target: Receiver) -> None:
+    """A target that wants to be left alone is, whatever its back-off would be."""
+    target.answers = [Answer(429, headers=(("Retry-After", "3600"),))]
+    found = sink(tmp_path, target.url, signals=("traces",))
+    found.write(Batch([span(1)]))
+    target.wait(lambda: target.asked >= 1)
+    found.write(Batch([span(2)]))
+    found.flush()
+    found.close()
+    assert (1, 2) == (target.asked, waiting(tmp_path))
+
+
+def waiting(folder: Path) -> int:
+    """How many records wait on disk."""
+    return sum(int(path.name.rpartition("-")[2].split(".")[0]) for path in folder.rglob("otlp/*/*.gz"))
+
+
+def test_the_next_process_sends_what_waits(tmp_path: Path) -> None:
+    """Nobody listens; later somebody does: what the first left is sent before what the second records."""
+    port = free_port()
+    for number in (1, 2):
+        send(tmp_path, f"http://127.0.0.1:{port}", span(number), signals=("traces",))
+    assert 2 == waiting(tmp_path)
+    with receiver(port) as target:
+        send(tmp_path, target.url, span(3), signals=("traces",))
+        assert (["span1", "span2", "span3"], 0) == (target.names(), waiting(tmp_path))
+
+
+def test_what_can_never_be_taken_is_left_out_and_counted(tmp_path: Path, target: Receiver) -> None:
+    """A request that is refused for good does not hold up the next."""
+    target.answers = [Answer(400)]
+    said: list[str] = []
+    found = sink(tmp_path, target.url, signals=("traces",), report=said.append)
+    found.write(Batch([span(1)]))
+    target.wait(lambda: target.asked >= 1)
+    found.write(Batch([span(2)]))
+    found.close()
+    assert (["span2"], {"refused: it answers 400": 1}, 1) == (target.names(), dict(found.lost), len(said))
+
+
+def test_a_partial_success_is_counted(tmp_path: Path, target: Receiver) -> None:
+    """What the target left out, by its own account."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+    answer = ExportTraceServiceResponse()
+    answer.partial_success.rejected_spans = 2
+    target.answer = Answer(200, answer.SerializeToString())
+    found = send(tmp_path, target.url, span(1), span(2), span(3), signals=("traces",))
+    assert {"rejected by the target": 2} == dict(found.lost)
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_grpc_is_tried_again(tmp_path: Path, status: int) -> None:
+    """Codes that may change."""
+    with grpc_receiver() as target:
+        target.answers = [Answer(status)]
+        found = sink(tmp_path, target.url, signals=("traces",), protocol="grpc")
+        found.write(Batch([span(1)]))
+        assert target.wait(lambda: len(target.spans) == 1)
+        found.close()
+    assert {} == dict(found.lost)
+
+
+def test_one_line_says_that_the_target_is_away(tmp_path: Path) -> None:
+    """However often it is tried: what is wrong, and what becomes of the records."""
+    said: list[str] = []
+    found = sink(tmp_path, f"http://user:secret@127.0.0.1:{free_port()}", report=said.append)
+    for number in range(3):
+        found.write(Batch([span(number)]))
+        found.flush()
+    found.close()
+    assert (1, True, False) == (len(said), "it cannot be reached; records wait in" in said[0], "secret" in said[0])
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_a_target_that_hangs_does_not_hold_up_the_exit(tmp_path: Path, protocol: str) -> None:
+    """Closing keeps what is under way on disk; nothing is lost."""
+    with receiver() as target:
+        target.answer = Answer(hang=20.0)
+        found = sink(tmp_path, target.url, signals=("traces",), protocol=protocol)
+        found.write(Batch([span(1)]))
+        found.close()
+        assert (1, {}) == (waiting(tmp_path), dict(found.lost))
+
+
+def test_a_program_ends_in_time_while_the_target_hangs(tmp_path: Path) -> None:
+    """A real process: its result is right, one line on stderr at most, its records wait on disk."""
+    program = (
+        "from instrument import tool\n@tool\ndef twice(n): return 2 * n\nprint(sum(twice(n) for n in range(200)))\n"
+    )
+    with receiver() as target:
+        target.answer = Answer(hang=20.0)
+        environ = {**os.environ, "INSTRUMENT_SINKS": "otlp", "INSTRUMENT_OTLP__ENDPOINT": target.url, "INSTRUMENT_DIR": str(tmp_path)}  # fmt: skip
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environ, timeout=60)
+    assert ("39800\n", True, True) == (done.stdout, done.stderr.count("\n") <= 1, waiting(tmp_path) >= 200)
+
+
+def test_records_that_were_never_encoded_are_sent_by_the_next_process(tmp_path: Path) -> None:
+    """A program that ends before the encoders are loaded loses nothing."""
+    port = free_port()
+    found = sink(tmp_path, f"http://127.0.0.1:{port}", signals=("traces", "logs"))
+    found._ready.wait = lambda _: False  # type: ignore[method-assign,assignment]  # as if they were still loading
+    found.write(Batch([span(1), log(2, 1)]))
+    found.close()
+    assert 2 == waiting(tmp_path)
+    with receiver(port) as target:
+        send(tmp_path, target.url, span(3), signals=("traces", "logs"))
+        resources = [
+            told(one.resource_spans[0].resource.attributes)["service.name"] for one in target.requests["traces"]
+        ]
+        assert (["span1", "span3"], 1, ["reviewer"] * 2) == (target.names(), len(target.requests["logs"]), resources)
+
+
+def test_writing_takes_no_time_while_the_target_hangs(tmp_path: Path) -> None:
+    """No write waits for the network: a thousand of them end while the first request is still under way."""
+    with receiver() as target:
+        target.answer = Answer(hang=20.0)
+        found = sink(tmp_path, target.url, signals=("traces",))
+        for number in range(1000):
+            found.write(Batch([span(number)]))
+        assert 1 >= target.asked
+        found.close()
+        assert 1000 == waiting(tmp_path)
+
+
+def test_certificates_that_are_missing_count_as_away(tmp_path: Path) -> None:
+    """Nothing is lost by a wrong path."""
+    environ = {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(tmp_path / "none.pem")}
+    found = send(tmp_path, "https://127.0.0.1:9", span(1), signals=("traces",), environ=environ)
+    assert (1, {}) == (waiting(tmp_path), dict(found.lost))
+
+
+def test_without_the_extra_one_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the sink starts, not at the first record."""
+    monkeypatch.setattr("instrument.sinks.otlp.sink.find_spec", lambda _: None)
+    with pytest.raises(ImportError, match=r"pip install 'agent-instrument\[otlp\]'"):
+        sink(tmp_path, "http://127.0.0.1:9")
+
+
+# The spool
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sizes=st.lists(st.integers(1, 40), max_size=12), most=st.integers(1, 100))
+def test_the_spool_is_bounded_and_in_order(tmp_path_factory: Any, sizes: list[int], most: int) -> None:
+    """For all parcels: never above its bound, the newest are kept, and what went is counted."""
+    outbox = Outbox(tmp_path_factory.mktemp("spool") / "otlp", "r1", most)
+    gone = sum(outbox.put(Parcel("traces", 1, b"x" * size, NOON, number)) for number, size in enumerate(sizes))
+    left = [outbox.read(path) for path in outbox.waiting()]
+    numbers = [parcel.number for parcel in left if parcel is not None]
+    held = sum(len(parcel.body) for parcel in left if parcel is not None)
+    assert (True, len(sizes), True) == (held <= most, gone + len(numbers), numbers == sorted(numbers))
+
+
+def test_one_process_sends_at_a_time(tmp_path: Path) -> None:
+    """Who comes second is told so."""
+    one = Outbox(tmp_path / "otlp", "r1", 1000)
+    one.put(Parcel("traces", 1, b"x", NOON))
+    with one.sending() as first, Outbox(tmp_path / "otlp", "r2", 1000).sending() as second:
+        assert (True, False) == (first, second)
+
+
+def test_spooled_files_are_for_their_owner_only(tmp_path: Path) -> None:
+    """They hold what agents said."""
+    send(tmp_path, f"http://127.0.0.1:{free_port()}", span(1), signals=("traces",))
+    (file,) = tmp_path.rglob("otlp/*/*.gz")
+    assert (0o600, 0o700) == (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777)
