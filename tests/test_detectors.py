@@ -268,6 +268,15 @@ def test_refused_calls_say_nothing(refusal: str) -> None:
     assert [] == feed(tape.spans)
 
 
+def test_a_run_that_a_refusal_ended_is_forgotten() -> None:
+    """Nothing is held against a trace that is over."""
+    tape, watch = Tape(), default()
+    repeated(tape, 0)
+    tape.span("agent", "agent", parent_id=None, error=Failure("instrument.errors.LoopDetected", "not again"))
+    feed(tape.spans, watch)
+    assert watch.check("search", "tool", fingerprint({"city": "Rome"}), TRACE) is None
+
+
 def test_the_end_of_the_root_forgets_the_run() -> None:
     """A trace that has ended starts anew when spans of it still come."""
     tape = Tape()

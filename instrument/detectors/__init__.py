@@ -47,10 +47,12 @@ class Detectors:
 
     def feed(self, span: Span) -> list[Finding]:
         """Findings that this finished span completes. A call that was refused was not made and says nothing."""
+        kind = span.kind
         if span.status == "error" and span.error is not None and span.error.type.endswith(REFUSALS):
+            if span.parent_id is None and kind not in _CALLS and span.trace_id in self._runs:
+                self._end(span)
             return []
         slow = self._slow.feed(span)
-        kind = span.kind
         if kind in _CALLS and span.status != "cancelled":
             found = self._feed_call(span, kind)
         else:
