@@ -78,10 +78,10 @@ def test_twice_is_once(tmp_path: Path, folder: Path) -> None:
 
 
 def test_a_session_that_went_on_is_one(tmp_path: Path, folder: Path) -> None:
-    """A session imported before and after it went on is one trace with each span once."""
+    """A session imported before and after it went on is one trace with each span once, in one file."""
     for rows in (CLAUDE[:5], CLAUDE):
         bring(tmp_path, folder, lines_of(*rows))
-    assert [4] == [len(trace.spans) for trace in read(folder)]
+    assert ([4], 1) == ([len(trace.spans) for trace in read(folder)], len(list((folder / "events").iterdir())))
 
 
 def test_model_calls_are_priced(tmp_path: Path, folder: Path) -> None:

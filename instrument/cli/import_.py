@@ -90,7 +90,7 @@ def _import(file: Path, wanted: str | None, to: Place, notices: list[str]) -> di
     notices.extend(imported.skipped)
     prices = Prices(to.settings.prices)
     records = [_priced(record, prices) for record in imported.records]
-    written = _write(records, to)
+    written = _write(records, file.name, to)
     _enter(records, to.ledger)
     return _counted(file, imported, records, written)
 
@@ -118,8 +118,8 @@ def _text(attributes: dict[str, Any], name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _write(records: Sequence[Record], to: Place) -> Path:
-    """Write the records, redacted, as one event file; the same records replace the file of an earlier import."""
+def _write(records: Sequence[Record], name: str, to: Place) -> Path:
+    """Write the records, redacted, as one event file; the same traces of a file of that name replace it later."""
     from instrument.model import encode
     from instrument.redact import Redactor, installation_key
     from instrument.store.jsonl import Appender, event_file
@@ -128,7 +128,7 @@ def _write(records: Sequence[Record], to: Place) -> Path:
     redactor = Redactor(installation_key(), names=told.names, patterns=told.patterns, keep=told.keep)
     lines = [redactor.line(encode(record)) for record in records]
     start = min((record.start_ns for record in _spans(records)), default=0)
-    target = event_file(to.folder, f"import-{_name_of(records)}", start)
+    target = event_file(to.folder, f"import-{_mark(records, name)}", start)
     unfinished = target.with_suffix(".part")
     unfinished.unlink(missing_ok=True)
     appender = Appender(unfinished)
@@ -140,9 +140,9 @@ def _write(records: Sequence[Record], to: Place) -> Path:
     return target
 
 
-def _name_of(records: Sequence[Record]) -> str:
-    ids = sorted((span.trace_id, span.span_id) for span in _spans(records))
-    return sha256(repr(ids).encode()).hexdigest()[:16]
+def _mark(records: Sequence[Record], name: str) -> str:
+    traces = sorted({span.trace_id for span in _spans(records)})
+    return sha256(repr((name, traces)).encode()).hexdigest()[:16]
 
 
 def _enter(records: Sequence[Record], url: str) -> None:
