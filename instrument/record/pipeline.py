@@ -141,7 +141,7 @@ class Pipeline:
             assert self._thread is not None
             if self._thread is not threading.current_thread():
                 timeout = self._wait_for(self._thread, timeout)
-        elif self.draining.acquire(timeout=timeout):
+        elif not self._is_closed and self.draining.acquire(timeout=timeout):
             try:
                 self._finish()
             finally:
@@ -153,6 +153,7 @@ class Pipeline:
             lane.give_up()
         if self.queue:
             self.lost["sinks too slow at exit"] += len(self.queue)
+            self.queue.clear()
         return self.told()
 
     def _wait_for(self, thread: threading.Thread, timeout: float) -> float:
@@ -390,7 +391,7 @@ class Pipeline:
         try:
             self._drain()
             self._each_sink("flush")
-            return [lane.ask("flush") for lane in self._lanes]
+            return [] if self._is_closed else [lane.ask("flush") for lane in self._lanes]
         finally:
             self.draining.release()
 

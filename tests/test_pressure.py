@@ -1,0 +1,335 @@
+"""Too much for the worker or for a sink: bounded memory, the policy of the settings, losses counted, no deadlock."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from instrument import span, tool
+from instrument.model import Batch, Finding, Log, Record
+from instrument.record.lanes import Bounds
+from instrument.record.pipeline import Pipeline
+from instrument.record.worth import weight, worth
+from instrument.testing import record
+from tests.recorded import call, finding, head, log, run
+from tests.recorded import span as span_record
+
+
+class Keeping:
+    """A sink that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+
+    def write(self, batch: Batch) -> None:
+        self.records.extend(batch)
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Direct(Keeping):
+    direct = True
+
+
+class Gated(Keeping):
+    """A sink that takes nothing until the gate is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.entered = threading.Event()
+
+    def write(self, batch: Batch) -> None:
+        self.entered.set()
+        self.gate.wait(30)
+        super().write(batch)
+
+
+class Slow(Keeping):
+    """A sink that takes its time for every batch."""
+
+    def write(self, batch: Batch) -> None:
+        time.sleep(0.005)
+        super().write(batch)
+
+
+def pipeline(*sinks: Any, **bounds: Any) -> Pipeline:
+    return Pipeline(sinks, Batch, lambda: ([], None), lambda *words: None, Bounds(**bounds))
+
+
+def note(n: int, level: str = "INFO") -> Log:
+    return Log(time_ns=n, event=str(n), level=level)
+
+
+def stuck(line: Pipeline, sink: Gated) -> None:
+    """The sink is at its first record, and hangs there."""
+    line.put(note(-1))
+    assert sink.entered.wait(30)
+
+
+def test_a_sink_that_hangs_holds_up_no_file() -> None:
+    """What is written to disk is written while another sink hangs."""
+    hanging, files = Gated(), Direct()
+    line = pipeline(hanging, files, waits=False)
+    stuck(line, hanging)
+    for n in range(300):
+        line.put(note(n))
+    line.flush(timeout=0.5)
+    written = len(files.records)
+    hanging.gate.set()
+    line.close()
+    assert (301, 301) == (written, len(hanging.records))
+
+
+def test_dropped_records_are_counted() -> None:
+    """Under the policy drop all that a slow sink did not get is counted, and its queue stays within the bound."""
+    slow = Gated()
+    line = pipeline(slow, waits=False, records=100)
+    stuck(line, slow)
+    for n in range(1000):
+        line.put(note(n))
+        if n % 50 == 0:
+            line.flush(timeout=0.01)
+    waiting = [lane.waiting for lane in line._lanes]
+    slow.gate.set()
+    told = line.close()
+    assert (True, 1001) == (waiting <= [101 + 64], len(slow.records) + told.lost["sink Gated too slow"])
+
+
+def test_bytes_are_bounded_as_well() -> None:
+    """A few large records fill a lane as many small ones do."""
+    slow = Gated()
+    line = pipeline(slow, waits=False, bytes=100_000)
+    stuck(line, slow)
+    for n in range(50):
+        line.put(Log(time_ns=n, event="e", message="x" * 10_000))
+    line.flush(timeout=0.2)
+    slow.gate.set()
+    told = line.close()
+    assert (True, 51) == (8 <= len(slow.records) <= 12, len(slow.records) + told.lost["sink Gated too slow"])
+
+
+def test_the_least_valuable_goes_first() -> None:
+    """Where not everything fits, errors, model calls and findings stay; debug logs and small calls go."""
+    slow = Gated()
+    line = pipeline(slow, waits=False, records=40)
+    stuck(line, slow)
+    valuable: list[Record] = [span_record(n, 1, status="error") for n in range(10)] + [call(100, 1), finding(1)]
+    for at in range(100):
+        line.put(log(at, level="DEBUG"))
+        line.put(span_record(1000 + at, 1))
+        if at < len(valuable):
+            line.put(valuable[at])
+    line.flush(timeout=0.2)
+    slow.gate.set()
+    line.close()
+    kept = Counter(worth(one) for one in slow.records)
+    assert (len(valuable), True, 0) == (kept[3], kept[1] > 0, kept[0])
+
+
+@pytest.mark.parametrize(
+    ("expected", "made"),
+    [
+        (0, head(1)),
+        (0, log(1, level="DEBUG")),
+        (1, log(1)),
+        (1, span_record(2, 1, kind="tool")),
+        (2, log(1, level="WARNING")),
+        (2, span_record(1)),
+        (2, span_record(2, 1, kind="step")),
+        (3, span_record(2, 1, status="error")),
+        (3, call(2, 1)),
+        (3, finding(1)),
+        (3, run()),
+    ],
+)
+def test_what_a_record_is_worth(expected: int, made: Record) -> None:
+    """A record is worth the same in the queue and on its way to a sink."""
+    assert [expected, expected] == [worth(made), worth((made, 2))]
+
+
+def test_a_live_span_is_worth_what_its_record_is() -> None:
+    """A call that failed is worth more than one that went well, before they are records, too."""
+    with record(), span("root") as root, span("inner") as inner:
+        before = worth(root), worth(inner)
+        inner.status = "error"  # type: ignore[attr-defined]  # of the live span
+        assert ((2, 1), 3) == (before, worth(inner))
+
+
+def test_weight_is_about_the_size() -> None:
+    """What holds a megabyte weighs about that."""
+    assert 900_000 < weight(Log(time_ns=0, message="x" * 1_000_000)) < 1_100_000
+
+
+def test_calls_wait_for_room() -> None:
+    """Under the policy wait nothing is lost to a sink that is slow: the program goes at its pace."""
+    slow = Slow()
+    line = pipeline(slow, waits=True, records=50, seconds=30.0)
+    for n in range(2000):
+        line.put(note(n))
+    told = line.flush()
+    line.close()
+    assert ({}, list(range(2000))) == (told.lost, [one.time_ns for one in slow.records])
+
+
+def test_nobody_waits_for_ever() -> None:
+    """A sink that hangs delays one call by the bound, then the others go on and losses are counted."""
+    hanging = Gated()
+    line = pipeline(hanging, waits=True, records=20, seconds=0.05)
+    stuck(line, hanging)
+    for n in range(500):
+        line.put(note(n))
+    line.flush(timeout=0.1)
+    hanging.gate.set()
+    told = line.close()
+    assert 501 == len(hanging.records) + sum(told.lost.values())
+
+
+def test_a_queue_that_is_full_of_files_work() -> None:
+    """While the disk hangs the queue stays within its bound; what does not fit is counted, nobody waits for ever."""
+
+    class Disk(Gated):
+        direct = True
+
+    disk = Disk()
+    line = pipeline(disk, waits=True, records=100, seconds=0.05)
+    stuck(line, disk)
+    for n in range(500):
+        line.put(note(n))
+    queued = len(line.queue)
+    disk.gate.set()
+    told = line.close()
+    assert (True, 501) == (queued <= 100, len(disk.records) + told.lost["queue full"])
+
+
+def test_an_error_takes_the_place_of_a_debug_log() -> None:
+    """In a full queue what is worth less makes room for what is worth more."""
+
+    class Disk(Gated):
+        direct = True
+
+    disk = Disk()
+    line = pipeline(disk, waits=False, records=50)
+    stuck(line, disk)
+    for n in range(50):
+        line.put(note(n, "DEBUG"))
+    failed = span_record(1, 2, status="error")
+    line.put(failed)
+    disk.gate.set()
+    line.close()
+    assert failed in disk.records
+
+
+class Calling(Keeping):
+    """A sink that calls a decorated function, which must not come back to it."""
+
+    def write(self, batch: Batch) -> None:
+        noted(len(batch))
+        super().write(batch)
+
+
+@tool
+def noted(n: int) -> int:
+    return n
+
+
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize("rate", [1.0, 0.5, 0.0])
+def test_a_sink_that_calls_decorated_code(direct: bool, rate: float) -> None:
+    """What a sink calls is not recorded, or it would never end."""
+    sink = Calling()
+    sink.direct = direct  # type: ignore[attr-defined]
+    with record(sinks=(sink,), sample_rate=rate) as recording:
+        for n in range(20):
+            noted(n)
+            recording.flush()
+        told = recording.flush()
+    assert ({}, True) == (told.lost, len([one for one in recording.spans if one.name == "noted"]) <= 20)
+
+
+def test_finalizers_that_record() -> None:
+    """`__del__` may record wherever the collector runs, in the worker and in sinks too."""
+
+    class Ends:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            noted(1)
+
+    class Collecting(Keeping):
+        direct = True
+
+        def write(self, batch: Batch) -> None:
+            Ends()
+            gc.collect()
+            super().write(batch)
+
+    with record(sinks=(Collecting(),), queue={"limit": 10, "wait_seconds": 0.01}) as recording:
+        for _ in range(200):
+            Ends()
+            noted(0)
+        gc.collect()
+        told = recording.flush()
+    assert 200 <= len([one for one in recording.spans if one.name == "noted"]) + told.lost.get("queue full", 0)
+
+
+def test_signal_handlers_that_record() -> None:
+    """A handler may record and flush whatever the main thread was doing, the recording itself included."""
+    ticks = []
+
+    def tick(number: int, frame: Any) -> None:
+        ticks.append(noted(-1))
+
+    before = signal.signal(signal.SIGALRM, tick)
+    with record(queue={"limit": 100}) as recording:
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        try:
+            for n in range(3000):
+                noted(n)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        told = recording.flush()
+    inputs = [one.input["n"] for one in recording.spans if one.name == "noted"]
+    assert ({}, list(range(3000)), len(ticks)) == (told.lost, [n for n in inputs if n >= 0], inputs.count(-1))
+
+
+def test_losses_that_a_sink_counts_are_told() -> None:
+    """What a sink counts in `lost`, or keeps to try again, is in what `flush` says, by sink and reason."""
+
+    class Lossy(Direct):
+        lost = {"no answer": 3}
+        kept = {"later": 1}
+
+    line = pipeline(Lossy())
+    line.put(note(1))
+    told = line.flush()
+    line.close()
+    assert {"sink Lossy: no answer": 3, "sink Lossy: later": 1} == told.lost
+
+
+def test_settings_reach_the_queue() -> None:
+    """`[queue]` bounds what waits, and its policy holds."""
+    hanging = Gated()
+    with record(sinks=(hanging,), queue={"limit": 10, "policy": "drop"}) as recording:
+        noted(0)
+        assert hanging.entered.wait(30)
+        for n in range(200):
+            noted(n)
+        hanging.gate.set()
+    told = recording.flush()
+    assert 201 == len(recording.spans) + told.lost["queue full"]
+
+
+def test_findings_are_never_the_first_to_go() -> None:
+    """A finding is worth as much as anything can be."""
+    assert worth(Finding(detector="d", message="m")) == 3
