@@ -8,7 +8,8 @@ is in another process, that one decides. Ledger, budgets and detectors see every
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -21,6 +22,9 @@ from instrument.store.spool import DROPPED, KEPT, Spool
 
 REMEMBERED = 20_000
 """Decisions that are remembered, for what still comes of a trace that is over."""
+
+GRACE_SECONDS = 1.0
+"""How long other processes that took part in a trace may ask to keep it after its root has ended."""
 
 ERROR, FINDING, SLOW, DEAR = KEEPS = ("error", "finding", "slow", "dear")
 
@@ -65,6 +69,7 @@ class Sampling:
         self._open_traces = open_traces
         self._pending: dict[str, _Pending] = {}
         self._decided: OrderedDict[str, str] = OrderedDict()
+        self._due: deque[tuple[float, str]] = deque()
         self._shared: set[str] = set()
         spool.sweep()
 
@@ -108,6 +113,10 @@ class Sampling:
 
     def sift(self, batch: Batch) -> Iterator[Batch]:
         """What of the batch is stored now, and traces that it decides. What is yielded must be stored at once."""
+        while self._due and self._due[0][0] < time.monotonic():
+            trace_id = self._due.popleft()[1]
+            if trace_id in self._pending:
+                yield from self._over(trace_id, self._pending[trace_id], Batch([]))
         stored: list[int] = []
         waiting: dict[str, list[int]] = {}
         for at, record in enumerate(batch):
@@ -148,8 +157,11 @@ class Sampling:
                 yield from self._put_aside(trace_id, pending, batch)
         elif pending.reason is not None:
             yield from self._keep(trace_id, pending, batch, pending.reason)
-        elif is_over:
+        elif is_over and trace_id not in self._shared:
             yield from self._over(trace_id, pending, batch)
+        elif is_over:  # what other processes have to say of it may come a moment later
+            self._due.append((time.monotonic() + GRACE_SECONDS, trace_id))
+            yield from self._put_aside(trace_id, pending, batch)
         else:
             yield from self._put_aside(trace_id, pending, batch)
 
