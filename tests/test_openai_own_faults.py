@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import instrument
-from instrument.integrations import openai as patch
+from instrument.integrations import clients as patch
 from instrument.integrations import (
     openai_bodies,
     openai_calls,

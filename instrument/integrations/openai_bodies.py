@@ -17,7 +17,7 @@ from instrument.record.streams import Chunks, mark_failed
 BODY_LIMIT = 16 * 1024 * 1024
 """Bytes of a body that are kept to be read when it has come to its end."""
 
-LAST_EVENTS = (b"[DONE]", b"response.completed", b"response.incomplete", b"response.failed")
+LAST_EVENTS = (b"[DONE]", b"response.completed", b"response.incomplete", b"response.failed", b"message_stop")
 
 
 class Body:

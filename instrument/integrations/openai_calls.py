@@ -226,9 +226,10 @@ def _described(recorder: Recorder, client: Any, call: Call, outer: Outer) -> Any
     attributes = {
         **asked.attributes(),
         OPERATION: services.SEMANTIC[call.operation],
-        API_TYPE: services.API_TYPES.get(call.operation, call.operation),
         **_server(call),
     }
+    if call.operation in services.API_TYPES:
+        attributes[API_TYPE] = services.API_TYPES[call.operation]
     kind = "embedding" if call.operation == "embeddings" else "llm"
     plan = ClientPlan(f"{services.SEMANTIC[call.operation]} {call.model}", kind, attributes=attributes)
     plan.sending = (id(client), call.url)

@@ -1,4 +1,4 @@
-"""The endpoints of OpenAI's language, and the services that speak it."""
+"""The endpoints of OpenAI's language and of Anthropic's, and the services that speak them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,24 @@ OPERATIONS = {
     "/responses/compact": "responses",
     "/embeddings": "embeddings",
     "/completions": "completions",
+    "/messages": "messages",
 }
-SEMANTIC = {"chat": "chat", "responses": "chat", "embeddings": "embeddings", "completions": "text_completion"}
+SEMANTIC = {
+    "chat": "chat",
+    "responses": "chat",
+    "messages": "chat",
+    "embeddings": "embeddings",
+    "completions": "text_completion",
+}
 """`gen_ai.operation.name` for each of the client's endpoints: the Responses API is a chat to the conventions."""
 
-API_TYPES = {"chat": "chat_completions"}
-"""`openai.api.type` where it is not the name of the operation."""
+API_TYPES = {
+    "chat": "chat_completions",
+    "responses": "responses",
+    "embeddings": "embeddings",
+    "completions": "completions",
+}
+"""`openai.api.type` of OpenAI's own endpoints."""
 
 PROVIDERS = {
     "api.openai.com": "openai",
@@ -47,7 +59,13 @@ PROVIDERS = {
     "ai21.com": "ai21",
     "snowflakecomputing.com": "snowflake",
 }
-CLIENTS = {"BaseAzureClient": "azure.ai.openai"}
+CLIENTS = {
+    "BaseAzureClient": "azure.ai.openai",
+    "BaseBedrockClient": "aws.bedrock",
+    "BaseVertexClient": "gcp.vertex_ai",
+    "Anthropic": "anthropic",
+    "AsyncAnthropic": "anthropic",
+}
 """Providers that the client's class tells where its address does not."""
 
 

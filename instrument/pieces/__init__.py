@@ -43,7 +43,9 @@ class Said(Protocol):
 
 
 def said_by(operation: str) -> Said:
-    """An empty one for the dialect of an OpenAI endpoint."""
+    """An empty one for the dialect of an endpoint."""
+    if operation == "messages":
+        return MessageSaid()
     return ResponseSaid() if operation == "responses" else ChatSaid()
 
 
