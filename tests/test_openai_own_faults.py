@@ -31,7 +31,8 @@ MODULES = (
     responses, joining,
 )  # fmt: skip
 ENTRIES = frozenset({
-    "patch_openai", "_request", "_arequest", "_copied", "_unwatch", "_unwrap", "_wrap", "_wrap_classes", "_wrap_copies",
+    "Library.__init__", "Library.patch", "Library._request", "Library._arequest", "Library._copied", "Library._unwatch",
+    "Library._wrap", "Library._wrap_copies", "_unwrap",
     "_family", "Patched.__init__", "Patched.undo", "Patched.__enter__", "Patched.__exit__", "_telling",
     "_StandIn.__getattr__", "_StandIn.__del__", "_SyncStandIn.__iter__", "_SyncStandIn.close", "_AsyncStandIn.__aiter__",
     "_AsyncStandIn.aclose", "Watched.__iter__", "Watched.__aiter__", "Watched.__next__", "Watched.__anext__",
