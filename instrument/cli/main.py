@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import Any
 
 VERBS = (
-    "runs", "show", "why", "check", "logs", "costs", "stats", "query", "diff", "export", "import", "serve",
-    "run", "ledger", "doctor", "prune",
+    "runs", "show", "why", "check", "logs", "costs", "stats", "query", "tail", "diff", "export", "import",
+    "serve", "run", "ledger", "doctor", "prune",
 )  # fmt: skip
 KEYWORDS = frozenset({"import"})
 """Verbs that no module can be named after; theirs end in an underscore."""

@@ -1,0 +1,150 @@
+"""`instrument tail [-f]`: what happens, as it happens, in this process or another."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from instrument.cli.printing import say
+from instrument.cli.source import path_of
+
+if TYPE_CHECKING:
+    from instrument.model import Run
+    from instrument.store.follow import Follower
+    from instrument.views.live import Live
+    from instrument.views.theme import Theme
+
+POLL_SECONDS = 0.2
+LINES = 20
+KEPT_LINES = 5_000
+"""So many of the latest lines of a file are looked at for the lines to begin with."""
+
+
+def add(subparsers: Any) -> None:
+    """Add the verb to the command line."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "tail",
+        help="print the latest records, and with -f what happens from now on, also in another process",
+        description="The latest records as lines at their depth, then what is running just now. With -f it goes on "
+        "until Ctrl-C; in a terminal the spans that are open stand below the lines, with the time they have taken.",
+    )
+    parser.add_argument("path", nargs="?", help="a file, or a folder with files (default: the nearest .instrument)")
+    parser.add_argument("--path", dest="named_path", metavar="PATH", help=argparse.SUPPRESS)
+    parser.add_argument("-f", "--follow", action="store_true", help="go on as more is recorded")
+    parser.add_argument("-n", "--lines", type=_lines, default=LINES, metavar="N", help="so many first (default: 20)")
+    parser.add_argument("--json", action="store_true", help="print the records themselves, one JSON object a line")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print lines until there are no more, or with -f until an interrupt."""
+    from instrument.store.follow import Follower
+    from instrument.store.jsonl import files
+
+    path = path_of(args)
+    files(path)  # complains where there is nothing
+    follower = Follower(path)
+    screen = _Raw() if args.json else _Screen(args.follow)
+    try:
+        screen.show(_latest(follower), args.lines)
+        while args.follow:
+            time.sleep(POLL_SECONDS)
+            screen.show([line for _, line in follower.new()], None)
+    except KeyboardInterrupt:  # the usual way out
+        if sys.stdout.isatty():
+            say("")
+    return 0
+
+
+def _latest(follower: Follower) -> list[bytes]:
+    """The last lines, and before them the heads of processes and of spans that have not ended."""
+    heads: dict[bytes, bytes] = {}
+    latest: deque[bytes] = deque(maxlen=KEPT_LINES)
+    for _, line in follower.new():
+        latest.append(line)
+        kind = _KIND.match(line)
+        if kind is None:
+            continue
+        name = _RUN_ID if kind[1] == b"run" else _SPAN_ID
+        found = name.search(line)
+        if found is not None and kind[1] == b"span":
+            heads.pop(found[1], None)
+        elif found is not None:
+            heads[found[1]] = line
+    kept = set(latest)
+    return [*(head for head in heads.values() if head not in kept), *latest]
+
+
+_KIND = re.compile(rb'\{"type":"(run|open|span)"')
+_SPAN_ID = re.compile(rb'"span_id":"([^"]*)"')
+_RUN_ID = re.compile(rb'"run":"([^"]*)"')
+
+
+class _Raw:
+    """The records as they lie on disk."""
+
+    def show(self, lines: Iterable[bytes], most: int | None) -> None:
+        shown = [line.decode("utf-8", "replace").rstrip("\n") for line in lines]
+        for text in shown if most is None else shown[len(shown) - min(most, len(shown)) :]:
+            say(text)
+        sys.stdout.flush()
+
+
+class _Screen:
+    """Lines, and below them in a terminal what is running just now."""
+
+    def __init__(self, follow: bool) -> None:
+        from instrument.views.live import Live
+
+        self._live: Live = Live(_is_alive)
+        self._redraws = follow and sys.stdout.isatty()
+        self._standing = 0
+
+    def show(self, lines: Iterable[bytes], most: int | None) -> None:
+        """Print what is new, the last `most` of it; then what is running, if it can be drawn anew later."""
+        from instrument.views.theme import theme_for
+
+        theme = theme_for(sys.stdout)
+        told = list(self._told(lines, theme))
+        told = told if most is None else told[len(told) - min(most, len(told)) :]
+        told += self._live.gone(theme)
+        standing = self._running(theme) if self._redraws or most is not None else []
+        shown = [*told, *standing]
+        if shown or self._standing:
+            up = f"\x1b[{self._standing}F\x1b[J" if self._standing else ""
+            say("\n".join(shown), end="\n" if shown else "", before=up)
+            sys.stdout.flush()
+        self._standing = len(standing) if self._redraws else 0
+
+    def _told(self, lines: Iterable[bytes], theme: Theme) -> Iterator[str]:
+        from instrument.store.jsonl import record_of
+
+        for line in lines:
+            try:
+                text = self._live.take(record_of(line), theme)
+            except (ValueError, TypeError, RecursionError):
+                continue  # a line that is no record; `show` and `runs` tell of it
+            if text:
+                yield text
+
+    def _running(self, theme: Theme) -> list[str]:
+        rows = max(3, min(12, shutil.get_terminal_size().lines // 2))
+        return self._live.running(time.time_ns(), theme, rows)
+
+
+def _is_alive(run: Run) -> bool:
+    from instrument.store.folder import is_running
+
+    return run.pid <= 0 or is_running(run.pid, run.start_ns)
+
+
+def _lines(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines: give 0 or more")
+    return int(text)

@@ -1,0 +1,250 @@
+"""`instrument tail`: the latest records as lines, what is running, and what comes in, also from another process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instrument.cli.main import main
+from instrument.model import encode
+from instrument.views.live import Live
+from instrument.views.theme import Theme, bare, cells
+from tests.random_recordings import written
+from tests.recorded import MS, NOON, call, finding, head, log, review, run, span
+
+Capture = pytest.CaptureFixture[str]
+WIDE = Theme(None)
+ROOT = Path(__file__).parent.parent
+INHERITED = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+ENVIRON = {**INHERITED, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+def taken(*records: Any, alive: bool = True) -> tuple[Live, list[str]]:
+    live = Live(lambda _: alive)
+    return live, [text for record in records if (text := live.take(record, WIDE))]
+
+
+# The live view
+
+
+def test_a_record_stands_at_its_depth() -> None:
+    """Below the spans that are open; ends stand where beginnings stood."""
+    agent, step = head(1, kind="agent", name="agent"), head(2, 1, kind="step", name="step")
+    _, lines = taken(agent, step, span(3, 2), log(4, 2), span(2, 1, name="step"), span(1, name="agent"))
+    assert [0, 2, 4, 4, 2, 0] == [len(text) - len(text.lstrip()) for text in lines]
+
+
+def test_below_a_parent_that_is_not_known_is_one_deeper() -> None:
+    """A short step is written when it ends, after what happened in it."""
+    _, lines = taken(head(1, kind="agent"), span(3, 2), span(2, 1))
+    assert [0, 4, 2] == [len(text) - len(text.lstrip()) for text in lines]
+
+
+def test_only_agents_workflows_and_steps_are_announced() -> None:
+    """A tool or a model call has one line, when it is done."""
+    _, lines = taken(head(1, kind="agent"), head(2, 1, kind="tool"), head(3, 1, kind="llm"))
+    assert 1 == len(lines)
+
+
+def test_what_is_running_is_a_tree() -> None:
+    """With the time each has taken; what has ended is gone."""
+    live, _ = taken(
+        head(2, 1, name="step"), head(1, name="agent"), head(3, 2, name="call"), head(4, 2, name="done"), span(4, 2)
+    )
+    shown = [bare(text).split() for text in live.running(NOON + 1001 * MS, WIDE, 10)]
+    assert [["…", "agent", "1", "s"], ["…", "step", "999", "ms"], ["…", "call", "998", "ms"]] == shown
+
+
+def test_many_running_spans_are_counted() -> None:
+    """The rest of the terminal is for the lines."""
+    live, _ = taken(*(head(n, name=f"worker{n}") for n in range(1, 31)))
+    shown = live.running(NOON, WIDE, 5)
+    assert (5, "… 26 more are running") == (len(shown), shown[-1])
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    """Else the lines below could not be drawn anew."""
+    deep = [head(n, n - 1 or None, name="a name that is rather long") for n in range(1, 30)]
+    live = Live(lambda _: False)
+    theme = Theme(width, color=True)
+    shown = [live.take(record, theme) for record in [run(), *deep, *review()]] + live.running(NOON, theme, 40)
+    assert [] == [text for text in [*shown, *live.gone(theme)] if cells(bare(text)) > width]
+
+
+def test_a_process_that_was_killed_is_not_running() -> None:
+    """It is told once, with the spans that it left open."""
+    live, _ = taken(run(), head(1, name="agent"), head(2, 1, name="call"), alive=False)
+    assert (["⊘ process 42 has ended without the end of agent, call"], []) == (
+        list(live.gone(WIDE)),
+        list(live.gone(WIDE)),
+    )
+    assert [] == live.running(NOON, WIDE, 5)
+
+
+def test_an_end_that_was_read_before_its_beginning_is_an_end() -> None:
+    """Files of several processes are read one after the other."""
+    live, _ = taken(span(1), head(1))
+    assert [] == live.running(NOON, WIDE, 5)
+
+
+# The verb
+
+
+def told(capsys: Capture, *words: str, code: int = 0) -> str:
+    assert code == main(["tail", *words])
+    out, err = capsys.readouterr()
+    return err if code else out
+
+
+def test_the_latest_lines(tmp_path: Path, capsys: Capture) -> None:
+    """As many as were asked for."""
+    path = str(written(tmp_path, [log(n) for n in range(100)]))
+    assert [f"[INFO] EVENT{n}" for n in (97, 98, 99)] == told(capsys, path, "-n", "3").splitlines()
+    assert 20 == len(told(capsys, path).splitlines())
+
+
+def test_the_records_themselves(tmp_path: Path, capsys: Capture) -> None:
+    """One JSON object a line, as on disk."""
+    path = str(written(tmp_path, [call(1), finding(1)]))
+    assert ["span", "finding"] == [json.loads(text)["type"] for text in told(capsys, path, "--json").splitlines()]
+
+
+def test_a_span_that_was_opened_long_ago_is_running(tmp_path: Path, capsys: Capture) -> None:
+    """However much has happened since."""
+    process = run(pid=os.getpid(), start_ns=time.time_ns())
+    path = written(tmp_path, [process, head(1, name="agent", kind="agent"), *(span(n, 1) for n in range(2, 6000))])
+    shown = told(capsys, str(path), "-n", "2").splitlines()
+    assert ["  ✔ span5998  5 ms", "  ✔ span5999  5 ms"] == shown[:2]
+    assert shown[2].startswith("… agent ")
+
+
+def test_a_line_that_is_being_written_is_waited_for(tmp_path: Path, capsys: Capture) -> None:
+    """And is no error."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(encode(log(1)) + b"\nnonsense\n" + encode(log(2))[:20])
+    assert "[INFO] EVENT1\n" == told(capsys, str(path))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["missing.jsonl"], "there is no file or folder 'missing.jsonl'"),
+        (["-n", "some"], "'some' is no number of lines"),
+    ],
+)
+def test_bad_use_is_one_clear_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, words: list[str], sentence: str
+) -> None:
+    """Exit code 2."""
+    monkeypatch.chdir(tmp_path)
+    assert sentence in told(capsys, *words, code=2)
+
+
+# Another process
+
+
+@pytest.fixture
+def following(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """`instrument tail -f` of a folder with one line in it, which it has printed."""
+    (tmp_path / "events").mkdir()
+    written(tmp_path / "events", [log(0, event="BEFORE")])
+    words = [sys.executable, "-m", "instrument", "tail", "-f", str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRON) as process:
+        assert process.stdout is not None
+        assert "[INFO] BEFORE\n" == process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def test_what_comes_later_is_printed(tmp_path: Path, following: subprocess.Popen[str]) -> None:
+    """In files that were there and in new ones; an interrupt is the way out, without a complaint."""
+    assert following.stdout is not None
+    with open(tmp_path / "events/a.jsonl", "ab") as file:
+        file.write(encode(log(1, event="SAME")) + b"\n")
+    assert "[INFO] SAME\n" == following.stdout.readline()
+    (tmp_path / "events/b.jsonl").write_bytes(encode(span(2, name="other")) + b"\n")
+    assert "✔ other  5 ms\n" == following.stdout.readline()
+    following.send_signal(signal.SIGINT)
+    out, err = following.communicate(timeout=20)
+    assert ("", "", 0) == (out, err, following.returncode)
+
+
+def test_a_reader_that_goes_away_ends_it(tmp_path: Path, following: subprocess.Popen[str]) -> None:
+    """`instrument tail -f | head -1`: no complaint."""
+    assert following.stdout is not None
+    assert following.stderr is not None
+    following.stdout.close()
+    with open(tmp_path / "events/a.jsonl", "ab") as file:
+        file.write(encode(log(1)) + b"\n")
+    assert ("", 0) == (following.stderr.read(), following.wait(timeout=20))
+
+
+AGENT = """
+import sys
+from instrument import agent, configure, span, tool
+configure(sinks=["jsonl"])
+@tool
+def fetch(name):
+    return name
+@agent
+def research(task):
+    with span("iteration", kind="step"):
+        fetch("rivers")
+        sys.stdin.readline()
+research("tides")
+"""
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+@pytest.mark.parametrize("columns", [40, 100])
+def test_a_run_of_another_process_in_a_real_terminal(tmp_path: Path, columns: int) -> None:
+    """What is running stands below the lines while it runs, and is gone when it has ended."""
+    (tmp_path / ".instrument/events").mkdir(parents=True)
+    tmux = ["tmux", "-S", str(tmp_path / "tmux"), "-f", os.devnull]
+    follow = f"exec {sys.executable} -m instrument tail -f"
+    new = ["new-session", "-d", "-s", "a", "-x", str(columns), "-y", "20", "-c", str(tmp_path), follow]
+    subprocess.run([*tmux, *new], check=True, env={**ENVIRON, "LC_ALL": "C.UTF-8", "TERM": "screen"})
+    agent = subprocess.Popen([sys.executable, "-c", AGENT], stdin=subprocess.PIPE, cwd=tmp_path, env=ENVIRON)
+    try:
+        running = _screen_with(tmux, "… iteration")
+        assert ["▸ research", "    ✔ fetch", "… research", "  … iteration"] == [
+            _head_of(text) for text in running if _head_of(text) != "  ▸ iteration"
+        ]
+        agent.communicate(b"\n", timeout=30)
+        ended = _screen_with(tmux, "✔ research")
+        assert [] == [text for text in ended if "…" in text.split("  ")[0]]
+        assert max(map(cells, ended)) <= columns
+    finally:
+        agent.kill()
+        agent.communicate()
+        subprocess.run([*tmux, "kill-server"], check=True)
+
+
+def _head_of(text: str) -> str:
+    """A line up to the name that it is about."""
+    words = text.split()
+    return text[: text.index(words[1]) + len(words[1])]
+
+
+def _screen_with(tmux: list[str], wanted: str) -> list[str]:
+    """What the terminal shows as soon as it shows this."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        shown = subprocess.run(
+            [*tmux, "capture-pane", "-p", "-t", "a"], check=True, capture_output=True, text=True
+        ).stdout
+        if wanted in shown:
+            return [text for text in shown.splitlines() if text]
+        time.sleep(0.05)
+    raise AssertionError(f"the terminal never showed {wanted!r}: {shown}")
