@@ -79,7 +79,7 @@ def test_equal_runs_say_so(here: Path, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["abc"], "no trace in"),
+        (["abc"], "no trace"),
         (["last~7"], "there is no trace 7 before the last one: "),
         (["missing.jsonl"], "missing.jsonl"),
     ],

@@ -62,7 +62,7 @@ def test_what_looks_like_a_trace_behind_a_format_is_the_trace(capsys: Capture, w
         (["--dir", "out", "-o", "x"], "give one of them"),
         (["last", "--csv", "one", "-o", "two"], "both one and two are named"),
         (["--csv", "missing/out.csv"], "cannot be read or written: No such file or directory"),
-        (["--csv", "abc"], "no trace in"),
+        (["--csv", "abc"], "no trace"),
     ],
 )
 def test_bad_use_is_one_sentence(capsys: Capture, words: list[str], sentence: str) -> None:

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from instrument.analysis.tree import Trace, traces
 from instrument.model import Cost, Event, Failure, Link, Record, Score, Span, Usage
@@ -228,6 +228,7 @@ def text_of(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
+@settings(max_examples=30)
 @given(spans())
 def test_spans_come_back(dialect: str, found: list[Span]) -> None:
     """For all traces and dialects: ids, tree, times, kinds, names, status, error, values, tokens, money, events, links."""
@@ -236,6 +237,7 @@ def test_spans_come_back(dialect: str, found: list[Span]) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
+@settings(max_examples=30)
 @given(spans())
 def test_attributes_come_back(dialect: str, found: list[Span]) -> None:
     """For all traces and dialects: every attribute, objects as JSON texts; beside them only names of the conventions."""

@@ -59,17 +59,23 @@ def tokens(usage: Usage | None, dialect: str) -> Attributes:
     """The counts that are known; input includes what was cached, output what was thought."""
     if usage is None:
         return {}
-    counts = {
-        "gen_ai.usage.input_tokens": usage.input,
-        "gen_ai.usage.output_tokens": usage.output,
-        "gen_ai.usage.cache_read.input_tokens": usage.cached,
-        "gen_ai.usage.cache_write.input_tokens": usage.cache_write,
-        "gen_ai.usage.reasoning.output_tokens": usage.reasoning,
-        "gen_ai.usage.audio.input_tokens": usage.audio,
-    }
-    if dialect != "latest":
-        counts["gen_ai.usage.cache_creation.input_tokens"] = usage.cache_write
-    return {key: count for key, count in counts.items() if count is not None}
+    found: Attributes = {}
+    for attribute, field in _COUNTS if dialect != "latest" else _NEWEST_COUNTS:
+        count = getattr(usage, field)
+        if count is not None:
+            found[attribute] = count
+    return found
+
+
+_NEWEST_COUNTS = [
+    ("gen_ai.usage.input_tokens", "input"),
+    ("gen_ai.usage.output_tokens", "output"),
+    ("gen_ai.usage.cache_read.input_tokens", "cached"),
+    ("gen_ai.usage.cache_write.input_tokens", "cache_write"),
+    ("gen_ai.usage.reasoning.output_tokens", "reasoning"),
+    ("gen_ai.usage.audio.input_tokens", "audio"),
+]
+_COUNTS = [*_NEWEST_COUNTS, ("gen_ai.usage.cache_creation.input_tokens", "cache_write")]
 
 
 def _content(span: Span) -> Attributes:
@@ -89,8 +95,10 @@ def conversation(value: object) -> Attributes | None:
     """The input or output of a model call in our form; None for what a function of the user took or gave."""
     if not isinstance(value, dict) or not isinstance(value.get("messages"), list):
         return None
-    fine = all(isinstance(one, dict) and isinstance(one.get("parts"), list) for one in value["messages"])
-    return value if fine else None
+    for one in value["messages"]:
+        if not isinstance(one, dict) or not isinstance(one.get("parts"), list):
+            return None
+    return value
 
 
 def _asked(request: Attributes) -> Attributes:
@@ -116,4 +124,7 @@ def _texts(content: Attributes) -> Attributes:
 
 def text(value: Any) -> str:
     """A text as it is, all else as JSON."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return value if isinstance(value, str) else _encode(value).decode()
+
+
+_encode = msgspec.json.Encoder().encode

@@ -28,6 +28,7 @@ _CALLS_OUT = frozenset({"llm", "embedding", "retrieval"})
 _SEVERITIES = {"TRACE": 1, "DEBUG": 5, "INFO": 9, "SUCCESS": 10, "WARN": 13, "WARNING": 13, "ERROR": 17, "CRITICAL": 21}
 _FINDING_LEVELS = {"info": "INFO", "warning": "WARNING", "error": "ERROR"}
 _LARGEST = 2**63
+_SIMPLE = frozenset({str, bool, float})
 
 
 class Told(NamedTuple):
@@ -80,18 +81,24 @@ def told(span: Span, dialect: str) -> Told:
 def _ours(span: Span, name: str) -> Attributes:
     """What a reader of the conventions does not need, and `instrument import` does."""
     usage, cost = span.usage, span.cost
-    ours: Attributes = {
-        "instrument.kind": span.kind,
-        "instrument.name": span.name if span.name != name else None,
-        "instrument.status": span.status if span.status not in ("ok", "error") else None,
-        "instrument.usage.source": usage.source if usage is not None and usage.source != "reported" else None,
-        "error.type": span.error.type if span.error is not None else None,
-    }
+    ours: Attributes = {"instrument.kind": span.kind}
+    if span.name != name:
+        ours["instrument.name"] = span.name
+    if span.status not in ("ok", "error"):
+        ours["instrument.status"] = span.status
+    if usage is not None and usage.source != "reported":
+        ours["instrument.usage.source"] = usage.source
+    if span.error is not None:
+        ours["error.type"] = span.error.type
     if cost is not None:
-        parts = ("usd", "input", "cached", "cache_write", "output")
-        ours |= {f"instrument.cost.{part}": _number(getattr(cost, part)) for part in parts}
-        ours |= {"instrument.cost.basis": cost.basis, "instrument.cost.price_date": cost.price_date}
+        for attribute, part in _COSTS:
+            ours[attribute] = _number(getattr(cost, part))
+        ours["instrument.cost.basis"] = cost.basis
+        ours["instrument.cost.price_date"] = cost.price_date
     return ours
+
+
+_COSTS = [(f"instrument.cost.{part}", part) for part in ("usd", "input", "cached", "cache_write", "output")]
 
 
 def _number(text: str | None) -> float | None:
@@ -160,15 +167,17 @@ def resource(run: Run | None, run_id: str) -> Attributes:
 
 def plain(attributes: Mapping[str, Any]) -> Attributes:
     """Attributes of the types that every backend takes: None is left out, objects and mixed lists are JSON texts."""
-    return {key: _value(value) for key, value in attributes.items() if value is not None}
+    return {
+        key: value if type(value) in _SIMPLE else _value(value)
+        for key, value in attributes.items()
+        if value is not None
+    }
 
 
 def _value(value: Any) -> Any:
     kind = type(value)
     if kind is int:
         return value if -_LARGEST <= value < _LARGEST else str(value)
-    if kind in (str, bool, float):
-        return value
     return value if kind is list and _is_uniform(value) else msgspec.json.encode(value).decode()
 
 

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from instrument.model import Batch, Finding, Log, Record, Run, Score, Span, decode, encode
+from instrument.model import Batch, Finding, Log, Record, Run, Score, Span, decode, decode_known, encode
 from instrument.record.notices import notice
 from instrument.sinks.otlp.courier import FIRST_PAUSE, Courier
 from instrument.sinks.otlp.outcome import SENT, Outcome, Send
@@ -28,6 +28,8 @@ SPOOL_BYTES = 64 * 1024 * 1024
 FLUSH_SECONDS = 5.0
 LOAD_SECONDS = 0.5
 """How long the end of the process waits for the encoders."""
+GZIP = 1
+"""The quickest level: half the time of the usual one, for a tenth more bytes."""
 RAW = "records"
 """Records that are still to be encoded, as a signal of their own."""
 
@@ -107,8 +109,9 @@ class OtlpSink:
             self._run = next((record for record in batch if isinstance(record, Run)), None)
         self._courier.start()
         with self._lock:
-            for record in batch.plain():
-                self._take(record)
+            for record, line in zip(batch, batch.lines, strict=True):
+                if isinstance(record, Span | Log | Finding | Score):
+                    self._take(decode_known(line))
             if self._ready.is_set() and (max(map(len, self._waiting.values())) >= MOST_RECORDS or self._is_due()):
                 self._pack()
 
@@ -214,7 +217,7 @@ class OtlpSink:
 
     def _give(self, signal: str, records: int, request: bytes) -> None:
         self._number += 1
-        self._courier.give(Parcel(signal, records, gzip.compress(request, 6, mtime=0), time.time_ns(), self._number))
+        self._courier.give(Parcel(signal, records, gzip.compress(request, GZIP, mtime=0), time.time_ns(), self._number))
 
     # Sending
 
@@ -235,7 +238,7 @@ class OtlpSink:
         outcome = Outcome(SENT)
         for signal, part in (("traces", spans), ("logs", logs)):
             if part and signal in self._targets and outcome.state == SENT:
-                outcome = self._sender(signal)(gzip.compress(self._encoded(signal, part, about)), seconds)
+                outcome = self._sender(signal)(gzip.compress(self._encoded(signal, part, about), GZIP), seconds)
         return outcome
 
     def _tell(self, why: str, is_lost: bool) -> None:

@@ -1,0 +1,87 @@
+"""Our encoder of spans against the official one: the same message for all spans."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("opentelemetry.exporter.otlp.proto.common", reason="needs the extra otlp")
+
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
+
+from instrument.model import Link as OurLink
+from instrument.model import Span
+from instrument.sinks.otlp.wire import request
+from instrument.version import __version__
+from instrument.views.otel import DIALECTS, told
+from tests.random_traces import spans
+from tests.recorded import span
+
+ABOUT = Resource({"service.name": "x", "process.pid": 42, "process.command_args": ("a", "b")})
+SCALARS = st.one_of(
+    st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=200),
+)  # fmt: skip
+VALUES = SCALARS | st.lists(st.integers(-5, 300)) | st.lists(st.text("ab€", max_size=3)) | st.lists(st.booleans())
+
+
+def officially(records: list[Span], dialect: str) -> Any:
+    """The request that the official encoder makes of the same spans."""
+    return encode_spans([_readable(record, dialect) for record in records])
+
+
+def _readable(record: Span, dialect: str) -> ReadableSpan:
+    there = told(record, dialect)
+    return ReadableSpan(
+        name=there.name,
+        context=_context(record.trace_id, record.span_id),
+        parent=_context(record.trace_id, record.parent_id) if record.parent_id else None,
+        resource=ABOUT,
+        attributes=there.attributes,
+        events=[Event(event.name, event.attributes, event.time_ns) for event in there.events],
+        links=[Link(_context(link.trace_id, link.span_id), link.attributes) for link in there.links],
+        kind={1: SpanKind.INTERNAL, 3: SpanKind.CLIENT}[there.kind],
+        status=Status(StatusCode.ERROR, there.message or None) if there.failed else Status(StatusCode.UNSET),
+        start_time=record.start_ns,
+        end_time=record.start_ns + record.duration_ns,
+        instrumentation_scope=InstrumentationScope("instrument", __version__),
+    )
+
+
+def _context(trace_id: str, span_id: str) -> SpanContext:
+    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=False)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@settings(max_examples=30)
+@given(spans())
+def test_our_message_is_the_official_one(dialect: str, found: list[Span]) -> None:
+    """For all traces and dialects: read by the official classes, ours equals what the official encoder makes."""
+    ours = ExportTraceServiceRequest.FromString(request(found, ABOUT.attributes, dialect))
+    assert officially(found, dialect) == ours
+
+
+@given(st.dictionaries(st.text("abc.é", max_size=6), VALUES, max_size=6))
+def test_every_value_is_encoded_as_by_the_official_one(attributes: dict[str, Any]) -> None:
+    """For all attributes, of spans and of links: numbers at their limits, texts, lists."""
+    record = span(1, attributes=attributes, links=[OurLink("a" * 32, "b" * 16, attributes)])
+    ours = ExportTraceServiceRequest.FromString(request([record], ABOUT.attributes, "1.41"))
+    assert officially([record], "1.41") == ours
+
+
+def test_equal_numbers_of_other_types_are_kept_apart() -> None:
+    """1, 1.0 and True are one key of a dictionary, but three values."""
+    kinds = []
+    for value in (1, 1.0, True):
+        record = span(1, attributes={"v": value})
+        found = ExportTraceServiceRequest.FromString(request([record], {}, "1.41"))
+        kinds.append(found.resource_spans[0].scope_spans[0].spans[0].attributes[0].value.WhichOneof("value"))
+    assert ["int_value", "double_value", "bool_value"] == kinds
