@@ -1,6 +1,7 @@
 """A trace as the page takes it: columns of plain numbers and texts, small enough for a hundred thousand spans.
 
-Times are nanoseconds since `base_ns`. Words that come again and again (names, kinds, models) are numbers of
+Spans are in order of their start, a parent is the place of its span where that is among them, else its id. Times are
+nanoseconds since `base_ns`. Words that come again and again (names, kinds, models) are numbers of
 `words`; what few spans have (tokens, errors, models) are rows of `[place of the span, …]`. The details of a
 span are fetched one by one.
 """
@@ -78,8 +79,13 @@ class Columns:
     def told(self, **more: Any) -> dict[str, Any]:
         """The columns for JSON, with whatever else is to be said."""
         lists = {name: getattr(self, name) for name in ("logs", "findings", "scores", "updates", "runs")}
-        columns = zip(*self.spans, strict=True) if self.spans else [()] * len(_SPAN_COLUMNS)
-        spans = {**dict(zip(_SPAN_COLUMNS, columns, strict=True)), **self.sparse}
+        order = sorted(range(len(self.spans)), key=[row[_START] for row in self.spans].__getitem__)
+        placed = sorted(range(len(order)), key=order.__getitem__)
+        columns = zip(*(self.spans[row] for row in order), strict=True) if order else [()] * len(_SPAN_COLUMNS)
+        spans: dict[str, Any] = dict(zip(_SPAN_COLUMNS, columns, strict=True))
+        rows = {span_id: row for row, span_id in enumerate(spans["id"])}
+        spans["parent"] = [rows.get(parent, parent) for parent in spans["parent"]]
+        spans.update({name: [[placed[row], *rest] for row, *rest in held] for name, held in self.sparse.items()})
         return {"base": str(self.base_ns), "words": list(self._words), "spans": spans, **lists, **more}
 
     def _word(self, text: str) -> int:
@@ -152,6 +158,7 @@ class Columns:
 
 
 _SPAN_COLUMNS = ("id", "parent", "start", "duration", "name", "kind", "status", "run", "brief")
+_START = _SPAN_COLUMNS.index("start")
 _SPARSE = ("usage", "errors", "events", "links", "facts")
 _ADDERS: dict[Any, Any] = {
     "span": Columns._span,

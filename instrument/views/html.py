@@ -43,9 +43,9 @@ def pieces(trace: Trace, blob_folder: Path | None = None) -> Iterator[bytes]:
 
 
 def _page(trace: Trace, blob_folder: Path | None) -> Iterator[str]:
-    style, script = _style(), _script()
+    style, code = _style(), script()
     policy = (
-        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
+        f"default-src 'none'; script-src '{_hash(code)}'; style-src '{_hash(style)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
     head, found, body = (PAGE / "index.html").read_text("utf-8").partition("<!-- links -->")
@@ -55,8 +55,11 @@ def _page(trace: Trace, blob_folder: Path | None) -> Iterator[str]:
     yield f"<style>{style}</style>\n"
     before, after = body[body.index("\n") :].split("</body>")
     yield before
-    yield from _data(trace, blob_folder)
-    yield f'<script type="module">{script}</script>\n</body>{after}'
+    data = _data(trace, blob_folder)
+    yield next(data)
+    yield f"<script>{code}</script>\n"  # it shows the run while the browser still reads the contents of the spans
+    yield from data
+    yield f"</body>{after}"
 
 
 def _data(trace: Trace, blob_folder: Path | None) -> Iterator[str]:
@@ -122,11 +125,11 @@ def _style() -> str:
     return (PAGE / "style.css").read_text("utf-8")
 
 
-def _script() -> str:
+def script() -> str:
     """The modules of the page in one, each behind those that it imports; no two of them have a name in common."""
     placed: dict[str, str] = {}
     _place("main.js", placed)
-    return "\n" + "\n".join(placed.values())
+    return '(() => {\n"use strict";\n' + "\n".join(placed.values()) + "})();\n"
 
 
 def _place(name: str, placed: dict[str, str]) -> None:

@@ -33,7 +33,7 @@ from instrument.model import Usage
 from instrument.store import blobs, ledger
 from instrument.views.catalog import Catalog, day_of, spent_told
 from instrument.views.columns import columns
-from instrument.views.html import PAGE, TYPES, shell
+from instrument.views.html import PAGE, TYPES, script, shell
 
 T = TypeVar("T")
 
@@ -150,6 +150,8 @@ class _Served:
     async def file(self, request: Request) -> Response:
         name = request.path_params["name"]
         place = PAGE / name
+        if name == "main.js":  # all modules in one, so that the page opens by one request
+            return Response(script(), media_type=TYPES[".js"])
         if place.suffix not in TYPES or name != place.name or not place.is_file():
             return _problem(404, "there is no such file")
         return Response(place.read_bytes(), media_type=TYPES[place.suffix])

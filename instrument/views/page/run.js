@@ -124,10 +124,9 @@ export class RunView {
   async examine() {
     try {
       const told = await this.page.source.findings(this.id);
-      if (!told || this.closed) return;
+      if (!told || this.closed || told.findings?.length === 0) return;
       if (told.findings === null) this.aside = `Runs of more than ${count(told.most)} spans are not examined again here: instrument check ${this.id.slice(0, 8)} does it.`;
-      else this.trace.addFindings(told);
-      this.arrangeSoon();
+      else if (this.trace.addFindings(told)) this.arrangeSoon();
     } catch {
       // what was found while the run was recorded is there anyway
     }

@@ -144,9 +144,10 @@ class FileSource {
 }
 
 async function unpacked(name) {
-  const packed = Uint8Array.fromBase64
-    ? Uint8Array.fromBase64(document.getElementById(name).textContent)
-    : Uint8Array.from(atob(document.getElementById(name).textContent), (letter) => letter.charCodeAt(0));
+  // the script runs before the whole file is read
+  if (!document.getElementById(name) && document.readyState === "loading") await new Promise((done) => addEventListener("DOMContentLoaded", done, { once: true }));
+  const text = document.getElementById(name).textContent;
+  const packed = Uint8Array.fromBase64 ? Uint8Array.fromBase64(text) : Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return decoder.decode(await new Response(stream).arrayBuffer());
 }

@@ -9,7 +9,7 @@ export class Trace {
     this.rows = new Map();
     this.size = 0;
     this.ids = [];
-    this.parents = [];
+    this.parents = []; // row of the parent, or its id while it is not known, or null
     this.start = [];
     this.taken = []; // duration in ns, -1 while the span is open
     this.name = [];
@@ -69,21 +69,21 @@ export class Trace {
   addSpans(spans, shift, word) {
     const open = this.word("open");
     const placed = new Int32Array(spans.id.length);
+    for (const id of spans.id) if (!this.rows.has(id)) this.rows.set(id, this.size++);
     for (let place = 0; place < placed.length; place++) {
       const id = spans.id[place];
       const ended = spans.duration[place] !== null;
       const start = spans.start[place] + shift;
-      let row = this.rows.get(id);
-      if (row === undefined) {
-        row = this.size++;
-        this.rows.set(id, row);
-      } else if (!ended || (this.taken[row] >= 0 && this.start[row] + this.taken[row] >= start + spans.duration[place])) {
+      const row = this.rows.get(id);
+      const known = this.ids[row] !== undefined;
+      if (known && (!ended || (this.taken[row] >= 0 && this.start[row] + this.taken[row] >= start + spans.duration[place]))) {
         placed[place] = -1; // known, and it ended later than this says
         continue;
       }
       placed[place] = row;
       this.ids[row] = id;
-      this.parents[row] = spans.parent[place];
+      const parent = spans.parent[place];
+      this.parents[row] = typeof parent === "number" ? this.rows.get(spans.id[parent]) : parent;
       this.start[row] = start;
       this.name[row] = word[spans.name[place]];
       this.kind[row] = word[spans.kind[place]];
@@ -125,12 +125,14 @@ export class Trace {
   addFindings(told) {
     const shift = Number(BigInt(told.base) - this.base);
     const known = new Set(this.findings.map((one) => one.key));
+    const before = known.size;
     for (const [at, severity, detector, message, spans, advice] of told.findings) {
       const key = `${detector} ${spans.join(" ")}`;
       if (!known.has(key)) this.findings.push({ at: at + shift, severity, detector, message, spans, advice, key });
       known.add(key);
     }
     this.findings.sort((one, other) => one.at - other.at);
+    return known.size > before;
   }
 
   sign(moment) {

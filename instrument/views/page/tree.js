@@ -142,24 +142,53 @@ function sorted(trace) {
 
 // Lists of children as chains: the first of each row, and the next of each child.
 function hang(trace, byStart) {
-  const size = trace.size;
+  const above = parentsOf(trace);
+  let chains = chained(above, byStart);
+  if (chains.reached() < trace.size) {
+    cutCycles(above, byStart);
+    chains = chained(above, byStart);
+  }
+  return chains;
+}
+
+// Row → row of the parent; -1 where there is none, -2 where it is not known.
+function parentsOf(trace) {
+  const above = new Int32Array(trace.size);
+  for (let row = 0; row < trace.size; row++) {
+    const parent = trace.parents[row];
+    above[row] = parent === null ? -1 : typeof parent === "number" ? parent : (trace.rows.get(parent) ?? -2);
+  }
+  return above;
+}
+
+function chained(above, byStart) {
+  const size = above.length;
   const first = new Int32Array(size).fill(-1);
   const next = new Int32Array(size).fill(-1);
   const last = new Int32Array(size).fill(-1);
-  const above = new Int32Array(size);
-  for (let row = 0; row < size; row++) above[row] = trace.parents[row] === null ? -1 : trace.rows.get(trace.parents[row]) ?? -2;
-  cutCycles(above, byStart);
-  let roots = [...byStart].filter((row) => above[row] === -1);
-  if (!roots.length) roots = [...byStart].filter((row) => above[row] === -2);
-  const top = new Set(roots);
+  const without = (number) => Array.from(byStart.filter((row) => above[row] === number));
+  let roots = without(-1);
+  const strays = roots.length > 0;
+  if (!strays) roots = without(-2);
   for (const row of byStart) {
-    if (top.has(row)) continue;
+    if (above[row] === -1 || (above[row] === -2 && !strays)) continue;
     const holder = above[row] >= 0 ? above[row] : roots[0];
     if (last[holder] < 0) first[holder] = row;
     else next[last[holder]] = row;
     last[holder] = row;
   }
-  return { first, next, roots };
+  return { first, next, roots, reached: () => reachable(roots, first, next) };
+}
+
+// How many rows the roots lead to: those on a cycle are led to by none.
+function reachable(roots, first, next) {
+  const waiting = [...roots];
+  let count = 0;
+  while (waiting.length) {
+    count++;
+    for (let child = first[waiting.pop()]; child >= 0; child = next[child]) waiting.push(child);
+  }
+  return count;
 }
 
 function cutCycles(above, byStart) {
