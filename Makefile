@@ -8,7 +8,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help install review test check bench lock clean
+.PHONY: help install review test check bench screenshots lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,10 @@ check: .venv/installed-dev ## lint, format check and strict types
 
 bench: install ## cost of a decorated call, side by side with the floor and the peers that are installed
 	$(BIN)/python -m benchmarks.overhead
+
+screenshots: .venv/installed-dev ## draw the README's pictures of terminal and page anew (needs Chromium)
+	$(BIN)/python docs/picture.py
+	$(BIN)/python docs/screenshots.py
 
 lock: ## renew both constraints files (needs uv)
 	mkdir -p build && printf 'hatchling\neditables\n' > build/tools.in

@@ -48,9 +48,12 @@ class Maker:
         while self.made < spans - 1:
             step += 1
             yield from self._step(root, agent, step, min(2 + self.random.randrange(6), max(1, spans - self.made - 2)))
+        failed = self.random.random() < 0.12
         yield self._span(
-            root, None, began, "agent", "Fixer.run", input={"task": task}, output={"answer": self._prose(40)},
-            attributes={"gen_ai.agent.id": agent, "instrument.label": task, "instrument.agent.outcome": "answered"},
+            root, None, began, "agent", "Fixer.run", status="error" if failed else "ok", input={"task": task},
+            output=None if failed else {"answer": self._prose(40)},
+            error=Failure("TimeoutError", "the task took longer than it may") if failed else None,
+            attributes={"gen_ai.agent.id": agent, "instrument.label": task},
         )  # fmt: skip
 
     def _step(self, root: str, agent: str, number: int, tools: int) -> Iterator[Record]:
@@ -182,11 +185,11 @@ def recording(spans: int, seed: int = 1, start_ns: int = START, agent: str = "fi
 
 
 def write(folder: Path, spans: int, runs: int = 1) -> Path:
-    """Write so many recordings, one after the other over the days before the last, and return the folder."""
+    """Write so many recordings, a third of a day apart, the last one at noon, and return the folder."""
     events = folder / "events"
     events.mkdir(parents=True, exist_ok=True)
     for number in range(runs):
-        begin = START + number * DAY // 3
+        begin = START - (runs - 1 - number) * DAY // 3
         size = spans if runs == 1 else max(3, spans >> (number * 7 % 5))
         with open(events / f"20261123T120000Z-{number + 1:012x}.jsonl", "wb") as file:
             file.writelines(

@@ -124,7 +124,7 @@ export class CostsView {
 
 function cells(row) {
   const counts = [row.calls, row.input, row.cached, row.output, row.unpriced || null];
-  return counts.map((value) => h("td", { class: "num" }, count(value))).concat(h("td", { class: "num" }, money(row.usd)));
+  return counts.map((value) => h("td", { class: "num" }, count(value))).concat(h("td", { class: "num" }, row.unpriced && !row.usd ? "" : money(row.usd)));
 }
 
 function sheet(name, rows, last) {

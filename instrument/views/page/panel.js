@@ -171,5 +171,7 @@ function costTold(call) {
 
 function processTold(trace, row) {
   const run = trace.runs.get(trace.words[trace.run[row]]);
-  return run ? line(`${run.pid} · ${(run.argv ?? []).join(" ")}`, 160) : "";
+  if (!run) return "";
+  const [program = "", ...words] = run.argv ?? [];
+  return line([run.pid, "·", program.split(/[\\/]/).slice(-2).join("/"), ...words].join(" "), 160);
 }

@@ -36,6 +36,11 @@ export class Sight {
     return this.folded.get(this.trace.ids[row]) ?? tree.depth[row] >= this.depth - 1;
   }
 
+  // Whether what lies below a row is out of sight; a filter shows what it keeps wherever it lies.
+  isShut(tree, row) {
+    return tree.first[row] >= 0 && (this.kept ? this.folded.get(this.trace.ids[row]) === true : this.isFolded(tree, row));
+  }
+
   fold(row, folded) {
     this.folded.set(this.trace.ids[row], folded);
   }
@@ -80,7 +85,7 @@ export class Sight {
         continue;
       }
       list.push(row);
-      const folded = this.kept ? this.folded.get(this.trace.ids[row]) === true : this.isFolded(tree, row);
+      const folded = this.isShut(tree, row);
       open[row] = folded ? 0 : 1;
       at = folded ? end[row] : at + 1;
     }

@@ -1,7 +1,7 @@
 // One run: its figures, the strip, and below it the time line, the steps, the findings or the logs.
 
-import { h, button, later, once, copy } from "./dom.js";
-import { count, duration, money, moment, plural, short } from "./format.js";
+import { h, button, later, once } from "./dom.js";
+import { count, plural } from "./format.js";
 import { Trace } from "./trace.js";
 import { Tree } from "./tree.js";
 import { Sight } from "./rows.js";
@@ -13,8 +13,9 @@ import { Panel } from "./panel.js";
 import { stepsView } from "./steps.js";
 import { findingsView, LogsView } from "./lists.js";
 import { line } from "./text.js";
-import { kindClass } from "./theme.js";
 import { RUN_KEYS } from "./keys.js";
+import { runKey } from "./runkeys.js";
+import { RunHead, wordsOf } from "./runhead.js";
 
 const TABS = ["time line", "steps", "findings", "logs"];
 const LIVE_MS = 200;
@@ -30,11 +31,9 @@ export class RunView {
     this.sight = new Sight(this.trace);
     this.tab = TABS[0];
     this.window = null;
-    this.title = h("div", { class: "runtitle" });
-    this.figures = h("dl", { class: "figures" });
+    this.head = new RunHead();
     this.overview = new Overview({ chosen: (from, to) => this.zoom(from, to), opened: (one) => this.openFinding(one) });
-    this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "views of the run" }, TABS.map((name) => button(name, () => this.turnTo(name), { role: "tab", id: `tab-${name.slice(0, 4)}`, "aria-controls": "tabpanel" })));
-    this.kinds = h("span", { class: "kinds" });
+    this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "views of the run" }, TABS.map((name) => button(name, () => this.turnTo(TABS.indexOf(name)), { role: "tab", id: `tab-${name.slice(0, 4)}`, "aria-controls": "tabpanel" })));
     this.logsButton = button("logs", () => this.toggleLogs(), { class: "quiet toggle", "aria-pressed": "false", title: "logs among the spans (l)" });
     this.filterbar = new FilterBar({ label: "Filter spans", menus: ["status", "kind", "model", "tool", "agent", "finding"], changed: () => this.filterSoon(), extra: [this.logsButton] });
     this.waterfall = new Waterfall({
@@ -48,7 +47,7 @@ export class RunView {
     this.panel = new Panel({ source: page.source, chosen: (row) => this.jump(row), closed: () => this.closePanel() });
     this.stage = h("div", { class: "stage", id: "tabpanel", role: "tabpanel" });
     this.notice = h("p", { class: "notice" }, "Loading…");
-    this.element = h("section", { class: "view run", "aria-label": "run" }, h("div", { class: "runhead" }, this.title, this.figures), this.overview.element, h("div", { class: "toolbar" }, this.tabs, this.filterbar.element), this.notice, h("div", { class: "split" }, this.stage, this.panel.element));
+    this.element = h("section", { class: "view run", "aria-label": "run" }, this.head.element, this.overview.element, h("div", { class: "toolbar" }, this.tabs, this.filterbar.element), this.notice, h("div", { class: "split" }, this.stage, this.panel.element));
     this.filterSoon = later(() => this.filter(), 40);
     this.searchSoon = later(() => this.search(), 250);
     this.arrangeSoon = once(() => this.arrange());
@@ -138,8 +137,11 @@ export class RunView {
     const whole = !this.window || (this.tree && this.window[0] <= this.tree.start && this.window[1] >= this.tree.stop);
     this.tree = tree;
     if (whole) this.window = [tree.start, Math.max(tree.stop, tree.start + 1000)];
-    this.describe();
-    this.offer();
+    this.head.show(tree);
+    this.page.place(this.head.name, [h("span", { class: "sep", "aria-hidden": "true" }, "/"), h("span", { class: "here" }, line(this.head.name, 60))]);
+    this.countTabs();
+    this.filterbar.offer(wordsOf(tree));
+    this.logsButton.hidden = tree.logs.length === 0;
     this.overview.show(tree);
     this.filter();
     this.zoom(...this.window);
@@ -149,55 +151,9 @@ export class RunView {
     if (took > LIVE_MS / 4) this.arrangeSoon = later(() => this.arrange(), took * 4);
   }
 
-  describe() {
-    const { tree, trace } = this;
-    const root = tree.roots[0];
-    const name = root === undefined ? "(not recorded)" : trace.nameOf(root);
-    const status = root === undefined ? "unfinished" : trace.statusOf(root);
-    this.page.place(name, [h("span", { class: "sep", "aria-hidden": "true" }, "/"), h("span", { class: "here" }, line(name, 60))]);
-    this.title.replaceChildren(
-      h("h1", {}, line(name, 120)),
-      h("span", { class: `status s-${status}` }, status),
-      h("span", { class: "brief" }, root === undefined ? "" : line(trace.brief[root], 200)),
-      h("span", { class: "gap" }),
-      h("span", { class: "hint when" }, trace.base === null ? "" : moment(trace.wallMs(tree.start))));
-    const sum = (values) => tree.roots.reduce((total, row) => total + values[row], 0);
-    const tokens = sum(tree.input) + sum(tree.output);
-    const facts = [
-      ["Took", duration(tree.stop - tree.start)],
-      ["Spans", count(trace.size)],
-      ["Model calls", count(sum(tree.calls))],
-      ["Tool calls", count(sum(tree.tools))],
-      ["Input", short(sum(tree.input)) || (tokens ? "0" : "")],
-      ["cached", short(sum(tree.cached))],
-      ["Output", short(sum(tree.output))],
-      ["Cost", sum(tree.usd) ? money(sum(tree.usd)) + (sum(tree.unpriced) ? "+" : "") : sum(tree.calls) && tokens ? (sum(tree.unpriced) ? "unpriced" : "free") : ""],
-      ["Errors", sum(tree.failures) ? h("b", { class: "bad" }, count(sum(tree.failures))) : ""],
-      ["Findings", trace.findings.length ? h("b", { class: "odd" }, count(trace.findings.length)) : ""],
-    ];
-    this.figures.replaceChildren(...facts.filter(([, value]) => value !== "" && value !== "0").map(([label, value]) => h("div", {}, h("dt", {}, label), h("dd", {}, value))));
-    const numbers = { findings: trace.findings.length, logs: trace.logs.length };
-    for (const tab of this.tabs.children) {
-      const which = TABS[[...this.tabs.children].indexOf(tab)];
-      tab.textContent = numbers[which] ? `${which} ${count(numbers[which])}` : which;
-    }
-  }
-
-  offer() {
-    const { trace, tree } = this;
-    const words = (numbers) => [...new Set(numbers)].filter((number) => number > 0).map((number) => trace.words[number]).sort().slice(0, 200);
-    const tool = trace.numbers.get("tool");
-    const tools = [];
-    for (let row = 0; row < trace.size; row++) if (trace.kind[row] === tool) tools.push(trace.name[row]);
-    const statuses = new Set();
-    for (const number of new Set(trace.status)) statuses.add(trace.words[number] === "open" ? (trace.live ? "running" : "unfinished") : trace.words[number]);
-    const kinds = words(trace.kind);
-    this.filterbar.offer({ kind: kinds, status: [...statuses].sort(), model: words(trace.facts[0]), agent: words(trace.facts[1]), tool: words(tools), finding: [...new Set(trace.findings.map((one) => one.detector))].sort() });
-    this.logsButton.hidden = tree.logs.length === 0;
-    if (this.kindWords === kinds.join()) return;
-    this.kindWords = kinds.join();
-    this.kinds.replaceChildren(...kinds.map((kind) => h("span", { class: `kindkey ${kindClass(kind)}` }, h("i", { class: "mark" }), line(kind, 20))));
-    this.figures.after(this.kinds);
+  countTabs() {
+    const numbers = { findings: this.trace.findings.length, logs: this.trace.logs.length };
+    TABS.forEach((name, place) => (this.tabs.children[place].textContent = numbers[name] ? `${name} ${count(numbers[name])}` : name));
   }
 
   filter() {
@@ -261,8 +217,8 @@ export class RunView {
     if (this.stage.firstChild !== element) this.stage.replaceChildren(element);
   }
 
-  turnTo(tab) {
-    this.tab = tab;
+  turnTo(number) {
+    this.tab = TABS[number];
     this.show();
     this.keepAddress();
     this.focus();
@@ -297,7 +253,7 @@ export class RunView {
 
   openFinding(one) {
     const row = one.spans.map((id) => this.trace.rows.get(id)).findLast((found) => found !== undefined);
-    if (row === undefined) this.turnTo("findings");
+    if (row === undefined) this.turnTo(TABS.indexOf("findings"));
     else this.jump(row);
   }
 
@@ -329,8 +285,7 @@ export class RunView {
   }
 
   toggle(row) {
-    const folded = this.sight.kept ? this.sight.folded.get(this.trace.ids[row]) === true : this.sight.isFolded(this.tree, row);
-    this.sight.fold(row, !folded);
+    this.sight.fold(row, !this.sight.isShut(this.tree, row));
     this.look();
     this.waterfall.choose(row);
   }
@@ -363,15 +318,7 @@ export class RunView {
   }
 
   key(event) {
-    const { key } = event;
-    if (key === "/") this.filterbar.focus();
-    else if (key >= "1" && key <= "4") this.turnTo(TABS[Number(key) - 1]);
-    else if (key === "Escape") return this.leave();
-    else if (key === "l") this.toggleLogs();
-    else if (key === "c") copy(location.href).then((done) => this.filterbar.say(done ? "link copied" : "the browser does not allow copying"));
-    else if (!this.tree || this.tab !== TABS[0]) return false;
-    else return this.timeKey(event) || this.rowKey(event);
-    return true;
+    return runKey(this, event);
   }
 
   leave() {
@@ -383,70 +330,19 @@ export class RunView {
     return true;
   }
 
-  timeKey({ key, shiftKey }) {
-    const wide = this.window[1] - this.window[0];
-    if (key === "+" || key === "=") this.waterfall.zoom(0.7);
-    else if (key === "-" || key === "−") this.waterfall.zoom(1 / 0.7);
-    else if (key === "0") this.zoom(this.tree.start, this.tree.stop);
-    else if (shiftKey && key === "ArrowLeft") this.waterfall.pan(-0.2);
-    else if (shiftKey && key === "ArrowRight") this.waterfall.pan(0.2);
-    else if (key === "[" || key === "]") this.waterfall.setShare(this.waterfall.share + (key === "]" ? 3 : -3));
-    else if (key === "f" && this.waterfall.chosen >= 0) {
-      const row = this.waterfall.chosen;
-      const lasts = Math.max(1000, this.trace.lasts(row));
-      this.zoom(Math.max(this.tree.start, this.trace.start[row] - lasts * 0.1), Math.min(this.tree.stop, this.trace.start[row] + lasts * 1.1));
-    } else return false;
-    return wide > 0;
+  onTimeLine() {
+    return this.tree !== undefined && this.tab === TABS[0];
   }
 
-  rowKey({ key }) {
-    const { list } = this.sight;
-    const index = this.waterfall.chosenIndex();
-    const moves = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1, PageDown: 20, PageUp: -20 };
-    const at = (place) => list.length && this.chooseEntry(list[Math.max(0, Math.min(list.length - 1, place))]);
-    if (key in moves) at(index + moves[key]);
-    else if (key === "g" || key === "Home") at(0);
-    else if (key === "G" || key === "End") at(list.length - 1);
-    else if (key === "e" || key === "E") this.nextRow((row) => this.tree.failures[row] > 0 && this.trace.errors.has(row) && this.isOrigin(row), key === "e");
-    else if (key === "n" || key === "N") this.nextRow((row) => this.waterfall.findingsOf(row).length > 0, key === "n");
-    else if (key === "x" || key === "X") this.foldAll(key === "x");
-    else if (index >= 0 && list[index] >= 0) return this.treeKey(key, list[index]);
-    else return false;
-    return true;
-  }
-
-  treeKey(key, row) {
-    const below = this.tree.first[row] >= 0;
-    const folded = below && (this.sight.kept ? this.sight.folded.get(this.trace.ids[row]) === true : this.sight.isFolded(this.tree, row));
-    if (key === "Enter" || key === "o") this.open(row);
-    else if (key === "ArrowRight" && folded) this.toggle(row);
-    else if (key === "ArrowRight" && below) this.chooseEntry(this.sight.list[this.waterfall.chosenIndex() + 1]);
-    else if (key === "ArrowRight") this.open(row);
-    else if (key === "ArrowLeft" && below && !folded) this.toggle(row);
-    else if (key === "ArrowLeft") this.tree.parent[row] >= 0 && this.chooseEntry(this.tree.parent[row]);
-    else if (key === " ") this.toggle(row);
-    else return false;
-    return true;
+  zoomTo(row) {
+    const start = this.trace.start[row];
+    const lasts = Math.max(1000, this.trace.lasts(row));
+    this.zoom(Math.max(this.tree.start, start - lasts * 0.1), Math.min(this.tree.stop, start + lasts * 1.1));
   }
 
   chooseEntry(entry) {
     if (entry >= 0) this.choose(entry);
     else this.waterfall.choose(entry);
-  }
-
-  isOrigin(row) {
-    return !this.tree.children(row).some((child) => this.trace.errors.get(child) === this.trace.errors.get(row));
-  }
-
-  // The next row in the order of the tree that is what is looked for, in sight or not.
-  nextRow(test, forward) {
-    const { order, place } = this.tree;
-    const from = this.waterfall.chosen >= 0 ? place[this.waterfall.chosen] : forward ? -1 : order.length;
-    for (let step = 1; step <= order.length; step++) {
-      const at = (((forward ? from + step : from - step) % order.length) + order.length) % order.length;
-      if (test(order[at])) return this.jump(order[at]);
-    }
-    return undefined;
   }
 
   foldAll(folded) {

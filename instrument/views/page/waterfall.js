@@ -127,7 +127,7 @@ export class Waterfall {
     const status = trace.statusOf(row);
     const deep = tree.depth[row];
     const below = tree.first[row] >= 0;
-    const folded = below && (sight.kept ? sight.folded.get(trace.ids[row]) === true : sight.isFolded(tree, row));
+    const folded = sight.isShut(tree, row);
     element.className = `row s-${status} ${kindClass(kind)}${sight.matches && !sight.matches[row] ? " aside" : ""}`;
     element.setAttribute("aria-level", deep + 1);
     if (below) element.setAttribute("aria-expanded", !folded);

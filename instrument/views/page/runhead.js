@@ -1,0 +1,77 @@
+// The head of a run: what it is, and what it came to.
+
+import { h } from "./dom.js";
+import { count, duration, money, moment, short } from "./format.js";
+import { line } from "./text.js";
+import { kindClass } from "./theme.js";
+
+export class RunHead {
+  constructor() {
+    this.title = h("div", { class: "runtitle" });
+    this.figures = h("dl", { class: "figures" });
+    this.kinds = h("span", { class: "kinds" });
+    this.element = h("div", { class: "runhead" }, this.title, this.figures, this.kinds);
+    this.name = "";
+  }
+
+  show(tree) {
+    const { trace } = tree;
+    const root = tree.roots[0];
+    const status = root === undefined ? "unfinished" : trace.statusOf(root);
+    this.name = root === undefined ? "(not recorded)" : trace.nameOf(root);
+    this.title.replaceChildren(
+      h("h1", {}, line(this.name, 120)),
+      h("span", { class: `status s-${status}` }, status),
+      h("span", { class: "brief" }, root === undefined ? "" : line(trace.brief[root], 200)),
+      h("span", { class: "gap" }),
+      h("span", { class: "hint when" }, moment(trace.wallMs(tree.start))));
+    const facts = figuresOf(tree).filter(([, value]) => value !== "" && value !== "0");
+    this.figures.replaceChildren(...facts.map(([label, value, name]) => h("div", {}, h("dt", {}, label), h("dd", { class: name ?? "" }, value))));
+    const kinds = wordsIn(trace, trace.kind);
+    if (this.kindWords === kinds.join()) return;
+    this.kindWords = kinds.join();
+    this.kinds.replaceChildren(...kinds.map((kind) => h("span", { class: `kindkey ${kindClass(kind)}` }, h("i", { class: "mark" }), line(kind, 20))));
+  }
+}
+
+function figuresOf(tree) {
+  const { trace } = tree;
+  const sum = (values) => tree.roots.reduce((total, row) => total + values[row], 0);
+  return [
+    ["Took", duration(tree.stop - tree.start)],
+    ["Spans", count(trace.size)],
+    ["Model calls", count(sum(tree.calls))],
+    ["Tool calls", count(sum(tree.tools))],
+    ["Input", short(sum(tree.input))],
+    ["cached", short(sum(tree.cached))],
+    ["Output", short(sum(tree.output))],
+    ["Cost", costOfRun(sum(tree.usd), sum(tree.unpriced), sum(tree.input) + sum(tree.output))],
+    ["Errors", count(sum(tree.failures)), "bad"],
+    ["Findings", count(trace.findings.length), "odd"],
+  ];
+}
+
+function costOfRun(usd, unpriced, tokens) {
+  if (usd) return money(usd) + (unpriced ? "+" : "");
+  return unpriced ? "unpriced" : tokens ? "free" : "";
+}
+
+// What the menus of the filter offer.
+export function wordsOf(tree) {
+  const { trace } = tree;
+  const tool = trace.numbers.get("tool");
+  const tools = trace.name.filter((_, row) => trace.kind[row] === tool);
+  const statuses = wordsIn(trace, trace.status).map((word) => (word !== "open" ? word : trace.live ? "running" : "unfinished"));
+  return {
+    kind: wordsIn(trace, trace.kind),
+    status: statuses.sort(),
+    model: wordsIn(trace, trace.facts[0]),
+    agent: wordsIn(trace, trace.facts[1]),
+    tool: wordsIn(trace, tools),
+    finding: [...new Set(trace.findings.map((one) => one.detector))].sort(),
+  };
+}
+
+function wordsIn(trace, numbers) {
+  return [...new Set(numbers)].filter((number) => number > 0).map((number) => trace.words[number]).sort().slice(0, 200);
+}
