@@ -8,7 +8,7 @@ parents and times are handed in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -250,6 +250,8 @@ class Batch(tuple[Record, ...]):
 
     lines: Sequence[bytes]
     depths: Sequence[int]
+    unpriced: Mapping[str, Any] = {}
+    """What is needed to price the spans (by id) of which usage and cost are still to come."""
 
     def __new__(
         cls, records: Iterable[Record], lines: Sequence[bytes] | None = None, depths: Sequence[int] | None = None

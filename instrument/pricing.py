@@ -97,6 +97,15 @@ class Prices:
         rates = self.rates(model, provider=provider, tier=tier, at_ns=at_ns) if model else None
         return Cost() if rates is None else _cost(usage, rates)
 
+    @staticmethod
+    def are_loaded() -> bool:
+        """Whether the price list has been read."""
+        return _is_loaded
+
+    def are_at_hand(self, model: str | None) -> bool:
+        """Whether the price of the model, or that it has none, can be told without reading the price list first."""
+        return _is_loaded or not model or any(name in self._own for name in _names(model))
+
     def rates(
         self, model: str, *, provider: str | None = None, tier: str | None = None, at_ns: int | None = None
     ) -> Rates | None:
@@ -302,13 +311,24 @@ def _list_version() -> str:
     return f"genai-prices {version('genai-prices')}"
 
 
+_is_loaded = False
+
+
+def load() -> None:
+    """Read the price list, which takes half a second the first time."""
+    _genai_prices()
+
+
 def _genai_prices() -> Any:
     """A function (provider, model) → the model's entry and whether it is the provider's own, or None."""
+    global _is_loaded
     try:
         from genai_prices.data_snapshot import get_snapshot
     except ImportError:
+        _is_loaded = True
         return lambda provider, model: None
     snapshot = get_snapshot()
+    _is_loaded = True
 
     def listed(provider: str | None, model: str) -> tuple[ModelInfo, bool] | None:
         try:

@@ -6,7 +6,7 @@ checksums that tiktoken itself names. tiktoken's registry and its cache folder s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from threading import Lock
 from types import FunctionType
@@ -89,22 +89,31 @@ def encoding_name(model: str | None) -> tuple[str, bool]:
     return next(((name, True) for prefix, name in _FAMILIES if _belongs(bare, prefix)), (O200K, False))
 
 
-def encoding(model: str | None = None) -> Encoding:
+def encoding(model: str | None = None, just_before: Callable[[], None] | None = None) -> Encoding:
     """The `tiktoken.Encoding` of the model, built once in a process and safe to share between threads.
 
+    While tiktoken builds it no other thread runs, for a tenth of a second; `just_before` is called before that.
     Raises `InstrumentError` when the shipped rank file is damaged.
     """
     name = encoding_name(model)[0]
     found = _encodings.get(name)
-    return found if found is not None else _build_once(name)
+    return found if found is not None else _build_once(name, just_before)
 
 
-def _build_once(name: str) -> Encoding:
+def is_built(model: str | None = None) -> bool:
+    """Whether the model's encoding is there already."""
+    return encoding_name(model)[0] in _encodings
+
+
+def _build_once(name: str, just_before: Callable[[], None] | None) -> Encoding:
     from tiktoken import Encoding
 
     with _building:
         if name not in _encodings:
-            _encodings[name] = Encoding(**_specification(name))
+            specification = _specification(name)
+            if just_before is not None:
+                just_before()
+            _encodings[name] = Encoding(**specification)
         return _encodings[name]
 
 

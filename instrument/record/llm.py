@@ -58,17 +58,42 @@ def read_answer(span: LiveSpan, result: object) -> None:
 
 def settled(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage | None, Cost | None]:
     """Usage and cost of a model call that has ended; its attributes get what its arguments say of the request."""
-    if span.kind not in MODEL_KINDS:
-        return _spoken(span, prices, start_ns) if span.tokens else (None, None)
+    if span.kind in MODEL_KINDS:
+        asked = described(span)
+        if _must_be_counted(span):
+            span.tokens = _counted(span, asked)
+    return _spoken(span, prices, start_ns) if span.tokens else (None, None)
+
+
+def described(span: LiveSpan) -> Request:
+    """What the call asked for; the span's attributes get it, and the model that answered."""
     asked = request(span.asked or arguments_of(span))
     span.attributes = {**asked.attributes(), **(span.attributes or {})}
     if span.plan is not None and span.plan.model is not None:
         span.attributes[REQUEST_MODEL] = span.plan.model
     if span.model is not None:
         span.attributes.setdefault(RESPONSE_MODEL, span.model)
-    if span.tokens is None and (span.output is not None or span.wants_estimate):
-        span.tokens = _counted(span, asked)
-    return _spoken(span, prices, start_ns) if span.tokens else (None, None)
+    return asked
+
+
+def model_of(span: LiveSpan) -> str | None:
+    """The model that answered, else the one that was asked."""
+    return _text(span.model) or _text((span.attributes or {}).get(REQUEST_MODEL))
+
+
+def waits_for_tables(span: LiveSpan, prices: Prices) -> bool:
+    """Whether prices or ranks must be loaded before usage and cost of the call can be told."""
+    counts = _must_be_counted(span)
+    if not counts and (not span.tokens or prices.are_loaded()):
+        return False
+    if span.kind in MODEL_KINDS:
+        described(span)
+    model = model_of(span)
+    return not prices.are_at_hand(model) or (counts and not tokens.is_built(model))
+
+
+def _must_be_counted(span: LiveSpan) -> bool:
+    return span.kind in MODEL_KINDS and span.tokens is None and (span.output is not None or span.wants_estimate)
 
 
 def _spoken(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage, Cost]:
@@ -76,7 +101,7 @@ def _spoken(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage, Cost]
     attributes = span.attributes or {}
     cost = prices.cost(
         usage,
-        _text(span.model) or _text(attributes.get(REQUEST_MODEL)),
+        model_of(span),
         provider=_text(attributes.get(PROVIDER)),
         tier=_text(attributes.get(RESPONSE_TIER)) or _text(attributes.get(REQUEST_TIER)),
         at_ns=start_ns,
@@ -94,7 +119,7 @@ def prompt_tokens(span: LiveSpan, asked: Request, model: str | None) -> int:
 
 def _counted(span: LiveSpan, asked: Request) -> dict[str, Any]:
     """Tokens counted from the texts that went in and came out: an estimate, and marked so."""
-    model = span.model or _text((span.attributes or {}).get(REQUEST_MODEL))
+    model = model_of(span)
     return {
         "input": prompt_tokens(span, asked, model),
         "output": _counted_output(span, model),

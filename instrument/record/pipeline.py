@@ -42,6 +42,9 @@ class Flushed(NamedTuple):
 class Sieve(Protocol):
     """Decides what is stored, between settling and the sinks."""
 
+    def stores_all(self, batch: Batch, /) -> bool:
+        """Whether the batch is stored now and as it is."""
+
     def sift(self, batch: Batch, /) -> Iterable[Batch]:
         """What of the batch, and of earlier ones, is to be stored now."""
 
@@ -49,12 +52,27 @@ class Sieve(Protocol):
         """What is to be stored of all that was undecided; nothing comes after it."""
 
 
+class Later(Protocol):
+    """Prices model calls for which tables must be loaded first."""
+
+    @property
+    def busy(self) -> threading.Lock:
+        """Held while they load."""
+
+    def is_ready(self) -> bool:
+        """Whether that takes no time."""
+
+    def complete(self, batch: Batch, /) -> tuple[Batch, Batch]:
+        """The batch with what was still to come, and that alone, for sinks that have the rest."""
+
+
 class Pipeline:
     """The queue and its worker.
 
     `settle` turns queued things into a batch, `watch` gives what is to be said about spans that are still open and in
     how many seconds to look again (None: when something happens), `report` is told about a sink that failed.
-    `bounds` say how much may wait. A sink with `takes_all` gets what `sieve` leaves out, too.
+    `bounds` say how much may wait. A sink with `takes_all` gets what `sieve` leaves out, too. One with `takes_unpriced`
+    has a batch at once of which usage and cost are still to come; the others have it when `later` has completed it.
     `draining` protects the sinks: whoever holds it may write, be it the worker, a fork or the end of the process.
     """
 
@@ -66,6 +84,7 @@ class Pipeline:
         report: Callable[[str, str], None],
         bounds: Bounds = Bounds(),  # noqa: B008 - it cannot be changed
         sieve: Sieve | None = None,
+        later: Later | None = None,
     ) -> None:
         self.queue: deque[Any] = deque()
         self.sinks = list(sinks)
@@ -80,6 +99,9 @@ class Pipeline:
         self._sieve = sieve
         self._direct = [sink for sink in sinks if getattr(sink, "direct", False)]
         self._lanes = [Lane(sink, bounds, self._sink_failed) for sink in sinks if sink not in self._direct]
+        self._first = [sink for sink in self._direct if getattr(sink, "takes_unpriced", False)]
+        self._later = later
+        self._unpriced: deque[tuple[Batch, bool]] = deque()
         self._broken: list[Sink] = []
         self._closed_sinks: list[Sink] = []
         self._alarm = threading.Lock()
@@ -107,6 +129,14 @@ class Pipeline:
         if self.asleep:
             self.wake()
 
+    def may_defer(self) -> bool:
+        """Whether a batch may leave usage and cost for later."""
+        return bool(self._first) and not self._urgent()
+
+    def defers(self) -> bool:
+        """Whether batches wait for their usage and cost."""
+        return bool(self._unpriced)
+
     def wake(self) -> None:
         """Start or wake the worker."""
         self.asleep = False
@@ -118,6 +148,14 @@ class Pipeline:
             self.asleep = True  # it was not told: whoever comes next tells it
         except RuntimeError:
             return  # it is awake already
+
+    def hurry(self) -> None:
+        """Write on this thread what is queued, if nobody is at it."""
+        if self.draining.acquire(blocking=False):
+            try:
+                self._drain()
+            finally:
+                self.draining.release()
 
     def flush(self, timeout: float | None = 30.0) -> Flushed:
         """Return when all that was queued before has been written and the sinks are flushed."""
@@ -170,7 +208,8 @@ class Pipeline:
     def hold(self, seconds: float) -> None:
         """Before a fork: wait until no sink is at work, but not for ever, and for one that is stuck only once."""
         give_up = time.monotonic() + seconds
-        for lock in (self.draining, *(lane.busy for lane in self._lanes)):
+        loading = () if self._later is None else (self._later.busy,)
+        for lock in (self.draining, *loading, *(lane.busy for lane in self._lanes)):
             patience = 0.0 if lock in self._stuck else max(0.0, give_up - time.monotonic())
             if lock.acquire(timeout=patience):
                 self._held.append(lock)
@@ -186,7 +225,7 @@ class Pipeline:
     def abandon(self) -> None:
         """Take nothing more and write nothing more: this is a fork, and all of it belongs to the parent."""
         self._stopping, self._thread, self.sinks = True, None, []
-        self._direct, self._lanes, self._sieve = [], [], None
+        self._direct, self._lanes, self._sieve, self._first, self._unpriced = [], [], None, [], deque()
         self.queue = deque(maxlen=0)
         self.draining = threading.Lock()  # the parent's may be held, for ever
         self.asleep = False
@@ -322,6 +361,7 @@ class Pipeline:
             with self.draining:
                 self._look()
                 self._drain()
+                self._catch_up()
                 self._answer_flushes()
         with self.draining:
             self._finish()
@@ -330,9 +370,10 @@ class Pipeline:
     def _finish(self) -> None:
         self._room, self._is_closed = 0, True  # a thread that never stops recording must not keep us from ending
         self._drain()
+        self._catch_up(waits=True)
         if self._sieve is not None:
             for kept in self._sieve.finish():
-                self._store(kept, takes_all=False)
+                self._store(kept, self._direct, takes_all=False)
         self._each_sink("close")
         self._closed_sinks, self.sinks, self._direct = self.sinks, [], []
         self._closing = [lane.ask("close") for lane in self._lanes]
@@ -370,17 +411,36 @@ class Pipeline:
             self._weighed_at = 0
 
     def _write(self, batch: Batch) -> None:
-        if self._sieve is None:
-            self._store(batch)
+        if not batch.unpriced and not self._unpriced:
+            self._pass_on(batch, self._direct)
             return
-        self._store(batch, takes_all=True)
-        for kept in self._sieve.sift(batch):
-            self._store(kept, takes_all=False)
+        is_written = self._sieve is None or self._sieve.stores_all(batch)
+        if is_written:
+            self._each_sink("write", batch, sinks=self._first)
+        self._unpriced.append((batch, is_written))
 
-    def _store(self, batch: Batch, takes_all: bool | None = None) -> None:
+    def _catch_up(self, waits: bool = False) -> None:
+        """Pass on what waited for usage and cost, in its order."""
+        while self._unpriced and self._later is not None and (waits or self._later.is_ready()):
+            batch, is_written = self._unpriced.popleft()
+            whole, rest = self._later.complete(batch)
+            if is_written and rest:
+                self._each_sink("write", rest, sinks=self._first)
+            others = [sink for sink in self._direct if sink not in self._first]
+            self._pass_on(whole, others if is_written else self._direct)
+
+    def _pass_on(self, batch: Batch, direct: Sequence[Sink]) -> None:
+        if self._sieve is None:
+            self._store(batch, direct)
+            return
+        self._store(batch, direct, takes_all=True)
+        for kept in self._sieve.sift(batch):
+            self._store(kept, direct, takes_all=False)
+
+    def _store(self, batch: Batch, direct: Sequence[Sink], takes_all: bool | None = None) -> None:
         """Give the batch to the sinks; with `takes_all` only to those that do, or do not, get what is not stored."""
         self.written += 0 if takes_all else len(batch)
-        self._each_sink("write", batch, takes_all=takes_all)
+        self._each_sink("write", batch, sinks=direct, takes_all=takes_all)
         for lane in self._lanes:
             if takes_all is None or takes_all is _takes_all(lane.sink):
                 lane.put(batch)
@@ -390,6 +450,7 @@ class Pipeline:
             return []
         try:
             self._drain()
+            self._catch_up(waits=True)
             self._each_sink("flush")
             return [] if self._is_closed else [lane.ask("flush") for lane in self._lanes]
         finally:
@@ -398,15 +459,18 @@ class Pipeline:
     def _answer_flushes(self) -> None:
         if self._flushes:
             self._drain()
+            self._catch_up(waits=True)
             self._each_sink("flush")
         while self._flushes:
             flush = self._flushes.popleft()
             flush.lanes.extend(lane.ask("flush") for lane in self._lanes)
             flush.done.set()
 
-    def _each_sink(self, verb: str, *args: Batch, takes_all: bool | None = None) -> None:
+    def _each_sink(
+        self, verb: str, *args: Batch, sinks: Sequence[Sink] | None = None, takes_all: bool | None = None
+    ) -> None:
         self._in_sink = True
-        for sink in self._direct:
+        for sink in self._direct if sinks is None else sinks:
             if takes_all is not None and takes_all is not _takes_all(sink):
                 continue
             if sink in self._broken:

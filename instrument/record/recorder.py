@@ -5,20 +5,21 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
 from instrument.analysis.running import Running
 from instrument.errors import InstrumentError
-from instrument.model import Batch, Cost, Finding, Open, Record, Run, Sink, Span, Usage
+from instrument.model import Batch, Cost, Finding, Open, Record, Run, Sink, Span, Update, Usage
 from instrument.pricing import Prices
 from instrument.record import llm, streams
 from instrument.record.capture import Camera, settle
 from instrument.record.failures import describe
 from instrument.record.hidden import without_words
 from instrument.record.lanes import Bounds
+from instrument.record.later import Later, reported
 from instrument.record.pipeline import Flushed, Pipeline
 from instrument.record.sampling import Rules, Sampling
 from instrument.record.settle import finished, line_of, lines_of, open_record, span_record
@@ -105,7 +106,11 @@ class Recorder:
         self.running = Running()
         self.stores = bool(sinks)
         self.sampling = Sampling(sampling, spool or Held(), self._open_traces)
-        self.pipeline = Pipeline(sinks, self._settle, self._watch, self._sink_failed, bounds, self.sampling)
+        self._later = Later(self._took, self._completed, self.fault)
+        self.pipeline = Pipeline(
+            sinks, self._settle, self._watch, self._sink_failed, bounds, self.sampling, self._later
+        )
+        self._later.attach(self.pipeline)
         self.queue = self.pipeline.queue
         self._redactor = redactor
         self._redact = _unredacted if redactor is None else redactor.line
@@ -255,6 +260,27 @@ class Recorder:
                 records.append(record)
                 depths.append(depth)
         batch = self._batch(records, depths)
+        if self._later.unpriced or self.pipeline.defers():
+            batch.unpriced, self._later.unpriced = self._later.unpriced, {}
+            return batch
+        return self._looked_at(batch)
+
+    def _completed(self, batch: Batch, late: Mapping[int, Update]) -> tuple[Batch, Batch]:
+        """The batch with the usage and cost that came late, by place, and with findings; and these alone."""
+        records, lines = list(batch), list(batch.lines)
+        for at, update in late.items():
+            try:
+                whole_span = replace(records[at], usage=update.usage, cost=update.cost)
+                records[at], lines[at] = line_of(whole_span, self._redact)
+            except Exception as error:  # noqa: BLE001 - a span without its price is better than none
+                self.fault("price", error)
+        whole = self._looked_at(Batch(records, lines, batch.depths))
+        known = set(map(id, records))
+        rest: list[Record] = [*late.values(), *(record for record in whole if id(record) not in known)]
+        return whole, self._batch(rest, [0] * len(rest))
+
+    def _looked_at(self, batch: Batch) -> Batch:
+        """The batch and what the detectors find in it, counted."""
         if self._detectors is not None:
             batch = self._with_findings(batch, self._detectors)
         self._count(batch)
@@ -329,6 +355,8 @@ class Recorder:
             self.open.pop(live, None)
         start = self._offset + live.started
         if live.kind in MODEL_KINDS or live.tokens is not None:
+            if self._later.takes(live, self.prices):
+                return span_record(live, self.run.run, start, self._finish, reported(live))
             record = span_record(live, self.run.run, start, self._finish, *self._took(live, start))
         else:
             record = span_record(live, self.run.run, start, self._finish)
@@ -342,11 +370,12 @@ class Recorder:
         return live.sampled or self.records_all or live.kind in MODEL_KINDS or live.tokens is not None
 
     def _took(self, live: LiveSpan, start: int) -> tuple[Usage | None, Cost | None]:
+        """Usage and cost of a call that has ended."""
         try:
             return llm.settled(live, self.prices, start)
         except Exception as error:  # noqa: BLE001 - a span without its price is better than none
             self.fault("price", error)
-            return (Usage(**live.tokens), Cost()) if live.tokens else (None, None)
+            return (reported(live), Cost()) if live.tokens else (None, None)
 
     def _finish(self, captured: Any) -> Any:
         return settle(captured, self._redactor, self._blobs)

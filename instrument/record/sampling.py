@@ -111,6 +111,13 @@ class Sampling:
 
     # On the worker
 
+    def stores_all(self, batch: Batch) -> bool:
+        """Whether the batch is stored now, and its roots have nothing to say of it."""
+        if not self.rules.keep_all and any(isinstance(one, Span) and one.parent_id is None for one in batch):
+            return False
+        traces = {getattr(record, "trace_id", None) or "" for record in batch}
+        return not any(trace in self._pending or self._decided.get(trace) == DROPPED for trace in traces)
+
     def sift(self, batch: Batch) -> Iterator[Batch]:
         """What of the batch is stored now, and traces that it decides. What is yielded must be stored at once."""
         while self._due and self._due[0][0] < time.monotonic():

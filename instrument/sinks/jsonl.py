@@ -30,6 +30,9 @@ class JsonlSink:
     reopens = True
     """Quick and bounded in time: called by the pipeline's worker itself."""
 
+    takes_unpriced = True
+    """A model call is written at once, and what it cost as an update, when that takes time to find out."""
+
     def __init__(
         self,
         folder: str | os.PathLike[str] = ".instrument",

@@ -1,0 +1,74 @@
+"""Model calls that are on disk before they are priced.
+
+The first price and the first count of tokens in a process load tables for about a second. A call that needs them is
+handed on without usage and cost, which follow as an `update` record; what ended meanwhile is on disk as well.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+from instrument.model import Batch, Cost, Span, Update, Usage
+from instrument.pricing import Prices
+from instrument.record import llm
+from instrument.record.pipeline import Pipeline
+from instrument.record.spans import LiveSpan
+from instrument.record.tables import Tables
+
+Took = Callable[[LiveSpan, int], tuple[Usage | None, Cost | None]]
+Completed = Callable[[Batch, Mapping[int, Update]], tuple[Batch, Batch]]
+
+
+class Later:
+    """The calls of one recorder that wait for their price; `unpriced` are those of the batch that is being made."""
+
+    def __init__(self, took: Took, completed: Completed, fault: Callable[[str, Exception], None]) -> None:
+        self.unpriced: dict[str, LiveSpan] = {}
+        self._took = took
+        self._completed = completed
+        self._fault = fault
+
+    def attach(self, pipeline: Pipeline) -> None:
+        """Say where the batches wait."""
+        self._pipeline = pipeline
+        self._tables = Tables(pipeline.hurry, pipeline.wake)
+
+    @property
+    def busy(self) -> threading.Lock:
+        """Held while tables load."""
+        return self._tables.busy
+
+    def is_ready(self) -> bool:
+        """Whether no table is being loaded."""
+        return self._tables.is_ready()
+
+    def takes(self, live: LiveSpan, prices: Prices) -> bool:
+        """Whether the call that has ended is priced later."""
+        try:
+            if not self._pipeline.may_defer() or not llm.waits_for_tables(live, prices):
+                return False
+        except Exception as error:  # noqa: BLE001 - it is priced at once, or that reports the fault again
+            self._fault("price", error)
+            return False
+        self.unpriced[live.span_id] = live
+        self._tables.load(llm.model_of(live))
+        return True
+
+    def complete(self, batch: Batch) -> tuple[Batch, Batch]:
+        """The batch with usage, cost and findings, and the updates and findings alone."""
+        late: dict[int, Update] = {}
+        for at, record in enumerate(batch):
+            live = batch.unpriced.get(record.span_id) if isinstance(record, Span) else None
+            if live is not None and isinstance(record, Span):
+                usage, cost = self._took(live, record.start_ns)
+                live.input = live.output = None
+                late[at] = Update(
+                    run=record.run, trace_id=record.trace_id, span_id=record.span_id, usage=usage, cost=cost
+                )
+        return self._completed(batch, late)
+
+
+def reported(live: LiveSpan) -> Usage | None:
+    """The tokens of the call as far as they were told."""
+    return Usage(**live.tokens) if live.tokens else None

@@ -1,0 +1,53 @@
+"""Prices and the ranks that tokens are counted with take a second to load: that is done once, beside the worker."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from instrument import pricing, tokens
+from instrument.record.context import Place, current
+
+
+class Tables:
+    """What the model calls of this process need to be priced and counted.
+
+    `hurry` is called before a step in which no other thread runs, `done` when all is loaded.
+
+    `busy` is held while something loads: a fork must wait for it, or the child would wait for ever for a lock.
+    """
+
+    def __init__(self, hurry: Callable[[], None], done: Callable[[], None]) -> None:
+        self.busy = threading.Lock()
+        self._hurry = hurry
+        self._done = done
+        self._wanted: deque[str | None] = deque()
+        self._thread: threading.Thread | None = None
+
+    def load(self, model: str | None) -> None:
+        """Begin to load what this model needs."""
+        self._wanted.append(model)
+        if self.is_ready():
+            try:
+                self._thread = threading.Thread(target=self._load, name="instrument-tables", daemon=True)
+                self._thread.start()
+            except RuntimeError:
+                self._thread = None  # the interpreter ends: who needs the tables loads them
+
+    def is_ready(self) -> bool:
+        """Whether nothing is being loaded."""
+        return self._thread is None or not self._thread.is_alive()
+
+    def _load(self) -> None:
+        current.set(Place(sampled=None))
+        with self.busy:
+            while self._wanted:
+                model = self._wanted.popleft()
+                try:
+                    pricing.load()
+                    tokens.encoding(model, self._hurry)
+                except Exception:  # noqa: BLE001, S110 - who needs the tables meets the same fault and reports it
+                    pass
+        self._thread = None
+        self._done()

@@ -1,0 +1,166 @@
+"""Model calls whose price or count needs tables that take a second to load: on disk at once, their cost as an update."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instrument.model import Update
+from instrument.reading import read
+from instrument.store.jsonl import records
+from instrument.store.ledger import totals
+
+ROOT = Path(__file__).parent.parent
+
+CALLS = """
+import os, signal, sys, time
+from pathlib import Path
+import instrument
+from instrument import llm_call, tool
+
+@llm_call
+def ask(prompt, model="gpt-4o"):
+    return "an answer"
+
+@llm_call
+def told(prompt, model="gpt-4o"):
+    return "an answer", {"input_tokens": 10, "output_tokens": 5}
+
+@tool
+def quick(n):
+    return n
+
+def on_disk(text):
+    return any(text in file.read_text() for file in Path(".instrument/events").glob("*.jsonl"))
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+LOADING_NEVER_ENDS = """
+import threading
+from instrument import pricing, tokens
+for module, name in ((tokens, "_specification"), (pricing, "load")):
+    setattr(module, name, lambda *args: threading.Event().wait())
+"""
+
+
+def run(folder: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("INSTRUMENT_", "TRACEPARENT"))}
+    told = {"PYTHONPATH": str(ROOT), "INSTRUMENT_SINKS": "jsonl,ledger"}
+    return subprocess.run(
+        [sys.executable, "-c", CALLS + program], cwd=folder, env={**kept, **told, **environment},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def spans(folder: Path) -> dict[str, Any]:
+    return {span.name: span for trace in read(folder / ".instrument") for span in trace.spans}
+
+
+KILLED_SOON = """
+begun = time.process_time()
+while not on_disk('"name":"{0}"') and time.process_time() < begun + 0.1:
+    time.sleep(0.001)
+kill()
+"""
+
+
+@pytest.mark.parametrize("call", ["ask", "told"])
+def test_the_first_call_outlives_a_kill(call: str, tmp_path: Path) -> None:
+    """A process killed within a tenth of a second after its first model call has it on disk.
+
+    The tenth is of the process's own time, so that a busy machine makes it no shorter; the tables take several.
+    """
+    done = run(tmp_path, f"{call}('hello')" + KILLED_SOON.format(call))
+    assert (-signal.SIGKILL, "ok") == (done.returncode, spans(tmp_path)[call].status)
+
+
+def test_what_was_reported_outlives_a_kill(tmp_path: Path) -> None:
+    """Tokens that the service told are there, and the call counts as unpriced."""
+    run(tmp_path, "told('hello')" + KILLED_SOON.format("told"))
+    [trace] = read(tmp_path / ".instrument")
+    assert (10, 5, 1) == (trace.usage.input, trace.usage.output, trace.cost.unpriced)
+
+
+def test_what_ends_meanwhile_outlives_a_kill(tmp_path: Path) -> None:
+    """While tables load, other spans are written as ever."""
+    program = "ask('hello')\nquick(1)\nwhile not on_disk('\"name\":\"quick\"'): time.sleep(0.001)\nkill()"
+    done = run(tmp_path, LOADING_NEVER_ENDS + program)
+    assert (-signal.SIGKILL, {"ask", "quick"}) == (done.returncode, spans(tmp_path).keys())
+
+
+def test_what_is_queued_is_written_before_all_threads_stand_still(tmp_path: Path) -> None:
+    """tiktoken builds its table in one step in which nothing can be written: what ended before is on disk by then."""
+    program = (
+        "import tiktoken\nfrom instrument import tokens\n"
+        "def kill_in_that_step(**ranks): kill()\n"
+        "tiktoken.Encoding = kill_in_that_step\nspecification = tokens._specification\n"
+        "import threading\nread, ended = threading.Event(), threading.Event()\n"
+        "def told(name):\n    found = specification(name)\n    read.set(); ended.wait()\n    return found\n"
+        "tokens._specification = told\nask('hello')\nread.wait(); quick(1); ended.set()\nthreading.Event().wait()"
+    )
+    done = run(tmp_path, program)
+    assert (-signal.SIGKILL, {"ask", "quick"}) == (done.returncode, spans(tmp_path).keys())
+
+
+def test_usage_and_cost_follow(tmp_path: Path) -> None:
+    """When the tables are loaded an update tells usage and cost, once."""
+    done = run(tmp_path, "ask('hello')\nwhile not on_disk('\"type\":\"update\"'): time.sleep(0.001)\nkill()")
+    updates = [one for file in tmp_path.rglob("*.jsonl") for one in records(file) if isinstance(one, Update)]
+    span = spans(tmp_path)["ask"]
+    assert (-signal.SIGKILL, 1) == (done.returncode, len(updates))
+    assert ("estimated", updates[0].cost) == (span.usage.source, span.cost)
+
+
+def test_readers_and_the_ledger_count_it_once(tmp_path: Path) -> None:
+    """Trace, running numbers and ledger agree on a call that was priced later."""
+    program = (
+        "ask('hello'); told('hello')\nwhile not on_disk('\"type\":\"update\"'): time.sleep(0.001)\n"
+        "instrument.flush(); total = instrument.metrics().total\nprint(total.calls, total.usd)"
+    )
+    done = run(tmp_path, program)
+    [ledger] = totals(tmp_path / ".instrument/ledger.db")
+    costs = [trace.cost for trace in read(tmp_path / ".instrument")]
+    assert f"2 {ledger.usd}\n" == done.stdout
+    assert (2, ledger.usd) == (sum(cost.calls for cost in costs), sum(cost.usd or 0 for cost in costs))
+
+
+def test_a_program_that_ends_at_once_needs_no_update(tmp_path: Path) -> None:
+    """Where the process waits for its records anyway, usage and cost are told with the span."""
+    run(tmp_path, "ask('hello')\ninstrument.flush()")
+    [file] = tmp_path.rglob("*.jsonl")
+    kinds = [json.loads(line)["type"] for line in file.read_text().splitlines()]
+    assert ("estimated", True) == (spans(tmp_path)["ask"].cost.basis, kinds.count("span") == 1)
+
+
+def test_other_sinks_see_it_whole(tmp_path: Path) -> None:
+    """A sink that is no file has the call once, with usage and cost."""
+    (tmp_path / "mine.py").write_text(
+        "class Mine:\n    def write(self, batch):\n"
+        "        for one in batch.plain():\n"
+        "            if type(one).__name__ in ('Span', 'Update'):\n"
+        "                print(type(one).__name__, one.usage is not None, one.cost is not None)\n"
+        "    def flush(self): ...\n    def close(self): ...\n"
+    )
+    program = "ask('hello')\nwhile not on_disk('\"type\":\"update\"'): time.sleep(0.001)"
+    done = run(tmp_path, program, INSTRUMENT_SINKS="jsonl,mine:Mine", PYTHONPATH=f"{ROOT}:{tmp_path}")
+    assert "Span True True\n" == done.stdout
+
+
+def test_a_fork_while_tables_load_goes_well(tmp_path: Path) -> None:
+    """A child that is forked meanwhile counts and prices by itself."""
+    program = (
+        "ask('hello')\nwhile not on_disk('\"name\":\"ask\"'): time.sleep(0.001)\npid = os.fork()\n"
+        "told('hello')\nif pid: os.waitpid(pid, 0)\nelse: instrument.flush(); os._exit(0)\n"
+    )
+    done = run(tmp_path, program)
+    found = [(span.name, span.cost is not None) for trace in read(tmp_path / ".instrument") for span in trace.spans]
+    assert (0, [("ask", True), ("told", True), ("told", True)]) == (done.returncode, sorted(found))
