@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the peers that benchmarks.overhead compares with, each into an environment of its own below .bench/.
+# Installs the peers that benchmarks.overhead and benchmarks.call_styles compare with, each into an environment of its own below .bench/.
 #   benchmarks/peers.sh                  all of them
 #   benchmarks/peers.sh otel langfuse    some
 set -euo pipefail
@@ -8,9 +8,9 @@ python=${PYTHON:-.venv/bin/python}
 
 declare -A packages=(
     [otel]="opentelemetry-sdk"
-    [logfire]="logfire"
-    [openinference]="openinference-instrumentation opentelemetry-sdk"
-    [langfuse]="langfuse"
+    [logfire]="logfire openai"
+    [openinference]="openinference-instrumentation openinference-instrumentation-openai opentelemetry-sdk openai"
+    [langfuse]="langfuse openai"
 )
 
 mkdir -p .bench
