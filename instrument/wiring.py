@@ -359,7 +359,9 @@ def _sink(name: str, settings: Settings, run: Run) -> Sink:
             durability=jsonl.durability,
         )
     if name == "ledger":
-        return _ledger_sink(settings)
+        from instrument.sinks.postgres import ledger_sink
+
+        return ledger_sink(settings.ledger_url, settings.folder / "ledger.db")
     if name == "otlp":
         return _otlp_sink(settings, run)
     if name == "memory":
@@ -381,18 +383,6 @@ def _otlp_sink(settings: Settings, run: Run) -> Sink:
         names=given.names,
         spool_bytes=given.spool_bytes,
     )
-
-
-def _ledger_sink(settings: Settings) -> Sink:
-    from instrument.store.postgres import is_postgres
-
-    if is_postgres(settings.ledger_url):
-        from instrument.sinks.postgres import PostgresLedgerSink
-
-        return PostgresLedgerSink(settings.ledger_url, settings.folder / "ledger.db")
-    from instrument.sinks.ledger import LedgerSink
-
-    return LedgerSink(settings.ledger_url)
 
 
 def _sink_of_the_user(name: str, settings: Settings) -> Sink:

@@ -16,7 +16,6 @@ from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
     from instrument.model import Record, Span
-    from instrument.pricing import Prices
     from instrument.settings import Settings
     from instrument.store.foreign import Imported
 
@@ -83,39 +82,17 @@ def _place(named: Path | None, settings: Settings) -> Place:
 
 
 def _import(file: Path, wanted: str | None, to: Place, notices: list[str]) -> dict[str, Any]:
+    from instrument.cli.intake import entered, priced
     from instrument.pricing import Prices
     from instrument.store.foreign import read
 
     imported = read(file, wanted)
     notices.extend(imported.skipped)
     prices = Prices(to.settings.prices)
-    records = [_priced(record, prices) for record in imported.records]
+    records = [priced(record, prices) for record in imported.records]
     written = _write(records, file.name, to)
-    _enter(records, to.ledger)
+    entered(records, to.ledger)
     return _counted(file, imported, records, written)
-
-
-def _priced(record: Record, prices: Prices) -> Record:
-    import msgspec
-
-    from instrument.model import Span
-
-    if not isinstance(record, Span) or record.usage is None:
-        return record
-    told = record.attributes
-    cost = prices.cost(
-        record.usage,
-        _text(told, "gen_ai.response.model") or _text(told, "gen_ai.request.model"),
-        provider=_text(told, "gen_ai.provider.name"),
-        tier=_text(told, "openai.response.service_tier"),
-        at_ns=record.start_ns,
-    )
-    return msgspec.structs.replace(record, cost=cost)
-
-
-def _text(attributes: dict[str, Any], name: str) -> str | None:
-    value = attributes.get(name)
-    return value if isinstance(value, str) else None
 
 
 def _write(records: Sequence[Record], name: str, to: Place) -> Path:
@@ -143,17 +120,6 @@ def _write(records: Sequence[Record], name: str, to: Place) -> Path:
 def _mark(records: Sequence[Record], name: str) -> str:
     traces = sorted({span.trace_id for span in _spans(records)})
     return sha256(repr((name, traces)).encode()).hexdigest()[:16]
-
-
-def _enter(records: Sequence[Record], url: str) -> None:
-    from instrument.model import Batch
-    from instrument.sinks.ledger import LedgerSink
-
-    ledger = LedgerSink(url)
-    try:
-        ledger.write(Batch(records, [], []))
-    finally:
-        ledger.close()
 
 
 def _spans(records: Sequence[Record]) -> list[Span]:

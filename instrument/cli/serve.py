@@ -8,10 +8,13 @@ import sys
 import webbrowser
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from instrument.cli.source import path_of
 from instrument.errors import InstrumentError
+
+if TYPE_CHECKING:
+    from instrument.cli.receiving import Receiver
 
 LOOPBACK = "127.0.0.1"
 
@@ -26,6 +29,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("path", nargs="?", help="a file, or a folder with files (default: the nearest .instrument)")
     parser.add_argument("--path", dest="named_path", metavar="PATH", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=_port, default=0, metavar="N", help="default: any that is free")
+    parser.add_argument("--otlp", action="store_true", help="also take in what other programs send by OTLP over HTTP")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.set_defaults(run=run)
 
@@ -41,17 +45,20 @@ def run(args: argparse.Namespace) -> int:
         ) from None
     from instrument.views.server import application, new_token
 
-    path = path_of(args)
+    path = _folder_to_be(args) if args.otlp else path_of(args)
     if not Path(path).exists():
         raise InstrumentError(f"there is no file or folder {path!r}")
+    receiving = _receiver(Path(path)).routes() if args.otlp else []
     with _listening(args.port) as listener:
         port, token = listener.getsockname()[1], new_token()
         address = f"http://{LOOPBACK}:{port}/{token}/"
-        app = application(path, token, port)
+        app = application(path, token, port, receiving)
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         sys.stdout.write(f"{address}\n")
         sys.stdout.flush()
         sys.stderr.write(f"serving {path}; Ctrl-C ends it\n")
+        if args.otlp:
+            sys.stderr.write(f"receiving with OTEL_EXPORTER_OTLP_ENDPOINT={address.rstrip('/')}\n")
         if args.open:
             webbrowser.open(address)
 
@@ -62,6 +69,32 @@ def run(args: argparse.Namespace) -> int:
 
         Server(config).run(sockets=[listener])
     return 0
+
+
+def _folder_to_be(args: argparse.Namespace) -> str:
+    """The recording folder, made where there is none yet: what is received needs one."""
+    from instrument.settings import find_folder, load
+    from instrument.store.folder import create
+
+    named = args.path or args.named_path
+    folder = Path(named) if named else find_folder() or load().folder
+    if folder.is_file():
+        raise InstrumentError(f"{folder} is a file: what is received needs a recording folder")
+    create(folder)
+    return str(folder)
+
+
+def _receiver(folder: Path) -> Receiver:
+    from instrument.cli.receiving import Receiver
+    from instrument.pricing import Prices
+    from instrument.redact import Redactor, installation_key
+    from instrument.settings import load
+
+    settings = load()
+    told = settings.redact
+    redactor = Redactor(installation_key(), names=told.names, patterns=told.patterns, keep=told.keep)
+    ledger = settings.ledger_url if settings.ledger.url is not None else str(folder / "ledger.db")
+    return Receiver(folder, ledger, Prices(settings.prices), redactor)
 
 
 def _listening(port: int) -> socket.socket:

@@ -11,6 +11,13 @@ from instrument.store import ledger, postgres
 from instrument.store.postgres import Database, Unreachable
 
 
+def ledger_sink(url: str, aside: Path | None = None) -> LedgerSink:
+    """The sink for a ledger: of PostgreSQL, with the file for what does not get there, or of SQLite."""
+    if postgres.is_postgres(url):
+        return PostgresLedgerSink(url, aside or Path("ledger.db"))
+    return LedgerSink(url)
+
+
 class PostgresLedgerSink(LedgerSink):
     """As `LedgerSink`, in the database at `url`. While it cannot be reached rows wait in memory.
 

@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,15 +62,18 @@ def new_token() -> str:
     return secrets.token_urlsafe(18)
 
 
-def application(path: str | os.PathLike[str], token: str, port: int) -> Starlette:
+def application(path: str | os.PathLike[str], token: str, port: int, receiving: Sequence[Route] = ()) -> Starlette:
     """The page for what lies below `path`, at `http://127.0.0.1:{port}/{token}/`.
 
-    `app.state.end()` lets those who watch go, so that the server can stop.
+    `receiving` are routes that take in what programs send, and never pages. `app.state.end()` lets those who watch go,
+    so that the server can stop.
     """
     served = _Served(Path(path))
     threading.Thread(target=served.prepare, name="instrument-page", daemon=True).start()
-    guard = Middleware(_Guarded, token=token, port=port)
-    app = Starlette(routes=[Mount(f"/{token}", routes=served.routes())], middleware=[guard])
+    guard = Middleware(
+        _Guarded, token=token, port=port, taking=frozenset(f"/{token}{route.path}" for route in receiving)
+    )
+    app = Starlette(routes=[Mount(f"/{token}", routes=[*receiving, *served.routes()])], middleware=[guard])
     app.state.end = served.end
     return app
 
@@ -78,8 +81,8 @@ def application(path: str | os.PathLike[str], token: str, port: int) -> Starlett
 class _Guarded:
     """Refuses whoever does not come from the page itself, and sets the headers that keep the page alone."""
 
-    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
-        self._app, self._token = app, token
+    def __init__(self, app: ASGIApp, token: str, port: int, taking: frozenset[str]) -> None:
+        self._app, self._token, self._taking = app, token, taking
         self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
         self._origins = {f"http://{host}" for host in self._hosts}
 
@@ -106,7 +109,8 @@ class _Guarded:
             return "refused: the request comes from another page\n"
         if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return "refused: the request comes from another page\n"
-        if request.method not in ("GET", "HEAD"):
+        is_sent = request.method == "POST" and request.url.path in self._taking and origin is None
+        if request.method not in ("GET", "HEAD") and not is_sent:
             return "refused: there is nothing here to change\n"
         given = request.url.path.split("/")[1]
         if not secrets.compare_digest(given.encode(), self._token.encode()):

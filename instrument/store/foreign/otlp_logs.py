@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from instrument.model import Finding, Log, Record, Score
-from instrument.store.foreign.shape import Fields, digest, fields, hex_id, items, moment, parsed, run_id, words
+from instrument.store.foreign.shape import Fields, digest, fields, hex_id, items, moment, parsed, run_id, whole, words
 
 FINDING = "instrument.finding"
 SCORE = "gen_ai.evaluation.result"
+LEVELS = ((21, "CRITICAL"), (17, "ERROR"), (13, "WARNING"), (9, "INFO"), (5, "DEBUG"), (1, "TRACE"))
+"""Severity numbers of the OpenTelemetry logs data model, from which on, and our levels."""
 
 
 def groups(row: object) -> list[Fields]:
@@ -25,6 +27,15 @@ def records(row: Any, attributes_of: Callable[[object], Fields], value_of: Calla
             for line in items(fields(scoped).get("logRecords") or fields(scoped).get("log_records")):
                 if isinstance(line, dict):
                     yield _record(line, attributes_of(line.get("attributes")), value_of(line.get("body")))
+
+
+def _level(severity: object) -> str:
+    """The level of a number, or of its name, which protobuf writes into JSON: `SEVERITY_NUMBER_ERROR2`."""
+    if isinstance(severity, str) and not severity.isdigit():
+        name = severity.removeprefix("SEVERITY_NUMBER_").rstrip("1234").replace("WARN", "WARNING")
+        return name.replace("FATAL", "CRITICAL") or "INFO"
+    number = whole(severity) or 0
+    return next((level for least, level in LEVELS if number >= least), "INFO")
 
 
 def _record(line: Fields, told: Fields, body: Any) -> Record:
@@ -43,7 +54,7 @@ def _record(line: Fields, told: Fields, body: Any) -> Record:
     return Log(
         **common,
         span_id=span_id,
-        level=words(line.get("severityText")) or "INFO",
+        level=words(line.get("severityText")) or _level(line.get("severityNumber")),
         event=event,
         message=body if isinstance(body, str) else "",
         logger=words(told.pop("code.logger.name", None)),

@@ -1,0 +1,163 @@
+"""`instrument serve --otlp`: a real server process takes in what the OpenTelemetry SDK, or anyone, sends."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+import instrument
+from instrument.cli.main import main
+from instrument.store.ledgers import totals
+
+SECRET = "sk-proj-" + "a1B2c3D4" * 6
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("received") / ".instrument"
+
+
+@pytest.fixture(scope="module")
+def endpoint(folder: Path) -> Iterator[str]:
+    """The address that an exporter is given."""
+    command = [sys.executable, "-m", "instrument", "serve", str(folder), "--otlp"]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("INSTRUMENT_", "OTEL_"))}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=plain) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip().rstrip("/")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+
+
+def send(address: str, body: bytes, kind: str = "application/json", **headers: str) -> tuple[int, Any]:
+    request = urllib.request.Request(address, body, {"content-type": kind, **headers}, method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return response.status, json.loads(response.read() or b"{}")
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def spans(*names: str, trace: str = "a" * 32, **attributes: Any) -> bytes:
+    told = [
+        {"key": key, "value": {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}}
+        for key, value in attributes.items()
+    ]
+    made = [
+        {"traceId": trace, "spanId": f"{n + 1:016x}", "name": name, "startTimeUnixNano": "1800000000000000000",
+         "endTimeUnixNano": "1800000001000000000", "attributes": told}
+        for n, name in enumerate(names)
+    ]  # fmt: skip
+    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": made}]}]}).encode()
+
+
+def received(folder: Path, trace: str) -> list[Any]:
+    return [span for one in instrument.read(folder) if one.trace_id == trace for span in one.spans]
+
+
+def test_the_sdk_sends_and_every_view_works(endpoint: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Spans of the OpenTelemetry SDK are a tree with kinds, tokens, prices and costs."""
+    provider = TracerProvider(resource=Resource({"service.name": "theirs"}))
+    provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"{endpoint}/v1/traces")))
+    tracer = provider.get_tracer("t")
+    call = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4.1-mini",
+        "gen_ai.usage.input_tokens": 1000,
+        "gen_ai.usage.output_tokens": 500,
+    }
+    with tracer.start_as_current_span(
+        "invoke_agent helper", attributes={"gen_ai.operation.name": "invoke_agent"}
+    ) as root:
+        with tracer.start_as_current_span("chat gpt-4.1-mini", attributes=call):
+            pass
+    provider.shutdown()
+    found = {span.name: span for span in received(folder, f"{root.get_span_context().trace_id:032x}")}
+    assert {"invoke_agent helper": "agent", "chat gpt-4.1-mini": "llm"} == {
+        name: span.kind for name, span in found.items()
+    }
+    assert "0.0012" == found["chat gpt-4.1-mini"].cost.usd
+    assert 1 == sum(total.calls for total in totals(folder / "ledger.db", "model") if total.key == "gpt-4.1-mini")
+    assert 0 == main(["show", str(folder)])
+    assert "invoke_agent helper" in capsys.readouterr().out
+
+
+def test_json_from_anyone(endpoint: str, folder: Path) -> None:
+    """Plain JSON over HTTP will do, compressed or not."""
+    assert (200, {}) == send(f"{endpoint}/v1/traces", spans("one", trace="1" * 32))
+    packed = gzip.compress(spans("two", trace="2" * 32))
+    assert (200, {}) == send(f"{endpoint}/v1/traces", packed, **{"content-encoding": "gzip"})
+    assert ["one", "two"] == [span.name for trace in ("1" * 32, "2" * 32) for span in received(folder, trace)]
+
+
+def test_secrets_do_not_reach_the_disk(endpoint: str, folder: Path) -> None:
+    """What is received is redacted as what is recorded."""
+    send(f"{endpoint}/v1/traces", spans("secret", trace="3" * 32, **{"input.value": f"use {SECRET}"}))
+    assert ["secret"] == [span.name for span in received(folder, "3" * 32)]
+    assert SECRET not in "".join(file.read_text() for file in (folder / "events").iterdir())
+
+
+def test_logs_belong_to_their_spans(endpoint: str, folder: Path) -> None:
+    """A log of a span is a log of that span here."""
+    send(f"{endpoint}/v1/traces", spans("logged", trace="4" * 32))
+    line = {
+        "traceId": "4" * 32,
+        "spanId": f"{1:016x}",
+        "timeUnixNano": "1800000000500000000",
+        "severityNumber": 17,
+        "body": {"stringValue": "it broke"},
+    }
+    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [line]}]}]}).encode()
+    assert (200, {}) == send(f"{endpoint}/v1/logs", body)
+    [trace] = [one for one in instrument.read(folder) if one.trace_id == "4" * 32]
+    assert [("ERROR", "it broke", f"{1:016x}")] == [(log.level, log.message, log.span_id) for log in trace.logs]
+
+
+def test_metrics_are_refused_politely(endpoint: str) -> None:
+    """The exporter is told that they are not kept, and goes on."""
+    status, told = send(f"{endpoint}/v1/metrics", b"{}")
+    assert (200, True) == (status, "not kept" in told["partialSuccess"]["errorMessage"])
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [(b"{", "application/json"), (b"\xff\xff", "application/x-protobuf"), (b"hi", "text/plain")],
+)
+def test_what_cannot_be_read_is_refused(body: bytes, kind: str, endpoint: str) -> None:
+    """One sentence, and status 400, so that it is not sent again."""
+    status, told = send(f"{endpoint}/v1/traces", body, kind)
+    assert (400, True) == (status, "request" in told or "content type" in told)
+
+
+def test_without_the_token_nothing_is_taken(endpoint: str, folder: Path) -> None:
+    """Neither without the token nor from a page of another origin."""
+    bare = re.sub(r"/[^/]+$", "", endpoint)
+    assert 403 == send(f"{bare}/v1/traces", spans("bare", trace="5" * 32))[0]
+    assert 403 == send(f"{endpoint}/v1/traces", spans("page", trace="5" * 32), origin="http://evil.example")[0]
+    assert [] == received(folder, "5" * 32)
+
+
+def test_without_the_option_nothing_is_taken(tmp_path: Path) -> None:
+    """A page that only shows refuses every POST."""
+    from starlette.testclient import TestClient
+
+    from instrument.views.server import application
+
+    client = TestClient(application(tmp_path, "token", 80), base_url="http://127.0.0.1:80")
+    assert 403 == client.post("/token/v1/traces", content=spans("x")).status_code
