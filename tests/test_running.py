@@ -105,6 +105,12 @@ def test_tokens_and_money_are_added_by_model() -> None:
     assert expected == (found.total.usd, found.total.tokens, {key: one.calls for key, one in found.by_model.items()})
 
 
+def test_a_call_whose_tokens_come_late_is_one_call() -> None:
+    """A response that was fetched after its call had ended is counted once, with its tokens."""
+    found = fed(span(1, kind="llm"), update(1, usage=Usage(input=5, output=2)))
+    assert (1, 7) == (found.total.calls, found.total.tokens)
+
+
 def test_findings_are_counted_by_detector() -> None:
     """Each as it was told."""
     assert {"same_call": 2, "slow": 1} == fed(finding(1), finding(2), finding(3, detector="slow")).findings

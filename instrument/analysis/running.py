@@ -43,6 +43,10 @@ class Sketch:
         return [self._digest.quantile(share) for share in shares]
 
 
+MOST_AWAITED = 10_000
+"""Calls without usage that are remembered, so that usage which comes later does not count them again."""
+
+
 class _Times:
     __slots__ = ("add_to_sketch", "count", "errors", "kind", "longest", "sketch", "total")
 
@@ -90,6 +94,7 @@ class Running:
         self._times: dict[tuple[str, str], _Times] = {}
         self._spent: dict[str, Sum] = {}
         self._findings: Counter[str] = Counter()
+        self._awaited: dict[str, bool] = {}
         self._busy = threading.Lock()
 
     def feed(self, records: Iterable[Any]) -> None:
@@ -104,6 +109,7 @@ class Running:
                     self._found(record.detector)
                 elif kind is Update and record.usage is not None:
                     self._spend(record, OTHERS)
+                    self._spent[OTHERS].calls -= self._awaited.pop(record.span_id, False)
 
     def numbers(self) -> Numbers:
         """What it has come to so far."""
@@ -135,6 +141,8 @@ class Running:
         times.add_to_sketch(took)
         if kind in MODEL_CALLS or span.usage is not None or span.cost is not None:
             self._spend(span, model_of(span))
+            if span.usage is None and len(self._awaited) < MOST_AWAITED:
+                self._awaited[span.span_id] = True
 
     def _new(self, name: str, kind: str) -> _Times:
         key = (name, kind) if len(self._times) < MOST_NAMES else (OTHERS, kind if len(kind) < 20 else OTHERS)

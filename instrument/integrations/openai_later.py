@@ -126,8 +126,7 @@ def _take(response: Any) -> None:
         )
     _update(recorder, expected, found, cost)
     for scope in expected.scopes:
-        took = budgets.took(found.usage, cost)
-        scope.settle(expected.span_id, took)
+        budgets.tell(recorder, scope, scope.settle(expected.span_id, budgets.took(found.usage, cost)))
 
 
 def _update(recorder: Recorder, expected: Expected, found: Any, cost: Any) -> None:

@@ -194,17 +194,10 @@ class BudgetGuard:
                 settled = scope.spend(span.span_id, ask)
             else:
                 settled = scope.keep(span.span_id) if keeps else scope.settle(span.span_id, ask)
-            self._tell(span, scope, settled)
+            tell(span.recorder, scope, settled)
 
     def _took(self, span: LiveSpan) -> tuple[Usage | None, Cost | None]:
         return llm.settled(span, self._prices, span.recorder.now())
-
-    def _tell(self, span: LiveSpan, scope: Budget, settled: Settled) -> None:
-        if settled.passed is not None:
-            sentence = f"{scope.title} is {settled.passed}% spent"
-            _say(span.recorder, "BUDGET_WARNING", sentence, spent_usd=str(scope.usd))
-        if settled.shut is not None:
-            _say(span.recorder, "BUDGET_SHUT", settled.shut, aloud=True, spent_usd=str(scope.usd))
 
     def _open(self, span: LiveSpan) -> None:
         if self._per_trace is not None and not any(scope.is_of_trace for scope in span.budgets):
@@ -275,6 +268,15 @@ class BudgetGuard:
         if key not in self._told_about:
             self._told_about.add(key)
             _say(span.recorder, "BUDGET_NOTICE", sentence, level=level, aloud=True)
+
+
+def tell(recorder: Recorder, scope: Budget, settled: Settled) -> None:
+    """Log which share of a budget was passed for the first time, and what shut it."""
+    if settled.passed is not None:
+        sentence = f"{scope.title} is {settled.passed}% spent"
+        _say(recorder, "BUDGET_WARNING", sentence, spent_usd=str(scope.usd))
+    if settled.shut is not None:
+        _say(recorder, "BUDGET_SHUT", settled.shut, aloud=True, spent_usd=str(scope.usd))
 
 
 def took(usage: Usage | None, cost: Cost | None) -> Ask | None:
