@@ -244,22 +244,43 @@ def _decode_raw(value: object) -> Any:
 class Batch(tuple[Record, ...]):
     """Records on their way to the sinks, in the order in which they ended.
 
-    `lines` are the same records as JSON without newlines; `depths` says how deep each lay below
-    the root of its trace (0 for a root or where there is none).
+    `lines` are the same records as JSON without newlines, `data` is all of them in one piece, each with its newline;
+    `depths` says how deep each lay below the root of its trace (0 for a root or where there is none).
     """
 
-    lines: Sequence[bytes]
     depths: Sequence[int]
     unpriced: Mapping[str, Any] = {}
     """What is needed to price the spans (by id) of which usage and cost are still to come."""
+    _lines: Sequence[bytes] | None
+    _data: bytes | None
 
     def __new__(
-        cls, records: Iterable[Record], lines: Sequence[bytes] | None = None, depths: Sequence[int] | None = None
+        cls,
+        records: Iterable[Record],
+        lines: Sequence[bytes] | None = None,
+        depths: Sequence[int] | None = None,
+        *,
+        data: bytes | None = None,
     ) -> Batch:
         batch = super().__new__(cls, records)
-        batch.lines = [encode(record) for record in batch] if lines is None else lines
+        batch._lines = [encode(record) for record in batch] if lines is None and data is None else lines
+        batch._data = data
         batch.depths = [0] * len(batch) if depths is None else depths
         return batch
+
+    @property
+    def lines(self) -> Sequence[bytes]:
+        """The records as JSON, one by one."""
+        if self._lines is None:
+            self._lines = self.data.split(b"\n")[:-1]
+        return self._lines
+
+    @property
+    def data(self) -> bytes:
+        """The records as JSON in one piece: what is appended to a file."""
+        if self._data is None:
+            self._data = b"".join([line + b"\n" for line in self.lines])
+        return self._data
 
     def part(self, places: Sequence[int]) -> Batch:
         """The records at these places."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from instrument.detectors.advice import ADVICE
 from instrument.detectors.breaker import Breaker
-from instrument.detectors.calls import TOOL_KINDS, Call, Done, call_of, fingerprint, outcome
+from instrument.detectors.calls import TOOL_KINDS, Call, Done, call_of, fingerprint, marks_of, outcome
 from instrument.detectors.history import History
 from instrument.detectors.run import Run
 from instrument.detectors.slow import Slow
@@ -54,7 +54,7 @@ class Detectors:
             return []
         slow = self._slow.feed(span)
         if kind in _CALLS and span.status != "cancelled":
-            found = self._feed_call(span, kind)
+            found = self._feed_model(span) if kind == "llm" else self._feed_tool(span)
         else:
             found = []
             if span.parent_id is None and kind not in _CALLS and span.trace_id in self._runs:
@@ -109,18 +109,28 @@ class Detectors:
         self._last = ("", Run(self._limits, self.history))
         return []
 
-    def _feed_call(self, span: Span, kind: str) -> list[Finding]:
-        run = self._run(span.trace_id)
-        if kind != "llm" and run.goes_on(span):
-            return run.feed_equal(span)
-        breaker = None if self._noted else self._breaker
-        if kind != "llm":
-            call = call_of(span)
-            found = run.feed_tool(span, call, breaker)
-            if found or self._breaker.suspicions:
-                self._suspect(call, found, run)
+    def _feed_tool(self, span: Span) -> list[Finding]:
+        trace_id, breaker = span.trace_id, self._breaker
+        run = self._last[1] if trace_id == self._last[0] else self._run(trace_id)
+        if run.goes_on(span):
+            return run.count(span)
+        marks = marks_of(span)
+        heeded = bool(breaker.proven or breaker.suspicions) and breaker.is_moved_by_any_call(trace_id)
+        if not heeded and run.passes(span, marks):
+            found = run.count(span)
+            if found:
+                self._suspect(call_of(span, marks), found, run)
             return found
-        return run.feed_model(span, call_of(span, readable=0), breaker) + self._slow.feed_model_call(span)
+        call = call_of(span, marks)
+        found = run.feed_tool(span, call, None if self._noted else breaker)
+        if found or breaker.suspicions:
+            self._suspect(call, found, run)
+        return found
+
+    def _feed_model(self, span: Span) -> list[Finding]:
+        run, breaker = self._run(span.trace_id), None if self._noted else self._breaker
+        call = call_of(span, marks_of(span, readable=0))
+        return run.feed_model(span, call, breaker) + self._slow.feed_model_call(span)
 
     def _suspect(self, call: Call, found: list[Finding], run: Run) -> None:
         """Hold what was found against the calls that would go on with it."""

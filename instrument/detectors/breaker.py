@@ -40,6 +40,13 @@ class Breaker:
                 return found
         return self._suspected(Asked(name, hash((name, mark)), given), trace_id) if self.suspicions else None
 
+    def is_moved_by_any_call(self, trace_id: str) -> bool:
+        """Whether there is anything that a call which shows nothing itself could change."""
+        if self.proven:
+            return True
+        held = self.suspicions.get(trace_id)
+        return held is not None and not all(one.endures for one in held)
+
     def suspect(self, finding: Finding, calls: Sequence[Call]) -> None:
         """Take in a finding from behind and the calls that prove it."""
         if finding.detector not in SUSPECTED or finding.severity == "info":

@@ -21,6 +21,12 @@ SILENT = frozenset((b"", b"null", b'""'))
 
 _READABLE = 8_192
 _CANONICAL = 1_024
+_SHORT = 256
+_MANY = 64
+_NUMBERS_AND_SUCH = frozenset({int, float, bool, type(None)})
+_BLANK, _BACKSLASH = b" \\"
+_SWEPT = 127
+"""Every so many calls a window lets go of marks that it no longer holds."""
 _PLAIN = re.compile(rb'\{"[\w.-]+":(?:-?\d+|true|false|null|"[\w./:@-]*")\}').fullmatch
 _NUMBERS = re.compile(r"\w*\d\w*")
 _decode = msgspec.json.Decoder().decode
@@ -51,13 +57,13 @@ def fingerprint(value: Any) -> int:
     text (as the arguments of tool calls are) make no difference, except in inputs over 1 KiB, which are taken as they
     are. Takes encoded JSON (`msgspec.Raw`) or plain values.
     """
-    return _mark(encoded(value))
+    return _asked(value, _READABLE)[0]
 
 
 def outcome(output: Any, failure: Failure | None = None) -> int:
     """A hash that is equal for equal results, and for failures that differ in numbers only: times, ids, addresses."""
     if failure is None:
-        return hash(encoded(output))
+        return _told(output, _READABLE)[0]
     return hash((failure.type, _NUMBERS.sub("#", failure.message[:500])))
 
 
@@ -73,9 +79,12 @@ def canonical(raw: bytes) -> bytes:
         value = _decode(raw)
     except msgspec.DecodeError:
         return raw
-    if b"\\" in raw or b"  " in raw or b'" ' in raw or b' "' in raw:
-        value = _tidy(value)
-    return _encode(value)
+    return _encode(_tidy(value) if _is_untidy(raw) else value)
+
+
+def _is_untidy(raw: bytes) -> bool:
+    """Whether JSON may hold strings with white space to collapse, or with JSON in them."""
+    return _BACKSLASH in raw or (_BLANK in raw and (b"  " in raw or b'" ' in raw or b' "' in raw))
 
 
 def _tidy(value: Any) -> Any:
@@ -110,13 +119,27 @@ class Call(Done, eq=False):
     end_ns: int
     trace_id: str
     parent_id: str | None
-    input: bytes
-    output: bytes
+    given: Any
+    told: Any
     wordy: bool
     _letters: str | None = None
     _question: Question | None = None
     _asked: frozenset[str] | None = None
     _answer: frozenset[str] | None = None
+
+    @property
+    def input(self) -> bytes:
+        """The arguments as JSON, as much of them as is kept."""
+        if type(self.given) is not bytes:
+            self.given = _encode(self.given)
+        return self.given
+
+    @property
+    def output(self) -> bytes:
+        """The result as JSON, as much of it as is kept."""
+        if type(self.told) is not bytes:
+            self.told = _encode(self.told)
+        return self.told
 
     @property
     def letters(self) -> str:
@@ -147,46 +170,135 @@ class Call(Done, eq=False):
         return self._answer
 
 
-def call_of(span: Span, readable: int = _READABLE) -> Call:
-    """The span as a call; at most `readable` bytes of its text are kept for the detectors that must read."""
-    name, start, failed = span.name, span.start_ns, span.status == "error"
-    asked, told = span.input, span.output
-    asked = bytes(asked) if type(asked) is Raw else encoded(asked)
-    told = bytes(told) if type(told) is Raw else encoded(told)
-    if asked == b"{}" and told in SILENT and not failed:
-        asked = b""
-    mark = hash(asked) if len(asked) > _CANONICAL or _PLAIN(asked) else _mark(asked)
+class Marks(Struct, frozen=True):
+    """What tells a call from others: fingerprint and outcome; what is kept of its text, whether it may be prose."""
+
+    fingerprint: int
+    outcome: int
+    asked: Any
+    told: Any
+    wordy: bool
+
+
+def marks_of(span: Span, readable: int = _READABLE) -> Marks:
+    """The marks of a span; at most `readable` bytes of its text are kept for the detectors that must read."""
+    mark, asked, wordy = _asked(span.input, readable)
+    outcome, told = _told(span.output, readable)
+    if asked == b"{}" and told in SILENT and span.status != "error":
+        mark = UNKNOWN
+    return Marks(mark, outcome, asked, told, wordy)
+
+
+def call_of(span: Span, marks: Marks | None = None) -> Call:
+    """The span as a call; `marks` are its own, where they are known."""
+    marks = marks or marks_of(span)
+    name, start, failed, mark = span.name, span.start_ns, span.status == "error", marks.fingerprint
     return Call(
         name,
         mark,
         hash((name, mark or span.span_id)),
-        _failure(span, told) if failed else hash(told),
+        _failure(span) if failed else marks.outcome,
         failed,
         span.span_id,
         start,
         start + span.duration_ns,
         span.trace_id,
         span.parent_id,
-        asked if len(asked) <= readable else asked[:readable],
-        told if len(told) <= readable else told[:readable],
-        asked.count(b" ") >= PROSE_SPACES or not asked.isascii(),
+        marks.asked,
+        marks.told,
+        marks.wordy,
     )
 
 
-def _failure(span: Span, told: bytes) -> int:
-    return outcome(None, span.error or Failure("", told[:500].decode("utf-8", "replace")))
+def _asked(value: Any, readable: int) -> tuple[int, Any, bool]:
+    """The fingerprint of an input, what is kept of it, and whether it may hold prose."""
+    if type(value) is not dict:
+        raw = encoded(value)
+        return _mark(raw), *_read(raw, readable)
+    longest = texts = 0
+    for part in value.values():
+        kind = type(part)
+        if kind is str:
+            texts += 1
+            if len(part) > longest:
+                longest = len(part)
+        elif kind is not int and kind not in _NUMBERS_AND_SUCH:
+            texts = -1
+            break
+    if longest > _CANONICAL and texts == len(value) and longest * texts <= readable:
+        return hash(tuple(value.items())), value, any(map(_is_wordy, value.values()))
+    raw = _encode(value)
+    if not texts:
+        return hash(raw), raw, False
+    return hash(canonical(raw) if len(raw) <= _CANONICAL and _is_untidy(raw) else raw), *_read(raw, readable)
+
+
+def _read(raw: bytes, readable: int) -> tuple[bytes, bool]:
+    """What is kept of an encoded input, and whether it may hold prose."""
+    wordy = not raw.isascii() or (_BLANK in raw and len(raw.split(b" ", PROSE_SPACES)) > PROSE_SPACES)
+    return raw if len(raw) <= readable else raw[:readable], wordy
+
+
+def _told(value: Any, readable: int) -> tuple[int, Any]:
+    """The outcome that a result is, and what is kept of it."""
+    kind = type(value)
+    if kind is int:
+        raw = b"%d" % value
+        return hash(raw), raw
+    if kind is str and _SHORT < len(value) <= readable:
+        return hash(value), value
+    if kind is dict and _SHORT < _length_of_texts(value) <= readable:
+        return hash((*value, *value.values())), value
+    raw = bytes(value) if kind is Raw else encoded(value)
+    return hash(raw), raw if len(raw) <= readable else raw[:readable]
+
+
+def _length_of_texts(value: dict[str, Any]) -> int:
+    """The length of all values together where they are strings, else 0."""
+    if len(value) > _MANY or type(next(iter(value.values()), None)) is not str:
+        return 0
+    try:
+        return len("".join(value.values()))
+    except TypeError:
+        return 0
+
+
+def _is_wordy(text: str) -> bool:
+    return not text.isascii() or (" " in text and len(text.split(" ", PROSE_SPACES)) > PROSE_SPACES)
+
+
+def _failure(span: Span) -> int:
+    if span.error is not None:
+        return outcome(None, span.error)
+    return outcome(None, Failure("", encoded(span.output)[:500].decode("utf-8", "replace")))
 
 
 class Window:
-    """The last calls of one trace, oldest first: one less than `size`, so that with the next call `size` are seen."""
+    """The last calls of one trace, oldest first: one less than `size`, so that with the next call `size` are seen.
 
-    __slots__ = ("_last", "_size", "calls", "count")
+    Calls that could begin no pattern are only `noted`; they are made calls of when somebody asks for them. `keys` and
+    `outcomes` say at which place a mark was last seen, `count` is the place of the next call, `oldest` that of the
+    oldest one that is still held.
+    """
+
+    __slots__ = ("_calls", "_size", "count", "keys", "noted", "oldest", "outcomes")
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._last: dict[int, int] = {}
-        self.calls: deque[Call] = deque(maxlen=size - 1)
-        self.count = 0
+        self.keys: dict[int, int] = {}
+        self.outcomes: dict[int, int] = {}
+        self._calls: deque[Call] = deque(maxlen=size - 1)
+        self.noted: deque[tuple[Span, Marks]] = deque(maxlen=size - 1)
+        self.count = self.oldest = 0
+
+    @property
+    def calls(self) -> deque[Call]:
+        """The calls."""
+        while self.noted:
+            call = call_of(*self.noted.popleft())
+            call.wordy = False  # there was no time to read it
+            self._calls.append(call)
+        return self._calls
 
     @property
     def full(self) -> bool:
@@ -195,17 +307,25 @@ class Window:
 
     def holds(self, key: int) -> bool:
         """Whether a call with this key is among the last ones."""
-        return self._last.get(key, -self._size) > self.count - self._size
+        return self.keys.get(key, -1) >= self.oldest
 
     def holds_outcome(self, outcome: int) -> bool:
         """Whether one of the last calls had this outcome."""
-        return any(call.outcome == outcome for call in self.calls)
+        return self.outcomes.get(outcome, -1) >= self.oldest
 
     def add(self, call: Call) -> None:
         """Take the newest call in."""
         self.calls.append(call)
-        self._last[call.key] = self.count
+        self.keys[call.key] = self.outcomes[call.outcome] = self.count
+        self.moved()
+
+    def moved(self) -> None:
+        """One more call is in; now and then let go of marks that are no longer held."""
         self.count += 1
-        if len(self._last) > 8 * self._size:
-            oldest = self.count - self._size
-            self._last = {key: place for key, place in self._last.items() if place > oldest}
+        if self.count >= self._size:
+            self.oldest += 1
+        if not self.count & _SWEPT:
+            self.keys, self.outcomes = self._recent(self.keys), self._recent(self.outcomes)
+
+    def _recent(self, places: dict[int, int]) -> dict[int, int]:
+        return {mark: place for mark, place in places.items() if place >= self.oldest}

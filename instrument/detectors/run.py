@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from instrument.detectors.answers import wishes
 from instrument.detectors.breaker import MODEL, Breaker
-from instrument.detectors.calls import Call, Window
+from instrument.detectors.calls import Call, Marks, Window
 from instrument.detectors.context_growth import ContextGrowth
 from instrument.detectors.cut_answer import CutAnswer
 from instrument.detectors.hallucinated_tool import HallucinatedTool
@@ -39,7 +39,7 @@ class Run:
     def goes_on(self, span: Span) -> bool:
         """Whether the call only continues a long row of equal ones, so that a look at each doubling is enough."""
         before, self._before = self._before, span
-        if before is None or not is_same(before, span):
+        if before is None or before.input != span.input or not is_same(before, span):
             self._in_row = self._passed_over = 0
             return False
         self._in_row += 1
@@ -47,9 +47,19 @@ class Run:
         self._passed_over += is_over
         return is_over
 
-    def feed_equal(self, span: Span) -> list[Finding]:
-        """Findings from a tool call that only goes on: it is counted."""
-        return some(self._abuse.feed(span))
+    def count(self, span: Span) -> list[Finding]:
+        """Findings from a tool call that is not looked at: it is counted."""
+        found = self._abuse.feed(span)
+        return [] if found is None else [found]
+
+    def passes(self, span: Span, marks: Marks) -> bool:
+        """Whether no pattern could begin with this tool call; it is noted and counted then."""
+        patterns, models = self._patterns, self._models
+        if patterns is None or self._passed_over or not patterns.passes(span, marks):
+            return False
+        if models is not None:
+            models.hallucinated.feed_tool(span)
+        return True
 
     def feed_tool(self, span: Span, call: Call, breaker: Breaker | None) -> list[Finding]:
         """Findings from one tool call, which `breaker`, where one is given, learns from too."""

@@ -11,9 +11,9 @@ from typing import Any
 
 from msgspec import Raw
 
-from instrument.detectors.calls import UNKNOWN, Call, plain
+from instrument.detectors.calls import UNKNOWN, Call, Marks, call_of, plain
 from instrument.detectors.told import Growth, told
-from instrument.model import Finding
+from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
 _EMPTY_TEXTS = frozenset(("", "[]", "{}", "None", "null"))
@@ -22,16 +22,16 @@ _KEPT = 16
 
 
 class SameAnswer:
-    """Watches the calls of one trace."""
+    """Watches the calls of one trace; `of` are the answers by tool."""
 
     def __init__(self, limits: Thresholds) -> None:
         self._most = limits.calls_without_news
-        self._answers: dict[str, Answers] = {}
+        self.of: dict[str, Answers] = {}
         self._growth = Growth()
 
     def feed(self, call: Call) -> Finding | None:
         """A finding when this question is one too many with the same answer."""
-        answers = self._answers.get(call.name)
+        answers = self.of.get(call.name)
         if answers is None:
             self._begin(call)
             return None
@@ -48,31 +48,33 @@ class SameAnswer:
             times=answers.times,
         )
 
-    def again(self, call: Call) -> bool:
-        """Whether this call has the answer that the last one of its tool had."""
-        answers = self._answers.get(call.name)
-        return answers is not None and answers.last.outcome == call.outcome
+    def again(self, name: str, outcome: int) -> bool:
+        """Whether the last call of this tool had this answer."""
+        answers = self.of.get(name)
+        return answers is not None and answers.outcome == outcome
 
     def _begin(self, call: Call) -> None:
-        if len(self._answers) >= _MOST_TOOLS:
-            del self._answers[next(iter(self._answers))]
-        self._answers[call.name] = Answers(call)
+        if len(self.of) >= _MOST_TOOLS:
+            del self.of[next(iter(self.of))]
+        self.of[call.name] = Answers(call)
 
 
 class Answers:
     """What one tool answered: how many different questions in a row got the answer that the last one got."""
 
-    __slots__ = ("calls", "last", "times", "varied")
+    __slots__ = ("calls", "last", "outcome", "times", "varied")
 
     def __init__(self, call: Call) -> None:
-        self.last = call
+        self.last: Call | tuple[Span, Marks] = call
+        self.outcome = call.outcome
         self.calls: list[Call] = []
         self.times = 1
         self.varied = False
 
     def add(self, call: Call) -> int:
         """Take in the next call; how many different questions now had the answer of this one."""
-        last, self.last = self.last, call
+        last, self.last = self._last_call(), call
+        self.outcome = call.outcome
         if last.outcome != call.outcome:
             self.varied = self.varied or not (last.failed or call.failed)
             self.times = 1
@@ -83,6 +85,9 @@ class Answers:
             self.calls = [*self.calls[1 - _KEPT :], call]
             self.times += 1
         return self.times
+
+    def _last_call(self) -> Call:
+        return self.last if isinstance(self.last, Call) else call_of(*self.last)
 
 
 def is_empty(output: bytes) -> bool:

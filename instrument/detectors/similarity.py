@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,8 +22,10 @@ _ANSWER_BYTES = 8_192
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
 """Words; where a script sets no blanks between them, its characters."""
 
+_BLANKED = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
 _LONGER_WORD = re.compile(r"\w{3,}|\d+")
-_SYMBOL = re.compile(r"[(){}\[\]=<>|&;$/\\*#@+%]|(?<!\w)-+")
+_NO_SIGNS = dict.fromkeys(map(ord, "(){}[]=<>|&;$/\\*#@+%"))
+_DASHES = re.compile(r"(?<!\w)-+")
 _CODE_SYMBOLS = 0.3
 """Signs to a word from which on a text is a program or a command: prose has fewer than one to ten words."""
 
@@ -48,13 +51,29 @@ def question(raw: bytes) -> Question:
     for place, leaf in _leaves(_decoded(raw), ""):
         text = str(leaf).casefold()
         long = isinstance(leaf, str) and (text.count(" ") >= PROSE_SPACES or not text.isascii())
-        found = _WORD.findall(text) if long else []
-        if sum(not word.isdigit() for word in found) > PROSE_SPACES:
+        found = _words(text) if long else []
+        if _has_words(found):
             words.extend(found)
-            code = code or len(_SYMBOL.findall(text)) > _CODE_SYMBOLS * len(found)
+            code = code or _symbols(text) > _CODE_SYMBOLS * len(found)
         elif text and not text.isspace():
             atoms[place] = " ".join(text.split())
     return Question(atoms, words[:_MOST_WORDS], frozenset(words[:_MOST_WORDS]), code)
+
+
+def _words(text: str) -> list[str]:
+    return text.translate(_BLANKED).split() if text.isascii() else _WORD.findall(text)
+
+
+def _symbols(text: str) -> int:
+    """How many signs of programs and commands a text holds; a row of dashes that begins a word counts once."""
+    signs = len(text) - len(text.translate(_NO_SIGNS))
+    return signs + len(_DASHES.findall(text)) if "-" in text else signs
+
+
+def _has_words(found: list[str]) -> bool:
+    """Whether more than `PROSE_SPACES` of them are no numbers."""
+    words = (word for word in found if not word.isdigit())
+    return len(list(islice(words, PROSE_SPACES + 1))) > PROSE_SPACES
 
 
 def _decoded(raw: bytes) -> Any:

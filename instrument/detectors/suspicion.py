@@ -55,11 +55,15 @@ class Asked:
 
 
 class Suspicion:
-    """One finding as it stands against further calls of its trace; `free` once something else was done with success."""
+    """One finding as it stands against further calls of its trace; `free` once something else was done with success.
+
+    One that `endures` is not let go of: a limit that was passed stays passed.
+    """
 
     def __init__(self, finding: Finding, calls: Sequence[Call], limits: Thresholds) -> None:
         self.finding = finding
         self.free = False
+        self.endures = finding.detector == "tool_abuse"
         self._calls = calls
         self._keys = {call.key for call in calls}
         self._names = frozenset(finding.data.get("calls", ()))
@@ -83,7 +87,7 @@ class Suspicion:
 
     def is_freed_by(self, done: Done) -> bool:
         """Whether this call was something else, done with success, or the success of a tool that failed on and on."""
-        if done.failed or self.finding.detector == "tool_abuse" or done.start_ns <= self._last_ns:
+        if done.failed or self.endures or done.start_ns <= self._last_ns:
             return False
         if self.finding.detector == "error_storm":
             return True

@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw
 
+from instrument.record.held import held, held_arguments
 from instrument.record.plain import NOT_PLAIN, plain_size
 from instrument.record.snapshot import snapshot, snapshot_of_named
 from instrument.record.texts import shown_bytes, without_surrogates
@@ -97,9 +98,20 @@ class Camera:
         self.max_bytes = max(max_bytes, LEAST_BYTES)
         self.max_blob_bytes = max_blob_bytes
         self.content = content
+        self._holds = self.max_bytes // 8 if content else -1
         self._direct = min(DIRECT_SIZE, 16 * self.max_bytes) if content else -1
         self._key = os.urandom(32)
         self._redactor = redactor
+
+    def taken(self, value: object) -> Any:
+        """Any value, as it is now: itself or a copy where nothing in it can change, else as `value` gives it."""
+        kept = held(value, self._holds)
+        return self.value(value) if kept is None else kept
+
+    def taken_arguments(self, named: dict[str, Any]) -> Any:
+        """The arguments of a call by parameter, in a dict that is ours to keep, as `taken` takes values."""
+        kept = held_arguments(named, self._holds)
+        return self.arguments(named) if kept is None else kept
 
     def arguments(self, named: dict[str, object]) -> Captured:
         """The arguments of a call by parameter, as they are now."""
@@ -139,7 +151,7 @@ class Camera:
             tree, size = snapshot_of_named(value) if by_name else snapshot(value)
             if size > DIRECT_SIZE:
                 return Large(self, tree, by_name=by_name)
-            data = _encode_valid(tree)
+            data = encode_valid(tree)
             if len(data) <= self.max_bytes and self.content:
                 return Raw(data)
             return Large(self, None, by_name=by_name, encoded=data)
@@ -235,7 +247,7 @@ def _fitted(tree: Any, camera: Camera, by_name: bool, blobs: Blobs | None) -> by
     data = _fitted_by_name(tree, camera, blobs) if by_name else b"".join(_encoded_in_steps(tree))
     if len(data) <= camera.max_bytes:
         return data
-    return _encode_valid(_stored(tree, camera, blobs, camera.max_bytes // 12))
+    return encode_valid(_stored(tree, camera, blobs, camera.max_bytes // 12))
 
 
 def _fitted_by_name(tree: dict[str, Any], camera: Camera, blobs: Blobs | None) -> bytes:
@@ -247,9 +259,9 @@ def _fitted_by_name(tree: dict[str, Any], camera: Camera, blobs: Blobs | None) -
         if size <= camera.max_bytes or len(pieces[name]) < _WORTH_STORING:
             break
         size -= len(pieces[name])
-        pieces[name] = _encode_valid(_stored(tree[name], camera, blobs, share))
+        pieces[name] = encode_valid(_stored(tree[name], camera, blobs, share))
         size += len(pieces[name])
-    return b"{" + b",".join(_encode_valid(name) + b":" + piece for name, piece in pieces.items()) + b"}"
+    return b"{" + b",".join(encode_valid(name) + b":" + piece for name, piece in pieces.items()) + b"}"
 
 
 def _stored(tree: Any, camera: Camera, blobs: Blobs | None, share: int) -> dict[str, Any]:
@@ -287,17 +299,17 @@ def _encoded_in_steps(tree: Any) -> list[bytes]:
     if kind is dict and tree and plain_size(tree, STEP) > STEP:
         pieces = [b"{"]
         for name, value in tree.items():
-            pieces += (_encode_valid(name), b":", *_encoded_in_steps(value), b",")
+            pieces += (encode_valid(name), b":", *_encoded_in_steps(value), b",")
         return [*pieces[:-1], b"}"]
     if kind is list and tree and plain_size(tree, STEP) > STEP:
         pieces = [b"["]
         for value in tree:
             pieces += (*_encoded_in_steps(value), b",")
         return [*pieces[:-1], b"]"]
-    return [_encode_valid(tree)]
+    return [encode_valid(tree)]
 
 
-def _encode_valid(tree: Any) -> bytes:
+def encode_valid(tree: Any) -> bytes:
     try:
         return _encode(tree)
     except UnicodeEncodeError:

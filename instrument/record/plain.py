@@ -19,8 +19,8 @@ NARROW = 64
 
 NOT_PLAIN = 1 << 62
 
-_ATOMS = frozenset({str, int, bool, type(None)})
-LEAVES = _ATOMS | {float}
+ATOMS = frozenset({str, int, bool, type(None)})
+LEAVES = ATOMS | {float}
 _CONTAINERS = frozenset({dict, list, tuple})
 PLAIN = LEAVES | _CONTAINERS
 STRINGS = frozenset({str})

@@ -22,7 +22,7 @@ from instrument.record.lanes import Bounds
 from instrument.record.later import Later, reported
 from instrument.record.pipeline import Flushed, Pipeline
 from instrument.record.sampling import Rules, Sampling
-from instrument.record.settle import finished, line_of, lines_of, open_record, span_record
+from instrument.record.settle import finished, line_of, open_record, span_record, together
 from instrument.record.spans import MODEL_KINDS, LiveSpan
 from instrument.store.spool import Held, Spool
 
@@ -92,8 +92,8 @@ class Recorder:
     ) -> None:
         self.run = run
         self.clock = clock
-        self.value = camera.value
-        self.arguments = camera.arguments
+        self.value = camera.taken
+        self.arguments = camera.taken_arguments
         self._tells_words = camera.content
         self.guards = guards
         self.asks_always = asks_always
@@ -308,9 +308,9 @@ class Recorder:
 
     def _batch(self, records: list[Record], depths: list[int]) -> Batch:
         """Everything encoded and without secrets."""
-        lines = None if self._is_clean is None else lines_of(records, self._is_clean)
-        if lines is not None:
-            return Batch(records, lines, depths)
+        data = None if self._is_clean is None else together(records)
+        if data is not None and self._is_clean is not None and self._is_clean(data):
+            return Batch(records, depths=depths, data=data)
         kept: list[tuple[Record, bytes, int]] = []
         for record, depth in zip(records, depths, strict=True):
             try:

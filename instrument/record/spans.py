@@ -226,7 +226,7 @@ def amiss(recorder: Recorder, where: str, fault: Exception) -> None:
 def arguments_of(
     recorder: Recorder, plan: Plan, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """The arguments of one call as they are now, encoded; None where they are not wanted."""
+    """The arguments of one call as they are now, encoded where they could change; None where they are not wanted."""
     if not plan.capture_input:
         return None
     try:

@@ -67,8 +67,15 @@ class JsonlSink:
         if self._run is None:
             heads = (record for record in batch if isinstance(record, Run))
             self._run = next(heads, Run(run=batch[0].run, start_ns=time.time_ns()))
-        self._backlog += batch.lines
-        self._append()
+        if self._backlog:
+            self._backlog += batch.lines
+            self._append()
+            return
+        try:
+            self._ready().append_data(batch.data)
+        except OSError as error:
+            self._backlog += batch.lines
+            self._keep(error.strerror or type(error).__name__)
 
     def flush(self) -> None:
         """Try once more what could not be written."""

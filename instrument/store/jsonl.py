@@ -61,7 +61,10 @@ class Appender:
 
     def append(self, lines: Sequence[bytes]) -> None:
         """Write the lines. Raises `OSError`; none of them counts as written then."""
-        data = b"\n".join(lines) + b"\n"
+        self.append_data(b"\n".join(lines) + b"\n")
+
+    def append_data(self, data: bytes) -> None:
+        """Write lines that are joined already, each with its newline, as `append` does."""
         while True:
             self._open()
             with turn(self._fd) as locked:

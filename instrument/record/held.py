@@ -1,0 +1,83 @@
+"""Values that nobody can change: a reference to them is enough, and the worker encodes them with the rest of the span.
+
+Strings, numbers, truth values and None are held as they are; a dict or list of nothing else is copied, which takes a
+tenth of the time of encoding it.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+from instrument.record.plain import ATOMS, NARROW, STRINGS
+
+_SIZE = 8
+"""What a number counts, in characters."""
+
+
+def held(value: Any, most: int) -> Any:
+    """The value, or a copy of it, where that is all that is needed: at most `most` characters; else None."""
+    kind = type(value)
+    if kind is str:
+        return value if len(value) <= most else None
+    if kind is int or kind is bool:
+        return value if most > 0 else None
+    if kind is dict:
+        return _copied_dict(value, most)
+    if kind is list:
+        return _copied_list(value, most)
+    return value if kind is float and isfinite(value) and most > 0 else None
+
+
+def held_arguments(named: dict[str, Any], most: int) -> dict[str, Any] | None:
+    """The arguments of a call by parameter, a dict of our own, as `held` takes each of them; None where it does not."""
+    size = 0
+    for name, value in named.items():
+        kind = type(value)
+        if kind is str:
+            size += len(value)
+        elif kind is int or kind is bool or value is None:
+            size += _SIZE
+        elif (copy := held(value, most)) is not None:
+            named[name] = copy
+            size += _size_of(copy)
+        else:
+            return None
+    return named if size <= most and "$" not in "".join(named) else None
+
+
+def _copied_dict(value: dict[Any, Any], most: int) -> dict[Any, Any] | None:
+    if len(value) > NARROW:
+        return None
+    copy = value.copy()
+    try:
+        names = "".join(copy)
+    except TypeError:
+        return None
+    size = _size_of_leaves(copy.values())
+    return copy if "$" not in names and size + len(names) <= most else None
+
+
+def _copied_list(value: list[Any], most: int) -> list[Any] | None:
+    if len(value) > NARROW:
+        return None
+    copy = value.copy()
+    return copy if _size_of_leaves(copy) <= most else None
+
+
+def _size_of(copy: Any) -> int:
+    if type(copy) is float:
+        return _SIZE
+    return _size_of_leaves(copy.values() if type(copy) is dict else copy)
+
+
+def _size_of_leaves(values: Any) -> int:
+    kinds = set(map(type, values))
+    if kinds == STRINGS:
+        return len("".join(values))
+    if not kinds <= ATOMS:
+        return _TOO_LONG
+    return sum([len(one) if type(one) is str else _SIZE for one in values])
+
+
+_TOO_LONG = 1 << 62

@@ -1,0 +1,87 @@
+"""Calls that could begin no pattern are only noted: that must change nothing but the time it takes."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from instrument.detectors import default, fingerprint, outcome
+from instrument.detectors.patterns import Patterns
+from instrument.model import Failure, Finding, Span
+
+TEXTS = ["a", "b", "seven words of prose about the tides", "prose about the seven tides in other words", "x" * 1_100]
+
+
+def run_of(seed: int) -> list[Span]:
+    """One run: mostly healthy calls, between them repeats, cycles, failures, silence and equal answers."""
+    draw = random.Random(seed)
+    pool = [draw.choice([{"n": n}, {"q": draw.choice(TEXTS), "n": n}, {"q": TEXTS[4] + str(n)}]) for n in range(4)]
+    spans, now = [], 1_700_000_000_000_000_000
+    for n in range(draw.randint(5, 90)):
+        now += draw.choice([1_000, 40_000_000, 400_000_000])
+        repeats = draw.random() < 0.3
+        asked: Any = draw.choice(pool) if repeats else {"n": 1_000 + n, "q": draw.choice(TEXTS)}
+        told: Any = draw.choice([None, "ok", f"{n} found", {"a": "y" * 300, "b": str(n)}, n, "x" * 400])
+        if repeats and draw.random() < 0.6:
+            told = "the same"
+        failed = draw.random() < 0.1
+        spans.append(
+            Span(
+                trace_id="a" * 32, span_id=f"{n:016x}", start_ns=now, duration_ns=5, kind="tool",
+                name=draw.choice(["look", "look", "turn"]), status="error" if failed else "ok",
+                error=Failure("E", draw.choice(["x", "y"])) if failed else None,
+                input=Raw(msgspec.json.encode(asked)) if draw.random() < 0.2 else asked, output=None if failed else told,
+            )
+        )  # fmt: skip
+    return spans
+
+
+def found_in(spans: list[Span]) -> list[Finding]:
+    watch = default()
+    return [finding for span in spans for finding in watch.feed(span)]
+
+
+@given(st.integers(0, 2**32))
+def test_passing_over_changes_no_finding(seed: int) -> None:
+    """With every call looked at, the findings of a run are the same."""
+    spans = run_of(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        quick = found_in(spans)
+        patch.setattr(Patterns, "passes", lambda self, span, marks: False)
+        assert found_in(spans) == quick
+
+
+def test_most_calls_of_a_healthy_run_pass() -> None:
+    """Of a run in which no call is like another nearly all are passed over."""
+    passed: list[bool] = []
+    watch = default()
+    whole = Patterns.passes
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Patterns, "passes", lambda *args: passed.append(whole(*args)) or passed[-1])
+        for n in range(50):
+            span = Span(
+                trace_id="a" * 32, span_id=f"{n:016x}", start_ns=n, duration_ns=5, kind="tool", name="look", status="ok",
+                input={"n": n}, output=n,
+            )  # fmt: skip
+            watch.feed(span)
+    assert passed.count(True) > 40
+
+
+@pytest.mark.parametrize(
+    "value", [{"b": 1, "a": "x  y"}, {"q": "two  blanks " + "x" * 50}, {"a": [1, {"b": None}]}, {}]
+)
+def test_encoded_and_plain_are_marked_alike(value: Any) -> None:
+    """A short input has the same fingerprint, plain or encoded; so has a short result."""
+    raw = Raw(msgspec.json.encode(value))
+    assert (fingerprint(raw), outcome(Raw(b"7"))) == (fingerprint(value), outcome(7))
+
+
+def test_numbers_that_python_hashes_alike_are_told_apart() -> None:
+    """-1 and -2, 1 and True are different arguments."""
+    assert 4 == len({fingerprint({"x": x}) for x in (-1, -2, 1, True)})

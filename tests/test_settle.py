@@ -1,0 +1,98 @@
+"""From live spans to lines: what is encoded together is what would be encoded alone, and keeps its order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from instrument import span, tool
+from instrument.model import Finding, Log, Record, Span, encode
+from instrument.record.plan import Plan
+from instrument.record.switch import switch
+from instrument.testing import record
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+logs = st.builds(Log, time_ns=st.integers(0, 2**62), event=texts, metadata=st.dictionaries(texts, texts))
+
+
+@given(st.lists(logs))
+def test_lines_together_are_the_lines_alone(records: list[Record]) -> None:
+    """Encoding a batch at once gives the same lines as encoding its records one by one, whatever they hold."""
+    assert [encode(one) for one in records] == lines_of(records, lambda lines: True)
+
+
+def test_a_suspicion_sends_the_batch_the_careful_way() -> None:
+    """Where the look at all lines finds something, each line is looked at by itself."""
+    assert None is lines_of([Log(time_ns=1)], lambda lines: False)
+
+
+def test_unknown_keys_are_not_lost_on_the_quick_way() -> None:
+    """Records with keys of another version's are written one by one, which keeps the keys."""
+    assert None is lines_of([Log(time_ns=1, extra={"later": 1})], lambda lines: True)
+
+
+def test_one_odd_record_does_not_cost_the_others() -> None:
+    """A record that has no JSON is counted as a fault; those around it are written."""
+    with record() as recording:
+        recorder = switch.recorder
+        assert recorder is not None
+        for metadata in ({"a": 1}, {"b": object()}, {"c": 3}):
+            recorder.put(Log(time_ns=1, metadata=metadata))
+        assert [{"a": 1}, {"c": 3}] == [log.metadata for log in recording.logs]
+        assert {"fault in settle: TypeError": 1} == recorder.told().lost
+
+
+def test_a_finding_stands_directly_behind_its_span() -> None:
+    """What detectors find is told with the span that shows it, before the root that ends in the same batch."""
+
+    @tool
+    def search(query: str) -> str:
+        return "nothing"
+
+    with record() as recording:
+        with span("run"):
+            for _ in range(4):
+                search("tides")
+        kinds = [type(one) for one in recording.records if isinstance(one, Span | Finding)]
+    first = kinds.index(Finding)
+    assert (Span, Span) == (kinds[first - 1], kinds[-1])
+    assert kinds[:first] == [Span] * first
+    assert first < 4
+
+
+def test_span_ids_are_sixteen_digits_and_differ() -> None:
+    """Ids drawn many at a time are as good as ids drawn one by one."""
+    with record() as recording:
+        for _ in range(200):
+            with span("one"):
+                pass
+        ids = [one.span_id for one in recording.spans]
+    assert 200 == len(set(ids))
+    assert {16} == {len(one) for one in ids}
+    assert set("".join(ids)) <= set("0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    ("names", "args", "kwargs", "named"),
+    [
+        (("a", "b"), (1, 2), {}, {"a": 1, "b": 2}),
+        (("a", "b"), (1,), {"b": 2}, {"a": 1, "b": 2}),
+        (("self", "a"), (0, 1), {}, {"a": 1}),
+        ((), (), {}, {}),
+        (("größe", "_"), (1, 2), {}, {"größe": 1, "_": 2}),
+    ],
+)
+def test_arguments_by_name(names: tuple[str, ...], args: Any, kwargs: dict[str, Any], named: dict[str, Any]) -> None:
+    """Arguments are told by parameter, without the instance, however they were passed."""
+    assert named == Plan("f", "tool", names).named(None, args, kwargs)
+
+
+def test_first_parameter_of_a_method_is_left_out_whatever_its_name() -> None:
+    """A plan that learns late that it belongs to a class forgets what it had worked out before."""
+    plan = Plan("f", "tool", ("this", "a"))
+    assert {"this": 0, "a": 1} == plan.named(None, (0, 1), {})
+    plan.belongs_to_class()
+    assert {"a": 1} == plan.named(None, (0, 1), {})
