@@ -23,7 +23,7 @@ def svg(rows: list[Row], caption: str) -> str:
     width = _LABELS + len(cases) * (_PANEL + _GAP) + 10
     height = _TOP + len(rows) * _ROW + 44
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
         f"<title>{escape(caption)}</title><style>{_STYLE}</style>",
         f'<rect class="ground" width="{width}" height="{height}" fill="#ffffff"/>',
         _text(12, 22, "What one decorated call costs: µs of CPU, all threads, everything written", "head"),
@@ -50,16 +50,15 @@ def _panel(rows: list[Row], case: str, left: int) -> list[str]:
     ]
     for number, row in enumerate(rows):
         if case in row.cells:
-            value = row.cells[case].cpu
-            length = max(1.0, (_PANEL - 46) * value / most)
-            top = _TOP + number * _ROW
-            parts.append(
-                f'<rect x="{left}" y="{top}" width="{length:.1f}" height="{_ROW - 7}" rx="2" fill="{_color(row.name)}"/>'
-            )
-            parts.append(
-                _text(left + length + 5, _middle(number), f"{value:.3g}", "head" if row.name == "ours" else "")
-            )
+            parts += _bar(row, row.cells[case].cpu, most, left, _TOP + number * _ROW)
     return parts
+
+
+def _bar(row: Row, value: float, most: float, left: int, top: int) -> list[str]:
+    length = max(1.0, (_PANEL - 46) * value / most)
+    shape = f'x="{left}" y="{top}" width="{length:.1f}" height="{_ROW - 7}" rx="2"'
+    label = _text(left + length + 5, top + _ROW / 2 + 0.5, f"{value:.3g}", "head" if row.name == "ours" else "")
+    return [f'<rect {shape} fill="{_color(row.name)}"/>', label]
 
 
 def _color(name: str) -> str:

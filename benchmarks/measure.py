@@ -3,7 +3,8 @@
 The machine changes its speed for seconds at a time, so the contestant is never timed alone: chunks of 50 calls of the
 contestant, of the floor and of the bare function take turns, and only ratios of what was added leave this process.
 CPU is that of all threads: of the calling thread within the contestant's chunks and its final flush, and everything
-that other threads have used meanwhile.
+that other threads have used meanwhile. Time that passes for the caller, waiting for the interpreter's lock included,
+is measured in longer blocks, each followed by a flush, so that the contestant's threads do not disturb the floor.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +29,16 @@ from benchmarks.contestants import ENTRIES, Contestant, floor
 
 CHUNK = 50
 LEAST_CALLS = 500
+BLOCKS = 3
+BLOCK_SHARE = 4
+"""A block for the caller's time is so many times shorter than a repeat."""
 
 Caller = Callable[[Callable[..., Any], list[Arguments]], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """One repeat: what a call added, in microseconds of CPU of all threads and of time on the calling thread."""
+    """One repeat: what a call added, in microseconds of CPU of all threads and of time that passed for the caller."""
 
     calls: int
     cpu: float
@@ -80,37 +85,59 @@ class _Turns:
 
     async def repeat(self, calls: int) -> Repeat:
         """Call each so many times below one parent, flush, and say what was added by contestant and floor."""
-        spent, passed = [0, 0, 0], [0, 0, 0]
+        cpu = await self._cpu(calls)
+        wall = await self._wall(max(CHUNK, calls // BLOCK_SHARE // CHUNK * CHUNK))
+        return Repeat(calls, *cpu, *wall)
+
+    async def _cpu(self, calls: int) -> tuple[float, float]:
+        spent = [0, 0, 0]
         process, thread = time.process_time_ns(), time.thread_time_ns()
         with self.contestant.parent():
-            for first in range(self.calls, self.calls + calls, CHUNK):
-                chunk = [self.case.arguments(number) for number in range(first, first + CHUNK)]
+            for _ in range(calls // CHUNK):
+                chunk = self._next(CHUNK)
                 for who, function in enumerate(self.functions):
-                    cpu, wall = time.thread_time_ns(), time.perf_counter_ns()
+                    start = time.thread_time_ns()
                     await self.call(function, chunk)
-                    passed[who] += time.perf_counter_ns() - wall
-                    spent[who] += time.thread_time_ns() - cpu
+                    spent[who] += time.thread_time_ns() - start
         before = time.thread_time_ns()
         self.contestant.flush()
         after = time.thread_time_ns()
         others = time.process_time_ns() - process - (after - thread)
         spent[0] += after - before + others
-        self.calls += calls
-        self.writer.flush()
         self.writer.truncate()
-        return Repeat(calls, *(_added(sums, who, calls) for sums in (spent, passed) for who in (0, 1)))
+        return _added(spent, calls)
+
+    async def _wall(self, calls: int) -> tuple[float, float]:
+        passed = [0, 0, 0]
+        for _ in range(BLOCKS):
+            block = self._next(calls)
+            for who, function in enumerate(self.functions):
+                with self.contestant.parent() if who == 0 else nullcontext():
+                    start = time.perf_counter_ns()
+                    await self.call(function, block)
+                    passed[who] += time.perf_counter_ns() - start
+                self.contestant.flush()
+        self.writer.truncate()
+        return _added(passed, calls * BLOCKS)
+
+    def _next(self, calls: int) -> list[Arguments]:
+        """The arguments of so many further calls; none is like one before."""
+        first, self.calls = self.calls, self.calls + calls
+        return [self.case.arguments(number) for number in range(first, self.calls)]
 
     async def measure(self, repeats: int, seconds: float) -> list[Repeat]:
         """Warm up, find how many calls fill `seconds`, repeat."""
         for _ in range(2):
             warm = await self.repeat(LEAST_CALLS)
-        fitting = int(seconds * 1e6 / (max(warm.cpu, warm.wall, 0.5) + warm.floor_wall)) // CHUNK * CHUNK
+        fitting = int(seconds * 1e6 / (max(warm.cpu, 0.5) + warm.floor_cpu)) // CHUNK * CHUNK
         calls = max(LEAST_CALLS, min(fitting, self.case.most_calls))
         return [await self.repeat(calls) for _ in range(repeats)]
 
 
-def _added(sums: list[int], who: int, calls: int) -> float:
-    return (sums[who] - sums[2]) / calls / 1000
+def _added(sums: list[int], calls: int) -> tuple[float, float]:
+    """What contestant and floor took more than the bare function, in microseconds a call."""
+    contestant, reference, bare = sums
+    return (contestant - bare) / calls / 1000, (reference - bare) / calls / 1000
 
 
 def _written(case: Case, contestant: Contestant, calls: int) -> tuple[int | None, float | None]:

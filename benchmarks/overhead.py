@@ -46,8 +46,8 @@ def main() -> int:
         failed = failed or found is None
         if found is not None:
             _merge(measured[name], case, found)
-        print(f"\r\033[Kround {round_ + 1} of {given.rounds}: {name} {case}", end="", file=sys.stderr)
-    print("\r\033[K", end="", file=sys.stderr)
+        _say_where(f"round {round_ + 1} of {given.rounds}: {name} {case}")
+    _say_where("")
     result = {**_circumstances(given), "contestants": measured}
     print(table(result))
     if given.json:
@@ -60,9 +60,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     options = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description="cost of one decorated call")
-    options.add_argument(
-        "--quick", action="store_true", help="one round of few repeats; nothing is kept unless --json is given"
-    )
+    options.add_argument("--quick", action="store_true", help="one round of few repeats, kept only with --json")
     options.add_argument("--json", type=Path, metavar="FILE", help="where results go; the chart lies beside it as .svg")
     options.add_argument("--rounds", type=int, help="how often every contestant is started anew (3)")
     options.add_argument("--repeats", type=int, help="in each of its processes (7)")
@@ -82,11 +80,7 @@ def _options() -> argparse.Namespace:
 def _environments(given: list[str]) -> dict[str, str]:
     """Interpreters of peers: those in `.bench/`, then those that were given."""
     made = HERE.parent / ".bench"
-    found = {
-        entry.environment: made / entry.environment / "bin" / "python"
-        for entry in ENTRIES.values()
-        if entry.environment
-    }
+    found = {name: made / name / "bin" / "python" for name in {entry.environment for entry in ENTRIES.values()} - {""}}
     known = {name: str(path) for name, path in found.items() if path.exists()}
     return {**known, **dict(one.split("=", 1) for one in given)}
 
@@ -99,16 +93,14 @@ def _turns(chosen: dict[str, Entry], cases: list[str], rounds: int) -> Iterator[
                 yield round_, name, case
 
 
+def _say_where(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr)
+
+
 def _child(python: str, name: str, case: str, given: argparse.Namespace) -> dict[str, Any] | None:
-    command = [
-        python,
-        "-m",
-        "benchmarks.measure",
-        name,
-        case,
-        f"--repeats={given.repeats}",
-        f"--seconds={given.seconds}",
-    ]
+    options = [f"--repeats={given.repeats}", f"--seconds={given.seconds}"]
+    command = [python, "-m", "benchmarks.measure", name, case, *options]
     try:
         done = subprocess.run(
             command, cwd=HERE.parent, env=_clean_environment(), capture_output=True, text=True, timeout=LONGEST_CHILD

@@ -10,10 +10,18 @@ from benchmarks.contestants import ENTRIES
 
 PEER = "otel"
 
+_ABOVE = (
+    "What one decorated call adds: **µs of CPU**, all threads and the final flush included (quartiles) · "
+    "µs that pass for the caller · multiple of the floor · share of the OpenTelemetry SDK"
+)
+
 
 class Cell(NamedTuple):
-    """One contestant in one case: µs added a call, by CPU of all threads and on the calling thread; half of all
-    repeats lie between `low` and `high`. `floors` and `peers` are multiples of the floor and of the OpenTelemetry SDK."""
+    """One contestant in one case: µs that a call adds.
+
+    `cpu` is that of all threads, half of all repeats lie between `low` and `high`; `wall` is the time that passes for
+    the caller. `floors` and `peers` are multiples of the floor and of the OpenTelemetry SDK.
+    """
 
     cpu: float
     low: float
@@ -61,8 +69,9 @@ def _ratio(repeats: list[dict[str, float]], clock: str) -> float:
 
 
 def _fast_floor(contestants: dict[str, Any], case: str) -> tuple[float, float]:
-    """What the floor adds while the machine is fast and the floor undisturbed: the lowest twentieth of all its repeats."""
-    repeats = [one for found in contestants.values() for one in found.get("cases", {}).get(case, {}).get("repeats", ())]
+    """What the floor adds while the machine is fast and nothing disturbs it: the lowest twentieth of its repeats."""
+    cases = [found.get("cases", {}).get(case, {}) for found in contestants.values()]
+    repeats = [repeat for measured in cases for repeat in measured.get("repeats", ())]
     return _low(one["floor_cpu"] for one in repeats), _low(one["floor_wall"] for one in repeats)
 
 
@@ -73,14 +82,11 @@ def _low(values: Any) -> float:
 
 def table(result: dict[str, Any]) -> str:
     """A Markdown table: µs of CPU, the quartiles, the caller's time, multiples."""
-    lines = [
-        "Added by one decorated call: µs of CPU of all threads, final flush included (quartiles) · µs on the calling thread"
-        " · × floor · × OpenTelemetry SDK",
-        "",
-    ]
     found = rows(result)
     cases = [case for case in CASES if any(case in row.cells for row in found)]
-    lines += [
+    lines = [
+        _ABOVE,
+        "",
         "| | " + " | ".join(f"{case}: {CASES[case].title}" for case in cases) + " |",
         "|---|" + "---|" * len(cases),
     ]
@@ -106,9 +112,9 @@ def _share(peers: float) -> str:
 
 
 def _below(result: dict[str, Any]) -> str:
-    versions = {
-        name: version for found in result["contestants"].values() for name, version in found.get("versions", {}).items()
-    }
+    versions: dict[str, str] = {}
+    for found in result["contestants"].values():
+        versions |= found.get("versions", {})
     listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     return (
         f"{result['date']}, {result['machine']}, {result['python']}, {listed}; {result['rounds']} processes of "

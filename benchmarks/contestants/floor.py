@@ -55,6 +55,7 @@ class Writer:
             self.spans.clear()
 
     def truncate(self) -> None:
+        self.flush()
         os.ftruncate(self.fd, 0)
 
 

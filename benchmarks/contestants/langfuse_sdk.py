@@ -1,4 +1,4 @@
-"""langfuse's `observe` with its own batching processor and the OpenTelemetry SDK's JSON exporter in place of its HTTP."""
+"""langfuse's `observe` and batching processor, with the OpenTelemetry SDK's JSON exporter in place of its own."""
 
 from __future__ import annotations
 
