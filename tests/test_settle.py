@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from instrument import span, tool
 from instrument.model import Finding, Log, Record, Span, encode
 from instrument.record.plan import Plan
+from instrument.record.settle import together
 from instrument.record.switch import switch
 from instrument.testing import record
 
@@ -21,17 +22,12 @@ logs = st.builds(Log, time_ns=st.integers(0, 2**62), event=texts, metadata=st.di
 @given(st.lists(logs))
 def test_lines_together_are_the_lines_alone(records: list[Record]) -> None:
     """Encoding a batch at once gives the same lines as encoding its records one by one, whatever they hold."""
-    assert [encode(one) for one in records] == lines_of(records, lambda lines: True)
-
-
-def test_a_suspicion_sends_the_batch_the_careful_way() -> None:
-    """Where the look at all lines finds something, each line is looked at by itself."""
-    assert None is lines_of([Log(time_ns=1)], lambda lines: False)
+    assert b"".join([encode(one) + b"\n" for one in records]) == together(records)
 
 
 def test_unknown_keys_are_not_lost_on_the_quick_way() -> None:
     """Records with keys of another version's are written one by one, which keeps the keys."""
-    assert None is lines_of([Log(time_ns=1, extra={"later": 1})], lambda lines: True)
+    assert None is together([Log(time_ns=1, extra={"later": 1})])
 
 
 def test_one_odd_record_does_not_cost_the_others() -> None:

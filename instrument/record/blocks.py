@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -58,6 +59,7 @@ class _Nowhere:
     """Stands in for the recorder of a span that is not recorded: it takes everything and keeps nothing."""
 
     origin = None
+    span_ids: deque[str] = deque()
 
     def __getattr__(self, name: str) -> Callable[..., str]:
         return lambda *args, **kwargs: ""

@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw
 
-from instrument.record.held import held, held_arguments
+from instrument.record.held import SMALL, held, size_of
 from instrument.record.plain import NOT_PLAIN, plain_size
 from instrument.record.snapshot import snapshot, snapshot_of_named
 from instrument.record.texts import shown_bytes, without_surrogates
@@ -108,10 +108,26 @@ class Camera:
         kept = held(value, self._holds)
         return self.value(value) if kept is None else kept
 
-    def taken_arguments(self, named: dict[str, Any]) -> Any:
-        """The arguments of a call by parameter, in a dict that is ours to keep, as `taken` takes values."""
-        kept = held_arguments(named, self._holds)
-        return self.arguments(named) if kept is None else kept
+    def taken_arguments(self, named: dict[str, Any], has_keywords: bool = True) -> Any:
+        """The arguments of a call by parameter, in a dict that is ours to keep, as `taken` takes values.
+
+        Without keywords the names are those of parameters, of which none begins as a mark does.
+        """
+        room = self._holds
+        for name, value in named.items():
+            kind = type(value)
+            if kind is str:
+                room -= len(value)
+            elif kind is int or kind is bool or value is None:
+                room -= SMALL
+            elif (kept := held(value, room)) is not None:
+                named[name] = kept
+                room -= size_of(kept)
+            else:
+                return self.arguments(named)
+        if room < 0 or (has_keywords and "$" in "".join(named)):
+            return self.arguments(named)
+        return named
 
     def arguments(self, named: dict[str, object]) -> Captured:
         """The arguments of a call by parameter, as they are now."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from instrument.record.plain import ATOMS, NARROW, STRINGS
 
-_SIZE = 8
+SMALL = 8
 """What a number counts, in characters."""
 
 
@@ -27,23 +27,6 @@ def held(value: Any, most: int) -> Any:
     if kind is list:
         return _copied_list(value, most)
     return value if kind is float and isfinite(value) and most > 0 else None
-
-
-def held_arguments(named: dict[str, Any], most: int) -> dict[str, Any] | None:
-    """The arguments of a call by parameter, a dict of our own, as `held` takes each of them; None where it does not."""
-    size = 0
-    for name, value in named.items():
-        kind = type(value)
-        if kind is str:
-            size += len(value)
-        elif kind is int or kind is bool or value is None:
-            size += _SIZE
-        elif (copy := held(value, most)) is not None:
-            named[name] = copy
-            size += _size_of(copy)
-        else:
-            return None
-    return named if size <= most and "$" not in "".join(named) else None
 
 
 def _copied_dict(value: dict[Any, Any], most: int) -> dict[Any, Any] | None:
@@ -65,9 +48,10 @@ def _copied_list(value: list[Any], most: int) -> list[Any] | None:
     return copy if _size_of_leaves(copy) <= most else None
 
 
-def _size_of(copy: Any) -> int:
+def size_of(copy: Any) -> int:
+    """Roughly the characters of a value that is held."""
     if type(copy) is float:
-        return _SIZE
+        return SMALL
     return _size_of_leaves(copy.values() if type(copy) is dict else copy)
 
 
@@ -77,7 +61,7 @@ def _size_of_leaves(values: Any) -> int:
         return len("".join(values))
     if not kinds <= ATOMS:
         return _TOO_LONG
-    return sum([len(one) if type(one) is str else _SIZE for one in values])
+    return sum([len(one) if type(one) is str else SMALL for one in values])
 
 
 _TOO_LONG = 1 << 62

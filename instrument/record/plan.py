@@ -7,17 +7,21 @@ from typing import Any
 
 
 class Plan:
-    """What is decided about a callable once, at decoration."""
+    """What is decided about a callable once, at decoration.
+
+    `arity` is the number of positional arguments that a call has which needs nothing but their names, -1 where there
+    are defaults of keyword-only parameters to add.
+    """
 
     __slots__ = (
         "_display",
         "agent_id",
+        "arity",
         "attributes",
         "budget",
         "capture_input",
         "capture_output",
         "defaults",
-        "keyword_defaults",
         "kind",
         "model",
         "name",
@@ -48,11 +52,11 @@ class Plan:
         self.operation = operation
         self.kind = kind
         self.names = names
+        self.arity = len(names) if set(defaults or ()).issubset(names) else -1
         self.names_of_method = names[1:]
         self.takes_self = names[:1] in (("self",), ("cls",), ("mcs",))
         self.rest = rest
         self.defaults = defaults
-        self.keyword_defaults = not set(defaults or ()).issubset(names)
         self.capture_input = capture_input
         self.capture_output = capture_output
         self.attributes = attributes
@@ -68,9 +72,9 @@ class Plan:
 
     def named(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of one call by parameter, without `self` or `cls`; surplus positional ones under `*name`."""
-        names = self.names
-        if not kwargs and len(args) == len(names) and instance is None and not self.keyword_defaults:
+        if not kwargs and len(args) == self.arity and instance is None:
             return (self._display or self._made_display())(*args)
+        names = self.names
         if instance is not None:
             names = self.names_of_method
         elif self.takes_self and args:

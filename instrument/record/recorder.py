@@ -125,7 +125,7 @@ class Recorder:
         self._closing = closing
         ids = ids or random.Random()
         self._bits, self._bytes = ids.getrandbits, ids.randbytes
-        self._span_ids: deque[str] = deque()
+        self.span_ids: deque[str] = deque()
         self._offset = run.start_ns - clock()
         self._headed = False
         self._next_tick = 0
@@ -144,13 +144,10 @@ class Recorder:
         return f"{self._bits(128) or 1:032x}"
 
     def new_span_id(self) -> str:
-        """16 hexadecimal digits, made by the dozen because one at a time takes twice as long."""
-        try:
-            return self._span_ids.popleft()
-        except IndexError:
-            digits = self._bytes(8 * 64).hex()
-            self._span_ids.extend([digits[at : at + 16] for at in range(16, len(digits), 16)])
-            return digits[:16]
+        """16 hexadecimal digits; further ones are laid up in `span_ids`, because one at a time takes twice as long."""
+        digits = self._bytes(8 * 64).hex()
+        self.span_ids.extend([digits[at : at + 16] for at in range(16, len(digits), 16)])
+        return digits[:16]
 
     def samples(self, trace_id: str, name: str) -> bool:
         """Whether the trace of this root is stored whatever becomes of it; the same for every process that sees it."""
@@ -320,26 +317,28 @@ class Recorder:
         return Batch([record for record, _, _ in kept], [line for _, line, _ in kept], [depth for _, _, depth in kept])
 
     def _with_findings(self, batch: Batch, detectors: Detectors) -> Batch:
-        """The batch and, behind it, what the detectors find in it."""
-        found: list[Record] = []
-        deep: list[int] = []
-        for record, depth in zip(batch, batch.depths, strict=True):
-            for finding in self._found_in(record, detectors):
-                found.append(finding)
-                deep.append(depth)
+        """The batch with each finding of the detectors directly behind the span that it was found with."""
+        found = self._found_in(batch, detectors)
         if not found:
             return batch
-        more = self._batch(found, deep)
-        return Batch([*batch, *more], [*batch.lines, *more.lines], [*batch.depths, *more.depths])
+        records, lines, depths = list(batch), list(batch.lines), list(batch.depths)
+        for at, findings in reversed(found.items()):
+            more = self._batch(list(findings), [depths[at]] * len(findings))
+            records[at + 1 : at + 1], lines[at + 1 : at + 1], depths[at + 1 : at + 1] = more, more.lines, more.depths
+        return Batch(records, lines, depths)
 
-    def _found_in(self, record: Record, detectors: Detectors) -> list[Finding]:
-        if not isinstance(record, Span):
-            return []
-        try:
-            return [self._signed(finding) for finding in detectors.feed(record)]
-        except Exception as error:  # noqa: BLE001 - a fault in a detector must not cost the span
-            self.fault("detect", error)
-            return []
+    def _found_in(self, batch: Batch, detectors: Detectors) -> dict[int, list[Finding]]:
+        """What the detectors find, by the place of the span in the batch."""
+        found: dict[int, list[Finding]] = {}
+        feed = detectors.feed
+        for at, record in enumerate(batch):
+            if record.__class__ is Span:
+                try:
+                    if findings := feed(record):
+                        found[at] = [self._signed(finding) for finding in findings]
+                except Exception as error:  # noqa: BLE001 - a fault in a detector must not cost the span
+                    self.fault("detect", error)
+        return found
 
     def _signed(self, finding: Finding) -> Finding:
         return replace(finding, run=self.run.run)
@@ -352,6 +351,7 @@ class Recorder:
             live.status, live.error, live.unsettled = "error", describe(live.unsettled), None
         if live.duration is None:
             live.duration = self.clock() - live.started
+        if not live.taken:  # queued at the recursion limit
             self.open.pop(live, None)
         start = self._offset + live.started
         if live.kind in MODEL_KINDS or live.tokens is not None:

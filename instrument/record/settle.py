@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from instrument.attributes import AGENT_ID, LEDGER_OPERATION
 from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usage, decode_known, encode
-from instrument.record.capture import encode_valid
+from instrument.record.capture import Large, encode_valid
 from instrument.record.snapshot import snapshot
 from instrument.record.spans import MODEL_KINDS, LiveSpan
 
@@ -24,24 +24,7 @@ def span_record(
     live: LiveSpan, run: str, start_ns: int, value: Value, usage: Usage | None = None, cost: Cost | None = None
 ) -> Span:
     """The record of a span that has ended. `value` finishes what capture left over."""
-    given = live.input if live.input.__class__ is Raw else value(live.input)
-    told = live.output if live.output.__class__ is Raw else value(live.output)
-    rarer = _rarer_fields(live, value, usage, cost)
-    if not rarer:  # apart from the others, because `**` makes the call take three times as long
-        return Span(
-            run=run,
-            trace_id=live.trace_id,
-            span_id=live.span_id,
-            parent_id=live.parent_id,
-            start_ns=start_ns,
-            duration_ns=live.duration or 0,
-            kind=live.kind,
-            name=live.name,
-            status=live.status,
-            input=given,
-            output=told,
-        )
-    return Span(
+    span = Span(
         run=run,
         trace_id=live.trace_id,
         span_id=live.span_id,
@@ -51,10 +34,20 @@ def span_record(
         kind=live.kind,
         name=live.name,
         status=live.status,
-        input=given,
-        output=told,
-        **rarer,
+        input=live.input if live.input.__class__ is dict else value(live.input),
+        output=_output(live.output, value),
     )
+    is_common = live.attributes is None and live.error is None and live.shared is None and live.agent_id is None
+    if is_common and usage is None and live.events is None and live.links is None and live.kind not in MODEL_KINDS:
+        return span
+    return replace(span, **_rarer_fields(live, value, usage, cost))
+
+
+def _output(told: Any, value: Value) -> Any:
+    kind = told.__class__
+    if kind is Large:
+        return value(told)
+    return [value(one) for one in told] if kind is list else told  # what a generator yielded, one by one
 
 
 def _rarer_fields(live: LiveSpan, value: Value, usage: Usage | None, cost: Cost | None) -> dict[str, Any]:
@@ -174,16 +167,19 @@ def line_of(record: Record, redact: Callable[[bytes, int], bytes]) -> tuple[Reco
 
 def _mended(record: Record) -> Record:
     """The record with held values as capture shows them: text that is no valid Unicode, numbers without end."""
-    if not isinstance(record, Span | Open):
-        return record
-    shown = {
-        name: Raw(encode_valid(snapshot(getattr(record, name)).tree))
-        for name in ("input", "output")
-        if _is_held(record, name)
-    }
+    shown: dict[str, Any] = {}
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if name in ("input", "output") and value is not None:
+            shown[name] = _shown(value)
+        elif name in ("attributes", "metadata"):
+            shown[name] = {key: _shown(one) for key, one in value.items()}
+        elif name == "events":
+            shown[name] = [replace(one, attributes={k: _shown(v) for k, v in one.attributes.items()}) for one in value]
     return replace(record, **shown)
 
 
-def _is_held(record: Record, name: str) -> bool:
-    value = getattr(record, name, None)
-    return value is not None and value.__class__ is not Raw
+def _shown(value: Any) -> Any:
+    if value.__class__ is list:
+        return [_shown(one) for one in value]
+    return value if value.__class__ is Raw else Raw(encode_valid(snapshot(value).tree))

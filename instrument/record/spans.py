@@ -89,7 +89,10 @@ class LiveSpan:
         self.recorder = recorder
         self.name = name
         self.kind = kind
-        self.span_id = recorder.new_span_id()
+        try:
+            self.span_id = recorder.span_ids.popleft()
+        except IndexError:
+            self.span_id = recorder.new_span_id()
         self.plan = self.duration = self.input = self.output = self.attributes = self.asked = None
         self.error = self.unsettled = self.events = self.links = self.tokens = self.model = None
         self.announced = self.taken = self.settled = self.refused = self.wants_estimate = False
@@ -187,7 +190,12 @@ class LiveSpan:
                 recorder.read_answer(self, result)
         except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
             amiss(recorder, "result", fault)
-        self.hand_over()
+        try:
+            recorder.take(self)
+        except RecursionError:
+            recorder.queue.append(self)
+        except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
+            amiss(recorder, "end", fault)
 
     def fail(self, error: BaseException) -> None:
         """Close the span with the exception that left it."""
@@ -230,7 +238,7 @@ def arguments_of(
     if not plan.capture_input:
         return None
     try:
-        return recorder.arguments(plan.named(instance, args, kwargs))
+        return recorder.arguments(plan.named(instance, args, kwargs), bool(kwargs))
     except RecursionError:
         return None
     except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
