@@ -4,7 +4,7 @@ A secret is known by its shape (a key of a provider, a signed token, a private k
 name that it is kept under (`password`, `api_key`, `Authorization`), as a key of an object, in JSON text held in a
 string, in a query string, in `NAME=value`, in a header or behind `--flag`. The tables are in `secret_shapes`.
 
-Nearly every line is clean, so there are two looks. The quick one asks whether there could be a secret at all: three
+Nearly every line is clean, so there are two looks. The quick one asks whether there could be a secret at all: a few
 searches by Rust's regular expressions, which pydantic-core brings along and which skip through text by its
 literals (Python's own engine takes twenty times as long). Only where it suspects something does the careful look
 decode the line and walk it.
@@ -71,6 +71,7 @@ class Redactor:
         self._is_sure_of_names = _search(shapes.SURE_OF_NAMES)
         self._finds_short = _search(shapes.LOOK_FOR_SHORT)
         self._finds_tokens = _search(shapes.LOOK_FOR_TOKENS)
+        self._finds_more_tokens = _search(shapes.LOOK_FOR_MORE_TOKENS)
         self._finds_rest = _search(shapes.LOOK_FOR_REST)
         self._finds_own = _search(shapes.look_for_own(names)) if self._names else None
         self._assignment = re.compile(shapes.assignment(names))
@@ -133,7 +134,7 @@ class Redactor:
 
     def _suspects(self, text: str) -> bool:
         """Whether a secret could be there. Wrongly yes costs time, wrongly no would cost a secret."""
-        if self._finds_tokens(text) or self._finds_rest(text):
+        if self._suspects_token(text):
             return True
         if self._finds_names(text) and (self._finds_short(text) or self._is_sure_of_names(text)):
             return True
@@ -141,8 +142,11 @@ class Redactor:
             return True
         return _has_surrogates(text)
 
+    def _suspects_token(self, text: str) -> bool:
+        return self._finds_tokens(text) or self._finds_more_tokens(text) or self._finds_rest(text)
+
     def _suspects_shape(self, text: str) -> bool:
-        return self._finds_tokens(text) or self._finds_rest(text) or self._finds_short(text)
+        return self._suspects_token(text) or self._finds_short(text)
 
     def _suspects_name(self, text: str) -> bool:
         own = self._finds_own is not None and self._finds_own(text)

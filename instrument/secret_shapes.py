@@ -288,16 +288,21 @@ SURE_OF_NAMES = (
 """Asked when `LOOK_FOR_NAMES` found something: slower, and tells `api_key` from `sort_key`."""
 
 LOOK_FOR_TOKENS = (
-    r"pk-lf-|gsk_[A-Za-z0-9]{16}|api_org_|lsv2_|pplx-[A-Za-z0-9]{16}|nvapi-|tvly-|pcsk_|gh[opsur]_[A-Za-z0-9]{16}"
-    r"|pat[-_][A-Za-z0-9_.-]{16}|npm_[A-Za-z0-9]{24}|pypi-[A-Za-z0-9_-]{24}|xai-[A-Za-z0-9]{16}|dckr_|AKIA[A-Z0-9]{16}"
-    r"|ASIA[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{32}|ya29\.|CSPX-|_v1_[a-f0-9]{32}|hv[bs]\.[A-Za-z0-9_-]{16}|scale_"
-    r"|sbp_[a-f0-9]{24}|glsa_|xapp-[0-9]|api/webhooks/[0-9]|k_(?:live|test|prod)_[A-Za-z0-9]{8}"
-    r"|whsec_|shp[acps][ats]_|ntn_[A-Za-z0-9]{16}|lin_api_|figd_|ATATT3|PMAK-|NRAK-|ntry[us]_|AGE-SECRET"
-    r"|key-[a-f0-9]{32}|dapi[a-f0-9]{32}|glrt-|gldt-|glptt|glcbt|glsoat"
-    r"|-----BEGIN [A-Z0-9 ]*PRIVATE|-----END [A-Z0-9 ]*PRIVATE"
-    r"|(?:asic|ASIC)[ \t]+[A-Za-z0-9+/][a-z+/]*[A-Z0-9=]|ignature=|curity-Token="
+    r"CSPX-|api/webhooks/[0-9]|AGE-SECRET|nvapi-|pcsk_|dckr_|PMAK-|NRAK-|glsa_|figd_|ignature=|glsoat|glptt|glcbt|gldt-"
+    r"|shp[acps][ats]_|lin_api_|lsv2_|ntn_[A-Za-z0-9]{16}|AIza[A-Za-z0-9_-]{32}|AKIA[A-Z0-9]{16}"
+    r"|hv[bs]\.[A-Za-z0-9_-]{16}|whsec_|pypi-[A-Za-z0-9_-]{24}|-----END [A-Z0-9 ]*PRIVATE|npm_[A-Za-z0-9]{24}"
+    r"|gsk_[A-Za-z0-9]{16}|sbp_[a-f0-9]{24}"
 )
 """The other tokens, by their beginning, or by what is left of it where a few are taken together."""
+
+LOOK_FOR_MORE_TOKENS = (
+    r"gh[opsur]_[A-Za-z0-9]{16}|-----BEGIN [A-Z0-9 ]*PRIVATE|pat[-_][A-Za-z0-9_.-]{16}"
+    r"|k_(?:live|test|prod)_[A-Za-z0-9]{8}"
+    r"|xai-[A-Za-z0-9]{16}|curity-Token=|tvly-|pplx-[A-Za-z0-9]{16}|pk-lf-|_v1_[a-f0-9]{32}|glrt-"
+    r"|(?:asic|ASIC)[ \t]+[A-Za-z0-9+/][a-z+/]*[A-Z0-9=]|ASIA[A-Z0-9]{16}|ATATT3|ya29\.|ntry[us]_|scale_"
+    r"|key-[a-f0-9]{32}|xapp-[0-9]|api_org_|dapi[a-f0-9]{32}"
+)
+"""And more of them: two searches for some thirty literals each take two thirds of the time of one for all."""
 
 LOOK_FOR_REST = (
     r"--(?:[A-Za-z0-9-]*-)?(?i:pass|secret|token|key|api-?key|pwd|auth|credential|cookie|jwt|bearer)[A-Za-z0-9-]*"
