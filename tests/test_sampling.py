@@ -121,7 +121,7 @@ def test_a_slow_trace_is_kept() -> None:
 
 def test_a_dear_trace_is_kept() -> None:
     """A trace whose model calls add up to the limit is stored."""
-    with record(**NEVER, sampling={"dear_usd": "0.5"}) as recording:
+    with record(**NEVER, sampling={"dear_usd": "0.5"}, loops={"action": "off"}) as recording:
         with span("cheap"):
             thinks(100)
         with span("dear"):
