@@ -300,7 +300,7 @@ def test_records_that_were_never_encoded_are_sent_by_the_next_process(tmp_path: 
     """A program that ends before the encoders are loaded loses nothing."""
     port = free_port()
     found = sink(tmp_path, f"http://127.0.0.1:{port}", signals=("traces", "logs"))
-    found._ready.wait = lambda _: False  # type: ignore[method-assign,assignment]  # as if they were still loading
+    found._can_encode = lambda _: False  # type: ignore[method-assign]  # as if the encoders were still loading
     found.write(Batch([span(1), log(2, 1)]))
     found.close()
     assert 2 == waiting(tmp_path)

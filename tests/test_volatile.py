@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from instrument.analysis.volatile import steady
 
@@ -52,3 +54,16 @@ def test_what_is_volatile_is_alike(one: Any, two: Any) -> None:
 def test_what_means_something_is_not(one: Any, two: Any) -> None:
     """Names of files, relative paths, whole numbers, ids of people, chosen ports, addresses elsewhere."""
     assert steady(one) != steady(two)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(("type", "id", "port", "created", "x")), inner),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(JSON)
+def test_any_value_can_be_compared(value: Any) -> None:
+    """For all JSON, whatever its keys hold: what is steady stays as it is."""
+    assert steady(value) == steady(steady(value))

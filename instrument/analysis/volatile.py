@@ -54,7 +54,8 @@ def steady(value: Any, key: str = "") -> Any:
     if kind is str:
         return "<id>" if key in _IDS and value else steady_text(value)
     if kind is dict:
-        is_part = value.get("type") in _PARTS_WITH_IDS
+        part = value.get("type")
+        is_part = isinstance(part, str) and part in _PARTS_WITH_IDS
         return {name: "<id>" if is_part and name == "id" else steady(item, name) for name, item in value.items()}
     if kind is list:
         return [steady(item) for item in value]

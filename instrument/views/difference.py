@@ -158,8 +158,16 @@ def _line(same: list[Change], theme: Theme) -> str:
         value = first.after if first.cause == "added" else first.before
         shown = clean(_text(value), 60) if value is not None else ""
     else:
-        shown = f"{clean(_text(first.before), 30)} -> {clean(_text(first.after), 30)}"
+        shown = _in_short(first.before, first.after, theme)
     return cut(f"{told}  {shown}".rstrip(), theme.width or 160, theme.ellipsis)
+
+
+def _in_short(before: Any, after: Any, theme: Theme) -> str:
+    """Short values beside each other; of long texts a few words around the first change."""
+    one, two = steady_text(_text(before)), steady_text(_text(after))
+    if max(len(one), len(two)) <= 40 or before is None or after is None:
+        return f"{clean(one, 40)} -> {clean(two, 40)}"
+    return changed_words(one, two, Theme(width=None, unicode=theme.unicode), around=3)
 
 
 # Names

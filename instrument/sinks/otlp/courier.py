@@ -26,7 +26,8 @@ class Courier:
     """A thread that sends parcels. `lost` counts records by reason.
 
     Senders are made by the thread when first needed, by signal. `tell` hears what went wrong, and whether records are
-    lost by it; `warm_up` is called by the thread before anything else, `tick` every `tick_seconds`.
+    lost by it; `warm_up` is called by the thread before anything else, and says whether anything can
+    be sent; `tick` is called every `tick_seconds`.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Courier:
         make_sender: Callable[[str], Send],
         timeout: float,
         tell: Callable[[str, bool], None],
-        warm_up: Callable[[], None] = lambda: None,
+        warm_up: Callable[[], bool] = lambda: True,
         tick: Callable[[], None] = lambda: None,
         tick_seconds: float = 1.0,
         first_pause: float = FIRST_PAUSE,
@@ -116,7 +117,8 @@ class Courier:
 
     def _work(self) -> None:
         current.set(Place(sampled=None))  # what is sent is no part of anybody's trace
-        self._warm_up()
+        if not self._warm_up():
+            return
         while not self._given_up:
             self._alarm.wait(self._seconds_to_wait())
             self._alarm.clear()

@@ -76,7 +76,7 @@ class OtlpSink:
         self._lost: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._waiting: dict[str, list[Any]] = {"traces": [], "logs": []}
-        self._ready = threading.Event()
+        self._loaded = threading.Event()
         self._fault: Exception | None = None
         self._since: float | None = None
         self._gather_seconds = gather_seconds
@@ -95,6 +95,7 @@ class OtlpSink:
             first_pause,
         )
         self._is_told: set[bool] = set()
+        self._courier.start()
 
     @property
     def lost(self) -> Mapping[str, int]:
@@ -107,17 +108,17 @@ class OtlpSink:
             raise self._fault
         if self._run is None:
             self._run = next((record for record in batch if isinstance(record, Run)), None)
-        self._courier.start()
+        self._courier.start()  # if it could not before
         with self._lock:
             for record, line in zip(batch, batch.lines, strict=True):
                 if isinstance(record, Span | Log | Finding | Score):
                     self._take(decode_known(line))
-            if self._ready.is_set() and (max(map(len, self._waiting.values())) >= MOST_RECORDS or self._is_due()):
+            if self._can_encode(0) and (max(map(len, self._waiting.values())) >= MOST_RECORDS or self._is_due()):
                 self._pack()
 
     def flush(self) -> None:
         """Send what was taken; returns when that is done, or when the target turns out to be away."""
-        if self._ready.wait(FLUSH_SECONDS if any(self._waiting.values()) else 0):
+        if self._can_encode(FLUSH_SECONDS if any(self._waiting.values()) else 0):
             with self._lock:
                 self._pack()
                 self._pack_metrics()
@@ -125,9 +126,9 @@ class OtlpSink:
 
     def close(self) -> None:
         """As `flush`, for a second at most; what is not sent by then waits on disk for the next process."""
-        is_ready = self._ready.wait(LOAD_SECONDS if any(self._waiting.values()) else 0)
+        can_encode = self._can_encode(LOAD_SECONDS if any(self._waiting.values()) else 0)
         with self._lock:
-            if is_ready:
+            if can_encode:
                 self._pack()
                 self._pack_metrics()
             else:
@@ -136,16 +137,19 @@ class OtlpSink:
 
     # Gathering
 
-    def _load(self) -> None:
+    def _load(self) -> bool:
         """What the encoders need takes a second to import: the courier does it, away from the caller."""
         try:
             import instrument.sinks.otlp.encode
             import instrument.sinks.otlp.measures
             import instrument.sinks.otlp.transport  # noqa: F401 - imported once, so that it is there when it is used
-        except Exception as error:  # noqa: BLE001 - the next write says so
+        except Exception as error:  # noqa: BLE001 - the next write says so; while Python ends there is none
             self._fault = error
-        else:
-            self._ready.set()
+        self._loaded.set()
+        return self._fault is None
+
+    def _can_encode(self, seconds: float) -> bool:
+        return self._loaded.wait(seconds) and self._fault is None
 
     def _take(self, record: Record) -> None:
         if isinstance(record, Span) and record.status != "open":
