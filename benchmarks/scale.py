@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from instrument.version import __version__
 
@@ -149,8 +149,16 @@ def _line(**fields: Any) -> str:
     return _encode(fields) + "\n"
 
 
-def measured(words: list[str]) -> tuple[float, int]:
-    """Seconds from start to end of a process, and the most memory that it held, in bytes."""
+class Used(NamedTuple):
+    """What a process took from its start to its end: seconds, seconds of CPU of all threads, most memory in bytes."""
+
+    seconds: float
+    cpu: float
+    memory: int
+
+
+def measured(words: list[str]) -> Used:
+    """Run Python with these words."""
     start = time.perf_counter()
     nothing = os.open(os.devnull, os.O_WRONLY)
     pid = os.posix_spawn(
@@ -160,11 +168,12 @@ def measured(words: list[str]) -> tuple[float, int]:
     _, status, used = os.wait4(pid, 0)
     if os.waitstatus_to_exitcode(status):
         raise SystemExit(f"python {' '.join(words)} ended with {os.waitstatus_to_exitcode(status)}")
-    return time.perf_counter() - start, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    memory = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return Used(time.perf_counter() - start, used.ru_utime + used.ru_stime, memory)
 
 
 def compare(path: Path, repeats: int) -> list[dict[str, Any]]:
-    """Each verb by each engine: the best time and the largest memory of the repeats."""
+    """Each verb by each engine: the best times and the largest memory of the repeats."""
     rows = []
     for verb in VERBS:
         for engine in ENGINES:
@@ -172,11 +181,13 @@ def compare(path: Path, repeats: int) -> list[dict[str, Any]]:
             row = {
                 "verb": verb,
                 "engine": engine,
-                "seconds": round(min(seconds for seconds, _ in runs), 2),
-                "peak_mb": round(max(size for _, size in runs) / 1e6),
+                "seconds": round(min(run.seconds for run in runs), 2),
+                "cpu_seconds": round(min(run.cpu for run in runs), 2),
+                "peak_mb": round(max(run.memory for run in runs) / 1e6),
             }
             rows.append(row)
-            print(f"{verb:6} {engine:8} {row['seconds']:6.2f} s  {row['peak_mb']:4} MB", flush=True)
+            told = f"{row['seconds']:6.2f} s  {row['cpu_seconds']:6.2f} s CPU  {row['peak_mb']:4} MB"
+            print(f"{verb:6} {engine:8} {told}", flush=True)
     return rows
 
 
@@ -195,7 +206,7 @@ def main() -> None:
         write(path, args.spans)
         result = {
             "what": f"{args.spans:,} spans, {path.stat().st_size / 1e6:.0f} MB of JSON lines",
-            "machine": f"{os.cpu_count()} cores, CPython {platform.python_version()}, instrument {__version__}",
+            "machine": f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.0f} before, CPython {platform.python_version()}, instrument {__version__}",
             "rows": compare(path, args.repeats),
         }
     args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
