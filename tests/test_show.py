@@ -11,6 +11,7 @@ import pytest
 
 from instrument.cli.main import main
 from instrument.model import Record
+from instrument.store.blobs import Blobs
 from tests.random_recordings import written
 from tests.recorded import MS, broken, finding, log, review, span, talk
 
@@ -72,6 +73,23 @@ def test_a_span_is_shown_by_its_id(path: str, capsys: Capture, wanted: str) -> N
     """Or by as many first digits as tell it apart."""
     out = shown(capsys, wanted, path, code=0 if len(wanted) == 16 else 2)
     assert ("✔ chat gpt-4.1-mini llm" in out) is (len(wanted) == 16)
+
+
+def test_the_ids_can_be_shown(path: str, capsys: Capture) -> None:
+    """At the end of each row, to be copied."""
+    tree = shown(capsys, path, "--ids").partition("\n\n")[0].splitlines()
+    assert "0000000000000001" == tree[0].split()[-1]
+
+
+def test_a_long_value_is_fetched_from_where_it_is_stored(tmp_path: Path, capsys: Capture) -> None:
+    """If it is still there."""
+    (tmp_path / "events").mkdir()
+    reference = Blobs(tmp_path / "blobs").put([b'"the whole story"'])
+    cut = {"$blob": reference, "bytes": 17, "head": "the wh"}
+    lost = {"$blob": "sha256:" + "0" * 64, "bytes": 99, "head": "the beginning"}
+    written(tmp_path / "events", [span(1, input={"a": cut, "b": [cut], "c": lost})])
+    out = shown(capsys, span(1).span_id, str(tmp_path))
+    assert (1, True, True) == (out.count("a  the whole story"), '["the whole story"]' in out, "the beginning" in out)
 
 
 def test_several_spans_that_begin_so_are_named(path: str, capsys: Capture) -> None:

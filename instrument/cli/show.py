@@ -31,6 +31,7 @@ def add(subparsers: Any) -> None:
     )
     add_trace(parser, "the first digits of the id of a trace or a span, or `last` (default: last)")
     parser.add_argument("--all", action="store_true", help="every span, where a big trace is folded otherwise")
+    parser.add_argument("--ids", action="store_true", help="a column with the ids of the spans, for `show SPAN`")
     only = parser.add_argument_group("what the tree shows, each with all that is above it")
     only.add_argument("--depth", type=_levels, metavar="N", help="only N levels")
     only.add_argument("--kind", action="append", metavar="KIND", help="only such spans: llm, tool, … (may be repeated)")
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         args.trace = span_id[0]
     trace = find_trace(path, args.trace, notices)
     if span_id is not None:
-        _print_span(trace, span_id[1], args.json)
+        _print_span(trace, span_id[1], path, args.json)
     elif args.json:
         from instrument.views.files import nested
 
@@ -78,7 +79,7 @@ def _print_tree(trace: Trace, args: argparse.Namespace) -> None:
     matches = _choice(args, report)
     found, keep = matching(trace, matches) if matches is not None else (None, None)
     if keep is None or keep:
-        say(outline(trace, theme, findings=report.findings, all=args.all, depth=args.depth, keep=keep))
+        say(outline(trace, theme, findings=report.findings, all=args.all, depth=args.depth, keep=keep, ids=args.ids))
     if found is not None:
         say(theme.paint(f"{count(len(found))} of {count(len(trace.spans))} spans", "dim"))
     say("")
@@ -102,8 +103,11 @@ def _choice(args: argparse.Namespace, report: Report) -> Callable[[Span], bool] 
     return matches
 
 
-def _print_span(trace: Trace, span_id: str, as_json: bool) -> None:
+def _print_span(trace: Trace, span_id: str, path: str, as_json: bool) -> None:
+    from msgspec.structs import replace
+
     from instrument.analysis.report import findings_of
+    from instrument.store import blobs
     from instrument.views.detail import detail
     from instrument.views.files import log_told, span_told
     from instrument.views.theme import theme_for
@@ -111,6 +115,8 @@ def _print_span(trace: Trace, span_id: str, as_json: bool) -> None:
     span = next((one for one in trace.spans if one.span_id == span_id), None)
     if span is None:
         raise InstrumentError(f"span {span_id} has gone while it was read")
+    stored = blobs.folder_for(path)
+    span = replace(span, input=blobs.whole(span.input, stored), output=blobs.whole(span.output, stored))
     if not as_json:
         say(detail(trace, span, theme_for(sys.stdout), findings_of(trace, limits())))
         return

@@ -17,6 +17,9 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from instrument.store import folder as recording_folder
 
@@ -66,6 +69,19 @@ def read(folder: str | os.PathLike[str], reference: str) -> bytes:
     if _digest((content,)) != known[1]:
         raise ValueError(f"{place} does not hold what its name says: it was changed or cut off; delete it")
     return content
+
+
+def whole(value: Any, folder: Path) -> Any:
+    """The value with what it refers to in its place, as far as that is there; nothing that it holds is changed."""
+    if isinstance(value, list):
+        return [whole(one, folder) for one in value]
+    if not isinstance(value, dict):
+        return value
+    reference = value.get("$blob")
+    if isinstance(reference, str):
+        with suppress(OSError, ValueError):
+            return msgspec.json.decode(read(folder, reference))
+    return {key: whole(one, folder) for key, one in value.items()}
 
 
 def _digest(pieces: Iterable[bytes]) -> str:

@@ -35,7 +35,7 @@ ROWS = 300
 """A folded tree has at most so many rows."""
 RAILS = 64
 NOTE_LINES = 3
-ORDER = ("kind", "duration", "bar", "tokens", "money")
+ORDER = ("kind", "duration", "bar", "tokens", "money", "span_id")
 LEAST_BAR, LONGEST_BAR, NAMES_BESIDE_BARS = 6, 24, 44
 """Where bars of this length do not fit beside the names (as far as those need no more than this) there are none."""
 NAME_WIDTH = 24
@@ -60,6 +60,7 @@ class Row(Struct, frozen=True):
     tokens: str = ""
     money: str = ""
     status: str = "ok"
+    span_id: str = ""
     stretch: tuple[float, float] = (0.0, 0.0)
     notes: Sequence[tuple[str, str]] = ()
     opens: bool = False
@@ -74,13 +75,14 @@ def outline(
     rows: int = ROWS,
     depth: int | None = None,
     keep: Collection[str] | None = None,
+    ids: bool = False,
 ) -> str:
     """The tree of a trace; big ones are folded to some `rows`, with `all` every span is shown.
 
     `findings` stand below the span that they name last; those of the trace if none are given. Of the spans only those
-    whose id is in `keep` are shown, and only so many levels as `depth` says.
+    whose id is in `keep` are shown, and only so many levels as `depth` says; with `ids` each with its id.
     """
-    tree = _Tree(trace, theme, trace.findings if findings is None else findings)
+    tree = _Tree(trace, theme, trace.findings if findings is None else findings, ids)
     levels = depth if depth is not None else len(trace.spans) + 1
     drawn = list(tree.rows(shown(trace, tree.troubles, keep, levels, None if all else rows)))
     return "\n".join(_drawn(drawn, theme))
@@ -89,9 +91,9 @@ def outline(
 class _Tree:
     """Makes the rows of one trace."""
 
-    def __init__(self, trace: Trace, theme: Theme, findings: Iterable[Finding]) -> None:
+    def __init__(self, trace: Trace, theme: Theme, findings: Iterable[Finding], ids: bool) -> None:
         order = [span for span, _ in walk(trace)]
-        self.theme = theme
+        self.theme, self.ids = theme, ids
         self.sums = _sums(trace, order)
         self.found = _by_span(trace, findings)
         self.troubles = troubles_of(trace, order, self.found)
@@ -121,6 +123,7 @@ class _Tree:
             name_of(span),
             label=f" {self.theme.dot} ".join(filter(None, [below, label])),
             status=span.status,
+            span_id=clean(span.span_id, 16) if self.ids else "",
             **self._columns([span], span.kind, spent.total()),
         )
 
@@ -245,7 +248,7 @@ def _fit(rows: Sequence[Row], theme: Theme) -> tuple[dict[str, int], int]:
     leading = [cells(_rails(row, 10_000, theme)) + 2 for row in rows]
     wanted = max((before + cells(_title(row, theme)) for before, row in zip(leading, rows, strict=True)), default=0)
     columns = {}
-    for name in ("kind", "duration", "tokens", "money"):
+    for name in ("kind", "duration", "tokens", "money", "span_id"):
         width = max((cells(getattr(row, name)) for row in rows), default=0)
         if width:
             columns[name] = width + 2
