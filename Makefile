@@ -2,13 +2,14 @@
 # FILE=path     what `make review` reviews (a file or a folder; default: examples/review)
 PYTHON ?= python3
 FILE ?= examples/review
+MINUTES ?= 3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help install review test check bench screenshots lock clean
+.PHONY: help install review test check soak fuzz bench screenshots lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -36,6 +37,12 @@ check: .venv/installed-dev ## lint, format check and strict types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+soak: .venv/installed-dev ## all faults at random for MINUTES from SEED, and what was made reconciled with what is on disk
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+fuzz: .venv/installed-dev ## hostile bytes and objects for reader and capture: new ones in every run
+	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest tests/test_fuzz.py tests/test_capture.py tests/test_sampling.py
 
 bench: install ## cost of a decorated call, side by side with the floor and the peers that are installed
 	$(BIN)/python -m benchmarks.overhead

@@ -1,10 +1,10 @@
 """Records folded into traces: every span at its place, whatever order, gaps and doubles the files have.
 
 The rules: order in the files does not matter (only several updates of one span apply in their order). Of spans
-with the same id the one that ended last counts. A span without an end is one of status `open` that lasted until
-the last sign of life of its process. Spans without a parent are roots. A span whose parent is unknown hangs at
-the first root; where no span is without a parent, those whose parent is unknown are the roots. A cycle of
-parents is cut at its earliest span. Siblings are in order of their start.
+with the same id the one that ended last counts; of logs and findings that are equal in all, one. A span without an
+end is one of status `open` that lasted until the last sign of life of its process. Spans without a parent are roots.
+A span whose parent is unknown hangs at the first root; where no span is without a parent, those whose parent is
+unknown are the roots. A cycle of parents is cut at its earliest span. Siblings are in order of their start.
 """
 
 from __future__ import annotations
@@ -191,7 +191,16 @@ def _place(span: Span) -> tuple[int, int, str]:
 
 
 def _in_time(records: list[Any]) -> tuple[Any, ...]:
-    return tuple(sorted(records, key=lambda record: record.time_ns))
+    """In order of time, each once: what was equal in all to an earlier one came from a copy."""
+    ordered: list[Any] = []
+    same_time = 0
+    for record in sorted(records, key=lambda record: record.time_ns):
+        if not ordered or ordered[-1].time_ns != record.time_ns:
+            same_time = len(ordered)
+        elif record in ordered[same_time:]:
+            continue
+        ordered.append(record)
+    return tuple(ordered)
 
 
 def _times(trace: Trace) -> list[int]:
