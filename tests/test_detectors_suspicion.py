@@ -153,6 +153,17 @@ def test_a_call_without_its_input_is_judged_by_its_fingerprint() -> None:
     assert watched(near_repeat).check(name, "tool", fingerprint(given), TRACE) is None
 
 
+def test_a_model_that_was_asked_too_often_is_not_asked_again() -> None:
+    """The limit of calls holds for the model as for tools."""
+    tape, watch = Tape(), default(limits={"calls_of_one_tool": 5})
+    for turn in range(6):
+        tape.model(said(f"thought {turn}"), prompt=100)
+    feed(tape.spans, watch)
+    found = watch.check("chat", "llm", fingerprint({"messages": ["another"]}), TRACE)
+    assert found is not None
+    assert "tool_abuse" == found.detector
+
+
 def test_hints_speak_against_nothing() -> None:
     """A prompt that grows, or one true answer to many questions, stops no call."""
     tape = Tape()

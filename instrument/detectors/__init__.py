@@ -130,7 +130,11 @@ class Detectors:
     def _feed_model(self, span: Span) -> list[Finding]:
         run, breaker = self._run(span.trace_id), None if self._noted else self._breaker
         call = call_of(span, marks_of(span, readable=0))
-        return run.feed_model(span, call, breaker) + self._slow.feed_model_call(span)
+        found = run.feed_model(span, call, breaker)
+        for finding in found:
+            if finding.detector == "tool_abuse":
+                self._breaker.suspect(finding, ())
+        return found + self._slow.feed_model_call(span)
 
     def _suspect(self, call: Call, found: list[Finding], run: Run) -> None:
         """Hold what was found against the calls that would go on with it."""
