@@ -10,12 +10,13 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from decimal import Context, Decimal
+from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from instrument.errors import SettingsError
 from instrument.model import Cost, Usage
+from instrument.money import EXACT, decimal_text
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
@@ -25,9 +26,6 @@ Steps = tuple[tuple[int, Decimal], ...]
 """USD a token by the size of the whole prompt: (more than this many input tokens, price), largest first."""
 
 ZERO = Decimal(0)
-
-EXACT = Context(prec=60)
-"""Arithmetic in which sums and products of money never round, whatever the user's own decimal context says."""
 
 QUARTER_NS = 900 * 10**9
 """How long a looked-up price holds: what changes by the day or the hour (off-peak prices) changes on the quarter."""
@@ -200,14 +198,6 @@ def _is_exact(usage: Usage, rates: Rates) -> bool:
 
 def _costs(steps: object) -> bool:
     return isinstance(steps, tuple) and any(price for _, price in steps)
-
-
-def decimal_text(value: Decimal) -> str:
-    """A decimal without exponent and without zeros at its end."""
-    text = str(value)
-    if "E" in text:
-        text = format(value, "f")
-    return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
 
 
 def _own_rates(model: str, prices: Mapping[str, Price | None]) -> Rates:

@@ -95,9 +95,15 @@ def test_control_characters_do_not_reach_the_terminal(folder: Path, capsys: pyte
     assert "\x1b" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no ledger"])
+def test_a_ledger_that_was_only_begun_is_empty(tmp_path: Path) -> None:
+    """A file without a byte is what a process leaves that was killed before its first row."""
+    (tmp_path / "x.db").touch()
+    assert 0 == run(str(tmp_path / "x.db"))
+
+
+@pytest.mark.parametrize("content", [None, b"no ledger"])
 def test_no_ledger_is_one_sentence(tmp_path: Path, content: bytes | None, capsys: pytest.CaptureFixture[str]) -> None:
-    """A missing, empty or broken ledger is said in one line on stderr, with exit code 2."""
+    """A missing or broken ledger is said in one line on stderr, with exit code 2."""
     path = tmp_path / "x.db"
     if content is not None:
         path.write_bytes(content)

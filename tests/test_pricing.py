@@ -18,7 +18,8 @@ from msgspec.structs import replace
 
 from instrument.errors import SettingsError
 from instrument.model import Cost, Usage
-from instrument.pricing import Prices, decimal_text
+from instrument.money import decimal_text
+from instrument.pricing import Prices
 
 LISTED = Prices()
 OWN = Prices({"mine": {"input": "1", "cached": "0.1", "cache_write": "1.25", "output": "3"}})

@@ -11,7 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from instrument.model import Usage
-from instrument.pricing import EXACT, Prices
+from instrument.money import EXACT
+from instrument.pricing import Prices
 from instrument.store.ledger import By, Row, Total
 
 ZERO = Decimal(0)

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from instrument.model import Cost, Usage
-from instrument.pricing import EXACT
+from instrument.money import EXACT
 
 MODEL_CALLS = frozenset({"llm", "embedding"})
 NO_USAGE = Usage()

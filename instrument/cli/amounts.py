@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from instrument.pricing import decimal_text
+from instrument.money import decimal_text
 from instrument.store.ledger import Total
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from instrument.analysis.reprice import Compared, compared
 from instrument.cli.amounts import calls, in_places, places, plain
-from instrument.pricing import Prices, decimal_text
+from instrument.money import decimal_text
+from instrument.pricing import Prices
 from instrument.store.ledger import By, added_up
 from instrument.store.ledgers import Address, rows, told
 from instrument.views.tables import Column, table

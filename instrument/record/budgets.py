@@ -20,17 +20,16 @@ import msgspec
 from msgspec import Raw
 
 from instrument.attributes import PROVIDER
-from instrument.errors import SettingsError
 from instrument.model import Cost, Usage
 from instrument.pricing import Prices
-from instrument.record import llm
+from instrument.record import llm, scopes
 from instrument.record.context import Place, at, current, leave, place_with
 from instrument.record.logs import write
 from instrument.record.notices import notice
 from instrument.record.recorder import Recorder
-from instrument.record.scopes import Ask, Budget, Limits, Settled, limits_of
+from instrument.record.scopes import Ask, Budget, Limits, Settled, limits_of, scope_of
 from instrument.record.spans import MODEL_KINDS, LiveSpan, amiss
-from instrument.record.switch import installed, switch
+from instrument.record.switch import installed
 from instrument.usage import Request, request
 
 __all__ = ["Ask", "Budget", "BudgetGuard", "Limits", "budget", "limits_of", "took"]
@@ -39,7 +38,6 @@ ASSUMED_OUTPUT = 4096
 """Output tokens that a call without an output limit reserves."""
 
 OUTPUT_LIMITS = ("max_output_tokens", "max_completion_tokens", "max_tokens")
-PERIODS = ("hour", "day", "week", "month", "year", "total")
 
 UNSENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ConnectionRefusedError", "gaierror"})
 """Exceptions, by name, with which a call ends that never left."""
@@ -74,9 +72,9 @@ def budget(
     cannot be one.
     """
     limits = {"usd": usd, "tokens": tokens, "calls": calls, "seconds": seconds, "strict": strict}
-    scope = _scope({**limits, "name": name, "period": period})
+    scope = scope_of({**limits, "name": name, "period": period})
     _in_force.add(scope)
-    _hold()
+    hold()
     outer = current.get()
     place = place_with(outer, budgets=(*(outer.budgets if outer else ()), scope))
     current.set(place)
@@ -92,40 +90,15 @@ def budget(
         scope.close()
 
 
-def declare(given: Mapping[str, Any]) -> None:
-    """An agent has a budget of its own: check its limits, and hold it also where recording is off."""
-    global _declared
-    _scope(given, "agent")
-    _declared = True
-    if switch.decided:
-        _hold()
-
-
 def are_in_force() -> bool:
     """Whether something must hold budgets, recording or not."""
-    return _declared or bool(_in_force)
+    return scopes.declared or bool(_in_force)
 
 
-_declared = False
 _in_force: WeakSet[Budget] = WeakSet()
 
 
-def _scope(given: Mapping[str, Any], called: str | None = None) -> Budget:
-    """The scope that keywords describe; `called` is its name where they give none."""
-    name, period = given.get("name"), given.get("period")
-    limits = limits_of({key: value for key, value in given.items() if key not in ("name", "period")})
-    if period is None:
-        return Budget(limits, name or called)
-    if period not in PERIODS:
-        raise SettingsError(f"budget period={period!r}: a period is one of {', '.join(PERIODS)}")
-    if not isinstance(name, str) or not name:
-        raise SettingsError(f"budget period={period!r}: a budget that processes share needs a name")
-    from instrument.record.shared import SharedBudget
-
-    return SharedBudget(limits, name, period)
-
-
-def _hold() -> None:
+def hold() -> None:
     """See that there is a recorder to hold budgets, also where recording is off."""
     if installed() is None:
         from instrument.wiring import hold_budgets
@@ -203,7 +176,7 @@ class BudgetGuard:
         if self._per_trace is not None and not any(scope.is_of_trace for scope in span.budgets):
             span.budgets = (*span.budgets, self._of_trace(span, self._per_trace))
         if span.plan is not None and span.plan.budget is not None:
-            span.budgets = (*span.budgets, _scope(span.plan.budget, span.name))
+            span.budgets = (*span.budgets, scope_of(span.plan.budget, span.name))
         if self._ledger is not None:
             for scope in span.budgets:
                 scope.bind(self._ledger)

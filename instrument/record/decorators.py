@@ -145,7 +145,7 @@ def agent(
     off. Other options as for `traced`. Raises `SettingsError` for a limit that cannot be one.
     """
     if budget is not None:
-        from instrument.record.budgets import declare
+        from instrument.record.scopes import declare
 
         declare(budget)
     options = {

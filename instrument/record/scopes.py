@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 from weakref import WeakSet
 
 from instrument.errors import BudgetExceeded, SettingsError
-from instrument.pricing import EXACT
+from instrument.money import EXACT
+from instrument.record.switch import switch
 
 WARN_AT = (50, 80, 100)
 ZERO = Decimal(0)
+PERIODS = ("hour", "day", "week", "month", "year", "total")
 
 PROMPT_FACTOR, PROMPT_SLACK = Decimal("1.1"), 50
 """How far a prompt may be from its count before the call: what providers add around messages is not published."""
@@ -279,6 +281,36 @@ class Budget:
             return None
         self._warned = step
         return step
+
+
+def scope_of(given: Mapping[str, Any], called: str | None = None) -> Budget:
+    """The scope that keywords describe; `called` is its name where they give none."""
+    name, period = given.get("name"), given.get("period")
+    limits = limits_of({key: value for key, value in given.items() if key not in ("name", "period")})
+    if period is None:
+        return Budget(limits, name or called)
+    if period not in PERIODS:
+        raise SettingsError(f"budget period={period!r}: a period is one of {', '.join(PERIODS)}")
+    if not isinstance(name, str) or not name:
+        raise SettingsError(f"budget period={period!r}: a budget that processes share needs a name")
+    from instrument.record.shared import SharedBudget
+
+    return SharedBudget(limits, name, period)
+
+
+declared = False
+"""Whether some agent was decorated with a budget of its own."""
+
+
+def declare(given: Mapping[str, Any]) -> None:
+    """An agent has a budget of its own: check its limits, and hold it also where recording is off."""
+    global declared
+    scope_of(given, "agent")
+    declared = True
+    if switch.decided:
+        from instrument.record.budgets import hold
+
+        hold()
 
 
 _scopes: WeakSet[Budget] = WeakSet()

@@ -19,7 +19,7 @@ from msgspec import Struct
 from msgspec.structs import astuple, fields
 
 from instrument.errors import InstrumentError
-from instrument.pricing import EXACT, decimal_text
+from instrument.money import EXACT, decimal_text
 from instrument.store import folder
 from instrument.store.turns import turn_in
 

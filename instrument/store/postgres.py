@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from msgspec.structs import astuple
 
 from instrument.errors import InstrumentError
-from instrument.pricing import decimal_text
+from instrument.money import decimal_text
 from instrument.store.ledger import COLUMNS, COUNTED, By, Row, Total, conditions, in_order, upsert
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from instrument.pricing import EXACT, decimal_text
+from instrument.money import EXACT, decimal_text
 from instrument.store import ledger
 from instrument.store.processes import Process, is_dead, this_process
 
