@@ -41,6 +41,7 @@ ROWS: dict[str, tuple[Style, tuple[int, int] | None]] = {
     "chat stream, usage not asked for": (STYLES["chat stream"], CHAT),
     "chat stream, usage asked for": (STYLES["chat stream with usage"], CHAT),
     "chat stream, closed after one chunk": (STYLES["chat stream closed early"], None),
+    "chat stream, in a with block, left early": (STYLES["chat stream in a with"], None),
     "chat parse": (STYLES["chat parse"], CHAT),
     "chat stream helper": (STYLES["chat stream helper"], CHAT),
     "chat stream helper, left early": (STYLES["chat stream helper left early"], None),

@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import openai
@@ -33,20 +34,30 @@ async def got(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
+_asynchronous: ContextVar[bool | None] = ContextVar("asynchronous", default=None)
+"""Which client a style is run with: a wrapper around a stream may offer both ways to read it."""
+
+
+def reads(value: Any, method: str) -> bool:
+    """Whether the value is to be used with `await`: as the client, else as its own methods tell."""
+    told = _asynchronous.get()
+    return hasattr(value, method) if told is None else told
+
+
 async def every(stream: Any) -> list[Any]:
     """All that a stream gives."""
-    return [item async for item in stream] if hasattr(stream, "__aiter__") else [*stream]
+    return [item async for item in stream] if reads(stream, "__aiter__") else [*stream]
 
 
 async def first(stream: Any) -> Any:
     """The first thing that a stream gives."""
-    return await anext(aiter(stream)) if hasattr(stream, "__aiter__") else next(iter(stream))
+    return await anext(aiter(stream)) if reads(stream, "__aiter__") else next(iter(stream))
 
 
 @asynccontextmanager
 async def inside(manager: Any) -> AsyncIterator[Any]:
     """What a context manager of either kind gives."""
-    if hasattr(manager, "__aenter__"):
+    if reads(manager, "__aenter__"):
         async with manager as value:
             yield value
     else:
@@ -251,6 +262,7 @@ def run(style: Style, base_url: str, asynchronous: bool, **options: Any) -> Any:
     """What the caller of one style sees: types, values, fields that were set, headers, or the exception."""
 
     async def main() -> Any:
+        _asynchronous.set(asynchronous)
         async with inside(client_of(base_url, asynchronous, **options)) as client:
             try:
                 return seen(await style(client))
