@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).parent.parent
 LIMIT, RESERVES, TAKES = Decimal("1.00"), Decimal("0.09"), Decimal("0.05")
 PROCESSES, THREADS, ATTEMPTS = 4, 32, 3
-LONGEST_SECONDS = 60
+LONGEST_SECONDS = 150
 
 SETTINGS = """
 sinks = ["ledger"]
@@ -59,7 +59,7 @@ from openai import OpenAI
 from instrument import BudgetExceeded, budget, flush, patch_openai
 
 base_url, name, threads, attempts = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-client = OpenAI(base_url=base_url, api_key="-", max_retries=0, timeout=60)
+client = OpenAI(base_url=base_url, api_key="-", max_retries=0, timeout=150)
 patch_openai(client)
 told = []
 
@@ -193,7 +193,7 @@ ANSWER = {
 
 
 def measure(threads: int = THREADS, attempts: int = ATTEMPTS) -> Found:
-    """Run the workers once; raises `TimeoutError` when they take longer than a minute."""
+    """Run the workers once; raises `TimeoutError` when they take minutes."""
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, endpoint() as served:
         ledger = Path(folder) / "ledger.db"

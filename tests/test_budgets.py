@@ -387,3 +387,20 @@ def test_spent_and_reserved_never_pass_the_limit(taken: list[tuple[int, int]], c
             with suppress(BudgetExceeded):
                 answer_of(min(took, reserved))("hello", max_tokens=reserved)
         assert scope.usd + scope.reserved_usd <= Decimal(cents) / 100
+
+
+def test_a_call_that_ends_in_the_middle_of_anothers_turn_is_settled(recording: Recording) -> None:
+    """The garbage collector may end a dropped stream while its thread reserves: it is counted when that is done."""
+
+    @instrument.llm_call
+    def stream(prompt: str, model: str = "m", max_tokens: int = 9) -> Iterator[str]:
+        yield "five words that were told"
+
+    with instrument.budget(usd=1) as scope:
+        dropped: list[Any] = [stream("hello")]
+        next(dropped[0])
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(scope, "_excess", lambda spent, ask: dropped.clear())
+            ask("hello")
+        assert (2, Decimal(0)) == (scope.calls, scope.reserved_usd)
+        assert Decimal("0.05") < scope.usd

@@ -36,7 +36,7 @@ def run(folder: Path, program: str, **environment: str) -> tuple[list[str], str]
     told = {"PYTHONPATH": str(ROOT), "INSTRUMENT_ENABLED": "0", "INSTRUMENT_CONFIG": str(folder / "prices.toml")}
     done = subprocess.run(
         [sys.executable, "-c", CALL + program], cwd=folder, env={**kept, **told, **environment},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=150, check=False,
     )  # fmt: skip
     assert 0 == done.returncode, done.stderr
     return done.stdout.split(), done.stderr

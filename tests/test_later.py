@@ -55,7 +55,7 @@ def run(folder: Path, program: str, **environment: str) -> subprocess.CompletedP
     told = {"PYTHONPATH": str(ROOT), "INSTRUMENT_SINKS": "jsonl,ledger"}
     return subprocess.run(
         [sys.executable, "-c", CALLS + program], cwd=folder, env={**kept, **told, **environment},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=150, check=False,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ import instrument
 from instrument.errors import BudgetExceeded, SettingsError
 from instrument.record import shared
 from instrument.store import ledger
+from instrument.store.reservations import Reservations
 from instrument.testing import Recording, record
 
 ROOT = Path(__file__).parent.parent
@@ -239,7 +240,40 @@ def test_processes_share(path: Path) -> None:
         )
         for _ in range(4)
     ]
-    made = [int(worker.communicate(timeout=60)[0]) for worker in workers]
+    made = [int(worker.communicate(timeout=150)[0]) for worker in workers]
     [(_, usd, _, calls)] = account(path)
     assert sum(made) == calls
     assert Decimal("0.91") < Decimal(usd) <= Decimal("1.00")
+
+
+def test_a_call_that_ends_in_the_middle_of_anothers_turn_is_settled(recording: Recording, path: Path) -> None:
+    """The garbage collector may end a dropped stream while its thread reserves: no standstill, and nothing is lost."""
+
+    @instrument.llm_call
+    def stream(prompt: str, model: str = "m", max_tokens: int = 9) -> Iterator[str]:
+        yield "five words that were told"
+
+    with instrument.budget(usd=1, name="team", period="day") as scope:
+        dropped: list[Any] = [stream("hello")]
+        next(dropped[0])
+        reserve = Reservations.reserve
+
+        def dropping(accounts: Reservations, *args: Any) -> Any:
+            with accounts._turn():
+                dropped.clear()
+            return reserve(accounts, *args)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Reservations, "reserve", dropping)
+            ask("hello")
+        assert (2, Decimal(0)) == (scope.calls, scope.reserved_usd)
+
+
+@pytest.mark.parametrize(
+    ("budget", "model"), [({"usd": "0.08"}, "m"), ({"tokens": 9}, "m"), ({"seconds": 0}, "m"),
+                          ({"usd": 9, "strict": True}, "nobody-knows")],
+)  # fmt: skip
+def test_each_limit_of_the_settings_holds(budget: dict[str, Any], model: str) -> None:
+    """Money, tokens, time and strictness from the settings refuse the call that does not fit."""
+    with record(prices=PRICE, budget=budget), instrument.span("root"), pytest.raises(BudgetExceeded):
+        ask("hello", model=model)

@@ -7,7 +7,8 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from instrument.errors import InstrumentError
@@ -26,31 +27,61 @@ FAULTS = (sqlite3.Error, OSError, InstrumentError)
 
 
 class Joint:
-    """One ledger for all scopes and threads of this process."""
+    """One ledger for all scopes and threads of this process.
+
+    The garbage collector may end a model call in the middle of a step, on the same thread: what that call took waits
+    until the step is over.
+    """
 
     def __init__(self, url: str) -> None:
         self.accounts: Accounts = accounts_at(url)
         self.waiting: deque[Callable[[Accounts], Any]] = deque(maxlen=MOST_WAITING)
-        self._entering = threading.Lock()
+        self._lock = threading.RLock()
+        self._is_inside = False
 
-    def enter(self, step: Callable[[Accounts], R]) -> R:
+    def ask(self, step: Callable[[Accounts], R]) -> R:
+        """Do it now, or raise what prevents it."""
+        with self._lock:
+            if self._is_inside:
+                raise InstrumentError("a step of the same thread is not over")
+            with self._inside():
+                done = step(self.accounts)
+            with suppress(*FAULTS):
+                self._make_up(None)
+            return done
+
+    def enter(self, step: Callable[[Accounts], R]) -> R | None:
         """Do it after what is still waiting; where that is not possible it waits as well, and the fault is raised."""
-        done: Any = None
-        with self._entering:
+        with self._lock:
             self.waiting.append(step)
-            while self.waiting:
-                done = self.waiting[0](self.accounts)
-                self.waiting.popleft()
-        return done  # type: ignore[no-any-return]  # what the last step, ours, gave
+            return None if self._is_inside else self._make_up(step)
 
     def close(self) -> None:
         """Enter what is waiting, if that is possible now, and close the connection."""
-        if self.waiting:
-            try:
-                self.enter(lambda accounts: None)
-            except FAULTS:
-                return
-        self.accounts.close()
+        with self._lock:
+            with suppress(*FAULTS):
+                self._make_up(None)
+            if not self._is_inside and not self.waiting:
+                self.accounts.close()
+
+    def _make_up(self, mine: Callable[[Accounts], R] | None) -> R | None:
+        """Do what is waiting; what `mine` gives."""
+        done: Any = None
+        with self._inside():
+            while self.waiting:
+                first = self.waiting[0]
+                outcome = first(self.accounts)
+                self.waiting.popleft()
+                done = outcome if first is mine else done
+        return done  # type: ignore[no-any-return]  # of the step that is ours
+
+    @contextmanager
+    def _inside(self) -> Iterator[None]:
+        self._is_inside = True
+        try:
+            yield
+        finally:
+            self._is_inside = False
 
 
 _open: dict[str, Joint] = {}

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, NamedTuple
 from weakref import WeakSet
@@ -165,7 +167,9 @@ class Budget:
         self._reserved: dict[str, Ask] = {}
         self._begun = time.monotonic()
         self._warned = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._is_busy = False
+        self._late: deque[Callable[[], object]] = deque()
         _scopes.add(self)
 
     @property
@@ -200,7 +204,7 @@ class Budget:
 
     def reserve(self, call: str, ask: Ask) -> None:
         """Set aside what the call may take; raises `BudgetExceeded` when it does not fit, and shuts the scope."""
-        with self._lock:
+        with self._turn():
             why = self.shut or self._excess(self._here(), ask)
             if why is None:
                 self._note(call, ask)
@@ -217,17 +221,34 @@ class Budget:
     def settle(self, call: str, took: Ask | None) -> Settled:
         """Replace a reservation by what the call took; None gives everything back. A second time does nothing."""
         with self._lock:
-            reserved = self._reserved.pop(call, None)
-            if reserved is None:
+            if self._is_busy:
+                self._late.append(lambda: self.settle(call, took))
                 return Settled()
-            if took is None:
-                self._spent = self._spent._replace(calls=self._spent.calls - 1)
-                return Settled()
-            usd = took.usd if took.usd is not None else reserved.usd or ZERO
-            self._spent = self._spent._replace(
-                usd=EXACT.add(self._spent.usd, usd), tokens=self._spent.tokens + took.tokens
-            )
-            return Settled(self._newly_passed(), self._shut_by(self._here(), reserved, took))
+            with self._turn():
+                return self._settled(call, took)
+
+    def _settled(self, call: str, took: Ask | None) -> Settled:
+        reserved = self._reserved.pop(call, None)
+        if reserved is None:
+            return Settled()
+        if took is None:
+            self._spent = self._spent._replace(calls=self._spent.calls - 1)
+            return Settled()
+        usd = took.usd if took.usd is not None else reserved.usd or ZERO
+        self._spent = self._spent._replace(usd=EXACT.add(self._spent.usd, usd), tokens=self._spent.tokens + took.tokens)
+        return Settled(self._newly_passed(), self._shut_by(self._here(), reserved, took))
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One change at a time. The garbage collector may end a call in the middle of one: that is settled after it."""
+        with self._lock:
+            self._is_busy = True
+            try:
+                yield
+            finally:
+                self._is_busy = False
+                while self._late:
+                    self._late.popleft()()
 
     def holds(self, call: str) -> bool:
         """Whether the call has a reservation."""
@@ -241,19 +262,24 @@ class Budget:
     def spend(self, call: str, took: Ask) -> Settled:
         """Count what was taken without a reservation: work that turned out to be a model call."""
         with self._lock:
-            self._spent = self._spent._replace(
-                usd=EXACT.add(self._spent.usd, took.usd or ZERO),
-                tokens=self._spent.tokens + took.tokens,
-                calls=self._spent.calls + 1,
-            )
-            return Settled(self._newly_passed(), self._shut_by(self._here(), None, took))
+            if self._is_busy:
+                self._late.append(lambda: self.spend(call, took))
+                return Settled()
+            with self._turn():
+                self._spent = self._spent._replace(
+                    usd=EXACT.add(self._spent.usd, took.usd or ZERO),
+                    tokens=self._spent.tokens + took.tokens,
+                    calls=self._spent.calls + 1,
+                )
+                return Settled(self._newly_passed(), self._shut_by(self._here(), None, took))
 
     def close(self) -> None:
         """The scope is left."""
 
     def _after_fork(self) -> None:
         """In a forked child: calls that run belong to the parent, and so may whoever holds the lock."""
-        self._lock = threading.Lock()
+        self._lock, self._is_busy = threading.RLock(), False
+        self._late.clear()
         self._reserved.clear()
 
     def _here(self) -> Spent:

@@ -68,7 +68,7 @@ class SharedBudget(Budget):
         if why is not None:
             self.shut = why
             raise BudgetExceeded(why)
-        with self._lock:
+        with self._turn():
             self._note(call, ask)
         if found is not None:
             self._accounts[call] = account
@@ -109,7 +109,7 @@ class SharedBudget(Budget):
 
     def _begin_window(self, window: str) -> None:
         """A new hour, day or month begins with a new account, and open."""
-        with self._lock:
+        with self._turn():
             if window != self._window:
                 self._window, self.shut = window, None
                 self._spent, self._warned = Spent(calls=len(self._reserved)), 0
@@ -141,7 +141,7 @@ class SharedBudget(Budget):
             return None
         ledger = joint(self._url)
         try:
-            return ledger.enter(step) if waits else step(ledger.accounts)
+            return ledger.enter(step) if waits else ledger.ask(step)
         except FAULTS as error:
             self._fault = str(error)
             strict, open_ = "refuses every call, as it is strict", "counts what this process spends alone"
