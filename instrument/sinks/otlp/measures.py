@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import time
+from collections.abc import Iterator, Sequence
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
-from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
-from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricsData, ResourceMetrics, ScopeMetrics
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from instrument.analysis.totals import dollars
 from instrument.model import Span, Usage
+from instrument.sinks.otlp.series import Count, Dimensions, Spread
 from instrument.version import __version__
 from instrument.views.genai import OPERATIONS
 from instrument.views.otel import SCOPE
-
-Attributes = dict[str, Any]
 
 _SECONDS = [0.01 * 2**n for n in range(14)]
 _AGENT_SECONDS = [0.1 * 2**n for n in range(13)]
@@ -35,18 +34,21 @@ _DURATIONS = {
 _OLD, _NEW = "gen_ai.client.operation", "gen_ai.client.inference"
 _COUNTED = {"input": "input_tokens", "output": "output_tokens", "cached": "cache_read.input_tokens",
             "cache_write": "cache_write.input_tokens", "reasoning": "reasoning.output_tokens"}  # fmt: skip
-_DELTA = dict.fromkeys((Counter, Histogram), AggregationTemporality.DELTA)
+_ANY_MODALITY = ("gen_ai.token.modality", "unknown")
 
 
 class Measures:
-    """Histograms and counters of one process; `names` is an edition, `temporality` as in the standard variable."""
+    """Histograms and counters of one process; `names` is an edition, `temporality` as in the standard variable.
+
+    Cumulative numbers count from the start of the process, those of `delta` from the last request.
+    """
 
     def __init__(self, about: Resource, names: str, temporality: str = "") -> None:
+        self._about = about
         is_delta = temporality.strip().lower() in ("delta", "lowmemory")
-        self._reader = InMemoryMetricReader(preferred_temporality=_DELTA if is_delta else None)  # type: ignore[arg-type]
-        provider = MeterProvider([self._reader], resource=about, shutdown_on_exit=False)
-        self._meter = provider.get_meter(SCOPE, __version__)
-        self._instruments: dict[str, Any] = {}
+        self._temporality = AggregationTemporality.DELTA if is_delta else AggregationTemporality.CUMULATIVE
+        self._since_ns = time.time_ns()
+        self._series: dict[str, Spread | Count] = {}
         self._old, self._new = names != "latest", names in ("latest", "both")
 
     def add(self, span: Span) -> None:
@@ -55,23 +57,28 @@ class Measures:
         seconds = span.duration_ns / 1e9
         if span.kind in _DURATIONS:
             name, buckets = _DURATIONS[span.kind]
-            named = {_NAMES[span.kind]: span.attributes.get(_NAMES[span.kind], span.name)}
-            self._record(name, "s", seconds, {**told, **named}, buckets)
+            named = str(span.attributes.get(_NAMES[span.kind], span.name))
+            self._spread(name, "s", buckets).add(seconds, (*told, (_NAMES[span.kind], named)))
         elif span.kind in ("llm", "embedding"):
             for family in self._families():
-                self._record(f"{family}.duration", "s", seconds, told, _SECONDS)
+                self._spread(f"{family}.duration", "s", _SECONDS).add(seconds, told)
                 self._first_chunk(family, span, told)
         if span.usage is not None:
             self._tokens(span.usage, told)
         paid = dollars(span.cost.usd) if span.cost is not None else None
         if paid:
-            self._counter("instrument.cost", "{USD}").add(float(paid), told)
+            self._count("instrument.cost", "{USD}").add(float(paid), told)
 
     def request(self) -> bytes | None:
         """All there is so far as one request; None where nothing was counted."""
-        found = self._reader.get_metrics_data()
-        if found is None or not found.resource_metrics:
+        if not self._series:
             return None
+        now_ns = time.time_ns()
+        metrics = [one.told(self._since_ns, now_ns, self._temporality) for one in self._series.values()]
+        scoped = ScopeMetrics(InstrumentationScope(SCOPE, __version__), metrics, "")
+        if self._temporality is AggregationTemporality.DELTA:
+            self._series, self._since_ns = {}, now_ns
+        found = MetricsData([ResourceMetrics(self._about, [scoped], "")])
         request: bytes = encode_metrics(found).SerializeToString()
         return request
 
@@ -81,44 +88,42 @@ class Measures:
         if self._new:
             yield _NEW
 
-    def _first_chunk(self, family: str, span: Span, told: Attributes) -> None:
+    def _first_chunk(self, family: str, span: Span, told: Dimensions) -> None:
         waited = span.attributes.get("gen_ai.response.time_to_first_chunk")
         if isinstance(waited, int | float):
-            self._record(f"{family}.time_to_first_chunk", "s", float(waited), told, _SECONDS)
+            self._spread(f"{family}.time_to_first_chunk", "s", _SECONDS).add(float(waited), told)
 
-    def _tokens(self, usage: Usage, told: Attributes) -> None:
+    def _tokens(self, usage: Usage, told: Dimensions) -> None:
         if self._old:
+            spread = self._spread("gen_ai.client.token.usage", "{token}", _TOKENS)
             for kind, count in (("input", usage.input), ("output", usage.output)):
                 if count is not None:
-                    of_kind = {**told, "gen_ai.token.type": kind}
-                    self._record("gen_ai.client.token.usage", "{token}", count, of_kind, _TOKENS)
+                    spread.add(count, (*told, ("gen_ai.token.type", kind)))
         if self._new:
             for field, name in _COUNTED.items():
                 count = getattr(usage, field)
                 if count is not None:
-                    counter = self._counter(f"{_NEW}.usage.{name}", "{token}")
-                    counter.add(count, {**told, "gen_ai.token.modality": "unknown"})
+                    self._count(f"{_NEW}.usage.{name}", "{token}").add(count, (*told, _ANY_MODALITY))
             for name, count in (("input_tokens", usage.input), ("output_tokens", usage.output)):
                 if count is not None:
-                    self._record(f"{_NEW}.operation.{name}", "{token}", count, told, _TOKENS)
+                    self._spread(f"{_NEW}.operation.{name}", "{token}", _TOKENS).add(count, told)
 
-    def _record(self, name: str, unit: str, value: float, told: Attributes, buckets: list[float]) -> None:
-        known = self._instruments.get(name)
-        if known is None:
-            known = self._instruments[name] = self._meter.create_histogram(
-                name, unit=unit, explicit_bucket_boundaries_advisory=buckets
-            )
-        known.record(value, told)
+    def _spread(self, name: str, unit: str, bounds: Sequence[float]) -> Spread:
+        known = self._series.get(name)
+        if not isinstance(known, Spread):
+            known = self._series[name] = Spread(name, unit, bounds)
+        return known
 
-    def _counter(self, name: str, unit: str) -> Any:
-        if name not in self._instruments:
-            self._instruments[name] = self._meter.create_counter(name, unit=unit)
-        return self._instruments[name]
+    def _count(self, name: str, unit: str) -> Count:
+        known = self._series.get(name)
+        if not isinstance(known, Count):
+            known = self._series[name] = Count(name, unit)
+        return known
 
 
-def _dimensions(span: Span) -> Attributes:
-    told: Attributes = {key: span.attributes[key] for key in _COMMON if span.attributes.get(key) is not None}
-    told["gen_ai.operation.name"] = span.attributes.get("gen_ai.operation.name") or OPERATIONS.get(span.kind, span.kind)
-    if span.error is not None:
-        told["error.type"] = span.error.type
-    return told
+def _dimensions(span: Span) -> Dimensions:
+    told = span.attributes
+    operation = told.get("gen_ai.operation.name") or OPERATIONS.get(span.kind, span.kind)
+    known = [("gen_ai.operation.name", str(operation))]
+    known += [(key, told[key]) for key in _COMMON if isinstance(told.get(key), str | int)]
+    return (*known, ("error.type", span.error.type)) if span.error is not None else tuple(known)
