@@ -363,6 +363,20 @@ def test_reading_sees_both_places(tmp_path: Path) -> None:
     )
 
 
+def test_what_a_killed_process_left_undecided_is_pruned_like_events(tmp_path: Path) -> None:
+    """The cap on the folder counts what waits in the spool, and takes it when its process is gone."""
+    from instrument.model import encode
+    from instrument.store.folder import prune
+    from tests.recorded import run as run_record
+
+    place = tmp_path / ".instrument/spool" / ("a" * 32)
+    place.mkdir(parents=True)
+    lines = [encode(run_record(pid=2**22 + 1)), encode(span_record(1, trace_id="a" * 32))]
+    (place / "20261123T120000Z-r1.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    pruned = prune(tmp_path / ".instrument", max_bytes=0)
+    assert (1, False) == (len(pruned.removed), place.exists())
+
+
 def test_nothing_found_where_nothing_waits(tmp_path: Path) -> None:
     """A program that stores everything makes no spool."""
     run(tmp_path, "work(1)")

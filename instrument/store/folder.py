@@ -1,7 +1,8 @@
 """The recording folder (`.instrument`): made private, found, measured, and kept from growing for ever.
 
-It holds `events/` (one JSONL file a process, and its rotations), `blobs/` (long values, stored once by content) and
-`ledger.db`. Only files in `events/` and `blobs/` are ever removed, never those of a process that is alive.
+It holds `events/` (one JSONL file a process, and its rotations), `spool/` (traces that sampling has not decided about),
+`blobs/` (long values, stored once by content) and `ledger.db`. Only files in the three folders are ever removed, never
+those of a process that is alive.
 """
 
 from __future__ import annotations
@@ -110,7 +111,8 @@ def find(start: str | os.PathLike[str] | None = None) -> Path | None:
 def contents(folder: str | os.PathLike[str]) -> Contents:
     """Every file of the folder by its use; nothing where there is no folder."""
     place = Path(folder)
-    events = [file for file in _files(place / "events") if _EVENTS.fullmatch(file.path.name)]
+    undecided = [file for trace in _folders(place / "spool") for file in _files(trace)]
+    events = [file for file in (*_files(place / "events"), *undecided) if _EVENTS.fullmatch(file.path.name)]
     ledger = [file for file in _files(place) if file.path.name.startswith("ledger.db")]
     return Contents(sorted(events, key=lambda file: (file.modified, file.path.name)), _blobs(place), ledger)
 
@@ -132,7 +134,9 @@ def trim(folder: str | os.PathLike[str], max_bytes: int, shared: str | os.PathLi
 
 def _bytes_below(folder: str | os.PathLike[str]) -> int:
     """About `prunable_bytes`, at a tenth of its price."""
-    return _bytes_in(os.path.join(folder, "events"), 0) + _bytes_in(os.path.join(folder, "blobs"), 1)
+    return sum(
+        _bytes_in(os.path.join(folder, name), deep) for name, deep in (("events", 0), ("spool", 1), ("blobs", 1))
+    )
 
 
 def _bytes_in(folder: str, depth: int) -> int:
@@ -182,6 +186,9 @@ def _remove(files: Iterable[File]) -> tuple[list[File], list[str]]:
         try:
             file.path.unlink(missing_ok=True)
             removed.append(file)
+            if file.path.parent.parent.name == "spool":
+                with suppress(OSError):
+                    file.path.parent.rmdir()
         except OSError as fault:
             failed.append(f"{file.path}: {fault.strerror}")
     return removed, failed
@@ -194,6 +201,12 @@ def _files(folder: Path) -> Iterator[File]:
                 if entry.is_file(follow_symlinks=False):
                     status = entry.stat(follow_symlinks=False)
                     yield File(Path(entry.path), status.st_size, status.st_mtime)
+
+
+def _folders(folder: Path) -> list[Path]:
+    with suppress(OSError), os.scandir(folder) as entries:
+        return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return []
 
 
 def _blobs(folder: Path) -> list[File]:
