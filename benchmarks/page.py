@@ -2,7 +2,8 @@
 
 A real Chromium, headless, opens the run from a real `instrument serve` that has just been started, and from the file
 that `export --html` writes. Times are those of the page's own clock, from the beginning of the navigation until rows are
-drawn and keys are answered; of several openings the median is told. Memory is what all processes of the browser
+drawn and keys are answered; of several openings the median is told. `thread` figures are the CPU time of the page's own
+thread: what the times come down to when nothing else runs. Memory is what all processes of the browser
 hold (proportional set size) beyond what they hold for an empty page.
 """
 
@@ -62,12 +63,13 @@ def main(spans: int) -> dict[str, Any]:
         with sync_playwright() as playwright, _browser(playwright) as browser:
             empty = _held(browser)
             served = _served(browser, folder, trace, empty)
-            from_file = [_opened(browser, file.as_uri())[0] for _ in range(OPENINGS)]
+            from_file = [_opened(browser, file.as_uri())[:2] for _ in range(OPENINGS)]
         return {
             "spans": spans,
             "load": os.getloadavg()[0],
             **served,
-            "file_ms": statistics.median(from_file),
+            "file_ms": statistics.median(took for took, _ in from_file),
+            "file_thread_ms": statistics.median(thread for _, thread in from_file),
             "file_mb": file.stat().st_size / 1e6,
             "export_s": exported,
         }
@@ -77,11 +79,14 @@ def _served(browser: Any, folder: Path, trace: str, empty: int) -> dict[str, Any
     times = []
     with serving(folder) as address:
         for _ in range(OPENINGS - 1):
-            times.append(_opened(browser, f"{address}#/run/{trace}")[0])
-        first, page = _opened(browser, f"{address}#/run/{trace}", keep=True)
+            times.append(_opened(browser, f"{address}#/run/{trace}")[:2])
+        *last, page = _opened(browser, f"{address}#/run/{trace}", keep=True)
+        first, *others = [*times, tuple(last)]
         page.keyboard.press("Shift+X")
         page.locator(".waterfall .rows .row:not([hidden])").nth(5).wait_for()
+        thread = _Thread(page)
         frames = sorted(page.evaluate(SCROLL))
+        frame_thread = thread.worked_ms() / len(frames)
         page.keyboard.press("/")
         for query in ("read_file", "kind:tool dur>0.05", "status:error", "cost>0.01", "-kind:step commit"):
             page.locator("input[type=search]").fill(query)
@@ -91,9 +96,11 @@ def _served(browser: Any, folder: Path, trace: str, empty: int) -> dict[str, Any
         heap = page.evaluate("performance.memory.usedJSHeapSize")
         page.close()
     return {
-        "interactive_ms": statistics.median([*times, first]),
-        "interactive_first_ms": times[0],
+        "interactive_ms": statistics.median(took for took, _ in others),
+        "interactive_thread_ms": statistics.median(thread for _, thread in others),
+        "interactive_first_ms": first[0],
         "frame_p50_ms": frames[len(frames) // 2],
+        "frame_thread_ms": frame_thread,
         "frame_p95_ms": frames[int(len(frames) * 0.95)],
         "filter_ms": statistics.median(filters),
         "filter_max_ms": max(filters),
@@ -102,15 +109,16 @@ def _served(browser: Any, folder: Path, trace: str, empty: int) -> dict[str, Any
     }
 
 
-def _opened(browser: Any, address: str, keep: bool = False) -> tuple[float, Any]:
-    """How long it took until the run was there, in milliseconds, and the page, if it is to be kept."""
+def _opened(browser: Any, address: str, keep: bool = False) -> tuple[float, float, Any]:
+    """How long it took until the run was there, what the page's thread worked for it, in milliseconds, and the page."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
+    thread = _Thread(page)
     page.goto(address)
     page.locator(".waterfall .rows .row:not([hidden])").first.wait_for(timeout=60_000)
-    took = page.evaluate(SHOWN)
+    took, worked = page.evaluate(SHOWN), thread.worked_ms()
     if not keep:
         page.close()
-    return took, page
+    return took, worked, page
 
 
 @contextmanager
@@ -125,6 +133,18 @@ def _browser(playwright: Any) -> Iterator[Any]:
         yield browser
     finally:
         browser.close()
+
+
+class _Thread:
+    """The CPU time of a page's thread from now on."""
+
+    def __init__(self, page: Any) -> None:
+        self._session = page.context.new_cdp_session(page)
+        self._session.send("Performance.enable")
+
+    def worked_ms(self) -> float:
+        metrics = self._session.send("Performance.getMetrics")["metrics"]
+        return next(float(one["value"]) * 1000 for one in metrics if one["name"] == "ThreadTime")
 
 
 def _held(browser: Any) -> int:

@@ -98,8 +98,8 @@ export class Trace {
   }
 
   addSparse(spans, placed, shift, word) {
-    for (const [place, fact, value] of spans.facts) if (placed[place] >= 0) this.facts[fact][placed[place]] = word[value];
-    for (const [place, ...call] of spans.usage) if (placed[place] >= 0) this.calls.set(placed[place], callOf(call, this.words[word[call[6]]]));
+    for (const fact of spans.facts) if (placed[fact[0]] >= 0) this.facts[fact[1]][placed[fact[0]]] = word[fact[2]];
+    for (const call of spans.usage) if (placed[call[0]] >= 0) this.calls.set(placed[call[0]], callOf(call, this.words[word[call[7]]]));
     for (const [place, text] of spans.errors) if (placed[place] >= 0) this.errors.set(placed[place], text);
     for (const [place, at, name] of spans.events) {
       if (placed[place] < 0) continue;
@@ -107,7 +107,7 @@ export class Trace {
       held.push({ at: at + shift, name: this.words[word[name]] });
       this.events.set(placed[place], held);
     }
-    for (const row of placed) {
+    for (const row of this.late.size ? placed : []) {
       const late = row >= 0 && this.late.get(this.ids[row]);
       if (late) this.calls.set(row, { ...this.calls.get(row), ...late });
     }
@@ -171,6 +171,7 @@ export class Trace {
   }
 }
 
-function callOf([input, output, cached, cacheWrite, reasoning, usd], basis) {
-  return { input, output, cached, cacheWrite, reasoning, usd: usd === null || basis === "unpriced" ? NaN : Number(usd), basis };
+function callOf(told, basis) {
+  const usd = told[6];
+  return { input: told[1], output: told[2], cached: told[3], cacheWrite: told[4], reasoning: told[5], usd: usd === null || basis === "unpriced" ? NaN : Number(usd), basis };
 }

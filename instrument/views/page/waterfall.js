@@ -85,9 +85,10 @@ export class Waterfall {
     }
     this.axis.replaceChildren(...ticks);
     const wide = (width * step) / (this.to - this.from);
-    const offset = (width * ((Math.ceil((this.from - base) / step) * step + base - this.from) / (this.to - this.from)));
+    const offset = (width * (Math.ceil((this.from - base) / step) * step + base - this.from)) / (this.to - this.from);
+    const left = this.axis.getBoundingClientRect().left - this.scroller.getBoundingClientRect().left;
     this.scroller.style.setProperty("--tick", `${wide}px`);
-    this.scroller.style.setProperty("--tick-at", `${offset}px`);
+    this.scroller.style.setProperty("--ticks-left", `${left + offset}px`);
   }
 
   make() {
