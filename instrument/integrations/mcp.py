@@ -11,7 +11,8 @@ the server only where its caller sent no span.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import wrapt
@@ -49,18 +50,25 @@ async def _send(wrapped: Any, session: Any, args: tuple[Any, ...], kwargs: dict[
     span = safely(_begun, request, outer)
     if span is None:
         return await wrapped(*args, **kwargs)
-    current.set(span)
-    try:
+    with _running(span, outer):
         sent = safely(_with_span, request) or request
         given = ((sent, *args[1:]), kwargs) if args else (args, {**kwargs, "request": sent})
         result = await wrapped(*given[0], **given[1])
+    safely(_end, span, result)
+    return result
+
+
+@contextmanager
+def _running(span: LiveSpan, outer: LiveSpan | Place | None) -> Iterator[None]:
+    """The span is current inside, and failed where an exception leaves it."""
+    current.set(span)
+    try:
+        yield
     except BaseException as error:
         leave(span, outer, destroyed=isinstance(error, GeneratorExit))
         span.fail(error)
         raise
     current.set(outer)
-    safely(_end, span, result)
-    return result
 
 
 def _begun(request: Any, outer: LiveSpan | Place | None) -> LiveSpan | None:
@@ -124,13 +132,7 @@ async def _answered(ctx: ServerRequestContext[Any, Any], call_next: CallNext, ha
     span = safely(_begin, ctx.method, ctx.params or {}, outer, kind)
     if span is None:
         return await call_next(ctx)
-    current.set(span)
-    try:
+    with _running(span, outer):
         result = await call_next(ctx)
-    except BaseException as error:
-        leave(span, outer, destroyed=isinstance(error, GeneratorExit))
-        span.fail(error)
-        raise
-    current.set(outer)
     safely(_end, span, result)
     return result
