@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -13,8 +13,8 @@ from instrument.model import Span
 SIBLINGS = 12
 """More children than this are folded: the first and last ones stay, and those below which something went wrong."""
 KEPT_FIRST, KEPT_LAST = 6, 3
-KEPT_ALIKE = 6
-"""The same failure is shown so many times; more of it may be folded, and is counted there."""
+KEPT_ALIKE = 4
+"""The same failure is shown so many times on each level; more of it may be folded, and is counted there."""
 LONG_RUN = 5
 """So many equal siblings in a row have a line of their own, fewer are told together with those beside them."""
 
@@ -41,15 +41,19 @@ def shown(
 
     `troubles` names what went wrong at or below each span where something did.
     """
-    seen: Counter[object] = Counter()
+    seen: dict[int, Counter[object]] = defaultdict(Counter)
     below: dict[str | None, Sequence[Span | Fold]] = {}
     first, later = deque[tuple[str | None, int]]([(None, 0)]), deque[tuple[str, int]]()
     while first or later:
         span_id, level = first.popleft() if first else later.popleft()
         children = [span for span in trace.children(span_id) if keep is None or span.span_id in keep]
-        items = list(children) if room is None else folded(children, troubles, seen)
-        if room is not None and span_id is not None and span_id not in troubles and len(items) > room:
-            continue
+        items: Sequence[Span | Fold] = children
+        if room is not None and span_id not in troubles and span_id is not None:
+            items = folded(children, troubles, seen[level])
+            if len(items) > room:
+                continue
+        elif room is not None:  # what went wrong is shown in any case, with little around it where there is no room
+            items = folded(children, troubles, seen[level], ends=room >= SIBLINGS)
         if room is not None:
             room -= len(items)
         below[span_id] = items
@@ -61,10 +65,13 @@ def shown(
 
 
 def folded(
-    children: Sequence[Span], troubles: Mapping[str, frozenset[object]], seen: Counter[object]
+    children: Sequence[Span], troubles: Mapping[str, frozenset[object]], seen: Counter[object], *, ends: bool = True
 ) -> list[Span | Fold]:
-    """The children, in place of those that are left out one line for each run of equal ones."""
-    kept = _kept(children, troubles, seen)
+    """The children, in place of those that are left out one line for each run of equal ones.
+
+    Where there are many, the first and the last ones are shown if `ends` is true; else only what must be.
+    """
+    kept = _kept(children, troubles, seen, ends)
     items: list[Span | Fold] = []
     for is_kept, group in groupby(children, lambda span: span.span_id in kept):
         stretch = list(group)
@@ -73,14 +80,12 @@ def folded(
 
 
 def _kept(
-    children: Sequence[Span], troubles: Mapping[str, frozenset[object]], seen: Counter[object]
+    children: Sequence[Span], troubles: Mapping[str, frozenset[object]], seen: Counter[object], ends: bool
 ) -> Collection[str]:
-    few = len(children) <= SIBLINGS
-    kept = {
-        span.span_id
-        for place, span in enumerate(children)
-        if few or place < KEPT_FIRST or place >= len(children) - KEPT_LAST
-    }
+    shown: Sequence[Span] = children if ends else ()
+    if ends and len(children) > SIBLINGS:
+        shown = [*children[:KEPT_FIRST], *children[-KEPT_LAST:]]
+    kept = {span.span_id for span in shown}
     for span in children:
         found = troubles.get(span.span_id, frozenset())
         if any(seen[trouble] < KEPT_ALIKE for trouble in found):
@@ -120,8 +125,7 @@ def troubles_of(
     for span in reversed(order):
         here: set[object] = {id(finding) for finding in found.get(span.span_id, ())}
         if span.status in ("error", "open"):
-            error = None if span.error is None else (span.error.type, span.error.message)
-            here.add((*_likeness(span), error))
+            here.add(_likeness(span) if span.error is None else (span.error.type, span.error.message))
         for child in trace.children(span.span_id):
             here |= troubles.get(child.span_id, frozenset())
         if here:
