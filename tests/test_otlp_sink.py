@@ -227,6 +227,20 @@ def test_the_next_process_sends_what_waits(tmp_path: Path) -> None:
         assert (["span1", "span2", "span3"], 0) == (target.names(), waiting(tmp_path))
 
 
+def test_a_target_that_comes_back_gets_what_waited(tmp_path: Path) -> None:
+    """In the same process: the earliest first, then what is recorded from then on."""
+    port = free_port()
+    found = sink(tmp_path, f"http://127.0.0.1:{port}", signals=("traces",))
+    for number in (1, 2):
+        found.write(Batch([span(number)]))
+        found.flush()
+    with receiver(port) as target:
+        assert target.wait(lambda: len(target.spans) == 2)
+        found.write(Batch([span(3)]))
+        found.close()
+    assert (["span1", "span2", "span3"], 0, {}) == (target.names(), waiting(tmp_path), dict(found.lost))
+
+
 def test_what_can_never_be_taken_is_left_out_and_counted(tmp_path: Path, target: Receiver) -> None:
     """A request that is refused for good does not hold up the next."""
     target.answers = [Answer(400)]

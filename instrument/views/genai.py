@@ -48,11 +48,15 @@ def operation_of(span: Span) -> str | None:
 def attributes(span: Span, dialect: str) -> Attributes:
     """All attributes of the span."""
     known = span.attributes
-    named = {_NAMED[span.kind]: span.name} if span.kind in _NAMED else {}
-    told = {OPERATION: operation_of(span), **named, **known}
+    told: Attributes = {OPERATION: operation_of(span)}
+    if span.kind in _NAMED:
+        told[_NAMED[span.kind]] = span.name
+    told.update(known)
     if "session.id" in known:
         told.setdefault("gen_ai.conversation.id", known["session.id"])
-    return {**told, **_content(span), **tokens(span.usage, dialect)}
+    told.update(_content(span))
+    told.update(tokens(span.usage, dialect))
+    return told
 
 
 def tokens(usage: Usage | None, dialect: str) -> Attributes:

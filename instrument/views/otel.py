@@ -62,6 +62,7 @@ def told(span: Span, dialect: str) -> Told:
         name, attributes = span.name, openinference.attributes(span)
     else:
         name, attributes = genai.name(span), genai.attributes(span, dialect)
+    attributes.update(_ours(span, name))
     events = [Event(event.name, event.time_ns, plain(event.attributes)) for event in span.events]
     error = span.error
     if error is not None:
@@ -70,7 +71,7 @@ def told(span: Span, dialect: str) -> Told:
     return Told(
         name=name,
         kind=CLIENT if span.kind in _CALLS_OUT else INTERNAL,
-        attributes=plain({**attributes, **_ours(span, name)}),
+        attributes=plain(attributes),
         events=events,
         links=[Link(link.trace_id, link.span_id, plain(link.attributes)) for link in span.links],
         failed=failed,
