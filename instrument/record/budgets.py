@@ -87,7 +87,6 @@ def budget(
     finally:
         leave(place, outer, destroyed=destroyed)
         _in_force.discard(scope)
-        scope.close()
 
 
 def are_in_force() -> bool:
@@ -134,13 +133,11 @@ class BudgetGuard:
             self._reserve(span, self._asked(span))
 
     def after(self, span: LiveSpan) -> None:
-        """Settle the call at what it took, and leave the budgets that began with this span."""
+        """Settle the call at what it took."""
         if self._process != os.getpid():
             return  # a forked child ends what its parent began: the parent settles it
         if span.budgets and not span.refused:
             self._settle(span)
-        if span.plan is not None and span.plan.budget is not None and span.budgets:
-            span.budgets[-1].close()
 
     def _reserve(self, span: LiveSpan, asked: Ask) -> None:
         reserved: list[Budget] = []

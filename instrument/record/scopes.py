@@ -273,9 +273,6 @@ class Budget:
                 )
                 return Settled(self._newly_passed(), self._shut_by(self._here(), None, took))
 
-    def close(self) -> None:
-        """The scope is left."""
-
     def _after_fork(self) -> None:
         """In a forked child: calls that run belong to the parent, and so may whoever holds the lock."""
         self._lock, self._is_busy = threading.RLock(), False
