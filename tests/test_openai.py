@@ -233,6 +233,18 @@ def test_operation_is_the_nearest_decorated_name(around: Any, server: Endpoint, 
     assert "work" == found.attributes["instrument.operation"]
 
 
+def test_a_prompt_far_above_its_count_shuts_the_scope(server: Endpoint, recording: Recording) -> None:
+    """A request that is known and yet not counted right, such as one with pictures, shuts a budget of tokens."""
+    server.answer = lambda path, body: as_json(
+        chat(usage={"prompt_tokens": 900, "completion_tokens": 5, "total_tokens": 905})
+    )
+    client = client_of(server)
+    with instrument.budget(tokens=9000):
+        client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=9)
+        with pytest.raises(BudgetExceeded, match=r"prompt was 900 tokens and had been counted as \d+"):
+            client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=9)
+
+
 def test_background_usage_is_an_update_once(server: Endpoint, recording: Recording) -> None:
     """Usage that a later `retrieve` brings is counted once, however often it is fetched."""
     client = client_of(server)

@@ -49,7 +49,7 @@ UNKNOWN = frozenset({
 })  # fmt: skip
 """Exceptions, by name, that do not say whether the service did the work and will bill it."""
 
-MOST_TRACES = 1000
+MOST_TRACES, MOST_NAMES = 1000, 1000
 
 
 @contextmanager
@@ -125,6 +125,7 @@ class BudgetGuard:
         self._process = os.getpid()
         self._told_about: set[str] = set()
         self._traces: OrderedDict[str, Budget] = OrderedDict()
+        self._prompts: dict[str, int] = {}
 
     def before(self, span: LiveSpan) -> None:
         """Open the budgets that begin with this span; reserve what a model call may take."""
@@ -158,6 +159,8 @@ class BudgetGuard:
         if usage is None and _goes_on(span):
             return  # in the background: it is settled when it is fetched
         ask = took(usage, cost)
+        if ask is not None and span.asked is None:
+            self._remember_prompt(span.name, ask.prompt)
         keeps = usage is None and is_call and _is_unknown(span)
         for scope in span.budgets:
             if ask is not None and not scope.holds(span.span_id):
@@ -202,16 +205,22 @@ class BudgetGuard:
             self._once(
                 span, f"unpriced {model}", f"{_without_price(model)}: a budget in money cannot hold it", "WARNING"
             )
-        return Ask(usd, prompt + output, output)
+        return Ask(usd, prompt + output, output, estimated=span.asked is None)
 
     def _prompt(self, span: LiveSpan, asked: Request, model: str | None) -> int:
         if all(scope.limits.usd is None and scope.limits.tokens is None for scope in span.budgets):
             return 0
         try:
-            return llm.prompt_tokens(span, asked, model)
+            counted = llm.prompt_tokens(span, asked, model)
+            return counted if span.asked is not None else max(counted, self._prompts.get(span.name, 0))
         except Exception as fault:  # noqa: BLE001 - a prompt that cannot be counted is no way around a budget
             amiss(span.recorder, "prompt", fault)
             return 0
+
+    def _remember_prompt(self, name: str, tokens: int) -> None:
+        """Of a decorated function only the arguments are seen before: its longest prompt so far says more."""
+        if len(self._prompts) < MOST_NAMES or name in self._prompts:
+            self._prompts[name] = max(tokens, self._prompts.get(name, 0))
 
     def _price(self, span: LiveSpan, asked: Request, model: str | None, usage: Usage) -> Decimal | None:
         """US dollars at the tier that is asked for; at the usual price where the tier has none of its own."""

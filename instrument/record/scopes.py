@@ -31,7 +31,8 @@ PROMPT_FACTOR, PROMPT_SLACK = Decimal("1.1"), 50
 class Ask(NamedTuple):
     """What one call may take: at most when it is reserved, in fact when it is settled. `usd` is None while unpriced.
 
-    `tokens` are all, `output` those of the answer. `estimated` marks what rests on a guess.
+    `tokens` are all, `output` those of the answer. `estimated` marks what rests on a guess, such as the prompt of a
+    decorated function: what it makes of its arguments is not known before.
     """
 
     usd: Decimal | None
@@ -128,7 +129,7 @@ def overrun(limits: Limits, spent: Spent, reserved: Ask | None, took: Ask, title
             f"{title} is shut: a call answered with {took.output} tokens and had reserved {reserved.output}. Give "
             f"calls an output limit that the model keeps, or raise budget.assumed_output"
         )
-    if took.prompt > reserved.prompt * PROMPT_FACTOR + PROMPT_SLACK:
+    if not reserved.estimated and took.prompt > reserved.prompt * PROMPT_FACTOR + PROMPT_SLACK:
         return f"{title} is shut: a call's prompt was {took.prompt} tokens and had been counted as {reserved.prompt}"
     return None
 
