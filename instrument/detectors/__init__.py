@@ -115,12 +115,12 @@ class Detectors:
         if run.goes_on(span):
             return run.count(span)
         marks = marks_of(span)
-        heeded = bool(breaker.proven or breaker.suspicions) and breaker.is_moved_by_any_call(trace_id)
-        if not heeded and run.passes(span, marks):
-            found = run.count(span)
-            if found:
-                self._suspect(call_of(span, marks), found, run)
-            return found
+        if not breaker.proven and trace_id not in breaker.movable and run.passes(span, marks):
+            excess = run.abuse.feed(span)
+            if excess is None:
+                return []
+            self._suspect(call_of(span, marks), [excess], run)
+            return [excess]
         call = call_of(span, marks)
         found = run.feed_tool(span, call, None if self._noted else breaker)
         if found or breaker.suspicions:

@@ -31,6 +31,8 @@ class Breaker:
         self._traces: OrderedDict[str | None, dict[str, deque[Done]]] = OrderedDict()
         self.proven: dict[int, dict[str | None, Finding]] = {}
         self.suspicions: dict[str | None, tuple[Suspicion, ...]] = {}
+        self.movable: set[str | None] = set()
+        """Traces with suspicions that a call which shows nothing itself could change."""
 
     def check(self, name: str, mark: int, trace_id: str | None, given: object = None) -> Finding | None:
         """What speaks against this call, or None; a look into two tables. Without a trace, what any trace has shown."""
@@ -39,13 +41,6 @@ class Breaker:
             if found is not None:
                 return found
         return self._suspected(Asked(name, hash((name, mark)), given), trace_id) if self.suspicions else None
-
-    def is_moved_by_any_call(self, trace_id: str) -> bool:
-        """Whether there is anything that a call which shows nothing itself could change."""
-        if self.proven:
-            return True
-        held = self.suspicions.get(trace_id)
-        return held is not None and not all(one.endures for one in held)
 
     def suspect(self, finding: Finding, calls: Sequence[Call]) -> None:
         """Take in a finding from behind and the calls that prove it."""
@@ -58,6 +53,8 @@ class Breaker:
             fresh.free = any(fresh.is_freed_by(done) for done in since)
             others = [one for one in self.suspicions.get(finding.trace_id, ()) if one.pattern != fresh.pattern]
             self.suspicions[finding.trace_id] = (*others[-_MOST_SUSPICIONS:], fresh)
+            if not fresh.endures:
+                self.movable.add(finding.trace_id)
 
     def renew(self, call: Call) -> None:
         """Hold suspicions up again that this call went on with when it was free to."""
@@ -114,6 +111,7 @@ class Breaker:
     def _drop(self, trace_id: str | None) -> None:
         self._traces.pop(trace_id, None)
         self.suspicions.pop(trace_id, None)
+        self.movable.discard(trace_id)
         for key in [key for key, proofs in self.proven.items() if trace_id in proofs]:
             self._unprove(key, trace_id)
 

@@ -25,7 +25,7 @@ _SHORT = 256
 _MANY = 64
 _NUMBERS_AND_SUCH = frozenset({int, float, bool, type(None)})
 _BLANK, _BACKSLASH = b" \\"
-_SWEPT = 127
+SWEPT = 127
 """Every so many calls a window lets go of marks that it no longer holds."""
 _PLAIN = re.compile(rb'\{"[\w.-]+":(?:-?\d+|true|false|null|"[\w./:@-]*")\}').fullmatch
 _NUMBERS = re.compile(r"\w*\d\w*")
@@ -281,10 +281,10 @@ class Window:
     oldest one that is still held.
     """
 
-    __slots__ = ("_calls", "_size", "count", "keys", "noted", "oldest", "outcomes")
+    __slots__ = ("_calls", "count", "keys", "noted", "oldest", "outcomes", "size")
 
     def __init__(self, size: int) -> None:
-        self._size = size
+        self.size = size
         self.keys: dict[int, int] = {}
         self.outcomes: dict[int, int] = {}
         self._calls: deque[Call] = deque(maxlen=size - 1)
@@ -303,7 +303,7 @@ class Window:
     @property
     def full(self) -> bool:
         """Whether with the next call as many are seen as ever can be."""
-        return len(self.calls) == self._size - 1
+        return len(self.calls) == self.size - 1
 
     def holds(self, key: int) -> bool:
         """Whether a call with this key is among the last ones."""
@@ -322,9 +322,8 @@ class Window:
     def moved(self) -> None:
         """One more call is in; now and then let go of marks that are no longer held."""
         self.count += 1
-        if self.count >= self._size:
-            self.oldest += 1
-        if not self.count & _SWEPT:
+        self.oldest = max(0, self.count + 1 - self.size)
+        if not (self.count - 1) & SWEPT:
             self.keys, self.outcomes = self._recent(self.keys), self._recent(self.outcomes)
 
     def _recent(self, places: dict[int, int]) -> dict[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from instrument.detectors.again_after_failure import AgainAfterFailure
-from instrument.detectors.calls import SILENT, UNKNOWN, Call, Marks, Window
+from instrument.detectors.calls import SILENT, SWEPT, UNKNOWN, Call, Marks, Window
 from instrument.detectors.cycle import Cycle
 from instrument.detectors.error_storm import ErrorStorm
 from instrument.detectors.near_repeat import NearRepeat
@@ -60,8 +60,11 @@ class Patterns:
             return False
         answers.last, answers.outcome, answers.times = (span, marks), outcome, 1
         window.noted.append((span, marks))
-        keys[key] = outcomes[outcome] = window.count
-        window.moved()
+        keys[key] = outcomes[outcome] = count = window.count
+        if count & SWEPT:
+            window.count, window.oldest = count + 1, max(0, count + 2 - window.size)
+        else:
+            window.moved()
         return True
 
     def feed(self, call: Call, known: bool) -> list[Finding]:

@@ -31,7 +31,7 @@ class Run:
         self._first: Call | None = None
         self._patterns: Patterns | None = None
         self._models: ModelCalls | None = None
-        self._abuse = ToolAbuse(limits, history)
+        self.abuse = ToolAbuse(limits, history)
         self._before: Span | None = None
         self._in_row = 0
         self._passed_over = 0
@@ -49,7 +49,7 @@ class Run:
 
     def count(self, span: Span) -> list[Finding]:
         """Findings from a tool call that is not looked at: it is counted."""
-        found = self._abuse.feed(span)
+        found = self.abuse.feed(span)
         return [] if found is None else [found]
 
     def passes(self, span: Span, marks: Marks) -> bool:
@@ -69,7 +69,7 @@ class Run:
         found = self._feed_patterns(call, breaker)
         if self._models is not None:
             found += some(self._models.hallucinated.feed_tool(span))
-        abuse = self._abuse.feed(span)
+        abuse = self.abuse.feed(span)
         return found if abuse is None else [*found, abuse]
 
     def _feed_patterns(self, call: Call, breaker: Breaker | None) -> list[Finding]:
@@ -93,7 +93,7 @@ class Run:
         known = window.holds(call.key)
         if breaker is not None and (known or breaker.proven):
             breaker.learn([*window.calls, call], MODEL, call.trace_id, known)
-        return [*self._models.feed(span, call), *some(self._abuse.feed(span))]
+        return [*self._models.feed(span, call), *some(self.abuse.feed(span))]
 
     def proof_of(self, finding: Finding) -> list[Call]:
         """The calls that prove a finding, as far as they are still remembered."""
@@ -102,7 +102,7 @@ class Run:
 
     def end(self, succeeded: bool) -> None:
         """The run is over; what a successful one needed becomes part of what is usual."""
-        self._abuse.end(succeeded)
+        self.abuse.end(succeeded)
         if self._models is not None:
             self._models.spending.end(succeeded)
 
