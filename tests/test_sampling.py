@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instrument import agent, current_span, extract, inject, llm_call, log, read, span, tool
+from instrument import agent, current_span, extract, inject, llm_call, log, read, span, tool, traced
 from instrument.analysis.tree import traces
 from instrument.model import Batch, Span
 from instrument.record.sampling import Rules, Sampling
@@ -392,3 +392,10 @@ def test_dear_is_exact() -> None:
     sampling.met("3f2a" * 8, is_root=True)
     three = [call(n, 1, usd="0.1") for n in range(2, 5)]
     assert three == [one for batch in sampling.sift(Batch(three)) for one in batch]
+
+
+def test_calls_of_a_trace_that_nobody_keeps_are_called_straight_through() -> None:
+    """Below a root that is left out a call has no span of its own; a model call has, for it is priced."""
+    with record(**NEVER, sampling={"keep": ()}, loops={"action": "off"}), span("root") as root:
+        inside = [tool(current_span)(), traced(current_span)(), llm_call(current_span)()]
+    assert [True, True, False] == [one is root for one in inside]

@@ -77,6 +77,11 @@ NOWHERE = Place()
 current: ContextVar[LiveSpan | Place | None] = ContextVar("instrument_place", default=None)
 
 
+def is_left_out(place: LiveSpan | Place | None) -> bool:
+    """Whether what begins below belongs to a trace that is not stored, with no budget to hold it to."""
+    return place is not None and not place.sampled and place.trace_id is not None and not place.budgets
+
+
 def current_span() -> LiveSpan | None:
     """The innermost span that is running here, or None outside of any."""
     place = current.get()

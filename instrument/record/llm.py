@@ -15,7 +15,8 @@ from instrument.attributes import CACHE_HIT, PROVIDER, REQUEST_MODEL, REQUEST_TI
 from instrument.model import Cost, Usage
 from instrument.pricing import Prices
 from instrument.record.capture import Large
-from instrument.record.spans import MODEL_KINDS, LiveSpan
+from instrument.record.plan import MODEL_KINDS
+from instrument.record.spans import LiveSpan
 from instrument.usage import Request, answer, request
 
 NOT_SAID = frozenset({"role", "type", "id", "finish_reason"})

@@ -9,7 +9,8 @@ from instrument.detectors import REFUSALS, Detectors, fingerprint, outcome
 from instrument.detectors.calls import TOOL_KINDS
 from instrument.errors import LoopDetected
 from instrument.model import Failure, Finding
-from instrument.record.spans import MODEL_KINDS, LiveSpan
+from instrument.record.plan import MODEL_KINDS
+from instrument.record.spans import LiveSpan
 
 SHUT_TRACES = 1000
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+MODEL_KINDS = ("llm", "embedding")
+"""Kinds of spans that are calls of a model: they have usage and cost."""
+
 
 class Plan:
     """What is decided about a callable once, at decoration.
 
     `arity` is the number of positional arguments that a call has which needs nothing but their names, -1 where there
-    are defaults of keyword-only parameters to add.
+    are defaults of keyword-only parameters to add. A call that is `skippable` concerns nobody where its trace is not
+    stored; model calls are priced all the same.
     """
 
     __slots__ = (
@@ -29,6 +33,7 @@ class Plan:
         "names_of_method",
         "operation",
         "rest",
+        "skippable",
         "takes_self",
     )
 
@@ -63,6 +68,7 @@ class Plan:
         self.model = model
         self.agent_id = agent_id
         self.budget = budget
+        self.skippable = kind not in MODEL_KINDS and budget is None and agent_id is None
         self._display: Callable[..., dict[str, Any]] | None = None
 
     def belongs_to_class(self) -> None:

@@ -21,9 +21,10 @@ from instrument.record.hidden import without_words
 from instrument.record.lanes import Bounds
 from instrument.record.later import Later, reported
 from instrument.record.pipeline import Flushed, Pipeline
+from instrument.record.plan import MODEL_KINDS
 from instrument.record.sampling import Rules, Sampling
 from instrument.record.settle import finished, line_of, open_record, span_record, together
-from instrument.record.spans import MODEL_KINDS, LiveSpan
+from instrument.record.spans import LiveSpan
 from instrument.store.spool import Held, Spool
 
 if TYPE_CHECKING:
@@ -121,6 +122,8 @@ class Recorder:
         self._detectors = detectors
         self.records_all = self.sampling.follows or detectors is not None
         """Whether traces that the rate leaves out are recorded all the same."""
+        self.skips = not (self.records_all or asks_always)
+        """Whether calls in traces that are not stored concern nobody, unless a budget is in force."""
         self._notify = notify
         self._closing = closing
         ids = ids or random.Random()

@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from instrument.attributes import AGENT_ID, LEDGER_OPERATION
 from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usage, decode_known, encode
 from instrument.record.capture import Large, encode_valid
+from instrument.record.plan import MODEL_KINDS
 from instrument.record.snapshot import snapshot
-from instrument.record.spans import MODEL_KINDS, LiveSpan
+from instrument.record.spans import LiveSpan
 
 Value = Callable[[Any], Any]
 

@@ -13,15 +13,12 @@ from typing import TYPE_CHECKING, Any
 from instrument.errors import InstrumentError
 from instrument.record.context import NOWHERE, Place, below
 from instrument.record.failures import describe, is_cancellation
-from instrument.record.plan import Plan
+from instrument.record.plan import MODEL_KINDS, Plan
 
 if TYPE_CHECKING:
     from weakref import ReferenceType
 
     from instrument.record.recorder import Recorder
-
-MODEL_KINDS = ("llm", "embedding")
-"""Kinds of spans that are calls of a model: they have usage and cost."""
 
 
 class LiveSpan:

@@ -14,10 +14,10 @@ from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
 from types import coroutine as coroutine_of_generator
 from typing import TYPE_CHECKING, Any
 
-from instrument.record.context import current, leave
-from instrument.record.plan import Plan
+from instrument.record.context import current, is_left_out, leave
+from instrument.record.plan import MODEL_KINDS, Plan
 from instrument.record.safely import safely
-from instrument.record.spans import MODEL_KINDS, LiveSpan, amiss, arguments_of, begin
+from instrument.record.spans import LiveSpan, amiss, arguments_of, begin
 from instrument.record.switch import installed, switch
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def plain(plan: Plan) -> Wrapper:
         if recorder is None and (switch.decided or (recorder := installed()) is None):
             return wrapped(*args, **kwargs)
         outer = current.get()
+        if recorder.skips and plan.skippable and is_left_out(outer):
+            return wrapped(*args, **kwargs)
         try:
             captured = arguments_of(recorder, plan, instance, args, kwargs)
             holder = None if plan.agent_id is None else plan.holder(instance, args)
@@ -105,6 +107,8 @@ class _Held:
 
 async def _run(recorder: Recorder, plan: Plan, instance: Any, captured: Any, held: _Held) -> Any:
     outer = current.get()
+    if recorder.skips and plan.skippable and is_left_out(outer):
+        return await held.start()
     span = held.span = begin(recorder, plan, outer, instance, captured)
     instance = captured = None
     if span is None:
