@@ -275,7 +275,7 @@ def main() -> int:
         print(
             f"after {given.spans} spans and 1000 traces at once: {grown / 2**20:.1f} MiB more, {left} spans left or lost"
         )
-        wrong += left + (grown > 5 * 2**20)
+        wrong += left + (grown > 20 * 2**20)
     return min(wrong, 1)
 
 
