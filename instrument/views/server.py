@@ -199,9 +199,7 @@ class _Served:
             return _problem(404, "the value is not there any more")
 
     async def events(self, request: Request) -> Response:
-        after = int(request.query_params.get("after", "0"))
-        version = int(request.query_params.get("version", "0"))
-        stream = self._events(request.query_params.get("run"), after, version)
+        stream = self._events(request.query_params.get("run"), _number(request, "after"), _number(request, "version"))
         return StreamingResponse(stream, media_type="text/event-stream")
 
     async def _events(self, trace: str | None, after: int, version: int) -> AsyncIterator[bytes]:
@@ -258,6 +256,11 @@ class _Served:
             except InstrumentError:
                 pass
         return {"source": "records", "rows": catalog.spending()}
+
+
+def _number(request: Request, name: str) -> int:
+    given = request.query_params.get(name, "")
+    return int(given) if given.isascii() and given.isdigit() else 0
 
 
 def _changes(catalog: Catalog, version: int, was_live: set[str]) -> tuple[list[Any], int, set[str]]:
