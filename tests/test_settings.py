@@ -323,7 +323,8 @@ def test_unknown_key_below_is_refused_though_nothing_uses_it() -> None:
         ("loops.action", "explode", "must be one of warn, raise, off"),
         ("loops.scope", "", "must be one of call, run"),
         ("openai.stream_usage", "always", "must be one of auto, never"),
-        ("ledger.url", "postgresql://h/db", "must be sqlite:///"),
+        ("ledger.url", "mysql://h/db", "must be sqlite:///"),
+        ("ledger.url", "postgresql://h", "must name a database"),
         ("ledger.url", "sqlite://", "must be sqlite:///"),
         ("ledger.url", "sqlite:///:memory:", "must be sqlite:///"),
         ("sinks", "consol", "there is no sink 'consol'; did you mean console? known are console, jsonl"),
@@ -375,8 +376,8 @@ def test_overridden_values_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("ledger.url", "postgres://me:hunter2@host/db"),
-        ("ledger.url", "postgres://me:hun/te@hunter2@host/db"),
+        ("ledger.url", "postgres://me:hunter2@host"),
+        ("ledger.url", "postgres://me:hun/te@hunter2@host"),
         ("openai_api_key", "hunter2hunter2"),
         ("service", "x\nhttps://a:hunter2@b"),
         ("agent_id", "\nsk-hunter2hunter2"),
