@@ -191,6 +191,25 @@ def test_interleaved_generators(recording: Recording) -> None:
     assert {"one": {"numbers": below[0]}, "two": {"numbers": below[1]}} == tree(recording)
 
 
+def test_generator_that_returns_when_closed(recording: Recording) -> None:
+    """A body that answers GeneratorExit by returning was closed early all the same; one that goes on was not."""
+
+    @traced
+    def numbers(stubborn: bool) -> Any:
+        try:
+            yield 1
+        except GeneratorExit:
+            if stubborn:
+                yield 2
+
+    polite, stubborn = numbers(False), numbers(True)
+    next(polite), next(stubborn)
+    polite.close()
+    stubborn.throw(GeneratorExit)
+    list(stubborn)
+    assert [True, None] == [found.attributes.get("instrument.closed_early") for found in recording.spans]
+
+
 @pytest.mark.parametrize("how", ["closed", "dropped", "broken out of"])
 def test_generator_left_early_ends_quietly(recording: Recording, how: str) -> None:
     """A generator that is closed or dropped before its end ends its span without an error, marked as closed early."""

@@ -129,13 +129,16 @@ def test_error_names_type_message_and_causes() -> None:
         try:
             {}["missing"]
         except KeyError as error:
-            raise Falsy("text") from error
+            try:
+                raise Falsy("cause") from error
+            except Falsy as falsy:
+                raise Falsy("text") from falsy
 
     with record() as recording:
         raised_by(fails)
     error = recording.span("test_error_names_type_message_and_causes.<locals>.fails".rpartition("<locals>.")[2]).error
     assert error is not None
-    assert ("tests.test_decorated_calls.Falsy", "text", ["KeyError"]) == (
+    assert ("tests.test_decorated_calls.Falsy", "text", ["tests.test_decorated_calls.Falsy", "KeyError"]) == (
         error.type,
         error.message,
         [cause.type for cause in error.causes],

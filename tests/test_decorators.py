@@ -321,6 +321,13 @@ class Account:
     def under_static(a: int) -> int:
         return a
 
+    @traced
+    @functools.lru_cache
+    def cached(self, a: int) -> int:
+        return a
+
+    __hash__ = object.__hash__
+
     class Inner:
         @traced
         def deep(self) -> str:
@@ -376,6 +383,7 @@ PICKLED = {
     "over staticmethod": (lambda: Account.over_static, (3,), 3),
     "over staticmethod by instance": (lambda: Account().over_static, (3,), 3),
     "under staticmethod": (lambda: Account.under_static, (3,), 3),
+    "cached method": (lambda: Account(5).cached, (3,), 3),
     "under another name": (lambda: decorated_elsewhere, (3,), 5),
     "callable object": (lambda: decorated_object, (3,), 6),
     "partial": (lambda: decorated_partial, (), 5),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -127,6 +129,17 @@ def test_nothing_stays_open(kind: Any) -> None:
     assert ["error"] == [span.status for span in roots]
 
 
+@pytest.mark.parametrize("decorate", [traced, lambda f: traced(tool(f))], ids=["one", "two"])
+def test_coroutines_at_the_limit_are_not_said_to_be_forgotten(decorate: Any) -> None:
+    """No coroutine that the limit kept from starting is reported as never awaited."""
+    with record(), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            depth(coroutine, decorate)
+            gc.collect()
+    assert [] == [str(warning.message) for warning in said]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_outer_spans_are_recorded(kind: Any) -> None:
     """The trace survives: most of the levels are recorded, the outer ones without a gap, each as RecursionError."""
@@ -156,6 +169,35 @@ def test_program_goes_on(kind: Any) -> None:
         after.parent_id,
         after.status,
     )
+
+
+def test_result_that_is_deeper_than_the_room_left() -> None:
+    """A call whose result there is no room to look at returns it, and is recorded unless it had no room to begin."""
+
+    class Deep:
+        def __repr__(self) -> str:
+            return self.down(80)
+
+        def down(self, levels: int) -> str:
+            return self.down(levels - 1) if levels else "bottom"
+
+    @traced
+    def makes() -> Deep:
+        return Deep()
+
+    def sink(levels: int) -> Any:
+        return sink(levels - 1) if levels else makes()
+
+    def run(levels: int) -> bool:
+        try:
+            return isinstance(sink(levels), Deep)
+        except RecursionError:
+            return False
+
+    with record() as recording:
+        returned = [on_a_thread(functools.partial(run, levels)) for levels in range(1000, 850, -3)]
+    assert returned.count(True) - 2 <= len(recording.spans) <= returned.count(True)
+    assert {"ok"} == {span.status for span in recording.spans}
 
 
 def test_recursion_that_is_caught_half_way() -> None:

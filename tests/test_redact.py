@@ -572,6 +572,12 @@ def test_text_is_redacted_once(parts: list[tuple[str, ...]]) -> None:
     assert told == redactor.text(told) == msgspec.json.decode(redactor.line(line_of(text)))["input"]["a"]
 
 
+def test_what_a_placeholder_uncovers_goes_too() -> None:
+    """A placeholder can end a quotation that hid the next one; redacting goes on until nothing changes."""
+    told = redactor.text('- <PASSWORD:\n"(\r\nclient-secret=\'str?\tx>\\"@h/\nAuthorization\\": \\"abc1\n')
+    assert told == redactor.text(told)
+
+
 @given(st.integers(0, 400), st.integers(0, 400))
 def test_half_a_secret_does_not_survive_a_cut(begin: int, length: int) -> None:
     """A stretch of a text shows nothing of a secret that one of its ends goes through."""

@@ -309,6 +309,16 @@ def test_setting_is_of_one_recording() -> None:
     assert ["outer"] == parents(recording)
 
 
+def test_setting_of_a_recording_inside_another() -> None:
+    """A recording with the setting off leaves the one around it as it was."""
+    with record() as recording:
+        with record(propagate_threads=False):
+            pass
+        with span("outer"):
+            run(threading.Thread(target=leaf))
+    assert ["outer"] == parents(recording)
+
+
 def test_carry(recording: Recording) -> None:
     """carry() takes the span that is current when it is called to wherever the function runs."""
     with span("outer"):

@@ -73,8 +73,12 @@ def coroutine(plan: Plan) -> Wrapper:
         inner = wrapped(*args, **kwargs)
         if recorder is None or type(inner) is not CoroutineType:
             return inner
-        captured = arguments_of(recorder, plan, instance, args, kwargs)
-        outer: Any = _run(recorder, plan, plan.holder(instance, args), captured, _Held(inner))
+        try:
+            captured = arguments_of(recorder, plan, instance, args, kwargs)
+            outer: Any = _run(recorder, plan, plan.holder(instance, args), captured, _Held(inner))
+        except RecursionError:
+            inner.close()  # or Python would say that it was never awaited
+            raise
         outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
         return outer
 
