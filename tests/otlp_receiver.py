@@ -33,9 +33,13 @@ class Answer(NamedTuple):
 
 
 class Receiver:
-    """What has come in: requests by signal, in order, and their headers. `answers` are given first, then `answer`."""
+    """What has come in: requests by signal, in order, and their headers. `answers` are given first, then `answer`.
+
+    Signals that it `lacks` it does not know at all.
+    """
 
     def __init__(self) -> None:
+        self.lacks: set[str] = set()
         self.port = 0
         self.requests: dict[str, list[Any]] = {"traces": [], "logs": [], "metrics": []}
         self.headers: list[dict[str, str]] = []
@@ -92,14 +96,13 @@ def receiver(port: int = 0) -> Iterator[Receiver]:
         def do_POST(self) -> None:
             raw = self.rfile.read(int(self.headers["Content-Length"]))
             body = gzip.decompress(raw) if self.headers.get("Content-Encoding") == "gzip" else raw
-            answer = found.next_answer()
+            signal = self.path.rpartition("/")[2]
+            answer = Answer(404) if signal in found.lacks else found.next_answer()
             if answer.hang:
                 found.stopped.wait(answer.hang)
                 return
             if 200 <= answer.status < 300:
-                found.take(
-                    self.path.rpartition("/")[2], body, {key.lower(): value for key, value in self.headers.items()}
-                )
+                found.take(signal, body, {key.lower(): value for key, value in self.headers.items()})
             self.send_response(answer.status)
             for key, value in (*answer.headers, ("Content-Length", str(len(answer.body)))):
                 self.send_header(key, value)
@@ -137,6 +140,8 @@ def grpc_receiver() -> Iterator[Receiver]:
     class Handlers(grpc.GenericRpcHandler):
         def service(self, details: Any) -> Any:
             signal = {"trace": "traces"}.get(kind := details.method.split(".")[3], kind)
+            if signal in found.lacks:
+                return None
 
             def export(body: bytes, context: Any) -> bytes:
                 answer = found.next_answer()

@@ -58,12 +58,15 @@ def test_spans_logs_and_metrics_arrive(tmp_path: Path, kind: str) -> None:
     """By either protocol: every signal, with the resource of the process."""
     with receiver() if kind == "http" else grpc_receiver() as target:
         protocol = "grpc" if kind == "grpc" else None
-        send(tmp_path, target.url, span(1), call(2, 1), log(3, 1), finding(1), protocol=protocol)
+        found = sink(tmp_path, target.url, protocol=protocol)
+        found.write(Batch([span(1), call(2, 1), log(3, 1), finding(1)]))
+        found.flush()
         resource = told(target.requests["traces"][0].resource_spans[0].resource.attributes)
-    assert (["span1", "chat gpt-4.1-mini"], 1, 1, "reviewer", 42) == (
+        came = {signal: len(requests) for signal, requests in target.requests.items()}
+        found.close()
+    assert (["span1", "chat gpt-4.1-mini"], {"traces": 1, "logs": 1, "metrics": 1}, "reviewer", 42) == (
         target.names(),
-        len(target.requests["logs"]),
-        len(target.requests["metrics"]),
+        came,
         resource["service.name"],
         resource["process.pid"],
     )
@@ -251,6 +254,35 @@ def test_what_can_never_be_taken_is_left_out_and_counted(tmp_path: Path, target:
     found.write(Batch([span(2)]))
     found.close()
     assert (["span2"], {"refused: it answers 400": 1}, 1) == (target.names(), dict(found.lost), len(said))
+
+
+@pytest.mark.parametrize("kind", ["http", "grpc"])
+def test_a_target_without_logs_and_metrics_gets_all_traces(tmp_path: Path, kind: str) -> None:
+    """What it does not know is said and counted, and holds up nothing."""
+    said: list[str] = []
+    with receiver() if kind == "http" else grpc_receiver() as target:
+        target.lacks = {"logs", "metrics"}
+        found = sink(tmp_path, target.url, protocol="grpc" if kind == "grpc" else None, report=said.append)
+        for number in (1, 2):
+            found.write(Batch([span(number), log(number, number)]))
+            found.flush()
+        found.close()
+    assert (["span1", "span2"], {"refused: it takes no logs": 2}, 1) == (target.names(), dict(found.lost), len(said))
+
+
+def test_a_finding_is_an_event_of_its_span_too(tmp_path: Path, target: Receiver) -> None:
+    """Many targets take traces alone: there it is seen at the span where it was made."""
+    target.lacks = {"logs"}
+    send(tmp_path, target.url, span(1), span(2), finding(1, 2))
+    events = {one.name: [(event.name, told(event.attributes)) for event in one.events] for one in target.spans}
+    ((name, attributes),) = events["span2"]
+    assert ([], "instrument.finding", "same_call", finding().message, "warning") == (
+        events["span1"],
+        name,
+        attributes["instrument.detector"],
+        attributes["instrument.message"],
+        attributes["instrument.severity"],
+    )
 
 
 def test_a_partial_success_is_counted(tmp_path: Path, target: Receiver) -> None:

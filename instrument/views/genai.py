@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from instrument.messages import messages_of
 from instrument.model import Span, Usage
 
 Attributes = dict[str, Any]
@@ -89,7 +90,7 @@ def _content(span: Span) -> Attributes:
     if span.kind in ("llm", "embedding"):
         request = conversation(asked)
         reply = conversation(answered)
-        told = _asked(request) if request is not None else _plain("input", asked)
+        told = _asked(request) if request is not None else {**_plain("input", asked), **_recognised(span)}
         said = {"gen_ai.output.messages": reply["messages"]} if reply is not None else _plain("output", answered)
         return _texts({**told, **said})
     return _texts({**_plain("input", asked), **_plain("output", answered)})
@@ -103,6 +104,21 @@ def conversation(value: object) -> Attributes | None:
         if not isinstance(one, dict) or not isinstance(one.get("parts"), list):
             return None
     return value
+
+
+def request_in(span: Span) -> Attributes | None:
+    """The request to the model among the arguments of a function of the user, in our form; None where there is none."""
+    given = span.input
+    if span.kind != "llm" or not isinstance(given, dict) or not isinstance(given.get("messages"), list):
+        return None
+    if not all(isinstance(one, dict) and isinstance(one.get("role"), str) for one in given["messages"]):
+        return None
+    return {"messages": messages_of(given["messages"]), "tools": given.get("tools")}
+
+
+def _recognised(span: Span) -> Attributes:
+    request = request_in(span)
+    return _asked(request) if request is not None else {}
 
 
 def _asked(request: Attributes) -> Attributes:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from instrument.model import Cost, Span, Usage
-from instrument.views.genai import conversation, text
+from instrument.views.genai import conversation, request_in, text
 
 Attributes = dict[str, Any]
 
@@ -123,7 +123,7 @@ def _dollars(amount: str | None) -> float | None:
 
 
 def _model_call(span: Span) -> Attributes:
-    request, reply = conversation(span.input), conversation(span.output)
+    request, reply = conversation(span.input) or request_in(span), conversation(span.output)
     told: Attributes = {}
     if request is not None:
         told |= _messages("llm.input_messages", request["messages"])

@@ -142,6 +142,12 @@ def line(record: Log | Finding | Score) -> Line:
     return Line(record.time_ns, severity, level, event, body, plain(attributes), record.trace_id, span_id)
 
 
+def finding_event(finding: Finding) -> Event:
+    """A finding as an event of a span, for targets that take traces alone."""
+    there = line(finding)
+    return Event(there.event, there.time_ns, {"instrument.message": there.body, **there.attributes})
+
+
 def resource(run: Run | None, run_id: str) -> Attributes:
     """What is known of the process that recorded."""
     known: Attributes = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
@@ -35,6 +36,16 @@ def resource(run: Run | None, run_id: str, told: Mapping[str, str]) -> Resource:
 def spans(records: Sequence[Span], about: Resource, dialect: str) -> bytes:
     """Spans as one request."""
     return wire.request(records, about.attributes, dialect)
+
+
+def add_findings(records: list[Span], findings: Sequence[Finding]) -> None:
+    """Tell each finding as an event of its last span, where that is among the records: many targets take no logs."""
+    places = {record.span_id: place for place, record in enumerate(records)}
+    for finding in findings:
+        place = max((places[span_id] for span_id in finding.span_ids if span_id in places), default=None)
+        if place is not None:
+            told = records[place]
+            records[place] = replace(told, events=[*told.events, otel.finding_event(finding)])
 
 
 def logs(records: Sequence[Log | Finding | Score], about: Resource) -> bytes:

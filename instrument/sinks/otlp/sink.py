@@ -76,6 +76,7 @@ class OtlpSink:
         self._lost: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._waiting: dict[str, list[Any]] = {"traces": [], "logs": []}
+        self._findings: list[Finding] = []
         self._loaded = threading.Event()
         self._fault: Exception | None = None
         self._since: float | None = None
@@ -154,8 +155,11 @@ class OtlpSink:
     def _take(self, record: Record) -> None:
         if isinstance(record, Span) and record.status != "open":
             self._waiting["traces"].append(record)
-        elif isinstance(record, Log | Finding | Score) and "logs" in self._targets:
-            self._waiting["logs"].append(record)
+        elif isinstance(record, Log | Finding | Score):
+            if isinstance(record, Finding):
+                self._findings.append(record)
+            if "logs" in self._targets:
+                self._waiting["logs"].append(record)
         if self._since is None:
             self._since = time.monotonic()
 
@@ -190,6 +194,11 @@ class OtlpSink:
     def _pack(self) -> None:
         """Make requests of what waits."""
         self._since = None
+        if self._findings:
+            from instrument.sinks.otlp.encode import add_findings
+
+            add_findings(self._waiting["traces"], self._findings)
+            self._findings = []
         for signal, records in self._waiting.items():
             self._waiting[signal] = []
             if signal == "traces":
@@ -232,13 +241,14 @@ class OtlpSink:
 
     def _send_raw(self, body: bytes, seconds: float) -> Outcome:
         """Encode and send what an earlier process could not encode any more."""
-        from instrument.sinks.otlp.encode import resource
+        from instrument.sinks.otlp.encode import add_findings, resource
 
         records = [decode(line) for line in gzip.decompress(body).split(b"\n")]
         run = next((record for record in records if isinstance(record, Run)), None)
         about = resource(run, run.run if run is not None else "", self._told)
         spans = [record for record in records if isinstance(record, Span)]
         logs = [record for record in records if isinstance(record, Log | Finding | Score)]
+        add_findings(spans, [record for record in logs if isinstance(record, Finding)])
         outcome = Outcome(SENT)
         for signal, part in (("traces", spans), ("logs", logs)):
             if part and signal in self._targets and outcome.state == SENT:

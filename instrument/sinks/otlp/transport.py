@@ -21,6 +21,8 @@ LONGEST_PATIENCE = 300.0
 
 _REFUSALS = frozenset({400, 413, 415, 422})
 """Answers that stay the same however often it is sent; all others may change when the target is mended."""
+_ABSENT = frozenset({404, 405, 501})
+"""Answers of a target that does not know the signal. Without traces there is no target, so these are tried again."""
 _NAMES = {"traces": "spans", "logs": "log_records", "metrics": "data_points"}
 _ANSWERS: dict[str, Any] = {
     "traces": ExportTraceServiceResponse,
@@ -66,6 +68,8 @@ def _judged(signal: str, status: int, headers: Any, content: bytes) -> Outcome:
     if 200 <= status < 300:
         kind = str(headers.get("Content-Type", ""))
         return _accepted(signal, content, is_json="json" in kind)
+    if status in _ABSENT and signal != "traces":
+        return Outcome(REFUSED, f"it takes no {signal}")
     wait = _wait(headers.get("Retry-After"))
     return Outcome(REFUSED if status in _REFUSALS else LATER, f"it answers {status}", wait)
 
@@ -118,7 +122,7 @@ def _grpc(signal: str, target: Target) -> Send:
         try:
             content = export(data, timeout=seconds, metadata=target.headers, compression=compression)
         except grpc.RpcError as error:
-            return _judged_grpc(error, grpc.StatusCode)
+            return _judged_grpc(signal, error, grpc.StatusCode)
         return _accepted(signal, content)
 
     return send
@@ -131,8 +135,10 @@ def _content(path: str | None) -> bytes | None:
         return file.read()
 
 
-def _judged_grpc(error: Any, codes: Any) -> Outcome:
+def _judged_grpc(signal: str, error: Any, codes: Any) -> Outcome:
     code = error.code()
+    if code == codes.UNIMPLEMENTED and signal != "traces":
+        return Outcome(REFUSED, f"it takes no {signal}")
     if code == codes.INVALID_ARGUMENT:
         return Outcome(REFUSED, "it answers INVALID_ARGUMENT")
     if code == codes.DEADLINE_EXCEEDED:
