@@ -52,7 +52,12 @@ class Detectors:
             if span.parent_id is None and kind not in _CALLS and span.trace_id in self._runs:
                 self._end(span)
             return []
-        slow = self._slow.feed(span)
+        usual = self._slow.durations.get(span.name)
+        if usual is not None and span.status == "ok" and span.duration_ns <= usual.limit:
+            usual.add(span.duration_ns)
+            slow = None
+        else:
+            slow = self._slow.feed(span)
         if kind in _CALLS and span.status != "cancelled":
             found = self._feed_model(span) if kind == "llm" else self._feed_tool(span)
         else:

@@ -9,7 +9,15 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from instrument.detectors.similarity import PROSE_SPACES, Question, distinct_words, json_text, letters, question
+from instrument.detectors.similarity import (
+    PROSE_SPACES,
+    Question,
+    distinct_words,
+    json_text,
+    letters,
+    likeness,
+    question,
+)
 from instrument.model import Failure, Span
 
 TOOL_KINDS = frozenset({"tool", "retrieval"})
@@ -126,6 +134,7 @@ class Call(Done, eq=False):
     _question: Question | None = None
     _asked: frozenset[str] | None = None
     _answer: frozenset[str] | None = None
+    _likeness: dict[str, float] | None = None
 
     @property
     def input(self) -> bytes:
@@ -169,6 +178,16 @@ class Call(Done, eq=False):
             self._answer = distinct_words(self.output)
         return self._answer
 
+    def likeness(self, before: Call) -> float:
+        """How much this call and an earlier one ask the same, from 0 to 1; compared once, for all who want to know."""
+        known = self._likeness
+        if known is None:
+            known = self._likeness = {}
+        found = known.get(before.span_id)
+        if found is None:
+            found = known[before.span_id] = likeness(before.question, self.question)
+        return found
+
 
 class Marks(Struct, frozen=True):
     """What tells a call from others: fingerprint and outcome; what is kept of its text, whether it may be prose."""
@@ -182,8 +201,16 @@ class Marks(Struct, frozen=True):
 
 def marks_of(span: Span, readable: int = _READABLE) -> Marks:
     """The marks of a span; at most `readable` bytes of its text are kept for the detectors that must read."""
-    mark, asked, wordy = _asked(span.input, readable)
-    outcome, told = _told(span.output, readable)
+    given, result = span.input, span.output
+    if type(result) is int and type(given) is dict and given:
+        for part in given.values():
+            if type(part) is not int:
+                break
+        else:  # whole numbers alone, as in most calls that are made by the million
+            asked, told = _encode(given), b"%d" % result
+            return Marks(hash(asked), hash(told), asked, told, False)
+    mark, asked, wordy = _asked(given, readable)
+    outcome, told = _told(result, readable)
     if asked == b"{}" and told in SILENT and span.status != "error":
         mark = UNKNOWN
     return Marks(mark, outcome, asked, told, wordy)

@@ -17,6 +17,7 @@ from instrument.errors import InstrumentError
 
 _MOST_VALUES = 8_192
 _MOST_SERIES = 2_048
+_MOST_FRESH = 64
 _FINE = 16
 _MOST_LOG = 100.0
 _NORMAL = 1.4826
@@ -56,34 +57,41 @@ class Beyond(Struct, frozen=True, kw_only=True):
 class Series:
     """The values of one measure of one name; beyond `limit` is far, it is infinite while too few are known."""
 
-    __slots__ = ("_beyond", "_judged", "counts", "limit", "total")
+    __slots__ = ("_beyond", "_counts", "_fresh", "_judged", "_room", "_total", "limit")
 
     def __init__(self, beyond: Beyond, counts: Mapping[int, int] | None = None) -> None:
         self._beyond = beyond
-        self.counts = dict(counts or {})
-        self.total = sum(self.counts.values())
+        self._counts = dict(counts or {})
+        self._total = sum(self._counts.values())
+        self._fresh: list[int] = []
         self.limit = math.inf
-        self._judged = 0
+        self._judged = self._room = 0
         self._judge()
 
+    @property
+    def counts(self) -> dict[int, int]:
+        """How many values lie in each bucket."""
+        self._sort()
+        return self._counts
+
+    @property
+    def total(self) -> int:
+        """How many values there are."""
+        return self._total + len(self._fresh)
+
     def add(self, value: int) -> None:
-        """Take in one value, 0 or more."""
-        if value < _FINE:
-            number = value if value > 0 else 0
-        else:
-            shift = value.bit_length() - 4
-            number = shift * 8 + (value >> shift)
-        counts = self.counts
-        counts[number] = counts.get(number, 0) + 1
-        self.total += 1
-        if self.total >= self._judged:
-            self._judge()
+        """Take in one value, 0 or more; it is sorted in with others, when somebody asks or the limit is due."""
+        fresh = self._fresh
+        fresh.append(value)
+        if len(fresh) >= self._room:
+            self._sort()
 
     def merge(self, counts: Mapping[int, int]) -> None:
         """Take in the values of another series."""
+        mine = self.counts
         for number, times in counts.items():
-            self.counts[number] = self.counts.get(number, 0) + times
-        self.total = sum(self.counts.values())
+            mine[number] = mine.get(number, 0) + times
+        self._total, self._room = sum(mine.values()), 0
         self._judge()
 
     def quantile(self, share: float) -> float:
@@ -96,12 +104,28 @@ class Series:
         apart = [(abs(math.log(max(middle(number), 1)) - centre), times) for number, times in self.counts.items()]
         return _quantile(apart, 0.5)
 
+    def _sort(self) -> None:
+        """Put the fresh values into their buckets."""
+        fresh, self._fresh = self._fresh, []
+        counts = self._counts
+        for value in fresh:
+            if value < _FINE:
+                number = value if value > 0 else 0
+            else:
+                shift = value.bit_length() - 4
+                number = shift * 8 + (value >> shift)
+            counts[number] = counts.get(number, 0) + 1
+        self._total += len(fresh)
+        if self._total >= self._judged:
+            self._judge()
+        self._room = min(_MOST_FRESH, self._judged - self._total)
+
     def _judge(self) -> None:
         """Fix the limit anew; done each time the series has grown by a quarter."""
-        if self.total >= _MOST_VALUES:
+        if self._total >= _MOST_VALUES:
             self._halve()
-        self._judged = self.total + max(self._beyond.enough, self.total // 4)
-        if self.total < self._beyond.enough:
+        self._judged = self._total + max(self._beyond.enough, self._total // 4)
+        if self._total < self._beyond.enough:
             self._judged = self._beyond.enough
             return
         usual = self.quantile(self._beyond.usual)
@@ -109,8 +133,8 @@ class Series:
         self.limit = max(usual * max(factor, self._beyond.times), usual + self._beyond.least)
 
     def _halve(self) -> None:
-        self.counts = {number: times // 2 for number, times in self.counts.items() if times > 1}
-        self.total = sum(self.counts.values())
+        self._counts = {number: times // 2 for number, times in self._counts.items() if times > 1}
+        self._total = sum(self._counts.values())
 
 
 class History:

@@ -7,7 +7,7 @@ another name into the same sentence is going through a list; only a long answer 
 from __future__ import annotations
 
 from instrument.detectors.calls import SILENT, UNKNOWN, Call, Window
-from instrument.detectors.similarity import extends, fills_blanks, likeness
+from instrument.detectors.similarity import extends, fills_blanks
 from instrument.detectors.told import Growth, brief, told
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -73,7 +73,7 @@ class NearRepeat:
             return False  # what acts and says nothing says the same of every act
         if not other.prose:
             return extends(one, other)
-        return likeness(one, other) >= self._alike_same_answer and not fills_blanks(one, other)
+        return call.likeness(before) >= self._alike_same_answer and not fills_blanks(one, other)
 
     def _is_reworded(self, before: Call, call: Call, direct: bool) -> bool:
         """Programs and commands that resemble each other ask the same only in direct succession: they act.
@@ -85,7 +85,7 @@ class NearRepeat:
         one, other = before.question, call.question
         if other.code and not direct:
             return False
-        return likeness(one, other) >= self._alike and not fills_blanks(one, other)
+        return call.likeness(before) >= self._alike and not fills_blanks(one, other)
 
     def _told(self, call: Call, wordings: list[Call]) -> Finding | None:
         times = self._times_of_family(wordings)

@@ -7,7 +7,7 @@ than before (another file, another customer) are work even when their results ar
 from __future__ import annotations
 
 from instrument.detectors.calls import SILENT, UNKNOWN, Call, Window
-from instrument.detectors.similarity import fills_blanks, likeness, news, same_object
+from instrument.detectors.similarity import fills_blanks, news, same_object
 from instrument.detectors.told import Growth, names, told
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -59,7 +59,7 @@ class NoProgress:
         if before.key == call.key:
             return before.outcome == call.outcome
         one, other = before.question, call.question
-        if likeness(one, other) >= self._resembling:
+        if call.likeness(before) >= self._resembling:
             return not fills_blanks(one, other)
         return call.failed and before.failed and same_object(one, other)
 

@@ -19,6 +19,12 @@ READ_AT_ONCE = 24
 """Of calls whose arguments hold prose so many are read in a second of the run, and so many in a burst (calls that a
 model asked for at once); reading one and comparing it with the last ones costs up to a millisecond."""
 
+READ_OF_A_BURST = 1 / 1024
+"""The share of calls that is read where they follow each other faster than that: such a run is led by no model, and
+what it costs to watch is then a share of its calls, not of the time that a busy machine makes of them."""
+
+_STEP_NS = 1_000_000_000 // READ_A_SECOND
+
 
 class Patterns:
     """The tool calls of one trace and what watches them."""
@@ -36,7 +42,7 @@ class Patterns:
         self._answers = SameAnswer(limits)
         self._calm = False
         self._time = float(READ_AT_ONCE)
-        self._read_at = 0
+        self._met_at = 0
 
     def passed_over(self, call: Call, times: int) -> None:
         """So many calls equal to this one were made and not looked at."""
@@ -58,8 +64,9 @@ class Patterns:
             return False
         if marks.wordy and self._has_time(span.start_ns):
             return False
-        answers.last, answers.outcome, answers.times = (span, marks), outcome, 1
-        window.noted.append((span, marks))
+        answers.last = noted = (span, marks)
+        answers.outcome, answers.times = outcome, 1
+        window.noted.append(noted)
         keys[key] = outcomes[outcome] = count = window.count
         if count & SWEPT:
             window.count, window.oldest = count + 1, max(0, count + 2 - window.size)
@@ -89,8 +96,9 @@ class Patterns:
         return has_time
 
     def _has_time(self, now_ns: int) -> bool:
-        self._time = min(READ_AT_ONCE, self._time + (now_ns - self._read_at) * READ_A_SECOND / 1e9)
-        self._read_at = now_ns
+        since = now_ns - self._met_at
+        self._met_at = now_ns
+        self._time = min(READ_AT_ONCE, self._time + (since / _STEP_NS if since >= _STEP_NS else READ_OF_A_BURST))
         return self._time >= 1
 
     def _may_show_something(self, call: Call) -> bool:

@@ -29,17 +29,17 @@ class Run:
         self._limits = limits
         self._history = history
         self._first: Call | None = None
-        self._patterns: Patterns | None = None
+        self.patterns: Patterns | None = None
         self._models: ModelCalls | None = None
         self.abuse = ToolAbuse(limits, history)
-        self._before: Span | None = None
+        self.before: Span | None = None
         self._in_row = 0
         self._passed_over = 0
 
     def goes_on(self, span: Span) -> bool:
         """Whether the call only continues a long row of equal ones, so that a look at each doubling is enough."""
-        before, self._before = self._before, span
-        if before is None or before.input != span.input or not is_same(before, span):
+        before, self.before = self.before, span
+        if before is None or not is_same(before, span):
             self._in_row = self._passed_over = 0
             return False
         self._in_row += 1
@@ -54,7 +54,7 @@ class Run:
 
     def passes(self, span: Span, marks: Marks) -> bool:
         """Whether no pattern could begin with this tool call; it is noted and counted then."""
-        patterns, models = self._patterns, self._models
+        patterns, models = self.patterns, self._models
         if patterns is None or self._passed_over or not patterns.passes(span, marks):
             return False
         if models is not None:
@@ -63,8 +63,8 @@ class Run:
 
     def feed_tool(self, span: Span, call: Call, breaker: Breaker | None) -> list[Finding]:
         """Findings from one tool call, which `breaker`, where one is given, learns from too."""
-        if self._passed_over and self._patterns is not None:
-            self._patterns.passed_over(call, self._passed_over)
+        if self._passed_over and self.patterns is not None:
+            self.patterns.passed_over(call, self._passed_over)
             self._passed_over = 0
         found = self._feed_patterns(call, breaker)
         if self._models is not None:
@@ -73,12 +73,12 @@ class Run:
         return found if abuse is None else [*found, abuse]
 
     def _feed_patterns(self, call: Call, breaker: Breaker | None) -> list[Finding]:
-        patterns = self._patterns
+        patterns = self.patterns
         if patterns is None:
             if self._first is None:
                 self._first = call
                 return []
-            patterns = self._patterns = Patterns(self._limits)
+            patterns = self.patterns = Patterns(self._limits)
             patterns.feed(self._first, known=False)
         known = patterns.window.holds(call.key)
         if breaker is not None and (known or breaker.proven):
@@ -97,7 +97,7 @@ class Run:
 
     def proof_of(self, finding: Finding) -> list[Call]:
         """The calls that prove a finding, as far as they are still remembered."""
-        calls = self._patterns.window.calls if self._patterns is not None else ()
+        calls = self.patterns.window.calls if self.patterns is not None else ()
         return [call for call in calls if call.span_id in finding.span_ids]
 
     def end(self, succeeded: bool) -> None:

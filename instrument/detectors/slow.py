@@ -19,7 +19,7 @@ _FEWEST_TOKENS = 32
 
 
 class Slow:
-    """Watches all spans of all traces."""
+    """Watches all spans of all traces; `durations` are the series of the names that it has met."""
 
     def __init__(self, limits: Thresholds, history: History) -> None:
         self._history = history
@@ -32,16 +32,13 @@ class Slow:
         self._per_token = Beyond(
             deviations=limits.deviations, times=limits.times_usual, least=0, enough=limits.history_calls
         )
-        self._durations: dict[str, Series | None] = {}
+        self.durations: dict[str, Series] = {}
         self._growth = Growth()
 
     def feed(self, span: Span) -> Finding | None:
         """A finding when the span took far longer than is usual for its name."""
         name, duration = span.name, span.duration_ns
-        try:
-            series = self._durations[name]
-        except KeyError:
-            series = self._durations_of(name)
+        series = self.durations.get(name) or self._durations_of(name)
         if series is None:
             return None
         limit = series.limit
@@ -84,7 +81,7 @@ class Slow:
     def _durations_of(self, name: str) -> Series | None:
         series = self._history.series("duration", name, self._beyond)
         if series is not None:
-            self._durations[name] = series
+            self.durations[name] = series
         return series
 
     def _told(self, span: Span, measure: str, name: str, value: int, series: Series, sentence: str) -> Finding | None:
