@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from instrument.model import Record, encode
+from instrument.analysis.overview import overview
+from instrument.model import Cost, Record, Usage, encode
 from instrument.views.catalog import Catalog
 from instrument.views.columns import BRIEF, MESSAGE, NAME, brief, columns, row_of
 from tests.recorded import MS, NOON, TRACE, call, finding, head, log, review, run, span, update
@@ -117,6 +118,30 @@ def test_spending_is_by_day_model_and_agent(file: Path) -> None:
         ["2026-11-23", "gpt-4.1-mini", "-", 1, 100, 10, 0, "0", 1],
         ["2026-11-23", "m", "a", 1, 100, 10, 0, "0.001", 0],
     ] == catalog(file).spending()
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_came_late_of_a_call_counts(file: Path, order: tuple[int, ...], at_once: bool) -> None:
+    """In whatever order and in however many pieces it comes, the figures are those that `runs` gives."""
+    late = update(
+        2,
+        usage=Usage(input=7, output=2),
+        cost=Cost(usd="0.5", basis="priced"),
+        attributes={"gen_ai.request.model": "m"},
+    )
+    records = span(1), span(2, 1, kind="llm"), late
+    found = catalog(file)
+    for place in order:
+        write(file, records[place])
+        if not at_once:
+            found.refresh()
+    found.refresh()
+    row = found.rows()[0]
+    (listed,) = overview(lambda: records).rows
+    assert (1, 7, 2, "0.5", ["m"]) == (row["calls"], row["input"], row["output"], row["usd"], row["models"])
+    assert (listed.total.calls, listed.total.input, str(listed.total.usd)) == (row["calls"], row["input"], row["usd"])
+    assert [["2026-11-23", "m", "-", 1, 7, 2, 0, "0.5", 0]] == found.spending()
 
 
 # One run

@@ -132,7 +132,7 @@ class _Fold:
         if self.open:
             self.open.pop((span.trace_id, span.span_id), None)
         late = self.updates.get((span.trace_id, span.span_id)) if self.updates else None
-        self.span(span if late is None else _Updated(span, late), end)
+        self.span(span if late is None else Updated(span, late), end)
 
     def _open(self, head: Any) -> None:
         if hash((head.trace_id, head.span_id)) not in self.counted:
@@ -142,7 +142,7 @@ class _Fold:
         key = late.trace_id, late.span_id
         if not self.complete:
             held = self.updates.get(key)
-            self.updates[key] = late if held is None else _both(held, late)
+            self.updates[key] = late if held is None else both(held, late)
 
 
 F = TypeVar("F", bound=_Fold)
@@ -159,7 +159,8 @@ def _folded(kind: type[F], heads: Heads) -> F:
     return fold
 
 
-def _both(earlier: Update, later: Update) -> Update:
+def both(earlier: Update, later: Update) -> Update:
+    """Two updates of one span as one: the later one wins."""
     return replace(
         later,
         usage=later.usage or earlier.usage,
@@ -317,7 +318,7 @@ class _Unended:
         self.duration_ns = max(0, last_sign - head.start_ns)
 
 
-class _Updated:
+class Updated:
     """A span with what was learned of it later."""
 
     def __init__(self, span: Any, late: Update) -> None:
@@ -330,7 +331,7 @@ class _Updated:
         return getattr(self._span, name)
 
     @property
-    def attributes(self) -> _Updated:
+    def attributes(self) -> Updated:
         return self
 
     def get(self, name: str, default: Any = None) -> Any:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from instrument.analysis.metrics import ALARMING, Failures, agent_of, attribute, model_of
+from instrument.analysis.overview import Updated, both
 from instrument.analysis.totals import Sum, call_of, carries
 from instrument.analysis.tree import NOT_RECORDED, Trace, last_sign, traces
-from instrument.model import Finding, Log, Open, Record, Run, Score, Span, Update, decode
+from instrument.model import Finding, Log, Open, Record, Run, Span, Update, decode
 from instrument.store.folder import is_running
 from instrument.store.follow import Follower, Place
 from instrument.views.columns import BRIEF, Columns, OpenRow, SpanRow, brief, columns, row_of
@@ -53,6 +54,9 @@ class Catalog:
             if sign > self._process_signs.get(row.run, 0):
                 self._process_signs[row.run] = sign
             self._take(row, place)
+        for run in self._runs.values():
+            if run.outdated:
+                self._count_again(run)
 
     def rows(self, after: int = 0) -> list[dict[str, Any]]:
         """The runs that changed after that version, each as a row for the page, in the order in which they came."""
@@ -151,8 +155,19 @@ class Catalog:
         if kind is SpanRow or kind is Span:
             if self._is_first(trace_id, row.span_id):
                 run.add(row)
+        elif kind is Update:
+            run.learn(row, hash((trace_id, row.span_id)) in self._seen)
         else:
             run.note(row)
+
+    def _count_again(self, run: _Run) -> None:
+        """Add up the calls of a run anew: of some that had ended, tokens or money came later."""
+        run.forget_calls()
+        counted: set[str] = set()
+        for row in map(row_of, self._follower.lines(run.places)):
+            if isinstance(row, SpanRow | Span) and row.span_id not in counted:
+                counted.add(row.span_id)
+                run.spend(row)
 
     def _is_first(self, trace_id: str, span_id: str) -> bool:
         before = len(self._seen)
@@ -225,6 +240,8 @@ class _Run:
         self.kinds: dict[str, None] = {}
         self.agents: dict[str, None] = {}
         self.detectors: dict[str, None] = {}
+        self.outdated = False
+        self._late: dict[str, Update] = {}
         self._root: tuple[bool, int] | None = None
 
     def add(self, span: Any) -> None:
@@ -234,8 +251,18 @@ class _Run:
         self.end = max(self.end, span.start_ns + span.duration_ns)
         if span.status == "error":
             self.failures.add(span)
-        if carries(span):
-            self._spend(span)
+        self.spend(span)
+
+    def learn(self, late: Update, counted: bool) -> None:
+        """Take in what came of a span later; where it is counted already, the calls are to be added up anew."""
+        held = self._late.get(late.span_id)
+        self._late[late.span_id] = late if held is None else both(held, late)
+        self.outdated |= counted
+
+    def forget_calls(self) -> None:
+        """As if no model had been called."""
+        self.sum, self.spent, self.models = Sum(), {}, {}
+        self.outdated = False
 
     def note(self, row: Any) -> None:
         """Take in what is no span that has ended."""
@@ -247,8 +274,6 @@ class _Run:
         elif isinstance(row, Finding):
             self.findings += row.severity != "info"
             _keep(self.detectors, row.detector)
-        elif isinstance(row, Update | Score):
-            pass
 
     def _begin(self, span: Any) -> None:
         self._moment(span.start_ns)
@@ -271,8 +296,12 @@ class _Run:
         self.status = getattr(root, "status", "open") if root.parent_id is None else "open"
         self.outcome = attribute(root, "instrument.agent.outcome") if self.status != "open" else None
 
-    def _spend(self, span: Any) -> None:
-        call = call_of(span)
+    def spend(self, span: Any) -> None:
+        """Count a span's tokens and money if it is a model call."""
+        late = self._late.get(span.span_id) if self._late else None
+        if late is not None:
+            span = Updated(span, late)
+        call = call_of(span) if carries(span) else None
         if call is None:
             return
         self.sum.add(call)
