@@ -118,6 +118,9 @@ class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     context_growth: Annotated[float, Meta(gt=1)] = 4.0
     """Growth of the prompt over a run's first one that is worth a hint."""
 
+    grown_tokens: Count = 4000
+    """A prompt that has grown to fewer tokens is no hint: five words that became twenty cost nothing."""
+
     resent_tokens: Count = 100_000
     """Tokens sent again without a cache in one run that are worth a hint: from about there it costs cents, not
     fractions of them."""

@@ -130,6 +130,14 @@ def test_growth_over_the_turns_is_a_hint() -> None:
     assert ["info"] == [finding.severity for finding in feed(tape.spans)]
 
 
+def test_growth_of_a_short_prompt_is_no_hint() -> None:
+    """From five tokens to twenty: nothing is to be saved."""
+    tape = Tape()
+    for n in range(8):
+        tape.model(said(f"{n}"), prompt=5 + 400 * n)
+    assert [] == feed(tape.spans)
+
+
 def test_what_is_sent_again_is_counted_and_priced() -> None:
     """Ten turns of thirty thousand tokens, never cached: nine of them were sent before."""
     tape = Tape()

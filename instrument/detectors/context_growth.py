@@ -68,7 +68,9 @@ class Conversation:
 
     def _grown(self, span: Span, prompt: int, limits: Thresholds) -> Finding | None:
         times = prompt / max(self._smallest, 1)
-        if times < limits.context_growth or self._turns < 3 or not self._growth.worth_telling("growth", times):
+        if prompt < limits.grown_tokens or times < limits.context_growth or self._turns < 3:
+            return None
+        if not self._growth.worth_telling("growth", times):
             return None
         sentence = (
             f"the prompt of {span.name} has grown from {self._smallest:,} to {prompt:,} tokens in {self._turns} turns"
