@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from instrument.analysis.diff import compare
 from instrument.analysis.tree import Trace, traces
+from instrument.model import Failure
 from tests.recorded import MS, call, review, span
 from tests.simulated import Plan, Step, Tool, Twist, simulate
 
@@ -190,3 +191,10 @@ def test_figures_stand_side_by_side() -> None:
         told.b.total.tokens,
         list(told.by_name),
     )
+
+
+def test_an_error_that_was_passed_on_is_one() -> None:
+    """As in `runs`, `show` and `stats`."""
+    failed = {"status": "error", "error": Failure("ValueError", "no")}
+    told = compare(of(span(1)), of(span(1, **failed), span(2, 1, **failed), span(3, 1, status="error")))
+    assert (0, 2) == (told.a.errors, told.b.errors)

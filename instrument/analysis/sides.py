@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from instrument.analysis.metrics import Failures
 from instrument.analysis.totals import Sum, Total, call_of
 from instrument.analysis.totals import total as total_of
 from instrument.analysis.tree import Trace
@@ -38,6 +39,10 @@ class Spent(Struct, frozen=True, kw_only=True):
 
 
 def side_of(trace: Trace) -> Side:
+    failures = Failures()
+    for span in trace.spans:
+        if span.status == "error":
+            failures.add(span)
     return Side(
         trace_id=trace.trace_id,
         name=trace.root.name,
@@ -45,7 +50,7 @@ def side_of(trace: Trace) -> Side:
         start_ns=trace.start_ns,
         duration_ns=trace.end_ns - trace.start_ns,
         spans=len(trace.spans),
-        errors=sum(span.status == "error" for span in trace.spans),
+        errors=failures.count(),
         model_calls=sum(call_of(span) is not None for span in trace.spans),
         tool_calls=sum(span.kind == "tool" for span in trace.spans),
         total=total_of(trace.spans),

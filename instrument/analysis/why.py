@@ -71,7 +71,8 @@ def _time(trace: Trace) -> Iterator[Reason]:
     path = critical_path(trace)
     whole = path.duration_ns
     spans = len({stretch.span.span_id for stretch in path.stretches})
-    yield Reason(f"{trace.root.name} took {duration(whole)}, on a critical path of {count(spans)} spans", _ids(trace))
+    where = f", on a critical path of {count(spans)} spans" if spans > 1 else ""
+    yield Reason(f"{trace.root.name} took {duration(whole)}{where}", _ids(trace))
     causes = sorted(_by_name(path).items(), key=lambda item: -sum(item[1].values()))
     for (name, is_leaf), times in causes[:MOST_CAUSES]:
         took = sum(times.values())
