@@ -292,6 +292,18 @@ def test_a_call_without_a_limit_reserves_the_assumed_output_and_says_so_once(rec
     assert ["a call without an output limit reserves 4096 output tokens"] == events(recording, "BUDGET_NOTICE")
 
 
+def test_a_budget_of_calls_needs_no_output_limit(recording: Recording) -> None:
+    """What a call reserves of tokens is said only where tokens or money are limited."""
+
+    @instrument.llm_call
+    def unlimited(prompt: str, model: str = "m") -> str:
+        return "answer"
+
+    with instrument.budget(calls=2):
+        unlimited("one")
+    assert [] == events(recording, "BUDGET_NOTICE")
+
+
 def test_the_assumed_output_is_a_setting() -> None:
     """`budget.assumed_output` says what a call without a limit reserves."""
 

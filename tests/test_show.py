@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from instrument.cli.main import main
-from instrument.model import Record
+from instrument.model import Record, Score
 from instrument.store.blobs import Blobs
 from tests.random_recordings import written
-from tests.recorded import MS, broken, finding, log, review, span, talk
+from tests.recorded import MS, NOON, TRACE, broken, finding, log, review, span, talk
 
 Capture = pytest.CaptureFixture[str]
 TALK, BROKEN = talk().span_id, broken().span_id
@@ -171,3 +171,15 @@ def test_a_chain_of_spans_deeper_than_python_recurses_is_shown(tmp_path: Path, c
     chain = [span(n, n - 1 if n > 1 else None, duration_ns=5000 * MS - n) for n in range(1, 3000)]
     path = str(written(tmp_path, chain))
     assert "span2999" in shown(capsys, span(2999).span_id, path)
+
+
+def test_judgements_are_shown(tmp_path: Path, capsys: Capture) -> None:
+    """Those of the trace in its summary, those of a span where it is shown whole."""
+    scores = [
+        Score(run="r1", trace_id=TRACE, span_id=span(2).span_id, time_ns=NOON, name="helpful", value=0.8),
+        Score(run="r1", trace_id=TRACE, time_ns=NOON + 1, name="tone", label="good"),
+    ]
+    path = str(written(tmp_path, [span(1), span(2, 1), *scores]))
+    expected = ["scores      helpful 0.8, tone good"], ["scores      helpful 0.8"]
+    told = shown(capsys, "last", path), shown(capsys, span(2).span_id, path)
+    assert expected == tuple([line for line in out.splitlines() if line.startswith("scores")] for out in told)

@@ -290,7 +290,9 @@ def _as_text(examination: Examination) -> str:
     parts = [
         (
             "settings",
-            _table([(setting.key, _value(setting.value), setting.source) for setting in examination.settings]),
+            _table(
+                [(setting.key, _value(setting.value, setting.key), setting.source) for setting in examination.settings]
+            ),
         ),
         ("folder", [*_checks([examination.folder]), f"    {held}, oldest events {examination.oldest or '-'}"]),
         ("sinks", _checks(examination.sinks) or ["none"]),
@@ -316,9 +318,9 @@ def _table(rows: list[tuple[str, str, str]]) -> list[str]:
     return [f"{key:<{first}}  {value:<{min(second, 40)}}  {source}" for key, value, source in rows]
 
 
-def _value(value: Any) -> str:
+def _value(value: Any, key: str) -> str:
     if value is None:
-        return "none"
+        return "all four" if key == "sampling.keep" else "none"
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 

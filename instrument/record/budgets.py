@@ -209,7 +209,7 @@ class BudgetGuard:
         return Ask(usd, prompt + output, output, estimated=span.asked is None)
 
     def _prompt(self, span: LiveSpan, asked: Request, model: str | None) -> int:
-        if all(scope.limits.usd is None and scope.limits.tokens is None for scope in span.budgets):
+        if not _limits_tokens(span):
             return 0
         try:
             counted = llm.prompt_tokens(span, asked, model)
@@ -240,7 +240,8 @@ class BudgetGuard:
         limit = next((value for value in given if type(value) is int and value >= 0), None)
         if limit is None:
             sentence = f"a call without an output limit reserves {self._assumed_output} output tokens"
-            self._once(span, "assumed", sentence, "INFO")
+            if _limits_tokens(span):
+                self._once(span, "assumed", sentence, "INFO")
             limit = self._assumed_output
         return limit * (choices if type(choices) is int and choices > 0 else 1)
 
@@ -248,6 +249,11 @@ class BudgetGuard:
         if key not in self._told_about:
             self._told_about.add(key)
             _say(span.recorder, "BUDGET_NOTICE", sentence, level=level, aloud=True)
+
+
+def _limits_tokens(span: LiveSpan) -> bool:
+    """Whether a budget of the span limits tokens or their price."""
+    return any(scope.limits.usd is not None or scope.limits.tokens is not None for scope in span.budgets)
 
 
 def tell(recorder: Recorder, scope: Budget, settled: Settled) -> None:

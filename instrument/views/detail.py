@@ -14,7 +14,7 @@ from instrument.messages import messages_of
 from instrument.model import Event, Failure, Finding, Span
 from instrument.views.code import code, prose
 from instrument.views.outline import name_of, said
-from instrument.views.text import fact, line, money_in_words, tokens_in_words
+from instrument.views.text import fact, line, money_in_words, scores_in_words, tokens_in_words
 from instrument.views.theme import KINDS, STATUSES, Theme, bare, broken, cells, clean, cut, duration, iso, moment
 
 WHOLE = 1 << 40
@@ -52,6 +52,7 @@ def _facts(trace: Trace, span: Span, theme: Theme) -> Iterator[tuple[str, str]]:
         yield "tokens", tokens_in_words(spent) + (" (estimated)" if span.usage.source == "estimated" else "")
     if span.usage is not None or span.cost is not None:
         yield "money", money_in_words(spent)
+    yield "scores", scores_in_words([score for score in trace.scores if score.span_id == span.span_id])
     yield "in", _way(trace, span, theme)
     yield "span", clean(span.span_id, 32)
     yield "trace", clean(trace.trace_id, 64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def line(record: Any, depth: int = 0, theme: Theme = UNBOUNDED) -> str:
         case Finding():
             text = _finding_line(record, theme)
         case Score():
-            text = f"SCORE {clean(record.name, 60)}={record.value if record.value is not None else clean(record.label)}"
+            text = f"SCORE {judged(record, '=')}"
         case _:
             return ""
     indent = " " * (INDENT * min(depth, DEEPEST))
@@ -162,6 +162,8 @@ def _facts(trace: Trace, metrics: Metrics, paths: Iterable[str | Path]) -> Itera
         yield "tool calls", f"{count(metrics.tool_calls)} ({counted(metrics.tools)})"
     if metrics.iterations:
         yield "iterations", count(metrics.iterations)
+    if trace.scores:
+        yield "scores", scores_in_words(trace.scores)
     yield WRONG, _wrong({"errors": metrics.errors, "warnings": metrics.warnings, "findings": metrics.findings})
     for place, path in enumerate(paths):
         yield "" if place else "files", clean(path)
@@ -195,6 +197,18 @@ def money_in_words(spent: Total) -> str:
     ]
     amount = "unknown" if spent.usd is None else money(spent.usd)
     return f"{amount} ({', '.join(doubts)})" if doubts else amount
+
+
+def judged(score: Score, between: str = " ") -> str:
+    """A judgement: `helpful 0.8`."""
+    return f"{clean(score.name, 60)}{between}{score.value if score.value is not None else clean(score.label, 60)}"
+
+
+def scores_in_words(scores: Sequence[Score], most: int = 10) -> str:
+    """Judgements: `helpful 0.8, tone good`, the rest as a number."""
+    told = [judged(score) for score in scores[:most]]
+    rest = len(scores) - most
+    return ", ".join([*told, f"{count(rest)} others"] if rest > 0 else told)
 
 
 def tokens_in_words(spent: Total) -> str:
