@@ -9,7 +9,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help install review test check soak fuzz bench screenshots lock clean
+.PHONY: help install review test check soak fuzz bench engines screenshots lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,9 @@ fuzz: .venv/installed-dev ## hostile bytes and objects for reader and capture: n
 bench: install ## cost of a decorated call, side by side with the floor and the peers that are installed
 	$(BIN)/python -m benchmarks.overhead
 
+engines: ## install Phoenix, MLflow and rotel into .engines (1.3 GB), for the tests that show the agent's run in them
+	tests/engines/install.sh
+
 screenshots: .venv/installed-dev ## draw the README's pictures of terminal and page anew (needs Chromium)
 	$(BIN)/python docs/picture.py
 	$(BIN)/python docs/screenshots.py
@@ -57,4 +60,4 @@ lock: ## renew both constraints files (needs uv)
 	$(LOCK) --extra dev -c constraints.txt pyproject.toml build/tools.in -o constraints-dev.txt
 
 clean: ## remove what the commands made
-	rm -rf .venv .instrument .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .engines .instrument .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from instrument.analysis.tree import Trace, traces
 from instrument.model import Cost, Event, Failure, Link, Record, Score, Span, Usage
 from instrument.store import foreign
-from instrument.views.otel import DIALECTS, plain
+from instrument.views.otel import DIALECTS, plain, told
 from instrument.views.otlp import lines
 from tests.random_traces import spans
 from tests.recorded import MS, NOON, TRACE, call, finding, log, review, run, span
@@ -276,3 +276,18 @@ def test_events_and_links_come_back() -> None:
     rich = span(1, events=[Event("retry", NOON + 2 * MS, {"n": 1})], links=[Link("a" * 32, "b" * 16, {"why": "x"})])
     found = back("1.41", rich).root
     assert (rich.events, rich.links) == (found.events, found.links)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "attribute", "value"),
+    [
+        ("1.41", "gen_ai.input.messages", '[{"role":"user","parts":[{"type":"text","content":"look"}]},{"role":"tool","parts":[{"type":"tool_call_response","id":"c1","response":"ok"}]}]'),
+        ("openinference", "llm.input_messages.1.message.tool_call_id", "c1"),
+    ],
+)  # fmt: skip
+def test_messages_among_the_arguments_are_messages(dialect: str, attribute: str, value: str) -> None:
+    """A function of the user that takes them as a client does: they are told, and all arguments as they were."""
+    asked = [{"role": "user", "content": "look"}, {"type": "function_call_output", "call_id": "c1", "output": "ok"}]
+    arguments = {"messages": asked, "temperature": 1}
+    found = told(span(1, kind="llm", input=arguments), dialect).attributes
+    assert (value, arguments) == (found[attribute], json.loads(found["input.value"]))

@@ -49,7 +49,7 @@ def _readable(record: Span, dialect: str) -> ReadableSpan:
         events=[Event(event.name, event.attributes, event.time_ns) for event in there.events],
         links=[Link(_context(link.trace_id, link.span_id), link.attributes) for link in there.links],
         kind={1: SpanKind.INTERNAL, 3: SpanKind.CLIENT}[there.kind],
-        status=Status(StatusCode.ERROR, there.message or None) if there.failed else Status(StatusCode.UNSET),
+        status=Status(StatusCode(there.status), there.message or None),
         start_time=record.start_ns,
         end_time=record.start_ns + record.duration_ns,
         instrumentation_scope=InstrumentationScope("instrument", __version__),

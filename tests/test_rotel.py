@@ -15,7 +15,7 @@ from tests.recorded import call, log, run, span
 PROGRAM = rotel.agent()
 
 
-@pytest.mark.skipif(PROGRAM is None, reason="the collector rotel is not installed: pip install --pre rotel")
+@pytest.mark.skipif(PROGRAM is None, reason="the collector rotel is not installed: make engines")
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_a_collector_takes_what_we_send(tmp_path: Path, protocol: str) -> None:
     """Spans, logs and metrics, which it hands on to our receiver."""

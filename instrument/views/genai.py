@@ -111,7 +111,9 @@ def request_in(span: Span) -> Attributes | None:
     given = span.input
     if span.kind != "llm" or not isinstance(given, dict) or not isinstance(given.get("messages"), list):
         return None
-    if not all(isinstance(one, dict) and isinstance(one.get("role"), str) for one in given["messages"]):
+    if not all(
+        isinstance(one, dict) and isinstance(one.get("role", one.get("type")), str) for one in given["messages"]
+    ):
         return None
     return {"messages": messages_of(given["messages"]), "tools": given.get("tools")}
 

@@ -74,12 +74,12 @@ def _named(span: Span) -> Attributes:
 
 
 def _shown(span: Span, value: Any) -> Any:
-    """Of a conversation with a model the last text: the whole of it is in the messages."""
+    """Of a conversation with a model the last text: the whole of it is in the messages. Without a text the messages."""
     told = conversation(value) if span.kind == "llm" else None
     if told is None:
         return value
     texts = [part.get("content") for one in told["messages"] for part in one["parts"] if _kind(part) == "text"]
-    return texts[-1] if texts else None
+    return texts[-1] if texts else told["messages"] or None
 
 
 def _value(side: str, value: Any) -> Attributes:

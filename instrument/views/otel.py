@@ -21,6 +21,8 @@ DIALECTS = ("1.41", "latest", "both", "openinference")
 SCOPE = "instrument"
 INTERNAL, CLIENT = 1, 3
 """Kinds of spans, as OTLP numbers them."""
+UNSET, OK, ERROR = 0, 1, 2
+"""Statuses of spans."""
 
 Attributes = dict[str, Any]
 
@@ -32,14 +34,14 @@ _SIMPLE = frozenset({str, bool, float})
 
 
 class Told(NamedTuple):
-    """A span: its name and kind there, attributes of plain values, events and links. `failed` is the status."""
+    """A span: its name and kind there, attributes of plain values, events and links. `status` is a number of OTLP."""
 
     name: str
     kind: int
     attributes: Attributes
     events: list[Event]
     links: list[Link]
-    failed: bool
+    status: int
     message: str
 
 
@@ -67,16 +69,22 @@ def told(span: Span, dialect: str) -> Told:
     error = span.error
     if error is not None:
         events.append(Event("exception", span.start_ns + span.duration_ns, plain(_exception(error))))
-    failed = span.status == "error"
     return Told(
         name=name,
         kind=CLIENT if span.kind in _CALLS_OUT else INTERNAL,
         attributes=plain(attributes),
         events=events,
         links=[Link(link.trace_id, link.span_id, plain(link.attributes)) for link in span.links],
-        failed=failed,
-        message=error.message if failed and error is not None else "",
+        status=_status(span, dialect),
+        message=error.message if span.status == "error" and error is not None else "",
     )
+
+
+def _status(span: Span, dialect: str) -> int:
+    """OpenTelemetry leaves success unsaid, OpenInference says it."""
+    if span.status == "error":
+        return ERROR
+    return OK if span.status == "ok" and dialect == "openinference" else UNSET
 
 
 def _ours(span: Span, name: str) -> Attributes:

@@ -13,12 +13,11 @@ import msgspec
 from instrument.analysis.tree import Trace
 from instrument.model import Event, Finding, Log, Run, Score, Span
 from instrument.version import __version__
-from instrument.views.otel import SCOPE, Attributes, Line, line, resource, told
+from instrument.views.otel import SCOPE, Attributes, Line, Told, line, resource, told
 
 Fields = dict[str, Any]
 
 _SCOPE = {"name": SCOPE, "version": __version__}
-_ERROR = 2
 
 
 def pieces(trace: Trace) -> Iterator[bytes]:
@@ -85,9 +84,14 @@ def span_told(span: Span, dialect: str) -> Fields:
             {"traceId": link.trace_id, "spanId": link.span_id, "attributes": pairs(link.attributes)}
             for link in there.links
         ],
-        "status": {"code": _ERROR, "message": there.message} if there.failed else {},
+        "status": _status(there),
     }
     return {key: value for key, value in fields.items() if value not in ("", [])}
+
+
+def _status(there: Told) -> Fields:
+    told = {"code": there.status, "message": there.message}
+    return {key: value for key, value in told.items() if value}
 
 
 def _event(event: Event) -> Fields:

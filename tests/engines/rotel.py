@@ -1,6 +1,7 @@
 """A real collector, rotel, on loopback: takes OTLP over HTTP and gRPC and hands it on to a receiver.
 
-It is a package of its own (`rotel`, a prerelease), found where it is importable or by the variable `ROTEL_AGENT`.
+It is a package of its own (`rotel`, a prerelease), found where `make engines` puts it, where it is importable, or by
+the variable `ROTEL_AGENT`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.engines.server import FOLDER
 from tests.otlp_receiver import free_port
 
 START_SECONDS = 20.0
@@ -32,6 +34,9 @@ def agent() -> str | None:
     named = os.environ.get("ROTEL_AGENT")
     if named:
         return named
+    installed = next((FOLDER / "rotel").glob("lib/python*/site-packages/rotel/rotel-agent"), None)
+    if installed is not None:
+        return str(installed)
     spec = find_spec("rotel")
     if spec is None or spec.origin is None:
         return None

@@ -20,7 +20,6 @@ _REMOTE_IS_KNOWN = 0x100
 """Flag of spans and links: whether the parent is remote is known (it is not)."""
 _SPAN_FLAGS = b"\x85\x01" + struct.pack("<I", _REMOTE_IS_KNOWN)
 _LINK_FLAGS = b"\x35" + struct.pack("<I", _REMOTE_IS_KNOWN)
-_ERROR = 2
 _SHORT = 80
 """Longer texts seldom come twice."""
 _fixed64 = struct.Struct("<Q").pack
@@ -52,7 +51,7 @@ def _span(record: Span, dialect: str) -> bytes:
         *_pairs(b"\x4a", there.attributes),
         *(_part(b"\x5a", _event(event)) for event in there.events),
         *(_part(b"\x6a", _link(link)) for link in there.links),
-        _part(b"\x7a", _status(there.message) if there.failed else b""),
+        _part(b"\x7a", _status(there.status, there.message) if there.status else b""),
         _SPAN_FLAGS,
     )
     return b"".join(parts)
@@ -68,8 +67,8 @@ def _link(link: Link) -> bytes:
     return head + b"".join(_pairs(b"\x22", link.attributes)) + _LINK_FLAGS
 
 
-def _status(message: str) -> bytes:
-    return (_part(b"\x12", message.encode()) if message else b"") + b"\x18" + _varint(_ERROR)
+def _status(code: int, message: str) -> bytes:
+    return (_part(b"\x12", message.encode()) if message else b"") + b"\x18" + _varint(code)
 
 
 def _pairs(tag: bytes, attributes: Mapping[str, Any]) -> list[bytes]:
