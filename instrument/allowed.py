@@ -17,6 +17,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 SINKS = ("console", "jsonl", "ledger", "memory", "otlp")
+DATABASES = ("postgresql://", "postgres://")
+"""How the address of a ledger begins that is no file."""
 SINK_GROUP = "instrument.sinks"
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 LOOP_ACTIONS = ("warn", "raise", "off")
@@ -147,7 +149,7 @@ def ledger_url_or_none(value: object) -> str | None:
     """The address of an SQLite file or a PostgreSQL database; nothing for an empty one."""
     if _is_nothing(value):
         return None
-    if isinstance(value, str) and value.startswith(("postgresql://", "postgres://")):
+    if isinstance(value, str) and value.startswith(DATABASES):
         return _database(value)
     file = value.removeprefix("sqlite:///") if isinstance(value, str) else value
     if file == value or file in ("", ":memory:"):

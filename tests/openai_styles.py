@@ -13,6 +13,8 @@ from typing import Any
 import openai
 import pydantic
 
+from instrument.model import Span
+from instrument.testing import Recording
 from tests.openai_endpoint import CHAT_USAGE, Answer, as_events, as_json, chat, chunk, respond
 
 MODEL = "gpt-4.1-mini"
@@ -391,3 +393,14 @@ _SPECIAL: dict[str, Callable[[dict[str, Any]], Answer]] = {
     "silent": lambda body: _without_usage(),
     "groq": lambda body: as_events(chunk({"content": "a"}), chunk({}, "stop", x_groq={"id": "g", "usage": CHAT_USAGE})),
 }
+
+
+def only(recording: Recording) -> Span:
+    """The one span that was recorded."""
+    [span] = recording.spans
+    return span
+
+
+def said(span: Span) -> str:
+    """The text of the first part of the answer."""
+    return str(span.output["messages"][0]["parts"][0]["content"])

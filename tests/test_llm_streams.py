@@ -12,10 +12,10 @@ import anthropic
 import pytest
 
 import instrument
-from instrument.model import Span, Usage
+from instrument.model import Usage
 from instrument.testing import Recording, record
 from tests.openai_endpoint import Endpoint, as_events, chunk, endpoint
-from tests.openai_styles import MESSAGES, MODEL, client_of, every, got, inside
+from tests.openai_styles import MESSAGES, MODEL, client_of, every, got, inside, only, said
 from tests.test_pieces import MESSAGE
 
 ASKING: Any = {"stream": True, "stream_options": {"include_usage": True}}
@@ -38,15 +38,6 @@ def client(server: Endpoint) -> Iterator[Any]:
 def recording() -> Iterator[Recording]:
     with record() as recording:
         yield recording
-
-
-def only(recording: Recording) -> Span:
-    [span] = recording.spans
-    return span
-
-
-def said(span: Span) -> str:
-    return str(span.output["messages"][0]["parts"][0]["content"])
 
 
 def test_stream_that_is_returned(client: Any, recording: Recording) -> None:

@@ -17,7 +17,20 @@ from instrument.integrations import openai_bodies
 from instrument.model import Span
 from instrument.testing import Recording, record
 from tests.openai_endpoint import CHAT_USAGE, Endpoint, as_events, as_json, chat, chunk, endpoint, response
-from tests.openai_styles import MESSAGES, MODEL, Style, Sum, chat_parse, chat_with, client_of, every, got, inside, run
+from tests.openai_styles import (
+    MESSAGES,
+    MODEL,
+    Style,
+    Sum,
+    chat_parse,
+    chat_with,
+    client_of,
+    every,
+    got,
+    inside,
+    only,
+    run,
+)
 
 BOTH = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
 
@@ -32,11 +45,6 @@ def server() -> Iterator[Endpoint]:
 def recording() -> Iterator[Recording]:
     with record() as recording, instrument.patch_openai():
         yield recording
-
-
-def only(recording: Recording) -> Span:
-    [span] = recording.spans
-    return span
 
 
 def both_ways(server: Endpoint, style: Style, asynchronous: bool = False) -> tuple[Any, Any, Span, dict[str, int]]:

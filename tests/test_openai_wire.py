@@ -28,7 +28,7 @@ from tests.openai_endpoint import (
     response,
     response_stream,
 )
-from tests.openai_styles import MESSAGES, MODEL, Style, chat_with, client_of, every, first, got, inside, run
+from tests.openai_styles import MESSAGES, MODEL, Style, chat_with, client_of, every, first, got, inside, only, run, said
 
 BOTH = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
 
@@ -49,16 +49,6 @@ def client(server: Endpoint) -> Iterator[Any]:
 def recording() -> Iterator[Recording]:
     with record() as recording, instrument.patch_openai():
         yield recording
-
-
-def only(recording: Recording) -> Span:
-    [span] = recording.spans
-    return span
-
-
-def said(span: Span) -> str:
-    """The text of the first part of the answer."""
-    return str(span.output["messages"][0]["parts"][0]["content"])
 
 
 def both_ways(server: Endpoint, style: Style, asynchronous: bool, **options: Any) -> tuple[Any, Any, list[Span]]:

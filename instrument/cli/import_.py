@@ -82,14 +82,16 @@ def _place(named: Path | None, settings: Settings) -> Place:
 
 
 def _import(file: Path, wanted: str | None, to: Place, notices: list[str]) -> dict[str, Any]:
-    from instrument.cli.intake import entered, priced
+    from instrument.cli.intake import entered
+    from instrument.model import Span
     from instrument.pricing import Prices
     from instrument.store.foreign import read
+    from instrument.store.foreign.attributes import priced
 
     imported = read(file, wanted)
     notices.extend(imported.skipped)
     prices = Prices(to.settings.prices)
-    records = [priced(record, prices) for record in imported.records]
+    records = [priced(record, prices) if isinstance(record, Span) else record for record in imported.records]
     written = _write(records, file.name, to)
     entered(records, to.ledger)
     return _counted(file, imported, records, written)

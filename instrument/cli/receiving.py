@@ -16,13 +16,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from instrument.cli.intake import entered, priced
+from instrument.cli.intake import entered
 from instrument.errors import InstrumentError
 from instrument.model import Record, Run, Span, encode
 from instrument.pricing import Prices
 from instrument.redact import Redactor
 from instrument.store.foreign import otlp
-from instrument.store.foreign.attributes import one_model_call
+from instrument.store.foreign.attributes import one_model_call, priced
 from instrument.store.jsonl import Appender, event_file
 
 MOST_BYTES = 64 * 1024 * 1024

@@ -43,14 +43,23 @@ class Patched:
 class Library:
     """One client library: which of its clients are watched, and what was wrapped for that."""
 
-    def __init__(self) -> None:
+    def __init__(self, function: str, client: str) -> None:
+        """`function` is what users call, `client` what they give it, for messages."""
+        self._function, self._client = function, client
         self._lock = threading.RLock()
         self._everyone: set[object] = set()
         self._clients: WeakKeyDictionary[Any, set[object]] = WeakKeyDictionary()
         self._wrappers: dict[tuple[type, str], tuple[Any, Any]] = {}
 
     def patch(self, sync: type, asynchronous: type, client: Any) -> Patched:
-        """Watch one client, or all where it is None. A copy shares the handles of its original."""
+        """Watch one client, or all where it is None. A copy shares the handles of its original.
+
+        Raises `TypeError` for what is no client of the library.
+        """
+        if client is not None and not isinstance(client, (sync, asynchronous)):
+            raise TypeError(
+                f"{self._function} takes a client such as {self._client}, or nothing for all, not {client!r}"
+            )
         with self._lock:
             token = object()
             watchers = self._everyone if client is None else self._clients.setdefault(client, set())

@@ -54,7 +54,8 @@ async def _send(wrapped: Any, session: Any, args: tuple[Any, ...], kwargs: dict[
         sent = safely(_with_span, request) or request
         given = ((sent, *args[1:]), kwargs) if args else (args, {**kwargs, "request": sent})
         result = await wrapped(*given[0], **given[1])
-    safely(_end, span, result)
+    safely(_describe, span, result)
+    span.end()
     return result
 
 
@@ -99,14 +100,13 @@ def _with_span(request: Any) -> Any:
     return request.model_copy(update={"params": request.params.model_copy(update={"meta": meta})})
 
 
-def _end(span: LiveSpan, result: Any) -> None:
-    """End the span with the result; a tool that failed says so in it."""
+def _describe(span: LiveSpan, result: Any) -> None:
+    """Put the result on the span; a tool that failed says so in it."""
     told = result.model_dump(by_alias=True, exclude_none=True) if isinstance(result, BaseModel) else result
     if isinstance(told, dict):
         span.output = span.recorder.value(told.get("structuredContent") or told.get("content") or told)
         if told.get("isError") is True:
             mark_failed(span, "ToolError", _text(told.get("content")))
-    span.end()
 
 
 def _text(content: Any) -> str:
@@ -134,5 +134,6 @@ async def _answered(ctx: ServerRequestContext[Any, Any], call_next: CallNext, ha
         return await call_next(ctx)
     with _running(span, outer):
         result = await call_next(ctx)
-    safely(_end, span, result)
+    safely(_describe, span, result)
+    span.end()
     return result

@@ -6,7 +6,7 @@ from typing import Any
 
 from instrument.integrations.clients import Library, Patched
 
-_library = Library()
+_library = Library("patch_openai", "OpenAI()")
 
 
 def patch_openai(client: Any = None) -> Patched:
@@ -17,6 +17,4 @@ def patch_openai(client: Any = None) -> Patched:
     """
     from openai._base_client import AsyncAPIClient, SyncAPIClient
 
-    if client is not None and not isinstance(client, SyncAPIClient | AsyncAPIClient):
-        raise TypeError(f"patch_openai takes a client such as OpenAI(), or nothing for all, not {client!r}")
     return _library.patch(SyncAPIClient, AsyncAPIClient, client)

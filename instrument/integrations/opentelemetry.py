@@ -25,9 +25,7 @@ from instrument.record.otel_context import Call
 from instrument.record.recorder import Recorder
 from instrument.record.spans import amiss
 from instrument.record.switch import installed, switch
-from instrument.store.foreign.attributes import Bare, as_step, span_of
-
-TIER = "openai.response.service_tier"
+from instrument.store.foreign.attributes import Bare, as_step, priced, span_of
 
 
 class InstrumentSpanProcessor(SpanProcessor):
@@ -71,7 +69,7 @@ class InstrumentSpanProcessor(SpanProcessor):
 def _recorded(span: ReadableSpan, recorder: Recorder, *, taken_over: bool) -> Recorded:
     found = span_of(_bare(span))
     if found.kind == "llm":
-        found = as_step(found) if taken_over else _priced(found, recorder)
+        found = as_step(found) if taken_over else _counted(found, recorder)
     return replace(
         found,
         run=recorder.run.run,
@@ -107,18 +105,10 @@ def _plain(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in (attributes or {}).items()}
 
 
-def _priced(span: Recorded, recorder: Recorder) -> Recorded:
+def _counted(span: Recorded, recorder: Recorder) -> Recorded:
     """With the cost of its tokens; a running model call of ours around it is the same call, seen from outside."""
     if span.usage is None:
         return span
     place = current.get()
     llm.make_step(None if place is None else place.model_call)
-    said = span.attributes.get
-    cost = recorder.prices.cost(
-        span.usage,
-        said("gen_ai.response.model") or said("gen_ai.request.model"),
-        provider=said("gen_ai.provider.name"),
-        tier=said(TIER),
-        at_ns=span.start_ns,
-    )
-    return replace(span, cost=cost)
+    return priced(span, recorder.prices)

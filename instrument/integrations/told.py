@@ -114,21 +114,25 @@ class Told:
         span = self._left(key)
         if span is None:
             return
-        if attributes:
-            span.set(attributes)
-        if output is not None:
-            span.output = span.recorder.value(output)
-        span.end()
+        try:
+            if attributes:
+                span.set(attributes)
+            if output is not None:
+                span.output = span.recorder.value(output)
+        finally:
+            span.end()
 
     def _end_call(self, key: Any, answer: Any, attributes: Mapping[str, Any] | None) -> None:
         span = self._left(key)
         if span is None:
             return
-        if attributes:
-            span.set(attributes)
-        if span.kind == "llm":  # as a step it has been taken over by a model call inside of it
-            span.recorder.read_answer(span, answer)
-        span.end()
+        try:
+            if attributes:
+                span.set(attributes)
+            if span.kind == "llm":  # as a step it has been taken over by a model call inside of it
+                span.recorder.read_answer(span, answer)
+        finally:
+            span.end()
 
     def _fail(self, key: Any, error: BaseException | tuple[str, str]) -> None:
         span = self._left(key)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import astuple
 
+from instrument.allowed import DATABASES
 from instrument.errors import InstrumentError
 from instrument.money import decimal_text
 from instrument.store.ledger import COLUMNS, COUNTED, By, Row, Total, conditions, in_order, upsert
@@ -21,7 +22,6 @@ from instrument.store.ledger import COLUMNS, COUNTED, By, Row, Total, conditions
 if TYPE_CHECKING:
     import psycopg
 
-SCHEMES = ("postgresql://", "postgres://")
 CONNECT_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS = 5, 10, 60
 """How long to wait for the server, for another process's turn, and for one statement."""
 
@@ -46,7 +46,7 @@ class Unreachable(InstrumentError):
 
 def is_postgres(place: object) -> bool:
     """Whether an address names a PostgreSQL database."""
-    return isinstance(place, str) and place.startswith(SCHEMES)
+    return isinstance(place, str) and place.startswith(DATABASES)
 
 
 def shown(url: str) -> str:

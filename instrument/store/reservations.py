@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 
 from instrument.money import EXACT, decimal_text
 from instrument.store import ledger
+from instrument.store.postgres import is_postgres
 from instrument.store.processes import Process, is_dead, this_process
 
 WAIT_SECONDS = 10.0
@@ -107,7 +108,7 @@ class Accounts(Protocol):
 
 def accounts_at(url: str) -> Accounts:
     """The accounts in the ledger at `postgresql://…`, `sqlite:///relative`, `sqlite:////absolute` or a plain path."""
-    if url.startswith(("postgresql://", "postgres://")):
+    if is_postgres(url):
         from instrument.store.postgres_accounts import PostgresAccounts
 
         return PostgresAccounts(url)

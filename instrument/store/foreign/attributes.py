@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from instrument.attributes import PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_TIER
 from instrument.messages import Message, message_of, messages_of, parts_of, said
 from instrument.model import Event, Failure, Link, Span, Usage
+from instrument.pricing import Prices
 from instrument.store.foreign import names
 from instrument.store.foreign.ours import restored
 from instrument.store.foreign.shape import Fields, fields, items, parsed, run_id, whole, words
@@ -65,6 +67,21 @@ def span_of(bare: Bare) -> Span:
         links=[*bare.links],
     )
     return restored(span)
+
+
+def priced(span: Span, prices: Prices) -> Span:
+    """The span; where it has tokens, with what they cost."""
+    if span.usage is None:
+        return span
+    told = span.attributes
+    cost = prices.cost(
+        span.usage,
+        words(told.get(RESPONSE_MODEL)) or words(told.get(REQUEST_MODEL)),
+        provider=words(told.get(PROVIDER)),
+        tier=words(told.get(RESPONSE_TIER)),
+        at_ns=span.start_ns,
+    )
+    return msgspec.structs.replace(span, cost=cost)
 
 
 def one_model_call(spans: Sequence[Span]) -> list[Span]:
