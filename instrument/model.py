@@ -114,6 +114,17 @@ class Open(Record, frozen=True, kw_only=True, omit_defaults=True, tag="open"):
     attributes: dict[str, Any] = {}
 
 
+class Head(Struct, frozen=True, gc=False):
+    """What is told of a span that is open to those who look at all of them from time to time."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    start_ns: int
+    kind: str
+    name: str
+
+
 class Span(Record, frozen=True, kw_only=True, omit_defaults=True, tag="span"):
     """One unit of work that has ended (or, on reading, one that never did: status `open`).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import collections
 import dataclasses
@@ -34,6 +35,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from instrument.record.capture import Camera, Captured, Large, settle
+from instrument.record.snapshot import snapshot
 from instrument.redact import Redactor
 from instrument.store.blobs import Blobs, read
 
@@ -266,6 +268,28 @@ def test_how_a_value_is_shown(expected: Any, value: object) -> None:
 def test_integer_of_many_digits() -> None:
     """An integer that Python itself does not write is shown by its beginning and its length."""
     assert {"$int": f"-{hex(10**5000)[:66]}…", "bits": 16_610} == shown(-(10**5000))
+
+
+MANY = dict.fromkeys(range(300_000), 0.5)
+LONG_ONES = {
+    "array": array.array("d", MANY),
+    "keys": MANY.keys(),
+    "values": MANY.values(),
+    "items": MANY.items(),
+    "proxy": types.MappingProxyType(MANY),
+    "namespace": types.SimpleNamespace(held=[*MANY]),
+    "user list": collections.UserList(MANY),
+    "user dict": collections.UserDict(MANY),
+    "chain map": collections.ChainMap(MANY),
+    "partial": functools.partial(len, [*MANY]),
+    "slice": slice([*MANY]),
+}
+
+
+@pytest.mark.parametrize("value", LONG_ONES.values(), ids=LONG_ONES)
+def test_long_containers_are_not_written_out(value: object) -> None:
+    """Of whatever container of the standard library only as much is looked at as is shown, not its whole repr."""
+    assert snapshot(value).size < 300_000
 
 
 def test_large_array_is_described() -> None:

@@ -15,7 +15,8 @@ import pytest
 from msgspec import Raw
 
 from instrument.model import Batch, Finding, Other, Record, Span
-from instrument.sinks.console import KEPT_SPANS, ConsoleSink
+from instrument.sinks.console import ConsoleSink
+from instrument.sinks.unfinished import KEPT_SPANS
 from tests.recorded import MS, NOON, call, finding, head, log, review, run, span
 
 

@@ -22,7 +22,7 @@ from instrument.detectors.history import History
 from instrument.detectors.run import Run
 from instrument.detectors.slow import Slow
 from instrument.detectors.stalled import Stalled
-from instrument.model import Finding, Open, Span
+from instrument.model import Finding, Head, Open, Span
 from instrument.thresholds import Thresholds, thresholds
 
 __all__ = ["ADVICE", "Detectors", "History", "Thresholds", "default", "fingerprint", "outcome", "thresholds"]
@@ -66,7 +66,7 @@ class Detectors:
                 self._end(span)
         return found if slow is None else [*found, slow]
 
-    def tick(self, now_ns: int, open_spans: Iterable[Open]) -> list[Finding]:
+    def tick(self, now_ns: int, open_spans: Iterable[Open | Head]) -> list[Finding]:
         """Findings about spans that are still open at `now_ns` (nanoseconds since the epoch)."""
         return self._stalled.tick(now_ns, open_spans)
 

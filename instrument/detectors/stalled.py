@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from instrument.detectors.history import History
 from instrument.detectors.told import clock, seconds
-from instrument.model import Finding, Open
+from instrument.model import Finding, Head, Open
 from instrument.thresholds import Thresholds
 
 _SECOND = 1_000_000_000
@@ -22,7 +22,7 @@ class Stalled:
         self._told: dict[str, float] = {}
         self._busy: set[str] = set()
 
-    def tick(self, now_ns: int, open_spans: Iterable[Open]) -> list[Finding]:
+    def tick(self, now_ns: int, open_spans: Iterable[Open | Head]) -> list[Finding]:
         """Findings for the spans that are open too long at `now_ns`; once each, and again at twice the time."""
         spans = list(open_spans)
         here = {span.span_id for span in spans}
@@ -30,7 +30,7 @@ class Stalled:
         self._told = {span_id: age for span_id, age in self._told.items() if span_id in here}
         return [self._tell(span, now_ns) for span in spans if self._is_stalled(span, now_ns)]
 
-    def _is_stalled(self, span: Open, now_ns: int) -> bool:
+    def _is_stalled(self, span: Open | Head, now_ns: int) -> bool:
         """A span that has or had a child at a tick is at work, not stalled."""
         if span.kind not in _LEAVES or span.span_id in self._busy:
             return False
@@ -42,7 +42,7 @@ class Stalled:
         series = self._history.known("duration", name)
         return series.limit if series is not None and series.limit != float("inf") else 0.0
 
-    def _tell(self, span: Open, now_ns: int) -> Finding:
+    def _tell(self, span: Open | Head, now_ns: int) -> Finding:
         age = now_ns - span.start_ns
         self._told[span.span_id] = age
         return Finding(

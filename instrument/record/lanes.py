@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from instrument.model import Batch, Record, Sink
+from instrument.record.breath import Breath
 from instrument.record.context import Place, current
 from instrument.record.worth import worth
 
@@ -40,7 +41,7 @@ class Lane:
         self.sink = sink
         self.busy = threading.Lock()
         self.lost: Counter[str] = Counter()
-        self.done = 0
+        self.done = self._seen = 0
         self._failed = failed
         self._bounds = bounds
         self._queue: deque[Batch | _Ask] = deque()
@@ -50,6 +51,7 @@ class Lane:
         self._alarm = threading.Lock()
         self._alarm.acquire()
         self._thread: threading.Thread | None = None
+        self._breath = Breath()
 
     @property
     def waiting(self) -> int:
@@ -59,6 +61,11 @@ class Lane:
     def is_full(self) -> bool:
         """Whether calls should wait, where the settings say that they do."""
         return self._exceeds(1)
+
+    def is_behind(self, records: int) -> bool:
+        """Whether more than so many wait for a sink that is at work: nobody waits for one that stands still."""
+        before, self._seen = self._seen, self.done
+        return self.waiting > records and self.done != before
 
     def is_mine(self, thread: threading.Thread) -> bool:
         """Whether this is the thread that the sink runs on."""
@@ -140,6 +147,8 @@ class Lane:
                 self._call("write", item)
                 self.done += len(item)
                 self._done_bytes += _bytes_of(item)
+                if self._queue:
+                    self._breath.take()
         return False
 
     def _call(self, verb: str, *args: Batch) -> None:

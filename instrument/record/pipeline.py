@@ -12,19 +12,31 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from instrument.model import Batch, Sink
+from instrument.record.breath import Breath
 from instrument.record.context import Place, current
 from instrument.record.lanes import Bounds, Lane
 from instrument.record.worth import MOST, weight, worth
 
 GATHER = 0.02
 BATCH = 64
+LARGE_BATCH = 512
+"""Where many wait: every batch costs some turns for the interpreter's lock, 5 ms each where a thread computes."""
 CLOSE_SECONDS = 2.0
 SETTLE_SECONDS = 10.0
 LOOK_SECONDS = 0.02
+HASTE = 256
+"""So many things in the queue end the gathering: more of them would have the garbage collector run for nothing."""
+CROWD = 4_000
+"""Where more things wait every 16th call stops for `EASE_SECONDS` at most: memory stays small where a loop does nothing
+but call."""
+EASE_SECONDS = 0.005
+LOOK_SHARE = 20
+"""Looking at what is open takes at most this part of the time."""
 STEP = 1000
 """After so many more things in the queue its size in bytes is estimated, from the `LOOKED_AT` newest."""
 LOOKED_AT = 200
@@ -113,11 +125,14 @@ class Pipeline:
         self._flushes: deque[_Flush] = deque()
         self._closing: list[threading.Event] = []
         self._stopping = self._is_closed = self._in_sink = self.writes_late = False
-        self._room = min(STEP, bounds.records)
+        self._mark = self._room = min(HASTE, bounds.records)
+        self._is_gathering = False
+        self._look_due = 0.0
         self._settled = self._weighed_at = 0
         self._average = 0.0
         self._waited_in_vain: int | None = None
         self._barren_until = [0.0] * MOST
+        self._breath = Breath()
         self._held: list[threading.Lock] = []
         self._stuck: list[threading.Lock] = []
 
@@ -247,11 +262,17 @@ class Pipeline:
             if not self._written_late(item):
                 self.lost["recording had ended"] += 1
             return False
+        if self._room == self._mark:
+            self._hasten()
+            if len(self.queue) < self._room:
+                return True
         if self._is_full():
             if self._bounds.waits and not self._is_ours(threading.current_thread()):
                 self._wait_for_room()
             if self._is_queue_full():
                 return self._thinned(item)
+        elif self._bounds.waits and self._is_crowded() and not self._is_ours(threading.current_thread()):
+            self._ease()
         return True
 
     def _written_late(self, item: Any) -> bool:
@@ -274,8 +295,26 @@ class Pipeline:
         finally:
             self.draining.release()
 
+    def _hasten(self) -> None:
+        self._room = min(STEP, self._bounds.records)
+        if self._is_gathering:
+            self._is_gathering = False
+            with suppress(RuntimeError):  # somebody else woke it
+                self._alarm.release()
+
     def _is_full(self) -> bool:
         return self._is_queue_full() or (self._bounds.waits and any(lane.is_full() for lane in self._lanes))
+
+    def _ease(self) -> None:
+        give_up = time.monotonic() + EASE_SECONDS
+        while self._is_crowded() and time.monotonic() < give_up:
+            if self.asleep:
+                self.wake()
+            time.sleep(0.001)
+        self._room = min(self._bounds.records, len(self.queue) + 16)
+
+    def _is_crowded(self) -> bool:
+        return len(self.queue) > CROWD or any(lane.is_behind(CROWD) for lane in self._lanes)
 
     def _is_queue_full(self) -> bool:
         length = len(self.queue)
@@ -383,8 +422,10 @@ class Pipeline:
         if not self.queue and not self._urgent():
             self._sleep(self._next_look)
         self.asleep = False
-        if not self._urgent():
+        if not self._urgent() and len(self.queue) < self._mark:
+            self._is_gathering = True
             self._sleep(GATHER)
+            self._is_gathering = False
 
     def _sleep(self, seconds: float | None) -> None:
         self._alarm.acquire(timeout=-1 if seconds is None else seconds)
@@ -393,22 +434,32 @@ class Pipeline:
         return self._stopping or bool(self._flushes)
 
     def _look(self) -> None:
+        before = time.monotonic()
+        if before < self._look_due:
+            left = self._look_due - before
+            self._next_look = left if self._next_look is None else min(left, self._next_look)
+            return
         said, self._next_look = self.watch()
         self.queue.extend(said)
+        after = time.monotonic()
+        self._look_due = after + max(GATHER, LOOK_SHARE * (after - before))
 
     def _drain(self) -> None:
         """Settle and write what is queued now; what comes meanwhile waits for the next time."""
         left = len(self.queue)
         while left > 0 and self.queue:
-            taken = [self.queue.popleft() for _ in range(min(BATCH, len(self.queue)))]
+            most = BATCH if left < CROWD // 4 else LARGE_BATCH
+            taken = [self.queue.popleft() for _ in range(min(most, len(self.queue)))]
             left -= len(taken)
             batch = self.settle(taken)
             if batch:
                 self._settled += len(batch)
                 self._write(batch)
             crowded = self._bounds.waits and any(lane.is_full() for lane in self._lanes)
-            self._room = 0 if crowded or self._is_closed else min(STEP, self._bounds.records)
+            self._room = 0 if crowded or self._is_closed else self._mark
             self._weighed_at = 0
+            if left > 0 and not self._stopping and threading.current_thread() is self._thread:
+                self._breath.take()
 
     def _write(self, batch: Batch) -> None:
         if not batch.unpriced and not self._unpriced:

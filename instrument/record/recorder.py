@@ -6,13 +6,14 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from instrument.analysis.running import Running
 from instrument.errors import InstrumentError
-from instrument.model import Batch, Cost, Finding, Open, Record, Run, Sink, Span, Update, Usage
+from instrument.model import Batch, Cost, Finding, Head, Record, Run, Sink, Span, Update, Usage
 from instrument.pricing import Prices
 from instrument.record import llm, streams
 from instrument.record.capture import Camera, settle
@@ -44,7 +45,7 @@ TICK_NS = 1_000_000_000
 ANNOUNCED_AT_ONCE = frozenset({"agent", "workflow", "step"})
 
 
-class Begun(NamedTuple):
+class Begun(Struct, gc=False):
     """Queued when a span begins that is worth announcing at once, so that live views show it before its children."""
 
     span: LiveSpan
@@ -383,7 +384,7 @@ class Recorder:
     def _finish(self, captured: Any) -> Any:
         return settle(captured, self._redactor, self._blobs)
 
-    def _watch(self) -> tuple[list[tuple[Record, int]], float | None]:
+    def _watch(self) -> tuple[list[Any], float | None]:
         """Open spans that are news, and what the detectors say of those that stay open; when to look again."""
         try:
             return self._news()
@@ -391,13 +392,13 @@ class Recorder:
             self.fault("watch", error)
             return [], TICK_NS / 1e9
 
-    def _news(self) -> tuple[list[tuple[Record, int]], float | None]:
+    def _news(self) -> tuple[list[Any], float | None]:
         open_spans = list(self.open)
         if not open_spans:
             return [], None
         late = self.clock() - ANNOUNCE_NS
         fresh = [span for span in open_spans if not span.announced and self._stores(span)]
-        said = [self._announce(span) for span in fresh if 0 < span.started < late]
+        said: list[Any] = [Begun(span) for span in fresh if 0 < span.started < late]
         if self._detectors is not None and self.clock() >= self._next_tick:
             self._next_tick = self.clock() + TICK_NS
             said += [
@@ -405,16 +406,9 @@ class Recorder:
             ]
         return said, (WATCH_SECONDS if len(said) < len(fresh) else TICK_NS / 1e9)
 
-    def _heads(self, spans: list[LiveSpan]) -> list[Open]:
+    def _heads(self, spans: list[LiveSpan]) -> list[Head]:
         return [
-            Open(
-                trace_id=span.trace_id,
-                span_id=span.span_id,
-                parent_id=span.parent_id,
-                start_ns=self.wall(span.started),
-                kind=span.kind,
-                name=span.name,
-            )
+            Head(span.trace_id, span.span_id, span.parent_id, self.wall(span.started), span.kind, span.name)
             for span in spans
             if span.announced and span.duration is None
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import sys
 import types
 from collections.abc import Callable, Iterable
@@ -55,6 +56,8 @@ def _shower(kind: type) -> Shower:
     numpy = sys.modules.get("numpy")
     if numpy is not None and (base := base_among(mro, (numpy.ndarray, numpy.generic))):
         return _array if base is numpy.ndarray else _scalar
+    if "array" in sys.modules and base_among(mro, (sys.modules["array"].array,)):
+        return _plain_array
     return by_repr
 
 
@@ -186,6 +189,39 @@ def _scalar(walk: Walk, value: Any, depth: int) -> Any:
     return by_repr(walk, value, depth) if type(plain) is type(value) else walk.show(plain, depth + 1)
 
 
+def _plain_array(walk: Walk, value: Any, depth: int) -> Any:
+    if len(value) <= 100:
+        return walk.show(value.tolist(), depth + 1)
+    head = [walk.show(one, depth + 1) for one in value[:20].tolist()]
+    return {"$array": [len(value)], "dtype": value.typecode, "head": head}
+
+
+def _view(walk: Walk, value: Any, depth: int) -> Any:
+    """The keys, values or pairs of a dict."""
+    return walk.items(taken_of(lambda: value, MAX_LEAVES), len(value), depth)
+
+
+def _mapping(walk: Walk, value: Any, depth: int) -> Any:
+    return walk.pairs(value.items, len(value), depth)
+
+
+def _held_in(name: str) -> Shower:
+    """A container that keeps what it holds in another one."""
+    return lambda walk, value, depth: walk.show(instance_dict(value).get(name), depth + 1)
+
+
+def _partial(walk: Walk, value: functools.partial[Any], depth: int) -> Any:
+    fields = {"func": value.func, "args": value.args, "keywords": value.keywords}
+    return walk.fields("functools.partial", fields, depth)
+
+
+def _slice(walk: Walk, value: slice, depth: int) -> Any:
+    ends = {"start": value.start, "stop": value.stop, "step": value.step}
+    if all(end is None or type(end) is int for end in ends.values()):
+        return by_repr(walk, value, depth)
+    return walk.fields("slice", ends, depth)
+
+
 _SHOWERS: dict[type, Shower] = {
     dict: _dict,
     list: _list,
@@ -207,6 +243,16 @@ _SHOWERS: dict[type, Shower] = {
     types.BuiltinFunctionType: _function,
     types.MethodType: lambda walk, value, depth: _function(walk, value.__func__, depth),
     complex: lambda walk, value, depth: complex.__str__(value),
+    type({}.keys()): _view,
+    type({}.values()): _view,
+    type({}.items()): _view,
+    types.MappingProxyType: _mapping,
+    types.SimpleNamespace: lambda walk, value, depth: walk.fields(name_of(type(value)), instance_dict(value), depth),
+    collections.UserList: _held_in("data"),
+    collections.UserDict: _held_in("data"),
+    collections.ChainMap: _held_in("maps"),
+    functools.partial: _partial,
+    slice: _slice,
 }
 _BY_BASE = {id(kind): shower for kind, shower in _SHOWERS.items()}
 

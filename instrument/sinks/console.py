@@ -13,11 +13,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from msgspec.structs import replace
-
-from instrument.analysis.metrics import Tally
-from instrument.analysis.tree import Trace, traces
-from instrument.model import Batch, Failure, Finding, Log, Open, Run, Score, Span
+from instrument.analysis.tree import Trace
+from instrument.model import Batch, Finding, Log, Open, Run, Score, Span
+from instrument.sinks.unfinished import Unfinished
 from instrument.store.jsonl import event_file
 from instrument.views.outline import outline
 from instrument.views.text import line, summary
@@ -31,20 +29,13 @@ ANNOUNCED = frozenset({"agent", "workflow", "step"})
 SHOWN = frozenset({Span, Log, Finding, Open, Score})
 COUNTED = frozenset({Span, Log, Finding})
 OPEN_TRACES = 1000
-KEPT_SPANS = 2000
-KEPT_FINDINGS = 50
+KEPT_IN_ALL = 50_000
+"""So many spans are kept for the trees of all traces that are not over, some 250 bytes each."""
 TREE_ROWS = 60
 A_SECOND = 1_000_000_000
 LINES_A_SECOND = 30
 """So many lines with the same name are shown within a second of the recording's time, the rest are counted."""
 SUMMARIES_A_SECOND = 3
-KEPT_ATTRIBUTES = (
-    "instrument.label",
-    "instrument.iteration",
-    "instrument.agent.outcome",
-    "gen_ai.request.model",
-    "gen_ai.response.model",
-)
 
 
 class ConsoleSink:
@@ -72,7 +63,8 @@ class ConsoleSink:
         self._folder = Path(folder) if folder is not None else None
         self._paths = paths
         self._run: Run | None = None
-        self._open: OrderedDict[str, _Trace] = OrderedDict()
+        self._open: OrderedDict[str, Unfinished] = OrderedDict()
+        self._kept = 0
         self._floods: dict[str, _Flood] = {}
         self._gone: object = None
 
@@ -104,6 +96,7 @@ class ConsoleSink:
         for seen in self._open.values():
             said += self._closing(seen, None, theme)
         self._open.clear()
+        self._kept = 0
         self._floods.clear()
         self._say(stream, said)
 
@@ -120,10 +113,12 @@ class ConsoleSink:
     def _count(self, record: Any, depth: int, is_top: bool, theme: Theme) -> list[str]:
         """Take the record into the account of its trace; with the root's end the trace is told."""
         seen = self._seen(record.trace_id)
-        seen.add(record, depth)
+        before = seen.kept
+        seen.add(record, depth, has_room=self._kept < KEPT_IN_ALL)
+        self._kept += seen.kept - before
         if record.__class__ is not Span or not (record.parent_id is None or is_top):
             return []
-        del self._open[record.trace_id]
+        self._kept -= self._open.pop(record.trace_id).kept
         return self._closing(seen, record, theme)
 
     def _lines(self, record: Any, depth: int, theme: Theme) -> list[str]:
@@ -134,15 +129,15 @@ class ConsoleSink:
         told = flood.rest(theme) if flood.is_over(_moment(record)) else []
         return [*told, line(record, depth, theme)] if flood.lets_pass() else told
 
-    def _seen(self, trace_id: str) -> _Trace:
+    def _seen(self, trace_id: str) -> Unfinished:
         seen = self._open.get(trace_id)
         if seen is None:
-            seen = self._open[trace_id] = _Trace()
+            seen = self._open[trace_id] = Unfinished()
             if len(self._open) > OPEN_TRACES:
-                self._open.popitem(last=False)
+                self._kept -= self._open.popitem(last=False)[1].kept
         return seen
 
-    def _closing(self, seen: _Trace, root: Span | None, theme: Theme) -> list[str]:
+    def _closing(self, seen: Unfinished, root: Span | None, theme: Theme) -> list[str]:
         """Tree and summary of a trace that is over; a lone call has been told in its line."""
         if not self._summary or seen.tally.spans < (2 if root is None or root.kind != "agent" else 1):
             return []
@@ -151,7 +146,7 @@ class ConsoleSink:
         told = flood.rest(theme) if flood.is_over(trace.end_ns) else []
         return [*told, *self._ending(seen, trace, theme)] if flood.lets_pass() else told
 
-    def _ending(self, seen: _Trace, trace: Trace, theme: Theme) -> list[str]:
+    def _ending(self, seen: Unfinished, trace: Trace, theme: Theme) -> list[str]:
         parts = ["", outline(trace, theme, rows=TREE_ROWS)]
         if seen.left:
             parts.append(f"{theme.ellipsis} {count(seen.left)} more spans: instrument show {trace.trace_id[:8]}")
@@ -220,58 +215,6 @@ class _Flood:
         hidden, self.hidden = self.hidden, 0
         told = f"{theme.ellipsis} {count(hidden)} more {clean(self.name, 60)}"
         return [theme.paint(told, "dim")] if hidden else []
-
-
-class _Trace:
-    """What is known of a trace that is not over: all numbers, and as many spans as fit."""
-
-    def __init__(self) -> None:
-        self.tally = Tally(timings=False)
-        self.left = 0
-        self._spans: list[tuple[int, Span]] = []
-        self._findings: list[Finding] = []
-        self._deepest = sys.maxsize
-
-    def add(self, record: Any, depth: int) -> None:
-        if isinstance(record, Span):
-            self.tally.add(record)
-            self._keep(record, depth)
-        elif isinstance(record, Log):
-            self.tally.add_log(record)
-        elif isinstance(record, Finding):
-            self.tally.add_finding(record)
-            self._findings = [*self._findings, record][:KEPT_FINDINGS]
-
-    def trace(self) -> Trace:
-        return next(traces([*(span for _, span in self._spans), *self._findings]))
-
-    def _keep(self, span: Span, depth: int) -> None:
-        if depth > self._deepest:
-            self.left += 1
-            return
-        self._spans.append((depth, _slim(span)))
-        if len(self._spans) > KEPT_SPANS:
-            self._thin_out()
-
-    def _thin_out(self) -> None:
-        """Let the deepest level go; where there is only one, its middle."""
-        before = len(self._spans)
-        deepest = max(depth for depth, _ in self._spans)
-        if deepest > 1:
-            self._deepest = deepest - 1
-            self._spans = [(depth, span) for depth, span in self._spans if depth < deepest]
-        else:
-            del self._spans[KEPT_SPANS // 2 : -KEPT_SPANS // 4]
-        self.left += before - len(self._spans)
-
-
-def _slim(span: Span) -> Span:
-    """The span with what its row shows."""
-    kept = (
-        {name: span.attributes[name] for name in KEPT_ATTRIBUTES if name in span.attributes} if span.attributes else {}
-    )
-    error = Failure(span.error.type, span.error.message[:1000]) if span.error is not None else None
-    return replace(span, input=None, output=None, error=error, attributes=kept, events=[], links=[], extra={})
 
 
 def _level(record: Any) -> int:

@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from instrument.model import Batch, Run
@@ -48,7 +49,8 @@ class JsonlSink:
         self._folder = Path(folder).absolute()
         self._shared = Path(path).absolute() if path is not None else None
         self._run = run
-        self._options = {"rotate_bytes": rotate_bytes, "fsync": durability == "fsync"}
+        self._rotate_bytes = rotate_bytes
+        self._fsync = durability == "fsync"
         self._backlog_bytes = backlog_bytes
         self._backlog: list[bytes] = []
         self._reason = ""
@@ -106,12 +108,17 @@ class JsonlSink:
             self._keep(error.strerror or type(error).__name__)
 
     def _ready(self) -> Appender:
-        if self._shared is None and not os.path.isdir(self._folder):
-            recording_folder.create(self._folder)
         if self._appender is None:
             path = self.path
             assert path is not None
-            self._appender = Appender(path, **self._options)  # type: ignore[arg-type]  # each has its own type
+            is_own = self._shared is None
+            self._appender = Appender(
+                path,
+                rotate_bytes=self._rotate_bytes,
+                fsync=self._fsync,
+                shared=not is_own,
+                prepare=partial(recording_folder.create, self._folder) if is_own else None,
+            )
         return self._appender
 
     def _keep(self, reason: str) -> None:

@@ -16,7 +16,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -45,17 +45,29 @@ def event_file(folder: Path, run: str, start_ns: int) -> Path:
 
 
 class Appender:
-    """Appends whole lines to one file, taking turns with other processes that append to it.
+    """Appends whole lines to one file, `shared` with other processes or its own.
 
     `rotate_bytes` is the size beyond which a new file begins, `fsync` asks the disk to confirm every append.
-    A file that was renamed or deleted meanwhile is opened anew.
+    A file that was renamed or deleted meanwhile is opened anew; `prepare` is called before, for what lies above it.
+    Every call of the system lets other threads run, and a busy one keeps us waiting for 5 ms: there are few.
     """
 
-    def __init__(self, path: Path, *, rotate_bytes: int | None = None, fsync: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        rotate_bytes: int | None = None,
+        fsync: bool = False,
+        shared: bool = True,
+        prepare: Callable[[], object] | None = None,
+    ) -> None:
         self.path = path
         self._rotate_bytes = rotate_bytes
         self._fsync = fsync
+        self._shared = shared
+        self._prepare = prepare
         self._fd = -1
+        self._place = (0, 0)
         self._pid = 0
         self._torn = False
 
@@ -66,13 +78,12 @@ class Appender:
     def append_data(self, data: bytes) -> None:
         """Write lines that are joined already, each with its newline, as `append` does."""
         while True:
-            self._open()
-            with turn(self._fd) as locked:
-                if not self._is_current():
-                    continue
-                if self._is_full(len(data)) and self._retire():
-                    continue
-                return self._write(data, locked)
+            if self._fd < 0 or self._pid != os.getpid():
+                self._open()
+            with turn(self._fd) if self._shared else nullcontext(True) as is_alone:
+                if self._is_current() and not (self._is_full(len(data)) and self._retire()):
+                    return self._write(data, is_alone)
+            self.close()  # it lies elsewhere now
 
     def close(self) -> None:
         """Give the file back."""
@@ -81,21 +92,22 @@ class Appender:
             os.close(fd)
 
     def _open(self) -> None:
-        if self._pid == os.getpid() and self._is_current():
-            return
         self.close()
+        if self._prepare is not None:
+            self._prepare()
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         self._pid = os.getpid()
+        opened = os.fstat(self._fd)
+        self._place = (opened.st_dev, opened.st_ino)
         self._torn = _ends_torn(self._fd)
 
     def _is_current(self) -> bool:
-        if self._fd < 0:
-            return False
         try:
-            return os.path.samestat(os.stat(self.path), os.fstat(self._fd))
+            found = os.stat(self.path)
         except OSError:
             return False
+        return (found.st_dev, found.st_ino) == self._place
 
     def _is_full(self, more: int) -> bool:
         if not self._rotate_bytes:
@@ -110,24 +122,24 @@ class Appender:
             return False
         return True
 
-    def _write(self, data: bytes, locked: bool) -> None:
-        before = os.fstat(self._fd).st_size
+    def _write(self, data: bytes, is_alone: bool) -> None:
         rest = memoryview(b"\n" + data if self._torn else data)
+        whole = len(rest)
         try:
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
         except OSError:
-            self._torn = not (locked and _cut_back(self._fd, before)) or self._torn
+            self._torn = not (is_alone and _taken_back(self._fd, whole - len(rest))) or self._torn
             raise
         self._torn = False
         if self._fsync:
             os.fsync(self._fd)
 
 
-def _cut_back(fd: int, size: int) -> bool:
-    """Take an unfinished write back. Only under the lock: without it others may have written behind."""
+def _taken_back(fd: int, written: int) -> bool:
+    """Take the last bytes of an unfinished write back. Only where nobody else can have written behind them."""
     try:
-        os.ftruncate(fd, size)
+        os.ftruncate(fd, os.fstat(fd).st_size - written)
     except OSError:
         return False
     return True

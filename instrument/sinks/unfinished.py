@@ -1,0 +1,88 @@
+"""What the console keeps of a trace that is not over, for the tree and the summary at its end."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from msgspec.structs import replace
+
+from instrument.analysis.metrics import Tally
+from instrument.analysis.tree import Trace, traces
+from instrument.model import Failure, Finding, Log, Span, decode_known, encode
+
+KEPT_SPANS = 2000
+KEPT_FINDINGS = 50
+KEPT_ATTRIBUTES = (
+    "instrument.label",
+    "instrument.iteration",
+    "instrument.agent.outcome",
+    "gen_ai.request.model",
+    "gen_ai.response.model",
+)
+
+
+class Unfinished:
+    """What is known of a trace that is not over: all numbers, and as many spans as fit.
+
+    The spans are kept as lines: objects by the ten thousand would have the garbage collector stop the program.
+    """
+
+    def __init__(self) -> None:
+        self.tally = Tally(timings=False)
+        self.left = 0
+        self._lines: list[bytes] = []
+        self._depths: list[int] = []
+        self._findings: list[Finding] = []
+        self._deepest = sys.maxsize
+
+    @property
+    def kept(self) -> int:
+        """How many spans are kept."""
+        return len(self._lines)
+
+    def add(self, record: Any, depth: int, *, has_room: bool) -> None:
+        """Take in what was recorded; without room only the root's row is kept."""
+        if isinstance(record, Span):
+            self.tally.add(record)
+            self._keep(record, depth, has_room or record.parent_id is None)
+        elif isinstance(record, Log):
+            self.tally.add_log(record)
+        elif isinstance(record, Finding):
+            self.tally.add_finding(record)
+            self._findings = [*self._findings, record][:KEPT_FINDINGS]
+
+    def trace(self) -> Trace:
+        """What is kept, as a trace."""
+        return next(traces([*map(decode_known, self._lines), *self._findings]))
+
+    def _keep(self, span: Span, depth: int, has_room: bool) -> None:
+        if depth > self._deepest or not has_room:
+            self.left += 1
+            return
+        self._lines.append(_slim(span))
+        self._depths.append(depth)
+        if len(self._lines) > KEPT_SPANS:
+            self._thin_out()
+
+    def _thin_out(self) -> None:
+        """Let the deepest level go; where there is only one, its middle."""
+        before = len(self._lines)
+        deepest = max(self._depths)
+        if deepest > 1:
+            self._deepest = deepest - 1
+            self._lines = [line for line, depth in zip(self._lines, self._depths, strict=True) if depth < deepest]
+            self._depths = [depth for depth in self._depths if depth < deepest]
+        else:
+            middle = slice(KEPT_SPANS // 2, -KEPT_SPANS // 4)
+            del self._lines[middle], self._depths[middle]
+        self.left += before - len(self._lines)
+
+
+def _slim(span: Span) -> bytes:
+    """The line of the span with what its row shows."""
+    kept = (
+        {name: span.attributes[name] for name in KEPT_ATTRIBUTES if name in span.attributes} if span.attributes else {}
+    )
+    error = Failure(span.error.type, span.error.message[:1000]) if span.error is not None else None
+    return encode(replace(span, input=None, output=None, error=error, attributes=kept, events=[], links=[], extra={}))
