@@ -45,7 +45,8 @@ def recordings(draw: st.DrawFn) -> list[Record]:
         if draw(st.booleans()):
             records.append(head(number, parent, **more))
         if draw(st.integers(0, 5)) == 0:
-            late = {key: value for key, value in draw(asked).items() if value is not None}
+            answered = draw(st.sampled_from(MODELS))
+            late = {} if answered is None else {"gen_ai.response.model": answered}
             records.append(update(number, usage=draw(usages), cost=draw(costs), attributes=late, **where))
     records += draw(st.lists(st.sampled_from(OTHERS), max_size=4, unique_by=id))
     return list(draw(st.permutations(records)))

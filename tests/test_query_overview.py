@@ -62,6 +62,7 @@ ODD = {
     "an absurd number": encode(span(2, duration_ns=10**30)) + b"\n",
     "money that is none": encode(call(3, usd="1e-7")) + b"\n",
     "a late label": encode(update(1, attributes={"instrument.label": "x"})) + b"\n",
+    "a late agent": encode(update(1, attributes={"gen_ai.agent.id": "x"})) + b"\n",
 }
 
 

@@ -12,14 +12,14 @@ from instrument.analysis.metrics import ALARMING, MOST_GROUPS, NOBODY, Metrics, 
 from instrument.analysis.overview import Overall, Overview, Row
 from instrument.analysis.totals import Sum
 from instrument.analysis.tree import NOT_RECORDED
-from instrument.query.heads import BASES, HASH, ID, TOKENS, Heads, Unusual, times_of
+from instrument.query.heads import BASES, SUMS, TIMES, TOKENS, Heads, Unusual
 from instrument.store.jsonl import files
 
 WORTH_BYTES = 16 << 20
 """Smaller recordings are read line by line before DuckDB has been imported."""
 
-_MODEL = f"coalesce(nullif(coalesce(response_model, request_model), ''), '{NOBODY}')"
-_AGENT = f"coalesce(nullif(coalesce(agent_id, agent_name), ''), '{NOBODY}')"
+_MODEL = f"coalesce(nullif(model, ''), '{NOBODY}')"
+_AGENT = f"coalesce(nullif(agent, ''), '{NOBODY}')"
 _OPERATION = "coalesce(nullif(operation, ''), name)"
 _ALARMING = f"word in ({', '.join(repr(level) for level in sorted(ALARMING))})"
 
@@ -35,7 +35,7 @@ def overall(path: str | os.PathLike[str], since_ns: int | None = None) -> Overal
     With `since_ns` only of what began then or later. Raises `InstrumentError` without DuckDB.
     """
     try:
-        return _overall(Heads(path, HASH, since_ns=since_ns))
+        return _overall(Heads(path, hashed=True, since_ns=since_ns))
     except _refusals():
         return None
 
@@ -44,7 +44,7 @@ def overview(path: str | os.PathLike[str]) -> Overview | None:
     """One row for each trace below `path`; None and `InstrumentError` as for `overall`."""
     more = ', attributes."instrument.label" as label, attributes."instrument.agent.outcome" as outcome'
     try:
-        return _overview(Heads(path, ID, more))
+        return _overview(Heads(path, hashed=False, more=more))
     except _refusals():
         return None
 
@@ -100,7 +100,7 @@ def _overall(heads: Heads) -> Overall:
 def _times(heads: Heads) -> tuple[dict[str, Timing], dict[str, Timing]]:
     """How long spans took, by name and by kind."""
     rows = heads.select(
-        f"grouping(name), coalesce(name, kind), {times_of('last - start', 'word')} from heads where type = 'span'"
+        f"grouping(name), coalesce(name, kind), {TIMES} from heads where type = 'span'"
         " group by grouping sets ((name), (kind))"
     )
     _refuse_many(rows)
@@ -121,7 +121,7 @@ def _tools(heads: Heads) -> dict[str, int]:
 def _calls(heads: Heads) -> tuple[dict[tuple[str, ...], Sum], dict[str, Timing], dict[str, Timing]]:
     """Tokens and money of the model calls in all groups, and how long they took by model and by agent."""
     rows = heads.calls(
-        f"{_MODEL} of_model, {_OPERATION} of_operation, {_AGENT} of_agent, name, kind",
+        f"{_MODEL} of_model, {_OPERATION} of_operation, {_AGENT} of_agent, name, kind, {SUMS}, {TIMES}",
         "(of_model, of_operation, of_agent, name, kind), (of_model), (of_agent)",
     )
     _refuse_many(rows)
@@ -167,18 +167,21 @@ def _wall(heads: Heads) -> int:
 
 
 def _overview(heads: Heads) -> Overview:
-    spent = {row[0]: _sum(row[1:-5]) for row in heads.calls("trace", "(trace)")}
+    spent = {trace: _sum(sums) for trace, *sums in heads.calls(f"trace, {SUMS}", "(trace)")}
     errors = dict(heads.select(f"trace, count(*) {_errors(' and child.trace = heads.trace')} group by trace"))
     ((stray,),) = heads.select("count(*) from heads where type = 'log' and trace is null")
-    first = "is_span and parent is null"
     rows = heads.select(
-        f"""trace, count(*) filter (is_span), min(start) filter (is_span), max(last) filter (is_span),
-        count(*) filter (type = 'log' and {_ALARMING}), count(*) filter (type = 'finding' and word != 'info'),
-        coalesce(min(start) filter (type = 'log'), 0),
-        coalesce(arg_min(told, start) filter ({first}), arg_min(told, start) filter (is_span))
-        from (select *, type = 'span' is_span, {{'name': name, 'label': label, 'outcome': outcome, 'status': word,
-            'run': run}} told from heads where trace is not null and type in ('span', 'log', 'finding'))
-        group by trace"""
+        f"""found.* exclude (top), case when top is not null then {{'name': name, 'label': label, 'outcome': outcome,
+            'status': word, 'run': coalesce(run, '')}} end
+        from (select trace, count(*) filter (is_span), min(start) filter (is_span), max(last) filter (is_span),
+            count(*) filter (type = 'log' and {_ALARMING}), count(*) filter (type = 'finding' and word != 'info'),
+            coalesce(min(start) filter (type = 'log'), 0),
+            coalesce(arg_min(place, start) filter (is_span and parent is null),
+                arg_min(place, start) filter (is_span)) top
+            from (select *, rowid place, type = 'span' is_span from heads where trace is not null
+                and type in ('span', 'log', 'finding'))
+            group by trace) found
+        left join heads on heads.rowid = top"""
     )
     found = [_row(row, errors.get(row[0], 0), spent.get(row[0], Sum())) for row in rows]
     return Overview(sorted(found, key=lambda row: (row.start_ns, row.trace_id)), stray)
