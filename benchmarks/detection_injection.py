@@ -5,8 +5,10 @@
 Without `--runs` the runs are generated conversations of an invented garden shop. FILE holds one run a line: a list of
 messages in OpenAI's format, or an object with `messages` and perhaps `reward` (only runs with reward 1 are taken); it
 may be compressed (xz). What is usual is learned from the untouched runs, which are gone through again where they are
-few: the agent of such runs has made them before. Each form of each pattern is injected at random places of random runs, the spans are fed to the detectors one by one, and a
-pattern counts as found when a finding (severity above `info`) is given between its beginning and its third repeat.
+few: the agent of such runs has made them before. Each form of each pattern is injected at random places of random runs,
+the spans are fed to the detectors one by one, and a pattern counts as found when a finding (severity above `info`) is
+given between its beginning and its third repeat: the third call after the first one that brought nothing new, the third
+call of a tool beyond three times what nine of ten successful runs needed (or beyond five more, where that is more).
 Exits with 1 below 95% recall of any pattern or above 2% alarms.
 """
 
@@ -27,7 +29,7 @@ from typing import Any
 from msgspec import Raw
 
 from benchmarks.garden_shop import Step, conversations, runs_in
-from benchmarks.injected_patterns import PATTERNS, RUNS_SEEN, TIMES_SEEN, Pattern
+from benchmarks.injected_patterns import CALLS_SEEN, PATTERNS, TIMES_SEEN, Pattern
 from instrument.detectors import Detectors, default
 from instrument.model import Failure, Finding, Span, Usage
 
@@ -127,8 +129,7 @@ def untouched(rng: random.Random, runs: list[list[Step]], show: bool) -> tuple[l
         by.update({finding.detector for _, finding in found})
         if not found:
             quiet.append(run)
-            TIMES_SEEN.update(step.tool for step in run)
-            RUNS_SEEN.update({step.tool for step in run})
+            remember(run)
         for _, finding in found if show else ():
             print("alarm:", re.sub(r"\s+", " ", finding.message)[:200])
     print(f"{'alarms on untouched runs':51s} {share(len(runs) - len(quiet), len(runs))}  {dict(by)}")
@@ -136,9 +137,15 @@ def untouched(rng: random.Random, runs: list[list[Step]], show: bool) -> tuple[l
     for _ in range(max(0, EARLIER_RUNS // max(1, len(kept)))):
         for run in kept:
             watch(run, rng, detectors)
-            TIMES_SEEN.update(step.tool for step in run)
-            RUNS_SEEN.update({step.tool for step in run})
+            remember(run)
     return kept, detectors.history.save()
+
+
+def remember(run: list[Step]) -> None:
+    """Take the calls of a successful run into what is known to be usual."""
+    for tool, times in Counter(step.tool for step in run).items():
+        TIMES_SEEN[tool] += times
+        CALLS_SEEN.setdefault(tool, []).append(times)
 
 
 def measure(rng: random.Random, runs: list[list[Step]], history: dict[str, Any], draws: int, show: bool) -> bool:

@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import Any, NamedTuple
 
 from benchmarks.garden_shop import EVERYTHING, FILLERS, PLANTS, TOPICS, Step, sentence
@@ -205,20 +206,36 @@ def invented_tool(rng: random.Random, steps: list[Step]) -> Injected:
     return insert(rng, steps, block, reps=3)
 
 
-def silent_search(rng: random.Random, steps: list[Step]) -> Injected:
-    """Resembling questions that find nothing: eight of them, with three new words in ten each."""
-    said = rng.sample(EVERYTHING, 10)
-    block = []
-    for n in range(8):
-        question = [*rng.sample(said, 7), *(f"{rng.choice(TOPICS)}{n}{k}" for k in range(3))]
-        block.append(asked(question, f"0 results for {' '.join(question)}"))
-    return insert(rng, steps, block, reps=8)
+def in_vain(result: Callable[[random.Random, list[str], list[str]], str]) -> Pattern:
+    """A question and three that resemble it, with three new words in ten each; the results hold nothing new."""
+
+    def inject(rng: random.Random, steps: list[Step]) -> Injected:
+        said, found = rng.sample(EVERYTHING, 10), [sentence(rng, 6) for _ in range(5)]
+        block = []
+        for n in range(4):
+            question = [*rng.sample(said, 7), *(f"{rng.choice(TOPICS)}{n}{k}" for k in range(3))]
+            block.append(asked(question, result(rng, question, found)))
+        return insert(rng, steps, block, reps=4)
+
+    return inject
+
+
+def nothing_for(rng: random.Random, question: list[str], found: list[str]) -> str:
+    return f"0 results for {' '.join(question)}"
+
+
+def nothing(rng: random.Random, question: list[str], found: list[str]) -> str:
+    return rng.choice(("nothing was found", "found was nothing"))
+
+
+def known_already(rng: random.Random, question: list[str], found: list[str]) -> str:
+    return "\n".join(rng.sample(found, len(found)))
 
 
 def same_answer(rng: random.Random, steps: list[Step]) -> Injected:
-    """A tool that said different things, then the same to six different questions."""
+    """A tool that said different things, then says nothing to a question and to three others."""
     block = [read_something(rng, n) for n in range(2)]
-    return insert(rng, steps, [*block, *(read_something(rng, n)._replace(result="[]") for n in range(6))], reps=8)
+    return insert(rng, steps, [*block, *(read_something(rng, n)._replace(result="[]") for n in range(4))], reps=6)
 
 
 def one_step(**changes: Any) -> Pattern:
@@ -241,17 +258,25 @@ def slow_call(rng: random.Random, steps: list[Step]) -> Injected | None:
 
 
 def far_too_many(rng: random.Random, steps: list[Step]) -> Injected | None:
-    """A tool of the run called fifty times more, each time for something else."""
-    known = [step for step in steps if RUNS_SEEN[step.tool] >= 8]
+    """A tool of the run called on and on, each time for something else, up to the third call that is too many."""
+    known = [step for step in steps if len(CALLS_SEEN.get(step.tool, ())) >= 8]
     if not known:
         return None
-    tool = rng.choice(known).tool
-    more = [Step(tool, json.dumps({"item": rng.randrange(99_999)}), f"{n} {sentence(rng, 9)}") for n in range(50)]
-    return insert(rng, steps, more, reps=50)
+    tool, at = rng.choice(known).tool, rng.randrange(1, len(steps) + 1)
+    number = allowed(CALLS_SEEN[tool]) - sum(step.tool == tool for step in steps[:at]) + 3
+    more = [Step(tool, json.dumps({"item": rng.randrange(99_999)}), f"{n} {sentence(rng, 9)}") for n in range(number)]
+    return insert(rng, steps, more, at=at, reps=number)
+
+
+def allowed(needed: Sequence[int]) -> int:
+    """Three times the calls that nine of ten successful runs needed, or five more where that is more."""
+    usual = sorted(needed)[ceil(0.9 * len(needed)) - 1]
+    return max(3 * usual, usual + 5)
 
 
 TIMES_SEEN: Counter[str] = Counter()
-RUNS_SEEN: Counter[str] = Counter()
+CALLS_SEEN: dict[str, list[int]] = {}
+"""How many calls of a tool each of the successful runs made that made any."""
 
 PATTERNS: dict[str, dict[str, Pattern]] = {
     "repeated call": {
@@ -278,9 +303,14 @@ PATTERNS: dict[str, dict[str, Pattern]] = {
     "error storm": {"different calls": storm, "one tool, others in between": failing_tool},
     "restart": {"first steps": restart},
     "hallucinated tool": {"called thrice": invented_tool},
-    "no progress": {"silent search": silent_search, "same answer": same_answer},
+    "no progress": {
+        "nothing for these words": in_vain(nothing_for),
+        "nothing was found": in_vain(nothing),
+        "what was found before": in_vain(known_already),
+        "no answer to any": same_answer,
+    },
     "slow": {"twenty times": slow_call},
-    "tool abuse": {"fifty more": far_too_many},
+    "tool abuse": {"three beyond the limit": far_too_many},
     "context growth": {"window nearly full": one_step(prompt=115_000)},
     "spending": {"a prompt of 60,000 tokens": one_step(prompt=60_000)},
     "cut answer": {"length": one_step(finish="length"), "filtered": one_step(finish="content_filter")},

@@ -58,9 +58,17 @@ class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The same measure for the loosest likeness that `no_progress` still takes for the same search going on: it needs
     the silence of the results, and more calls, as its proof."""
 
-    calls_without_news: Annotated[int, Meta(ge=3)] = 5
-    """Resembling calls in direct succession whose results contain nothing new. Between the three repeats of an exact
-    loop and the length at which any run of calls looks idle."""
+    resembling_same_answer: Share = 0.33
+    """The same measure where the answer tells no more than the earlier one did, apart from words of the question
+    (`0 results for …`): a third of the words shows what is searched, the answer that nothing comes of it."""
+
+    calls_without_news: Annotated[int, Meta(ge=2)] = 3
+    """Calls in direct succession that resemble an earlier one and whose results contain nothing new, or that ask
+    something else and get the empty answer of the one before: the third repeat, as with an exact loop."""
+
+    programs_without_news: Annotated[int, Meta(ge=2)] = 5
+    """The same of programs and commands. They print parts of themselves and look at their own values, so that little of
+    what they print is new in runs that go well: at 3 a third more of labelled runs without a loop are alarmed about."""
 
     new_words: Annotated[int, Meta(ge=0)] = 2
     """Words of a result that are neither in its question nor in the calls before, up to which it counts as nothing new:

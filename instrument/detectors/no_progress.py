@@ -1,7 +1,8 @@
 """Many calls, nothing new: a search that goes on though its results are silent.
 
 A result is news by its words that are neither in the question nor in the calls before. Calls that name other objects
-than before (another file, another customer) are work even when their results are a bare `ok`.
+than before (another file, another customer) are work even when their results are a bare `ok`. Programs and commands
+print parts of what they are made of, which is no sign of silence, so more of them are needed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ class NoProgress:
 
     def __init__(self, limits: Thresholds) -> None:
         self._most = limits.calls_without_news
+        self._most_programs = limits.programs_without_news
         self._resembling = limits.resembling
+        self._resembling_same_answer = limits.resembling_same_answer
         self._new_words = limits.new_words
         self._new_share = limits.new_share
         self._idle: list[Call] = []
@@ -36,7 +39,8 @@ class NoProgress:
             return None
         self._idle = [*self._idle[-_KEPT:], call]
         self.idle += 1
-        if self.idle < self._most or not self._growth.worth_telling("silence", self.idle):
+        most = self._most_programs if call.question.code else self._most
+        if self.idle < most or not self._growth.worth_telling("silence", self.idle):
             return None
         return told(
             "no_progress",
@@ -59,10 +63,17 @@ class NoProgress:
         if before.key == call.key:
             return before.outcome == call.outcome
         one, other = before.question, call.question
-        if call.likeness(before) >= self._resembling:
+        alike = call.likeness(before)
+        loose = alike >= self._resembling_same_answer and not other.code and _tells_no_more(before, call)
+        if loose or alike >= self._resembling:
             return not fills_blanks(one, other)
         return call.failed and before.failed and same_object(one, other)
 
     def _brings_nothing(self, call: Call, window: Window) -> bool:
         known = [call.asked, *(one.answer for one in window.calls), *(one.asked for one in window.calls)]
         return news(call.answer, known) <= min(self._new_words, self._new_share * len(call.answer))
+
+
+def _tells_no_more(before: Call, call: Call) -> bool:
+    """Whether a call was told nothing but what an earlier one was, and words of its question: `0 results for …`."""
+    return call.answer.issubset(call.asked | before.answer)

@@ -25,7 +25,7 @@ class SameAnswer:
     """Watches the calls of one trace; `of` are the answers by tool."""
 
     def __init__(self, limits: Thresholds) -> None:
-        self._most = limits.calls_without_news
+        self._most = limits.calls_without_news + 1
         self.of: dict[str, Answers] = {}
         self._growth = Growth()
 

@@ -29,6 +29,9 @@ _DASHES = re.compile(r"(?<!\w)-+")
 _CODE_SYMBOLS = 0.3
 """Signs to a word from which on a text is a program or a command: prose has fewer than one to ten words."""
 
+_ASSIGNED = re.compile(r"^\s*[a-z_]\w*\s*=\s*\S", re.MULTILINE)
+"""A name that is given a value: whatever prose may follow within the value, the text is a program."""
+
 _NO_LETTER = re.compile(r"\W+")
 _ESCAPE = re.compile(rb"\\+[nrt\"]")
 _decode = msgspec.json.Decoder().decode
@@ -54,7 +57,7 @@ def question(raw: bytes) -> Question:
         found = _words(text) if long else []
         if _has_words(found):
             words.extend(found)
-            code = code or _symbols(text) > _CODE_SYMBOLS * len(found)
+            code = code or _symbols(text) > _CODE_SYMBOLS * len(found) or _ASSIGNED.search(text) is not None
         elif text and not text.isspace():
             atoms[place] = " ".join(text.split())
     return Question(atoms, words[:_MOST_WORDS], frozenset(words[:_MOST_WORDS]), code)
