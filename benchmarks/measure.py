@@ -1,10 +1,10 @@
 """Measures one contestant in one case, in a process of its own, and prints what it found as JSON.
 
 The machine changes its speed for seconds at a time, so the contestant is never timed alone: chunks of 50 calls of the
-contestant, of the floor and of the bare function take turns, and only ratios of what was added leave this process.
+contestant, of a reference (`floor.pace`) and of the bare function take turns, and only ratios of what was added count.
 CPU is that of all threads: of the calling thread within the contestant's chunks and its final flush, and everything
 that other threads have used meanwhile. Time that passes for the caller, waiting for the interpreter's lock included,
-is measured in longer blocks, each followed by a flush, so that the contestant's threads do not disturb the floor.
+is measured in longer blocks, each followed by a flush, so that the contestant's threads do not disturb the reference.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Repeat:
 
     calls: int
     cpu: float
-    floor_cpu: float
+    pace_cpu: float
     wall: float
-    floor_wall: float
+    pace_wall: float
 
 
 @dataclass(frozen=True)
@@ -69,22 +69,21 @@ async def _awaited_calls(function: Callable[..., Any], chunk: list[Arguments]) -
 
 
 class _Turns:
-    """Contestant, floor and bare function, called in turns."""
+    """Contestant, reference and bare function, called in turns."""
 
-    def __init__(self, case: Case, contestant: Contestant, folder: Path) -> None:
+    def __init__(self, case: Case, contestant: Contestant) -> None:
         self.case = case
         self.contestant = contestant
-        self.writer = floor.Writer(folder / "reference.floor")
         self.call: Caller = _awaited_calls if case.awaited else _calls
         self.functions = (
             contestant.decorate(case.function),
-            floor.decorator(self.writer)(case.function),
+            floor.pace()(case.function),
             case.function,
         )
         self.calls = 0
 
     async def repeat(self, calls: int) -> Repeat:
-        """Call each so many times below one parent, flush, and say what was added by contestant and floor."""
+        """Call each so many times below one parent, flush, and say what was added by contestant and reference."""
         cpu = await self._cpu(calls)
         wall = await self._wall(max(CHUNK, calls // BLOCK_SHARE // CHUNK * CHUNK))
         return Repeat(calls, *cpu, *wall)
@@ -104,7 +103,6 @@ class _Turns:
         after = time.thread_time_ns()
         others = time.process_time_ns() - process - (after - thread)
         spent[0] += after - before + others
-        self.writer.truncate()
         return _added(spent, calls)
 
     async def _wall(self, calls: int) -> tuple[float, float]:
@@ -117,7 +115,6 @@ class _Turns:
                     await self.call(function, block)
                     passed[who] += time.perf_counter_ns() - start
                 self.contestant.flush()
-        self.writer.truncate()
         return _added(passed, calls * BLOCKS)
 
     def _next(self, calls: int) -> list[Arguments]:
@@ -129,13 +126,13 @@ class _Turns:
         """Warm up, find how many calls fill `seconds`, repeat."""
         for _ in range(2):
             warm = await self.repeat(LEAST_CALLS)
-        fitting = int(seconds * 1e6 / (max(warm.cpu, 0.5) + warm.floor_cpu)) // CHUNK * CHUNK
+        fitting = int(seconds * 1e6 / (max(warm.cpu, 0.5) + warm.pace_cpu)) // CHUNK * CHUNK
         calls = max(LEAST_CALLS, min(fitting, self.case.most_calls))
         return [await self.repeat(calls) for _ in range(repeats)]
 
 
 def _added(sums: list[int], calls: int) -> tuple[float, float]:
-    """What contestant and floor took more than the bare function, in microseconds a call."""
+    """What contestant and reference took more than the bare function, in microseconds a call."""
     contestant, reference, bare = sums
     return (contestant - bare) / calls / 1000, (reference - bare) / calls / 1000
 
@@ -164,7 +161,7 @@ def measured(entry: str, case: Case, repeats: int, seconds: float) -> Measured:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         contestant = importlib.import_module(f"benchmarks.contestants.{row.module}").start(folder, row.variant)
-        turns = _Turns(case, contestant, folder)
+        turns = _Turns(case, contestant)
         gc.collect()
         found = asyncio.run(turns.measure(repeats, seconds))
         records, line_bytes = _written(case, contestant, turns.calls)

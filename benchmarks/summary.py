@@ -1,4 +1,4 @@
-"""From repeats to a table: medians of ratios to the floor, the floor's own cost, ratios to the OpenTelemetry SDK."""
+"""From repeats to a table: medians of ratios to the reference in µs, multiples of the floor and of the OpenTelemetry SDK."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from benchmarks.cases import CASES
 from benchmarks.contestants import ENTRIES
 
 PEER = "otel"
+FLOOR = "floor"
 
 _ABOVE = (
     "What one decorated call adds: **µs of CPU**, all threads and the final flush included (quartiles) · "
@@ -20,14 +21,14 @@ class Cell(NamedTuple):
     """One contestant in one case: µs that a call adds.
 
     `cpu` is that of all threads, half of all repeats lie between `low` and `high`; `wall` is the time that passes for
-    the caller. `floors` and `peers` are multiples of the floor and of the OpenTelemetry SDK.
+    the caller. `floors` and `peers` are multiples of the floor and of the OpenTelemetry SDK where these were measured.
     """
 
     cpu: float
     low: float
     high: float
     wall: float
-    floors: float
+    floors: float | None
     peers: float | None
     line_bytes: float | None
 
@@ -43,36 +44,42 @@ class Row(NamedTuple):
 def rows(result: dict[str, Any]) -> list[Row]:
     """What was measured, contestant by contestant."""
     contestants = result["contestants"]
-    floors = {case: _fast_floor(contestants, case) for case in CASES}
+    paces = {case: _fast_pace(contestants, case) for case in CASES}
     return [
         Row(
             name,
             ENTRIES[name].title,
-            {case: _cell(contestants, name, case, floors[case]) for case in CASES if case in found.get("cases", {})},
+            {case: _cell(contestants, name, case, paces[case]) for case in CASES if case in found.get("cases", {})},
         )
         for name, found in contestants.items()
     ]
 
 
-def _cell(contestants: dict[str, Any], name: str, case: str, floor: tuple[float, float]) -> Cell:
+def _cell(contestants: dict[str, Any], name: str, case: str, pace: tuple[float, float]) -> Cell:
     measured = contestants[name]["cases"][case]
-    ratios = [one["cpu"] / one["floor_cpu"] for one in measured["repeats"]]
+    ratios = [one["cpu"] / one["pace_cpu"] for one in measured["repeats"]]
     low, middle, high = quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
-    peer = contestants.get(PEER, {}).get("cases", {}).get(case)
-    peers = middle / _ratio(peer["repeats"], "cpu") if peer and ENTRIES[name].writes else None
-    wall = _ratio(measured["repeats"], "wall") * floor[1]
-    return Cell(middle * floor[0], low * floor[0], high * floor[0], wall, middle, peers, measured["line_bytes"])
+    floors = _multiple(middle, contestants, FLOOR, case)
+    peers = _multiple(middle, contestants, PEER, case) if ENTRIES[name].writes else None
+    wall = _ratio(measured["repeats"], "wall") * pace[1]
+    return Cell(middle * pace[0], low * pace[0], high * pace[0], wall, floors, peers, measured["line_bytes"])
+
+
+def _multiple(ratio: float, contestants: dict[str, Any], other: str, case: str) -> float | None:
+    """How many times as much as another contestant, which was measured in a process of its own."""
+    measured = contestants.get(other, {}).get("cases", {}).get(case)
+    return ratio / _ratio(measured["repeats"], "cpu") if measured else None
 
 
 def _ratio(repeats: list[dict[str, float]], clock: str) -> float:
-    return median(one[clock] / one[f"floor_{clock}"] for one in repeats)
+    return median(one[clock] / one[f"pace_{clock}"] for one in repeats)
 
 
-def _fast_floor(contestants: dict[str, Any], case: str) -> tuple[float, float]:
-    """What the floor adds while the machine is fast and nothing disturbs it: the lowest twentieth of its repeats."""
+def _fast_pace(contestants: dict[str, Any], case: str) -> tuple[float, float]:
+    """What the reference adds while the machine is fast and nothing disturbs it: the lowest twentieth of its repeats."""
     cases = [found.get("cases", {}).get(case, {}) for found in contestants.values()]
     repeats = [repeat for measured in cases for repeat in measured.get("repeats", ())]
-    return _low(one["floor_cpu"] for one in repeats), _low(one["floor_wall"] for one in repeats)
+    return _low(one["pace_cpu"] for one in repeats), _low(one["pace_wall"] for one in repeats)
 
 
 def _low(values: Any) -> float:
@@ -98,9 +105,9 @@ def table(result: dict[str, Any]) -> str:
 def _text(cell: Cell | None) -> str:
     if cell is None:
         return "–"
+    floors = f" · {cell.floors:.3g}×" if cell.floors is not None else ""
     peers = f" · {_share(cell.peers)} OTel" if cell.peers is not None else ""
-    spread = f"({_us(cell.low)} to {_us(cell.high)})"
-    return f"**{_us(cell.cpu)}** {spread} · {_us(cell.wall)} · {cell.floors:.3g}×{peers}"
+    return f"**{_us(cell.cpu)}** ({_us(cell.low)} to {_us(cell.high)}) · {_us(cell.wall)}{floors}{peers}"
 
 
 def _us(value: float) -> str:

@@ -14,7 +14,7 @@ from benchmarks.contestants import ENTRIES, Contestant
 
 
 def result_of(**ratios: list[float]) -> dict[str, object]:
-    """A result with these ratios to a floor of 2 µs, in case a."""
+    """A result with these ratios to a reference of 2 µs, in case a."""
     return {
         "command": "c",
         "date": "d",
@@ -27,7 +27,7 @@ def result_of(**ratios: list[float]) -> dict[str, object]:
                 "versions": {"x": "1"},
                 "cases": {
                     "a": {
-                        "repeats": [{"cpu": 2 * r, "floor_cpu": 2.0, "wall": r, "floor_wall": 1.0} for r in of],
+                        "repeats": [{"cpu": 2 * r, "pace_cpu": 2.0, "wall": r, "pace_wall": 1.0} for r in of],
                         "line_bytes": None,
                     }
                 },
@@ -65,11 +65,11 @@ def test_a_lost_call_fails_the_contestant(tmp_path: Path) -> None:
         measure._written(CASES["a"], contestant, 2)
 
 
-def test_the_median_ratio_is_shown_in_the_floor_s_own_time() -> None:
-    """µs are the median ratio times what the floor costs; the OpenTelemetry SDK is the unit of the last column."""
-    rows = summary.rows(result_of(floor=[1.0, 1.0, 1.0], ours=[3.0, 2.0, 9.0], otel=[30.0, 30.0, 30.0]))  # type: ignore[arg-type]
+def test_the_median_ratio_is_shown_in_the_reference_s_own_time() -> None:
+    """µs are the median ratio times what the reference costs; floor and OpenTelemetry SDK are units of the last columns."""
+    rows = summary.rows(result_of(floor=[1.5, 1.5, 1.5], ours=[3.0, 2.0, 9.0], otel=[30.0, 30.0, 30.0]))  # type: ignore[arg-type]
     ours = next(row for row in rows if row.name == "ours").cells["a"]
-    assert (6.0, 3.0, 0.1) == (ours.cpu, ours.floors, ours.peers)
+    assert (6.0, 2.0, 0.1) == (ours.cpu, ours.floors, ours.peers)
 
 
 def test_bars_are_as_long_as_their_values() -> None:

@@ -49,6 +49,7 @@ ENTRIES = {
     "ours-disabled": Entry("instrument, disabled", "ours", "disabled", writes=False),
     "ours-unsampled": Entry("instrument, not sampled", "ours", "unsampled", writes=False),
     "ours-memory": Entry("instrument, sink that only counts", "ours", "memory", writes=False),
+    "ours-jsonl-unwatched": Entry("instrument, jsonl, loops off", "ours", "jsonl-unwatched"),
     "ours-jsonl": Entry("instrument, jsonl", "ours", "jsonl"),
     "ours-jsonl-ledger": Entry("instrument, jsonl + ledger", "ours", "jsonl,ledger"),
     "ours": Entry("instrument, all defaults", "ours", "console,jsonl,ledger"),

@@ -1,7 +1,8 @@
 """The least that records a call at all: closure, context variable, two clocks, one struct, msgspec, one write per 50.
 
 No redaction, no copy of the arguments, no thread, no errors, no limits: what is left out is what a real one adds. It
-is a contestant, and within every process the reference that the contestant alternates with.
+is a contestant. Without its writing (`pace`) it is the reference that contestants alternate with: it takes and gives back
+next to no memory, so that it shows how fast the machine is and not how much the contestant has spread out in it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import inspect
 import os
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 from contextvars import ContextVar
@@ -18,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.contestants import Contestant, lines_of
+from benchmarks.contestants import Contestant, Decorator, lines_of
 
 BATCH = 50
 
@@ -54,13 +56,14 @@ class Writer:
             os.write(self.fd, self._encode(self.spans))
             self.spans.clear()
 
-    def truncate(self) -> None:
-        self.flush()
-        os.ftruncate(self.fd, 0)
+
+def pace() -> Decorator:
+    """Records every call and forgets it again."""
+    return decorator(deque[Span](maxlen=BATCH).append)
 
 
-def decorator(writer: Writer) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Records every call of a function with positional arguments."""
+def decorator(take: Callable[[Span], object]) -> Decorator:
+    """Gives a record of every call of a function with positional arguments to `take`."""
     current: ContextVar[str | None] = ContextVar("floor", default=None)
     clock, bits, trace_id = time.perf_counter_ns, random.Random().getrandbits, f"{random.getrandbits(128):032x}"
     offset = time.time_ns() - clock()
@@ -77,7 +80,7 @@ def decorator(writer: Writer) -> Callable[[Callable[..., Any]], Callable[..., An
             finally:
                 current.set(parent)
             took = clock() - start
-            writer.take(
+            take(
                 Span(trace_id, span_id, parent, offset + start, took, name, dict(zip(names, args, strict=True)), result)
             )
             return result
@@ -91,7 +94,7 @@ def decorator(writer: Writer) -> Callable[[Callable[..., Any]], Callable[..., An
             finally:
                 current.set(parent)
             took = clock() - start
-            writer.take(
+            take(
                 Span(trace_id, span_id, parent, offset + start, took, name, dict(zip(names, args, strict=True)), result)
             )
             return result
@@ -102,11 +105,10 @@ def decorator(writer: Writer) -> Callable[[Callable[..., Any]], Callable[..., An
 
 
 def start(folder: Path, variant: str) -> Contestant:
-    """A floor beside the one that is the reference, to see how far equals are measured apart."""
+    """Nothing to set up but the file."""
     writer = Writer(folder / "floor.jsonl")
-
     return Contestant(
-        decorator(writer),
+        decorator(writer.take),
         nullcontext,
         writer.flush,
         lambda: lines_of(folder),

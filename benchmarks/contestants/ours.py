@@ -1,4 +1,4 @@
-"""instrument itself, with its defaults but for the sinks that `variant` names (or `disabled`, `unsampled`).
+"""instrument itself, with its defaults but for the sinks that `variant` names, or for what `_SETTINGS` says.
 
 `memory` is a sink that counts: everything up to the finished, redacted line. The console writes to the null device.
 """
@@ -32,6 +32,7 @@ class Counting:
 _SETTINGS: dict[str, dict[str, Any]] = {
     "disabled": {"enabled": False},
     "unsampled": {"sinks": ("jsonl",), "sample_rate": 0.0, "loops": {"action": "off"}},
+    "jsonl-unwatched": {"sinks": ("jsonl",), "loops": {"action": "off"}},
     "memory": {"sinks": (f"{__name__}:Counting",)},
 }
 
