@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from instrument.detectors import default, fingerprint, outcome
-from instrument.detectors.patterns import Patterns
+from instrument import detectors
+from instrument.detectors import default, fingerprint, outcome, rows
+from instrument.detectors.glance import of_arguments
 from instrument.model import Failure, Finding, Span
 
 TEXTS = ["a", "b", "seven words of prose about the tides", "prose about the seven tides in other words", "x" * 1_100]
@@ -42,35 +43,45 @@ def run_of(seed: int) -> list[Span]:
     return spans
 
 
-def found_in(spans: list[Span]) -> list[Finding]:
+def found_in(spans: list[Span], by_rows: bool) -> list[Finding]:
     watch = default()
-    return [finding for span in spans for finding in watch.feed(span)]
+    if not by_rows:
+        return [finding for span in spans for finding in watch.feed(span)]
+    left = (row for row in rows(spans) if not watch.passes(row))
+    return [finding for row in left for span in row for finding in watch.feed(span)]
 
 
-@given(st.integers(0, 2**32))
-def test_passing_over_changes_no_finding(seed: int) -> None:
+@given(st.integers(0, 2**32), st.integers(1, 4))
+def test_passing_over_changes_no_finding(seed: int, shortest: int) -> None:
     """With every call looked at, the findings of a run are the same."""
     spans = run_of(seed)
     with pytest.MonkeyPatch.context() as patch:
-        quick = found_in(spans)
-        patch.setattr(Patterns, "passes", lambda self, span, marks: False)
-        assert found_in(spans) == quick
+        patch.setattr(detectors, "SHORTEST_ROW", shortest)
+        assert found_in(spans, by_rows=False) == found_in(spans, by_rows=True)
 
 
 def test_most_calls_of_a_healthy_run_pass() -> None:
-    """Of a run in which no call is like another nearly all are passed over."""
-    passed: list[bool] = []
+    """Of a run in which no call is like another nearly all are passed over, row by row."""
+    spans = [
+        Span(
+            trace_id="a" * 32, span_id=f"{n:016x}", start_ns=n, duration_ns=5, kind="tool", name="look", status="ok",
+            input={"n": n, "q": f"key-{n}"}, output=n,
+        )
+        for n in range(100)
+    ]  # fmt: skip
     watch = default()
-    whole = Patterns.passes
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Patterns, "passes", lambda *args: passed.append(whole(*args)) or passed[-1])
-        for n in range(50):
-            span = Span(
-                trace_id="a" * 32, span_id=f"{n:016x}", start_ns=n, duration_ns=5, kind="tool", name="look", status="ok",
-                input={"n": n}, output=n,
-            )  # fmt: skip
-            watch.feed(span)
-    assert passed.count(True) > 40
+    passed = [watch.passes(spans[at : at + 5]) or [watch.feed(span) for span in spans[at : at + 5]] for at in range(0, 100, 5)]
+    assert 18 <= passed.count(True)
+
+
+EQUALS = [{"a": 1, "b": "x"}, {"b": "x", "a": 1}, {"a": True, "b": "x"}, {"q": "y" * 2_000}, {"q": "y" * 1_999 + "z"}]
+
+
+@given(st.sampled_from(EQUALS), st.sampled_from(EQUALS))
+def test_what_is_equal_is_equal_at_a_glance(one: Any, other: Any) -> None:
+    """Where a glance tells two inputs apart their fingerprints differ."""
+    seen = of_arguments(one), of_arguments(other)
+    assert seen[0] == seen[1] or fingerprint(one) != fingerprint(other)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,11 @@
         for finding in watch.feed(span):
             ...
 
+A program that makes calls by the thousand feeds them by rows, and only those that a glance cannot pass:
+
+    for row in rows(spans):
+        found = [] if watch.passes(row) else [finding for span in row for finding in watch.feed(span)]
+
 Everything is incremental and bounded: some kilobytes for each of the traces that are remembered, some hundred bytes for
 each name whose usual duration is known. Spans that are neither tool nor model calls cost one look at their duration.
 """
@@ -12,12 +17,14 @@ each name whose usual duration is known. Spans that are neither tool nor model c
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from instrument.detectors.advice import ADVICE
 from instrument.detectors.breaker import Breaker
-from instrument.detectors.calls import TOOL_KINDS, Call, Done, call_of, fingerprint, marks_of, outcome
+from instrument.detectors.calls import TOOL_KINDS, Call, Done, call_of, fingerprint, outcome
 from instrument.detectors.history import History
 from instrument.detectors.run import Run
 from instrument.detectors.slow import Slow
@@ -25,7 +32,10 @@ from instrument.detectors.stalled import Stalled
 from instrument.model import Finding, Head, Open, Span
 from instrument.thresholds import Thresholds, thresholds
 
-__all__ = ["ADVICE", "Detectors", "History", "Thresholds", "default", "fingerprint", "outcome", "thresholds"]
+__all__ = ["ADVICE", "Detectors", "History", "Thresholds", "default", "fingerprint", "outcome", "rows", "thresholds"]
+
+SHORTEST_ROW = 4
+"""Fewer calls than these are looked at one by one: that is as quick."""
 
 _CALLS = TOOL_KINDS | {"llm"}
 REFUSALS = ("LoopDetected", "BudgetExceeded")
@@ -44,6 +54,23 @@ class Detectors:
         self._breaker = Breaker(limits)
         self._noted = False
         self._last = ("", Run(limits, history))
+
+    def passes(self, row: Sequence[Span]) -> bool:
+        """Whether a glance shows that nothing could be found with these spans, which need not be fed then.
+
+        They are calls of one name, kind, trace and status in a row, as `rows` gives them.
+        """
+        name, trace_id, breaker = row[0].name, row[0].trace_id, self._breaker
+        usual = self._slow.durations.get(name)
+        if len(row) < SHORTEST_ROW or row[0].kind not in TOOL_KINDS or row[0].status != "ok" or usual is None:
+            return False
+        durations = [span.duration_ns for span in row]
+        if breaker.proven or trace_id in breaker.movable or max(durations) > usual.limit:
+            return False
+        if not self._run(trace_id).passes(row):
+            return False
+        usual.extend(durations)
+        return True
 
     def feed(self, span: Span) -> list[Finding]:
         """Findings that this finished span completes. A call that was refused was not made and says nothing."""
@@ -115,18 +142,10 @@ class Detectors:
         return []
 
     def _feed_tool(self, span: Span) -> list[Finding]:
-        trace_id, breaker = span.trace_id, self._breaker
-        run = self._last[1] if trace_id == self._last[0] else self._run(trace_id)
+        run, breaker = self._run(span.trace_id), self._breaker
         if run.goes_on(span):
             return run.count(span)
-        marks = marks_of(span)
-        if not breaker.proven and trace_id not in breaker.movable and run.passes(span, marks):
-            excess = run.abuse.feed(span)
-            if excess is None:
-                return []
-            self._suspect(call_of(span, marks), [excess], run)
-            return [excess]
-        call = call_of(span, marks)
+        call = call_of(span)
         found = run.feed_tool(span, call, None if self._noted else breaker)
         if found or breaker.suspicions:
             self._suspect(call, found, run)
@@ -134,7 +153,7 @@ class Detectors:
 
     def _feed_model(self, span: Span) -> list[Finding]:
         run, breaker = self._run(span.trace_id), None if self._noted else self._breaker
-        call = call_of(span, marks_of(span, readable=0))
+        call = call_of(span, readable=0)
         found = run.feed_model(span, call, breaker)
         for finding in found:
             if finding.detector == "tool_abuse":
@@ -167,6 +186,14 @@ class Detectors:
     def _end(self, root: Span) -> None:
         self._runs[root.trace_id].end(root.status == "ok")
         self.forget(root.trace_id)
+
+
+def rows(spans: Iterable[Span]) -> Iterator[list[Span]]:
+    """The spans in their order, those together that follow each other with the same trace, name, kind and status."""
+    return (list(row) for _, row in groupby(spans, key=_what_a_row_shares))
+
+
+_what_a_row_shares = attrgetter("trace_id", "name", "kind", "status")
 
 
 def default(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import Any
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
+from instrument.detectors import glance
+from instrument.detectors.glance import UNCLEAR
 from instrument.detectors.similarity import (
     PROSE_SPACES,
     Question,
@@ -19,6 +22,8 @@ from instrument.detectors.similarity import (
     question,
 )
 from instrument.model import Failure, Span
+
+M = TypeVar("M")
 
 TOOL_KINDS = frozenset({"tool", "retrieval"})
 UNKNOWN = 0
@@ -34,7 +39,7 @@ _MANY = 64
 _NUMBERS_AND_SUCH = frozenset({int, float, bool, type(None)})
 _BLANK, _BACKSLASH = b" \\"
 SWEPT = 127
-"""Every so many calls a window lets go of marks that it no longer holds."""
+"""After so many calls a window lets go of marks that it no longer holds."""
 _PLAIN = re.compile(rb'\{"[\w.-]+":(?:-?\d+|true|false|null|"[\w./:@-]*")\}').fullmatch
 _NUMBERS = re.compile(r"\w*\d\w*")
 _decode = msgspec.json.Decoder().decode
@@ -122,7 +127,10 @@ class Done(Struct, eq=False):
 
 
 class Call(Done, eq=False):
-    """A call with the text that detectors may have to read; `wordy` says that its arguments may hold prose."""
+    """A call with the text that detectors may have to read; `wordy` says that its arguments may hold prose.
+
+    `asked_at_a_glance` belongs to its name and arguments, `told_at_a_glance` to its result.
+    """
 
     end_ns: int
     trace_id: str
@@ -130,6 +138,8 @@ class Call(Done, eq=False):
     given: Any
     told: Any
     wordy: bool
+    asked_at_a_glance: tuple[str, int] = ("", UNCLEAR)
+    told_at_a_glance: int = UNCLEAR
     _letters: str | None = None
     _question: Question | None = None
     _asked: frozenset[str] | None = None
@@ -189,7 +199,7 @@ class Call(Done, eq=False):
         return found
 
 
-class Marks(Struct, frozen=True):
+class Marks(NamedTuple):
     """What tells a call from others: fingerprint and outcome; what is kept of its text, whether it may be prose."""
 
     fingerprint: int
@@ -216,9 +226,9 @@ def marks_of(span: Span, readable: int = _READABLE) -> Marks:
     return Marks(mark, outcome, asked, told, wordy)
 
 
-def call_of(span: Span, marks: Marks | None = None) -> Call:
-    """The span as a call; `marks` are its own, where they are known."""
-    marks = marks or marks_of(span)
+def call_of(span: Span, readable: int = _READABLE) -> Call:
+    """The span as a call, with at most `readable` bytes of its text."""
+    marks = marks_of(span, readable)
     name, start, failed, mark = span.name, span.start_ns, span.status == "error", marks.fingerprint
     return Call(
         name,
@@ -234,6 +244,8 @@ def call_of(span: Span, marks: Marks | None = None) -> Call:
         marks.asked,
         marks.told,
         marks.wordy,
+        (name, glance.of_arguments(span.input)),
+        UNCLEAR if failed else glance.of_result(span.output),
     )
 
 
@@ -303,28 +315,30 @@ def _failure(span: Span) -> int:
 class Window:
     """The last calls of one trace, oldest first: one less than `size`, so that with the next call `size` are seen.
 
-    Calls that could begin no pattern are only `noted`; they are made calls of when somebody asks for them. `keys` and
-    `outcomes` say at which place a mark was last seen, `count` is the place of the next call, `oldest` that of the
-    oldest one that is still held.
+    Calls that could begin no pattern are only `noted`; they are made calls of when somebody asks for them. `count` is
+    the place of the next call, `oldest` that of the oldest one that is still held. `glances` say at which place one was
+    last seen, `unclear` where the last call was of which a glance says too little.
     """
 
-    __slots__ = ("_calls", "count", "keys", "noted", "oldest", "outcomes", "size")
+    __slots__ = ("_calls", "_keys", "_outcomes", "_swept", "count", "glances", "noted", "oldest", "size", "unclear")
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.keys: dict[int, int] = {}
-        self.outcomes: dict[int, int] = {}
+        self.glances: dict[Hashable, int] = {}
+        self.unclear = -1
+        self.noted: deque[Span] = deque(maxlen=size - 1)
+        self.count = self.oldest = self._swept = 0
+        self._keys: dict[int, int] = {}
+        self._outcomes: dict[int, int] = {}
         self._calls: deque[Call] = deque(maxlen=size - 1)
-        self.noted: deque[tuple[Span, Marks]] = deque(maxlen=size - 1)
-        self.count = self.oldest = 0
 
     @property
     def calls(self) -> deque[Call]:
         """The calls."""
         while self.noted:
-            call = call_of(*self.noted.popleft())
+            call = call_of(self.noted.popleft())
             call.wordy = False  # there was no time to read it
-            self._calls.append(call)
+            self._hold(call, self.count - len(self.noted) - 1)
         return self._calls
 
     @property
@@ -334,24 +348,40 @@ class Window:
 
     def holds(self, key: int) -> bool:
         """Whether a call with this key is among the last ones."""
-        return self.keys.get(key, -1) >= self.oldest
+        return bool(self.calls) and self._keys.get(key, -1) >= self.oldest
 
     def holds_outcome(self, outcome: int) -> bool:
         """Whether one of the last calls had this outcome."""
-        return self.outcomes.get(outcome, -1) >= self.oldest
+        return bool(self.calls) and self._outcomes.get(outcome, -1) >= self.oldest
 
     def add(self, call: Call) -> None:
         """Take the newest call in."""
-        self.calls.append(call)
-        self.keys[call.key] = self.outcomes[call.outcome] = self.count
-        self.moved()
+        self.calls  # noqa: B018 - those that were noted come first
+        self._hold(call, self.count)
+        if call.asked_at_a_glance[1] == UNCLEAR or call.told_at_a_glance == UNCLEAR:
+            self.unclear = self.count
+        else:
+            self.glances[call.asked_at_a_glance] = self.glances[call.told_at_a_glance] = self.count
+        self._move(1)
 
-    def moved(self) -> None:
-        """One more call is in; now and then let go of marks that are no longer held."""
-        self.count += 1
+    def note(self, row: Sequence[Span], glances: Iterable[Hashable]) -> None:
+        """Take the newest calls in, of which a glance was enough."""
+        self.noted.extend(row)
+        self.glances.update(dict.fromkeys(glances, self.count + len(row) - 1))
+        self._move(len(row))
+
+    def _move(self, calls: int) -> None:
+        """So many more calls are in; now and then let go of marks that are no longer held."""
+        self.count += calls
         self.oldest = max(0, self.count + 1 - self.size)
-        if not (self.count - 1) & SWEPT:
-            self.keys, self.outcomes = self._recent(self.keys), self._recent(self.outcomes)
+        if self.count >= self._swept + SWEPT:
+            self._swept = self.count
+            self._keys, self._outcomes = self._recent(self._keys), self._recent(self._outcomes)
+            self.glances = self._recent(self.glances)
 
-    def _recent(self, places: dict[int, int]) -> dict[int, int]:
+    def _hold(self, call: Call, place: int) -> None:
+        self._calls.append(call)
+        self._keys[call.key] = self._outcomes[call.outcome] = place
+
+    def _recent(self, places: dict[M, int]) -> dict[M, int]:
         return {mark: place for mark, place in places.items() if place >= self.oldest}

@@ -8,7 +8,7 @@ usual follows the present.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -84,6 +84,12 @@ class Series:
         fresh = self._fresh
         fresh.append(value)
         if len(fresh) >= self._room:
+            self._sort()
+
+    def extend(self, values: Iterable[int]) -> None:
+        """Take in several values, as `add` does one."""
+        self._fresh.extend(values)
+        if len(self._fresh) >= self._room:
             self._sort()
 
     def merge(self, counts: Mapping[int, int]) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import repeat
+
+from instrument.detectors import glance
 from instrument.detectors.again_after_failure import AgainAfterFailure
-from instrument.detectors.calls import SILENT, SWEPT, UNKNOWN, Call, Marks, Window
+from instrument.detectors.calls import SILENT, Call, Window
 from instrument.detectors.cycle import Cycle
 from instrument.detectors.error_storm import ErrorStorm
+from instrument.detectors.glance import UNCLEAR
 from instrument.detectors.near_repeat import NearRepeat
 from instrument.detectors.no_progress import NoProgress
 from instrument.detectors.repeated_call import RepeatedCall
@@ -19,7 +24,7 @@ READ_AT_ONCE = 24
 """Of calls whose arguments hold prose so many are read in a second of the run, and so many in a burst (calls that a
 model asked for at once); reading one and comparing it with the last ones costs up to a millisecond."""
 
-READ_OF_A_BURST = 1 / 1024
+READ_OF_A_BURST = 1 / 4096
 """The share of calls that is read where they follow each other faster than that: such a run is led by no model, and
 what it costs to watch is then a share of its calls, not of the time that a busy machine makes of them."""
 
@@ -48,30 +53,26 @@ class Patterns:
         """So many calls equal to this one were made and not looked at."""
         self._repeated.count(call, times)
 
-    def passes(self, span: Span, marks: Marks) -> bool:
-        """Whether no pattern could begin with this call; it is noted then.
+    def passes(self, row: Sequence[Span]) -> bool:
+        """Whether a glance shows that no pattern could begin with any of these calls of one tool; they are noted then.
 
-        Nearly all calls of a run that goes well end here, so it is written out: a tenth of what a look costs.
+        Nearly all calls of a run that makes them by the thousand end here: a fifth of what a look at each costs.
         """
-        if not self._calm or span.status != "ok" or marks.fingerprint == UNKNOWN:
-            return False
-        name, outcome, window = span.name, marks.outcome, self.window
-        key, keys, outcomes, oldest = hash((name, marks.fingerprint)), window.keys, window.outcomes, window.oldest
-        if keys.get(key, -1) >= oldest or outcomes.get(outcome, -1) >= oldest or key in self._restart.keys:
-            return False
+        window, name = self.window, row[0].name
         answers = self._answers.of.get(name)
-        if answers is None or answers.outcome == outcome or not answers.varied:
+        if not self._calm or window.unclear >= window.oldest or answers is None or not answers.varied:
             return False
-        if marks.wordy and self._has_time(span.start_ns):
+        asked = [glance.of_arguments(span.input) for span in row]
+        told = [glance.of_result(span.output) for span in row]
+        seen = {*zip(repeat(name), asked), *told}
+        if UNCLEAR in asked or UNCLEAR in told or len(seen) < 2 * len(row):
             return False
-        answers.last = noted = (span, marks)
-        answers.outcome, answers.times = outcome, 1
-        window.noted.append(noted)
-        keys[key] = outcomes[outcome] = count = window.count
-        if count & SWEPT:
-            window.count, window.oldest = count + 1, max(0, count + 2 - window.size)
-        else:
-            window.moved()
+        if not (seen.isdisjoint(window.glances) and seen.isdisjoint(self._restart.glances)):
+            return False
+        if any(glance.is_long(span.input) for span in row) and self._has_time(row[-1].start_ns, len(row)):
+            return False
+        answers.note(row[-1], told[-1])
+        window.note(row, seen)
         return True
 
     def feed(self, call: Call, known: bool) -> list[Finding]:
@@ -95,10 +96,11 @@ class Patterns:
             self._time -= 1
         return has_time
 
-    def _has_time(self, now_ns: int) -> bool:
+    def _has_time(self, now_ns: int, calls: int = 1) -> bool:
         since = now_ns - self._met_at
         self._met_at = now_ns
-        self._time = min(READ_AT_ONCE, self._time + (since / _STEP_NS if since >= _STEP_NS else READ_OF_A_BURST))
+        more = since / _STEP_NS if since >= calls * _STEP_NS else calls * READ_OF_A_BURST
+        self._time = min(READ_AT_ONCE, self._time + more)
         return self._time >= 1
 
     def _may_show_something(self, call: Call) -> bool:

@@ -9,7 +9,7 @@ from instrument.thresholds import Thresholds
 
 
 class Restart:
-    """Watches the calls of one trace; `keys` are those of its first steps."""
+    """Watches the calls of one trace; `keys` are those of its first steps, `glances` what they are at a glance."""
 
     def __init__(self, limits: Thresholds) -> None:
         self._steps = limits.first_steps
@@ -18,6 +18,7 @@ class Restart:
         self._times = 0
         self._growth = Growth()
         self.keys: frozenset[int] = frozenset()
+        self.glances: frozenset[tuple[str, int]] = frozenset()
 
     @property
     def waiting(self) -> bool:
@@ -28,7 +29,8 @@ class Restart:
         """A finding when this call completes the first steps for another time."""
         if len(self._first) < self._steps:
             self._first.append(call)
-            self.keys = self.keys | {call.key}
+            self.keys |= {call.key}
+            self.glances |= {call.asked_at_a_glance}
             return None
         if call.key != self._first[len(self._again)].key:
             self._again.clear()

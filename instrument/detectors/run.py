@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from instrument.detectors.answers import wishes
 from instrument.detectors.breaker import MODEL, Breaker
-from instrument.detectors.calls import Call, Marks, Window
+from instrument.detectors.calls import Call, Window
 from instrument.detectors.context_growth import ContextGrowth
 from instrument.detectors.cut_answer import CutAnswer
 from instrument.detectors.hallucinated_tool import HallucinatedTool
@@ -52,13 +54,17 @@ class Run:
         found = self.abuse.feed(span)
         return [] if found is None else [found]
 
-    def passes(self, span: Span, marks: Marks) -> bool:
-        """Whether no pattern could begin with this tool call; it is noted and counted then."""
+    def passes(self, row: Sequence[Span]) -> bool:
+        """Whether a glance shows that nothing could be found with these calls of one tool; they are counted then."""
         patterns, models = self.patterns, self._models
-        if patterns is None or self._passed_over or not patterns.passes(span, marks):
+        if patterns is None or self._passed_over or not self.abuse.has_room(row[0].name, len(row)):
             return False
+        if not patterns.passes(row):
+            return False
+        self.abuse.count(row[0].name, len(row))
+        self.before, self._in_row = row[-1], 0
         if models is not None:
-            models.hallucinated.feed_tool(span)
+            models.hallucinated.feed_tool(row[0])
         return True
 
     def feed_tool(self, span: Span, call: Call, breaker: Breaker | None) -> list[Finding]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from instrument.detectors.calls import UNKNOWN, Call, Marks, call_of, plain
+from instrument.detectors.calls import UNKNOWN, Call, call_of, plain
 from instrument.detectors.told import Growth, told
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
@@ -51,7 +51,7 @@ class SameAnswer:
     def again(self, name: str, outcome: int) -> bool:
         """Whether the last call of this tool had this answer."""
         answers = self.of.get(name)
-        return answers is not None and answers.outcome == outcome
+        return answers is not None and answers.last.outcome == outcome
 
     def _begin(self, call: Call) -> None:
         if len(self.of) >= _MOST_TOOLS:
@@ -62,19 +62,30 @@ class SameAnswer:
 class Answers:
     """What one tool answered: how many different questions in a row got the answer that the last one got."""
 
-    __slots__ = ("calls", "last", "outcome", "times", "varied")
+    __slots__ = ("_last", "calls", "times", "told_at_a_glance", "varied")
 
     def __init__(self, call: Call) -> None:
-        self.last: Call | tuple[Span, Marks] = call
-        self.outcome = call.outcome
+        self._last: Call | Span = call
+        self.told_at_a_glance = call.told_at_a_glance
         self.calls: list[Call] = []
         self.times = 1
         self.varied = False
 
+    @property
+    def last(self) -> Call:
+        """The last call."""
+        if not isinstance(self._last, Call):
+            self._last = call_of(self._last)
+        return self._last
+
+    def note(self, span: Span, told: int) -> None:
+        """Take in a call whose answer differs, at a glance, from the one before."""
+        self._last, self.told_at_a_glance, self.times = span, told, 1
+
     def add(self, call: Call) -> int:
         """Take in the next call; how many different questions now had the answer of this one."""
-        last, self.last = self._last_call(), call
-        self.outcome = call.outcome
+        last, self._last = self.last, call
+        self.told_at_a_glance = call.told_at_a_glance
         if last.outcome != call.outcome:
             self.varied = self.varied or not (last.failed or call.failed)
             self.times = 1
@@ -85,9 +96,6 @@ class Answers:
             self.calls = [*self.calls[1 - _KEPT :], call]
             self.times += 1
         return self.times
-
-    def _last_call(self) -> Call:
-        return self.last if isinstance(self.last, Call) else call_of(*self.last)
 
 
 def is_empty(output: bytes) -> bool:

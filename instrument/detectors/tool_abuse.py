@@ -32,6 +32,14 @@ class ToolAbuse:
         self._counts[name] = times
         return self._told(span, times) if times > self._limits[name] else None
 
+    def has_room(self, name: str, calls: int) -> bool:
+        """Whether so many more calls of a tool that is known are no more than usual."""
+        return name in self._counts and self._counts[name] + calls <= self._limits[name]
+
+    def count(self, name: str, calls: int) -> None:
+        """So many more calls were made, for which there was room."""
+        self._counts[name] += calls
+
     def end(self, succeeded: bool) -> None:
         """The run is over; what a successful one needed becomes part of what is usual."""
         if not succeeded:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from instrument.analysis.running import Running
+from instrument.detectors import rows
 from instrument.errors import InstrumentError
 from instrument.model import Batch, Cost, Finding, Head, Record, Run, Sink, Span, Update, Usage
 from instrument.pricing import Prices
@@ -326,20 +327,25 @@ class Recorder:
         if not found:
             return batch
         records, lines, depths = list(batch), list(batch.lines), list(batch.depths)
-        for at, findings in reversed(found.items()):
-            more = self._batch(list(findings), [depths[at]] * len(findings))
+        for at in reversed(range(len(batch))):
+            findings = found.get(id(records[at]), [])
+            more = self._batch(findings, [depths[at]] * len(findings))
             records[at + 1 : at + 1], lines[at + 1 : at + 1], depths[at + 1 : at + 1] = more, more.lines, more.depths
         return Batch(records, lines, depths)
 
-    def _found_in(self, batch: Batch, detectors: Detectors) -> dict[int, list[Finding]]:
-        """What the detectors find, by the place of the span in the batch."""
-        found: dict[int, list[Finding]] = {}
-        feed = detectors.feed
-        for at, record in enumerate(batch):
-            if record.__class__ is Span:
+    def _found_in(self, batch: Batch, detectors: Detectors) -> dict[int, list[Record]]:
+        """What the detectors find, by the identity of the span."""
+        found: dict[int, list[Record]] = {}
+        for row in rows(record for record in batch if record.__class__ is Span):
+            try:
+                if detectors.passes(row):
+                    continue
+            except Exception as error:  # noqa: BLE001 - a fault in a detector must not cost the spans
+                self.fault("detect", error)
+            for span in row:
                 try:
-                    if findings := feed(record):
-                        found[at] = [self._signed(finding) for finding in findings]
+                    if findings := detectors.feed(span):
+                        found[id(span)] = [self._signed(finding) for finding in findings]
                 except Exception as error:  # noqa: BLE001 - a fault in a detector must not cost the span
                     self.fault("detect", error)
         return found
