@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from instrument import detectors
-from instrument.detectors import default, fingerprint, outcome, rows
+from instrument.detectors import default, fingerprint, outcome
 from instrument.detectors.glance import of_arguments
 from instrument.model import Failure, Finding, Span
 
@@ -47,11 +47,10 @@ def found_in(spans: list[Span], by_rows: bool) -> list[Finding]:
     watch = default()
     if not by_rows:
         return [finding for span in spans for finding in watch.feed(span)]
-    left = (row for row in rows(spans) if not watch.passes(row))
-    return [finding for row in left for span in row for finding in watch.feed(span)]
+    return [finding for span in watch.worth_feeding(spans) for finding in watch.feed(span)]
 
 
-@given(st.integers(0, 2**32), st.integers(1, 4))
+@given(st.integers(0, 2**32), st.integers(2, 4))
 def test_passing_over_changes_no_finding(seed: int, shortest: int) -> None:
     """With every call looked at, the findings of a run are the same."""
     spans = run_of(seed)
@@ -70,8 +69,8 @@ def test_most_calls_of_a_healthy_run_pass() -> None:
         for n in range(100)
     ]  # fmt: skip
     watch = default()
-    passed = [watch.passes(spans[at : at + 5]) or [watch.feed(span) for span in spans[at : at + 5]] for at in range(0, 100, 5)]
-    assert 18 <= passed.count(True)
+    fed = [watch.feed(span) for span in watch.worth_feeding(spans)]
+    assert len(fed) < 20
 
 
 EQUALS = [{"a": 1, "b": "x"}, {"b": "x", "a": 1}, {"a": True, "b": "x"}, {"q": "y" * 2_000}, {"q": "y" * 1_999 + "z"}]

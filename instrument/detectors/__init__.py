@@ -5,10 +5,7 @@
         for finding in watch.feed(span):
             ...
 
-A program that makes calls by the thousand feeds them by rows, and only those that a glance cannot pass:
-
-    for row in rows(spans):
-        found = [] if watch.passes(row) else [finding for span in row for finding in watch.feed(span)]
+With `watch.worth_feeding(spans)` instead of `spans`, calls by the thousand take a third of the time.
 
 Everything is incremental and bounded: some kilobytes for each of the traces that are remembered, some hundred bytes for
 each name whose usual duration is known. Spans that are neither tool nor model calls cost one look at their duration.
@@ -32,7 +29,7 @@ from instrument.detectors.stalled import Stalled
 from instrument.model import Finding, Head, Open, Span
 from instrument.thresholds import Thresholds, thresholds
 
-__all__ = ["ADVICE", "Detectors", "History", "Thresholds", "default", "fingerprint", "outcome", "rows", "thresholds"]
+__all__ = ["ADVICE", "Detectors", "History", "Thresholds", "default", "fingerprint", "outcome", "thresholds"]
 
 SHORTEST_ROW = 4
 """Fewer calls than these are looked at one by one: that is as quick."""
@@ -55,14 +52,27 @@ class Detectors:
         self._noted = False
         self._last = ("", Run(limits, history))
 
-    def passes(self, row: Sequence[Span]) -> bool:
-        """Whether a glance shows that nothing could be found with these spans, which need not be fed then.
+    def worth_feeding(self, spans: Iterable[Span]) -> Iterator[Span]:
+        """Those of the spans that a glance does not pass; each is to be fed before the next is asked for.
 
-        They are calls of one name, kind, trace and status in a row, as `rows` gives them.
+        Calls of one tool that follow each other are glanced at together, for in a row of many hardly one resembles
+        another. What passes is counted and noted, as `feed` would have done.
         """
+        for _, row in groupby(spans, key=_what_a_row_shares):
+            yield from self._not_passed(list(row))
+
+    def _not_passed(self, row: list[Span]) -> Iterator[Span]:
+        if len(row) < SHORTEST_ROW:
+            yield from row
+        elif not self._passes(row):
+            half = len(row) // 2
+            yield from self._not_passed(row[:half])
+            yield from self._not_passed(row[half:])
+
+    def _passes(self, row: list[Span]) -> bool:
         name, trace_id, breaker = row[0].name, row[0].trace_id, self._breaker
         usual = self._slow.durations.get(name)
-        if len(row) < SHORTEST_ROW or row[0].kind not in TOOL_KINDS or row[0].status != "ok" or usual is None:
+        if row[0].kind not in TOOL_KINDS or row[0].status != "ok" or usual is None:
             return False
         durations = [span.duration_ns for span in row]
         if breaker.proven or trace_id in breaker.movable or max(durations) > usual.limit:
@@ -186,11 +196,6 @@ class Detectors:
     def _end(self, root: Span) -> None:
         self._runs[root.trace_id].end(root.status == "ok")
         self.forget(root.trace_id)
-
-
-def rows(spans: Iterable[Span]) -> Iterator[list[Span]]:
-    """The spans in their order, those together that follow each other with the same trace, name, kind and status."""
-    return (list(row) for _, row in groupby(spans, key=_what_a_row_shares))
 
 
 _what_a_row_shares = attrgetter("trace_id", "name", "kind", "status")

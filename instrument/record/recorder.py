@@ -12,7 +12,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from instrument.analysis.running import Running
-from instrument.detectors import rows
 from instrument.errors import InstrumentError
 from instrument.model import Batch, Cost, Finding, Head, Record, Run, Sink, Span, Update, Usage
 from instrument.pricing import Prices
@@ -336,18 +335,13 @@ class Recorder:
     def _found_in(self, batch: Batch, detectors: Detectors) -> dict[int, list[Record]]:
         """What the detectors find, by the identity of the span."""
         found: dict[int, list[Record]] = {}
-        for row in rows(record for record in batch if record.__class__ is Span):
-            try:
-                if detectors.passes(row):
-                    continue
-            except Exception as error:  # noqa: BLE001 - a fault in a detector must not cost the spans
-                self.fault("detect", error)
-            for span in row:
-                try:
-                    if findings := detectors.feed(span):
-                        found[id(span)] = [self._signed(finding) for finding in findings]
-                except Exception as error:  # noqa: BLE001 - a fault in a detector must not cost the span
-                    self.fault("detect", error)
+        spans = (record for record in batch if record.__class__ is Span)
+        try:
+            for span in detectors.worth_feeding(spans):
+                if findings := detectors.feed(span):
+                    found[id(span)] = [self._signed(finding) for finding in findings]
+        except Exception as error:  # noqa: BLE001 - a fault in a detector must not cost the spans
+            self.fault("detect", error)
         return found
 
     def _signed(self, finding: Finding) -> Finding:
