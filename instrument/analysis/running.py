@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from fastdigest import TDigest
@@ -26,11 +28,12 @@ _CENTROIDS = 200
 class Sketch:
     """The distribution of numbers."""
 
-    __slots__ = ("_digest", "add")
+    __slots__ = ("_digest", "add", "extend")
 
     def __init__(self) -> None:
         self._digest = TDigest(max_centroids=_CENTROIDS)
-        self.add = self._digest.update  # as it is: this runs for every span
+        self.add = self._digest.update
+        self.extend = self._digest.batch_update
 
     def merge(self, other: Sketch) -> None:
         """Take in the values of another sketch."""
@@ -47,14 +50,27 @@ MOST_AWAITED = 10_000
 """Calls without usage that are remembered, so that usage which comes later does not count them again."""
 
 
+_FRESH = 64
+
+
 class _Times:
-    __slots__ = ("add_to_sketch", "count", "errors", "kind", "longest", "sketch", "total")
+    """The durations of one name and kind; the `fresh` ones are counted when there are some, or somebody asks."""
+
+    __slots__ = ("count", "errors", "fresh", "kind", "longest", "sketch", "total")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.count = self.errors = self.total = self.longest = 0
         self.sketch = Sketch()
-        self.add_to_sketch = self.sketch.add
+        self.fresh: list[int] = []
+
+    def settle(self) -> None:
+        if self.fresh:
+            fresh, self.fresh = self.fresh, []
+            self.count += len(fresh)
+            self.total += sum(fresh)
+            self.longest = max(self.longest, *fresh)
+            self.sketch.extend(fresh)
 
     def include(self, other: _Times) -> None:
         self.count += other.count
@@ -99,21 +115,31 @@ class Running:
 
     def feed(self, records: Iterable[Any]) -> None:
         """Count the spans, what was learned of them later, and the findings; other records are passed over."""
+        records = list(records)
+        spans = [record for record in records if record.__class__ is Span]
         with self._busy:
-            count = self._span
-            for record in records:
-                kind = record.__class__
-                if kind is Span:
-                    count(record)
-                elif kind is Finding:
-                    self._found(record.detector)
-                elif kind is Update and record.usage is not None:
-                    self._spend(record, OTHERS)
-                    self._spent[OTHERS].calls -= self._awaited.pop(record.span_id, False)
+            for (name, kind, status, usage, cost), row in groupby(spans, key=_what_is_counted_together):
+                alike = list(row)
+                self._take(name, kind, status, alike)
+                if kind in MODEL_CALLS or usage is not None or cost is not None:
+                    for span in alike:
+                        self._spend_on(span)
+            if len(spans) < len(records):
+                self._take_others(records)
+
+    def _take_others(self, records: list[Any]) -> None:
+        for record in records:
+            if record.__class__ is Finding:
+                self._found(record.detector)
+            elif record.__class__ is Update and record.usage is not None:
+                self._spend(record, OTHERS)
+                self._spent[OTHERS].calls -= self._awaited.pop(record.span_id, False)
 
     def numbers(self) -> Numbers:
         """What it has come to so far."""
         with self._busy:
+            for of_name in self._times.values():
+                of_name.settle()
             times = list(self._times.items())
             spent = {model: one.total() for model, one in self._spent.items()}
             whole = Sum()
@@ -129,20 +155,18 @@ class Running:
                 findings=dict(self._findings),
             )
 
-    def _span(self, span: Span) -> None:
-        name, kind, took = span.name, span.kind, span.duration_ns
+    def _take(self, name: str, kind: str, status: str, spans: list[Span]) -> None:
         times = self._times.get((name, kind)) or self._new(name, kind)
-        times.count += 1
-        times.total += took
-        if took > times.longest:
-            times.longest = took
-        if span.status == "error":
-            times.errors += 1
-        times.add_to_sketch(took)
-        if kind in MODEL_CALLS or span.usage is not None or span.cost is not None:
-            self._spend(span, model_of(span))
-            if span.usage is None and len(self._awaited) < MOST_AWAITED:
-                self._awaited[span.span_id] = True
+        times.fresh += [span.duration_ns for span in spans]
+        if len(times.fresh) >= _FRESH:
+            times.settle()
+        if status == "error":
+            times.errors += len(spans)
+
+    def _spend_on(self, span: Span) -> None:
+        self._spend(span, model_of(span))
+        if span.usage is None and len(self._awaited) < MOST_AWAITED:
+            self._awaited[span.span_id] = True
 
     def _new(self, name: str, kind: str) -> _Times:
         key = (name, kind) if len(self._times) < MOST_NAMES else (OTHERS, kind if len(kind) < 20 else OTHERS)
@@ -156,6 +180,9 @@ class Running:
 
     def _found(self, detector: str) -> None:
         self._findings[detector if len(self._findings) < MOST_NAMES else OTHERS] += 1
+
+
+_what_is_counted_together = attrgetter("name", "kind", "status", "usage", "cost")
 
 
 def _merged(parts: Iterable[tuple[str, _Times]]) -> dict[str, Timing]:

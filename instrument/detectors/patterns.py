@@ -62,14 +62,14 @@ class Patterns:
         answers = self._answers.of.get(name)
         if not self._calm or window.unclear >= window.oldest or answers is None or not answers.varied:
             return False
-        asked = [glance.of_arguments(span.input) for span in row]
-        told = [glance.of_result(span.output) for span in row]
+        given = [span.input for span in row]
+        asked, told = [*map(glance.of_arguments, given)], [glance.of_result(span.output) for span in row]
         seen = {*zip(repeat(name), asked), *told}
         if UNCLEAR in asked or UNCLEAR in told or len(seen) < 2 * len(row):
             return False
         if not (seen.isdisjoint(window.glances) and seen.isdisjoint(self._restart.glances)):
             return False
-        if any(glance.is_long(span.input) for span in row) and self._has_time(row[-1].start_ns, len(row)):
+        if any(map(glance.is_long, given)) and self._has_time(row[-1].start_ns, len(row)):
             return False
         answers.note(row[-1], told[-1])
         window.note(row, seen)

@@ -13,7 +13,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from instrument.model import Batch, Sink
@@ -38,8 +37,8 @@ EASE_SECONDS = 0.005
 LOOK_SHARE = 20
 """Looking at what is open takes at most this part of the time."""
 STEP = 1000
-"""After so many more things in the queue its size in bytes is estimated, from the `LOOKED_AT` newest."""
-LOOKED_AT = 200
+"""After so many more things in the queue its size in bytes is estimated, from one in `EVERY` of the newest."""
+EVERY = 40
 BARREN_SECONDS = 1.0
 """How long a queue that holds nothing of some worth is not searched for it again."""
 
@@ -320,12 +319,19 @@ class Pipeline:
         length = len(self.queue)
         if length >= self._weighed_at:
             self._weighed_at = length + STEP
-            newest = list(islice(reversed(self.queue.copy()), LOOKED_AT))
-            self._average = sum(map(weight, newest)) / max(1, len(newest))
+            self._average = self._average_weight(min(length, STEP))
         if length >= self._bounds.records or length * self._average >= self._bounds.bytes:
             return True
         self._room = min(self._bounds.records, length + STEP)
         return False
+
+    def _average_weight(self, newest: int) -> float:
+        """Roughly the bytes of one of so many newest things: of one in `EVERY` of them."""
+        weights = [0.0]
+        for at in range(1, newest + 1, EVERY):
+            with suppress(IndexError):  # the worker has taken it
+                weights.append(weight(self.queue[-at]))
+        return sum(weights) / max(1, len(weights) - 1)
 
     def _wait_for_room(self) -> None:
         """Wait as long as a call may. Where nothing moves, one call waits for all."""

@@ -96,7 +96,7 @@ class Recorder:
         self.clock = clock
         self.value = camera.taken
         self.arguments = camera.taken_arguments
-        self._tells_words = camera.content
+        self._hides_words = not camera.content
         self.guards = guards
         self.asks_always = asks_always
         self.read_answer = llm.read_answer
@@ -246,25 +246,30 @@ class Recorder:
         )
 
     def _settle(self, items: list[Any]) -> Batch:
-        records: list[Record] = []
-        depths: list[int] = []
         if not self._headed:
             self._headed = True
             items.insert(0, (self.run, 0))
-        for item in items:
-            try:
-                record, depth = self._record_of(item)
-            except Exception as error:  # noqa: BLE001 - one odd record must not cost the others
-                self.fault("settle", error)
-                continue
-            if record is not None:
-                records.append(record)
-                depths.append(depth)
-        batch = self._batch(records, depths)
+        batch = self._batch(*self._records_of(items))
         if self._later.unpriced or self.pipeline.defers():
             batch.unpriced, self._later.unpriced = self._later.unpriced, {}
             return batch
         return self._looked_at(batch)
+
+    def _records_of(self, items: list[Any]) -> tuple[list[Record], list[int]]:
+        """What was queued as records, and how deep each lies."""
+        records: list[Record] = []
+        depths: list[int] = []
+        hidden = self._redactor.keyed_hash if self._redactor is not None and self._hides_words else None
+        for item in items:
+            try:
+                is_live = item.__class__ is LiveSpan
+                record, depth = (self._ended(item), item.depth) if is_live else self._other(item)
+                if record is not None:
+                    records.append(record if hidden is None else without_words(record, hidden))
+                    depths.append(depth)
+            except Exception as error:  # noqa: BLE001 - one odd record must not cost the others
+                self.fault("settle", error)
+        return records, depths
 
     def _completed(self, batch: Batch, late: Mapping[int, Update]) -> tuple[Batch, Batch]:
         """The batch with the usage and cost that came late, by place, and with findings; and these alone."""
@@ -293,15 +298,7 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - an odd record must not cost the others
             self.fault("count", error)
 
-    def _record_of(self, item: Any) -> tuple[Record | None, int]:
-        record, depth = self._taken(item)
-        if record is not None and not self._tells_words and self._redactor is not None:
-            record = without_words(record, self._redactor.keyed_hash)
-        return record, depth
-
-    def _taken(self, item: Any) -> tuple[Record | None, int]:
-        if item.__class__ is LiveSpan:
-            return self._ended(item), item.depth
+    def _other(self, item: Any) -> tuple[Record | None, int]:
         if item.__class__ is Begun:
             return self._begun(item.span)
         record, depth = item
@@ -348,7 +345,7 @@ class Recorder:
         return replace(finding, run=self.run.run)
 
     def _ended(self, live: LiveSpan) -> Span | None:
-        if live.settled or not self._records(live):
+        if live.settled or not (live.sampled or self._records(live)):
             return None
         live.settled = True
         if live.unsettled is not None:

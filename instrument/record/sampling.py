@@ -124,6 +124,9 @@ class Sampling:
             trace_id = self._due.popleft()[1]
             if trace_id in self._pending:
                 yield from self._over(trace_id, self._pending[trace_id], Batch([]))
+        if not self._pending and not self._decided:
+            yield self._marked(batch)
+            return
         stored: list[int] = []
         waiting: dict[str, list[int]] = {}
         for at, record in enumerate(batch):
@@ -266,15 +269,16 @@ class Sampling:
     # What the root says
 
     def _marked(self, batch: Batch) -> Batch:
+        if self.rules.keep_all:
+            return batch
         roots = [at for at, record in enumerate(batch) if isinstance(record, Span) and record.parent_id is None]
         if not roots:
             return batch
         records, lines = list(batch), list(batch.lines)
         for at in roots:
             root: Any = records[at]
-            if not self.rules.keep_all:
-                records[at] = replace(root, attributes={**root.attributes, **self._mark(root)})
-                lines[at] = encode(records[at])
+            records[at] = replace(root, attributes={**root.attributes, **self._mark(root)})
+            lines[at] = encode(records[at])
         return Batch(records, lines, batch.depths)
 
     def _mark(self, root: Span) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def span_record(
         name=live.name,
         status=live.status,
         input=live.input if live.input.__class__ is dict else value(live.input),
-        output=_output(live.output, value),
+        output=live.output if live.output.__class__ not in _UNFINISHED else _output(live.output, value),
     )
     is_common = live.attributes is None and live.error is None and live.shared is None and live.agent_id is None
     if is_common and usage is None and live.events is None and live.links is None and live.kind not in MODEL_KINDS:
@@ -44,11 +44,11 @@ def span_record(
     return replace(span, **_rarer_fields(live, value, usage, cost))
 
 
+_UNFINISHED = (Large, list)
+
+
 def _output(told: Any, value: Value) -> Any:
-    kind = told.__class__
-    if kind is Large:
-        return value(told)
-    return [value(one) for one in told] if kind is list else told  # what a generator yielded, one by one
+    return [value(one) for one in told] if told.__class__ is list else value(told)  # a list: what a generator yielded
 
 
 def _rarer_fields(live: LiveSpan, value: Value, usage: Usage | None, cost: Cost | None) -> dict[str, Any]:
@@ -148,7 +148,15 @@ def together(records: list[Record]) -> bytes | None:
         lines = _encode_lines(records)
     except Exception:  # noqa: BLE001 - one odd record; the others are told from it one by one
         return None
-    return lines if lines.count(b"\n") == len(records) else None
+    return lines if _are_lines(lines, len(records)) else None
+
+
+def _are_lines(data: bytes, number: int) -> bool:
+    """Whether there are so many lines: what was encoded elsewhere could hold newlines. To count takes far longer."""
+    end = -1
+    for _ in range(number):
+        end = data.find(b"\n", end + 1)
+    return end == len(data) - 1
 
 
 _extra_of = attrgetter("extra")
