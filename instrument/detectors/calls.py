@@ -335,10 +335,7 @@ class Window:
     @property
     def calls(self) -> deque[Call]:
         """The calls."""
-        while self.noted:
-            call = call_of(self.noted.popleft())
-            call.wordy = False  # there was no time to read it
-            self._hold(call, self.count - len(self.noted) - 1)
+        self._make_calls_of_noted()
         return self._calls
 
     @property
@@ -356,7 +353,7 @@ class Window:
 
     def add(self, call: Call) -> None:
         """Take the newest call in."""
-        self.calls  # noqa: B018 - those that were noted come first
+        self._make_calls_of_noted()
         self._hold(call, self.count)
         if call.asked_at_a_glance[1] == UNCLEAR or call.told_at_a_glance == UNCLEAR:
             self.unclear = self.count
@@ -378,6 +375,12 @@ class Window:
             self._swept = self.count
             self._keys, self._outcomes = self._recent(self._keys), self._recent(self._outcomes)
             self.glances = self._recent(self.glances)
+
+    def _make_calls_of_noted(self) -> None:
+        while self.noted:
+            call = call_of(self.noted.popleft())
+            call.wordy = False  # there was no time to read it
+            self._hold(call, self.count - len(self.noted) - 1)
 
     def _hold(self, call: Call, place: int) -> None:
         self._calls.append(call)

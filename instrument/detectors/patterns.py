@@ -64,10 +64,10 @@ class Patterns:
             return False
         given = [span.input for span in row]
         asked, told = [*map(glance.of_arguments, given)], [glance.of_result(span.output) for span in row]
-        seen = {*zip(repeat(name), asked), *told}
-        if UNCLEAR in asked or UNCLEAR in told or len(seen) < 2 * len(row):
+        seen, first = {*zip(repeat(name), asked), *told}, self._restart.glances
+        if UNCLEAR in asked or UNCLEAR in told or (name, UNCLEAR) in first or len(seen) < 2 * len(row):
             return False
-        if not (seen.isdisjoint(window.glances) and seen.isdisjoint(self._restart.glances)):
+        if not (seen.isdisjoint(window.glances) and seen.isdisjoint(first)):
             return False
         if any(map(glance.is_long, given)) and self._has_time(row[-1].start_ns, len(row)):
             return False
