@@ -22,7 +22,7 @@ ROWS = {
         "record.plan", "record.failures", "record.held", "record.switch", "record.blocks",
     ],
     4: [
-        "analysis.report", "analysis.reprice", "analysis.why", "analysis.diff", "reading", "query", "record.llm", "record.sampling", "record.recorder", "record.wrappers", "record.budgets", "record.scopes", "record.shared", "record.joint", "record.later", "record.tables", "record.loops",
+        "analysis.report", "analysis.reprice", "analysis.why", "analysis.diff", "reading", "query", "record.llm", "record.sampling", "record.settling", "record.recorder", "record.wrappers", "record.budgets", "record.scopes", "record.shared", "record.joint", "record.later", "record.tables", "record.loops",
         "record.decorators", "record.logs", "record.guards", "record", "sinks",
     ],
     5: ["views.columns", "views.catalog", "views.html", "views.server", "record.bridges", "record.threads", "integrations"],

@@ -1,0 +1,247 @@
+"""The worker's half of a recorder: from what was queued to batches, with usage, cost and findings, without secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from instrument.model import Batch, Cost, Finding, Head, Record, Span, Update, Usage
+from instrument.record import llm
+from instrument.record.capture import settle
+from instrument.record.failures import describe
+from instrument.record.hidden import without_words
+from instrument.record.later import Later, reported
+from instrument.record.plan import MODEL_KINDS
+from instrument.record.settle import finished, line_of, open_record, span_record, together
+from instrument.record.spans import LiveSpan
+
+if TYPE_CHECKING:
+    from instrument.detectors import Detectors
+    from instrument.record.recorder import Recorder
+    from instrument.redact import Redactor
+    from instrument.store.blobs import Blobs
+
+ANNOUNCE_NS = 50_000_000
+"""A span that has been open for longer is written as an `open` record."""
+
+WATCH_SECONDS = 0.05
+
+TICK_NS = 1_000_000_000
+"""How often the detectors are shown what is open."""
+
+
+class Begun(Struct, gc=False):
+    """Queued when a span begins that is worth announcing at once, so that live views show it before its children."""
+
+    span: LiveSpan
+
+
+class Settling:
+    """`settle` and `watch` are what the pipeline's worker calls, `later` the calls that wait for their price."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        redactor: Redactor | None,
+        blobs: Blobs | None,
+        detectors: Detectors | None,
+        *,
+        hides_words: bool,
+    ) -> None:
+        self.later = Later(self._took, self._completed, recorder.fault)
+        self._recorder = recorder
+        self._run = recorder.run
+        self._redactor = redactor
+        self._redact = _unredacted if redactor is None else redactor.line
+        self._is_clean: Callable[[bytes], bool] | None = getattr(redactor, "is_clean", None)
+        self._hides_words = hides_words
+        self._blobs = blobs
+        self._detectors = detectors
+        self._headed = False
+        self._next_tick = 0
+
+    def settle(self, items: list[Any]) -> Batch:
+        """What was queued as one batch."""
+        if not self._headed:
+            self._headed = True
+            items.insert(0, (self._run, 0))
+        batch = self._batch(*self._records_of(items))
+        if self.later.unpriced or self._recorder.pipeline.defers():
+            batch.unpriced, self.later.unpriced = self.later.unpriced, {}
+            return batch
+        return self._looked_at(batch)
+
+    def _records_of(self, items: list[Any]) -> tuple[list[Record], list[int]]:
+        """What was queued as records, and how deep each lies."""
+        records: list[Record] = []
+        depths: list[int] = []
+        hidden = self._redactor.keyed_hash if self._redactor is not None and self._hides_words else None
+        for item in items:
+            try:
+                is_live = item.__class__ is LiveSpan
+                record, depth = (self._ended(item), item.depth) if is_live else self._other(item)
+                if record is not None:
+                    records.append(record if hidden is None else without_words(record, hidden))
+                    depths.append(depth)
+            except Exception as error:  # noqa: BLE001 - one odd record must not cost the others
+                self._recorder.fault("settle", error)
+        return records, depths
+
+    def _completed(self, batch: Batch, late: Mapping[int, Update]) -> tuple[Batch, Batch]:
+        """The batch with the usage and cost that came late, by place, and with findings; and these alone."""
+        records, lines = list(batch), list(batch.lines)
+        for at, update in late.items():
+            try:
+                whole_span = replace(records[at], usage=update.usage, cost=update.cost)
+                records[at], lines[at] = line_of(whole_span, self._redact)
+            except Exception as error:  # noqa: BLE001 - a span without its price is better than none
+                self._recorder.fault("price", error)
+        whole = self._looked_at(Batch(records, lines, batch.depths))
+        known = set(map(id, records))
+        rest: list[Record] = [*late.values(), *(record for record in whole if id(record) not in known)]
+        return whole, self._batch(rest, [0] * len(rest))
+
+    def _looked_at(self, batch: Batch) -> Batch:
+        """The batch and what the detectors find in it, counted."""
+        if self._detectors is not None:
+            batch = self._with_findings(batch, self._detectors)
+        self._count(batch)
+        return batch
+
+    def _count(self, batch: Batch) -> None:
+        try:
+            self._recorder.running.feed(batch)
+        except Exception as error:  # noqa: BLE001 - an odd record must not cost the others
+            self._recorder.fault("count", error)
+
+    def _other(self, item: Any) -> tuple[Record | None, int]:
+        if item.__class__ is Begun:
+            return self._begun(item.span)
+        record, depth = item
+        return finished(record, self._finish), depth
+
+    def _batch(self, records: list[Record], depths: list[int]) -> Batch:
+        """Everything encoded and without secrets."""
+        data = None if self._is_clean is None else together(records)
+        if data is not None and self._is_clean is not None and self._is_clean(data):
+            return Batch(records, depths=depths, data=data)
+        kept: list[tuple[Record, bytes, int]] = []
+        for record, depth in zip(records, depths, strict=True):
+            try:
+                kept.append((*line_of(record, self._redact), depth))
+            except Exception as error:  # noqa: BLE001 - one odd record must not cost the others
+                self._recorder.fault("settle", error)
+        return Batch([record for record, _, _ in kept], [line for _, line, _ in kept], [depth for _, _, depth in kept])
+
+    def _with_findings(self, batch: Batch, detectors: Detectors) -> Batch:
+        """The batch with each finding of the detectors directly behind the span that it was found with."""
+        found = self._found_in(batch, detectors)
+        if not found:
+            return batch
+        records, lines, depths = list(batch), list(batch.lines), list(batch.depths)
+        for at in reversed(range(len(batch))):
+            findings = found.get(id(records[at]), [])
+            more = self._batch(findings, [depths[at]] * len(findings))
+            records[at + 1 : at + 1], lines[at + 1 : at + 1], depths[at + 1 : at + 1] = more, more.lines, more.depths
+        return Batch(records, lines, depths)
+
+    def _found_in(self, batch: Batch, detectors: Detectors) -> dict[int, list[Record]]:
+        """What the detectors find, by the identity of the span."""
+        found: dict[int, list[Record]] = {}
+        spans = (record for record in batch if record.__class__ is Span)
+        try:
+            for span in detectors.worth_feeding(spans):
+                if findings := detectors.feed(span):
+                    found[id(span)] = [self._signed(finding) for finding in findings]
+        except Exception as error:  # noqa: BLE001 - a fault in a detector must not cost the spans
+            self._recorder.fault("detect", error)
+        return found
+
+    def _signed(self, finding: Finding) -> Finding:
+        return replace(finding, run=self._run.run)
+
+    def _ended(self, live: LiveSpan) -> Span | None:
+        if live.settled or not (live.sampled or self._records(live)):
+            return None
+        live.settled = True
+        if live.unsettled is not None:
+            live.status, live.error, live.unsettled = "error", describe(live.unsettled), None
+        if live.duration is None:
+            live.duration = self._recorder.clock() - live.started
+        if not live.taken:  # queued at the recursion limit
+            self._recorder.open.pop(live, None)
+        start = self._recorder.wall(live.started)
+        if live.kind in MODEL_KINDS or live.tokens is not None:
+            if self.later.takes(live, self._recorder.prices):
+                return span_record(live, self._run.run, start, self._finish, reported(live))
+            record = span_record(live, self._run.run, start, self._finish, *self._took(live, start))
+        else:
+            record = span_record(live, self._run.run, start, self._finish)
+        live.input = live.output = None
+        return record
+
+    def _records(self, live: LiveSpan) -> bool:
+        """Whether anybody wants to know: of what is not stored the detectors and, of model calls, the ledger."""
+        if live.sampled is None:
+            return False  # made by a sink
+        return live.sampled or self._recorder.records_all or live.kind in MODEL_KINDS or live.tokens is not None
+
+    def _took(self, live: LiveSpan, start: int) -> tuple[Usage | None, Cost | None]:
+        """Usage and cost of a call that has ended."""
+        try:
+            return llm.settled(live, self._recorder.prices, start)
+        except Exception as error:  # noqa: BLE001 - a span without its price is better than none
+            self._recorder.fault("price", error)
+            return (reported(live), Cost()) if live.tokens else (None, None)
+
+    def _finish(self, captured: Any) -> Any:
+        return settle(captured, self._redactor, self._blobs)
+
+    def watch(self) -> tuple[list[Any], float | None]:
+        """Open spans that are news, and what the detectors say of those that stay open; when to look again."""
+        try:
+            return self._news()
+        except Exception as error:  # noqa: BLE001 - the worker must go on
+            self._recorder.fault("watch", error)
+            return [], TICK_NS / 1e9
+
+    def _news(self) -> tuple[list[Any], float | None]:
+        open_spans = list(self._recorder.open)
+        if not open_spans:
+            return [], None
+        late = self._recorder.clock() - ANNOUNCE_NS
+        fresh = [span for span in open_spans if not span.announced and self._stores(span)]
+        said: list[Any] = [Begun(span) for span in fresh if 0 < span.started < late]
+        if self._detectors is not None and self._recorder.clock() >= self._next_tick:
+            self._next_tick = self._recorder.clock() + TICK_NS
+            found = self._detectors.tick(self._recorder.now(), self._heads(open_spans))
+            said += [(self._signed(finding), 0) for finding in found]
+        return said, (WATCH_SECONDS if len(said) < len(fresh) else TICK_NS / 1e9)
+
+    def _heads(self, spans: list[LiveSpan]) -> list[Head]:
+        wall = self._recorder.wall
+        return [
+            Head(span.trace_id, span.span_id, span.parent_id, wall(span.started), span.kind, span.name)
+            for span in spans
+            if span.announced and span.duration is None
+        ]
+
+    def _begun(self, span: LiveSpan) -> tuple[Record | None, int]:
+        """The head of an agent's run or step that is still running; one that is over already needs none."""
+        is_news = span.duration is None and span.started > 0 and self._stores(span) and not span.announced
+        return self._announce(span) if is_news else (None, 0)
+
+    def _stores(self, span: LiveSpan) -> bool:
+        """Whether the span is stored, or may be."""
+        return span.sampled or (span.sampled is False and self._recorder.sampling.follows)
+
+    def _announce(self, span: LiveSpan) -> tuple[Record, int]:
+        span.announced = True
+        return open_record(span, self._run.run, self._recorder.wall(span.started), self._finish), span.depth
+
+
+def _unredacted(line: bytes, start: int) -> bytes:
+    return line
