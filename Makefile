@@ -44,9 +44,10 @@ soak: .venv/installed-dev ## all faults at random for MINUTES from SEED, and wha
 fuzz: .venv/installed-dev ## hostile bytes and objects for reader and capture: new ones in every run
 	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest tests/test_fuzz.py tests/test_capture.py tests/test_sampling.py
 
-bench: install ## cost of a decorated call beside the floor and installed peers; stalls, start, memory beside their limits
+bench: install ## cost of a decorated call beside the floor and installed peers; stalls, start, memory beside limits; export
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.limits
+	$(BIN)/python -m benchmarks.otlp
 
 engines: ## install Phoenix, MLflow and rotel into .engines (1.3 GB), for the tests that show the agent's run in them
 	tests/engines/install.sh

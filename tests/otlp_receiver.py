@@ -64,6 +64,17 @@ class Receiver:
             for span in scope.spans
         ]
 
+    @property
+    def logs(self) -> list[Any]:
+        """All log records that were accepted."""
+        return [
+            line
+            for request in self.requests["logs"]
+            for group in request.resource_logs
+            for scope in group.scope_logs
+            for line in scope.log_records
+        ]
+
     def names(self) -> list[str]:
         return [span.name for span in self.spans]
 

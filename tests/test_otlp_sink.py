@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from instrument.errors import SettingsError
-from instrument.model import Batch, Record, Run, Score
+from instrument.model import Batch, Record, Run, Score, encode
 from instrument.sinks.otlp.sink import OtlpSink
-from instrument.sinks.otlp.target import target_of
+from instrument.sinks.otlp.target import SIGNALS, target_of
+from instrument.sinks.otlp.waiting import nothing
 from instrument.store.outbox import Outbox, Parcel
-from tests.otlp_receiver import Answer, Receiver, free_port, grpc_receiver, receiver
+from tests.otlp_receiver import REQUESTS, Answer, Receiver, free_port, grpc_receiver, receiver
 from tests.recorded import NOON, TRACE, call, finding, log, span
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.common", reason="needs the extra otlp")
 
+from instrument.sinks.otlp.encode import requests, resource
+
+FINDING = "instrument.finding"
 RUN = Run(run="r1", start_ns=NOON, service="reviewer", pid=42)
 QUICK = {"first_pause": 0.05, "gather_seconds": 0.05}
 
@@ -106,13 +112,10 @@ def test_one_setting_chooses_the_names(tmp_path: Path, target: Receiver, names: 
     assert (100, True) == (told(target.spans[0].attributes)[attribute], metric in metrics)
 
 
-def test_findings_and_scores_are_events(tmp_path: Path, target: Receiver) -> None:
+def test_scores_are_events(tmp_path: Path, target: Receiver) -> None:
     """Log records with an event name, at the span they are about."""
-    send(tmp_path, target.url, finding(1), Score(trace_id=TRACE, span_id=f"{1:016x}", time_ns=NOON, name="ok", value=1.0))  # fmt: skip
-    (request,) = target.requests["logs"]
-    lines = request.resource_logs[0].scope_logs[0].log_records
-    expected = [("instrument.finding", f"{1:016x}"), ("gen_ai.evaluation.result", f"{1:016x}")]
-    assert expected == [(one.event_name, one.span_id.hex()) for one in lines]
+    send(tmp_path, target.url, Score(trace_id=TRACE, span_id=f"{1:016x}", time_ns=NOON, name="ok", value=1.0))
+    assert [("gen_ai.evaluation.result", f"{1:016x}")] == [(one.event_name, one.span_id.hex()) for one in target.logs]
 
 
 def test_the_standard_variables_are_honoured(tmp_path: Path, target: Receiver) -> None:
@@ -270,19 +273,52 @@ def test_a_target_without_logs_and_metrics_gets_all_traces(tmp_path: Path, kind:
     assert (["span1", "span2"], {"refused: it takes no logs": 2}, 1) == (target.names(), dict(found.lost), len(said))
 
 
-def test_a_finding_is_an_event_of_its_span_too(tmp_path: Path, target: Receiver) -> None:
-    """Many targets take traces alone: there it is seen at the span where it was made."""
-    target.lacks = {"logs"}
+def findings_in(target: Receiver) -> dict[str, list[str]]:
+    """Where the receiver was told of findings: names of spans, or `log` and the id of the span there."""
+    at_spans = {
+        one.name: [told(event.attributes)["instrument.message"] for event in one.events if event.name == FINDING]
+        for one in target.spans
+    }
+    in_logs = {f"log {one.span_id.hex()}": [one.body.string_value] for one in target.logs if one.event_name == FINDING}
+    return {place: found for place, found in {**at_spans, **in_logs}.items() if found}
+
+
+def test_a_finding_is_an_event_of_its_last_span(tmp_path: Path, target: Receiver) -> None:
+    """Many targets take traces alone: there it is seen at the span where it was made, and nowhere else."""
     send(tmp_path, target.url, span(1), span(2), finding(1, 2))
-    events = {one.name: [(event.name, told(event.attributes)) for event in one.events] for one in target.spans}
-    ((name, attributes),) = events["span2"]
-    assert ([], "instrument.finding", "same_call", finding().message, "warning") == (
-        events["span1"],
-        name,
+    (event,) = (event for one in target.spans for event in one.events)
+    attributes = told(event.attributes)
+    assert ({"span2": [finding().message]}, "same_call", "warning") == (
+        findings_in(target),
         attributes["instrument.detector"],
-        attributes["instrument.message"],
         attributes["instrument.severity"],
     )
+
+
+def test_a_finding_is_a_log_record_where_its_span_is_not_sent_with_it(tmp_path: Path, target: Receiver) -> None:
+    """The span has been sent before, or is of another process: still the receiver is told once."""
+    found = sink(tmp_path, target.url)
+    found.write(Batch([span(1)]))
+    found.flush()
+    found.write(Batch([span(2), finding(1, message="of one that is gone"), finding(9, message="of another process")]))
+    found.close()
+    expected = {f"log {1:016x}": ["of one that is gone"], f"log {9:016x}": ["of another process"]}
+    assert expected == findings_in(target)
+
+
+@settings(max_examples=25)
+@given(st.permutations([span(1), span(2), finding(1), finding(2), finding(1, 2)]), st.lists(st.integers(0, 5), max_size=3))  # fmt: skip
+def test_every_finding_is_told_once(records: list[Record], cuts: list[int]) -> None:
+    """For all orders of spans and findings, packed together or apart: one event or one log record each."""
+    about, lost = resource(RUN, "r1", {}), Counter[str]()
+    told = 0
+    for start, end in pairwise(sorted({0, *cuts, len(records)})):
+        waiting = nothing()
+        waiting.take((record, encode(record)) for record in records[start:end])
+        for request in requests(waiting, about, "1.41", SIGNALS, lost, lambda _: None):
+            parsed = REQUESTS[request.signal].FromString(request.body)
+            told += str(parsed).count('"instrument.detector"')
+    assert (3, {}) == (told, dict(lost))
 
 
 def test_a_partial_success_is_counted(tmp_path: Path, target: Receiver) -> None:
@@ -343,19 +379,30 @@ def test_a_program_ends_in_time_while_the_target_hangs(tmp_path: Path) -> None:
 
 
 def test_records_that_were_never_encoded_are_sent_by_the_next_process(tmp_path: Path) -> None:
-    """A program that ends before the encoders are loaded loses nothing."""
+    """A program that ends before the encoders are loaded loses nothing, and its model calls are counted."""
     port = free_port()
-    found = sink(tmp_path, f"http://127.0.0.1:{port}", signals=("traces", "logs"))
+    found = sink(tmp_path, f"http://127.0.0.1:{port}")
     found._can_encode = lambda _: False  # type: ignore[method-assign]  # as if the encoders were still loading
-    found.write(Batch([span(1), log(2, 1)]))
+    found.write(Batch([span(1), call(2, 1), log(3, 1), finding(2)]))
     found.close()
-    assert 2 == waiting(tmp_path)
     with receiver(port) as target:
-        send(tmp_path, target.url, span(3), signals=("traces", "logs"))
-        resources = [
-            told(one.resource_spans[0].resource.attributes)["service.name"] for one in target.requests["traces"]
-        ]
-        assert (["span1", "span3"], 1, ["reviewer"] * 2) == (target.names(), len(target.requests["logs"]), resources)
+        send(tmp_path, target.url, span(4))
+        resources = [one.resource_spans[0].resource.attributes for one in target.requests["traces"]]
+        (counted,) = target.requests["metrics"]
+        metrics = {one.name: one for one in counted.resource_metrics[0].scope_metrics[0].metrics}
+        (point,) = metrics["gen_ai.client.operation.duration"].histogram.data_points
+        assert (
+            ["span1", "chat gpt-4.1-mini", "span4"],
+            1,
+            ["reviewer"] * 2,
+            {"chat gpt-4.1-mini": [finding().message]},
+        ) == (
+            target.names(),
+            len(target.logs),
+            [told(one)["service.name"] for one in resources],
+            findings_in(target),
+        )
+        assert (1, NOON) == (point.count, point.start_time_unix_nano)
 
 
 def test_writing_takes_no_time_while_the_target_hangs(tmp_path: Path) -> None:

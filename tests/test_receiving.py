@@ -23,7 +23,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 import instrument
 from instrument.cli.main import main
+from instrument.model import Batch
+from instrument.sinks.otlp.sink import OtlpSink
 from instrument.store.ledgers import totals
+from tests import recorded
 
 SECRET = "sk-proj-" + "a1B2c3D4" * 6
 
@@ -127,6 +130,18 @@ def test_logs_belong_to_their_spans(endpoint: str, folder: Path) -> None:
     assert (200, {}) == send(f"{endpoint}/v1/logs", body)
     [trace] = [one for one in instrument.read(folder) if one.trace_id == "4" * 32]
     assert [("ERROR", "it broke", f"{1:016x}")] == [(log.level, log.message, log.span_id) for log in trace.logs]
+
+
+def test_what_our_own_sink_sends_is_what_was_recorded(endpoint: str, folder: Path, tmp_path: Path) -> None:
+    """Findings, which it tells as events of spans or as log records, are findings again, each once."""
+    sink = OtlpSink(tmp_path, endpoint=endpoint, signals=("traces", "logs"), environ={})
+    sink.write(Batch([recorded.call(1), recorded.finding(1), recorded.finding(9, message="of another process")]))
+    sink.close()
+    [trace] = [one for one in instrument.read(folder) if one.trace_id == recorded.TRACE]
+    assert [([f"{1:016x}"], recorded.finding().message), ([f"{9:016x}"], "of another process")] == [
+        (finding.span_ids, finding.message) for finding in sorted(trace.findings, key=lambda one: one.span_ids)
+    ]
+    assert [[]] == [span.events for span in trace.spans]
 
 
 def test_metrics_are_refused_politely(endpoint: str) -> None:

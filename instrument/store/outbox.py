@@ -25,7 +25,7 @@ _LOCK = ".sending"
 
 
 class Parcel(NamedTuple):
-    """One encoded request: its signal, how many records it holds, the body compressed by gzip, when it was made."""
+    """One encoded request: its signal, how many records it holds, the body, when it was made."""
 
     signal: str
     records: int

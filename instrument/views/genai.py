@@ -6,9 +6,11 @@ messages, arguments and results, tokens. Content is a JSON text, as the conventi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from instrument.messages import messages_of
 from instrument.model import Span, Usage
@@ -46,8 +48,8 @@ def operation_of(span: Span) -> str | None:
     return told if isinstance(told, str) and told else OPERATIONS.get(span.kind)
 
 
-def attributes(span: Span, dialect: str) -> Attributes:
-    """All attributes of the span."""
+def attributes(span: Span, dialect: str, content: Callable[[Span], Attributes]) -> Attributes:
+    """All attributes of the span; `content` tells what it took and gave."""
     known = span.attributes
     told: Attributes = {OPERATION: operation_of(span)}
     if span.kind in _NAMED:
@@ -55,7 +57,7 @@ def attributes(span: Span, dialect: str) -> Attributes:
     told.update(known)
     if "session.id" in known:
         told.setdefault("gen_ai.conversation.id", known["session.id"])
-    told.update(_content(span))
+    told.update(content(span))
     told.update(tokens(span.usage, dialect))
     return told
 
@@ -83,7 +85,8 @@ _NEWEST_COUNTS = [
 _COUNTS = [*_NEWEST_COUNTS, ("gen_ai.usage.cache_creation.input_tokens", "cache_write")]
 
 
-def _content(span: Span) -> Attributes:
+def plain_content(span: Span) -> Attributes:
+    """What the span took and gave, as texts."""
     asked, answered = span.input, span.output
     if span.kind == "tool":
         return _texts({"gen_ai.tool.call.arguments": asked, "gen_ai.tool.call.result": answered})
@@ -144,9 +147,9 @@ def _texts(content: Attributes) -> Attributes:
     return {key: text(value) for key, value in content.items() if value is not None}
 
 
-def text(value: Any) -> str:
+def text(value: Any) -> Any:
     """A text as it is, all else as JSON."""
-    return value if isinstance(value, str) else _encode(value).decode()
+    return value if isinstance(value, str | Raw) else _encode(value).decode()
 
 
 _encode = msgspec.json.Encoder().encode

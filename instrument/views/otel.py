@@ -8,7 +8,7 @@ back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -60,23 +60,33 @@ class Line(NamedTuple):
 
 def told(span: Span, dialect: str) -> Told:
     """The span in the words of a dialect."""
+    return told_with(span, dialect, genai.plain_content, plain)
+
+
+def told_with(
+    span: Span,
+    dialect: str,
+    content: Callable[[Span], Attributes],
+    plain: Callable[[Attributes], Attributes],
+) -> Told:
+    """As `told`: `content` tells what a span took and gave by the GenAI names, `plain` makes values plain."""
     if dialect == "openinference":
         name, attributes = span.name, openinference.attributes(span)
     else:
-        name, attributes = genai.name(span), genai.attributes(span, dialect)
+        name, attributes = genai.name(span), genai.attributes(span, dialect, content)
     attributes.update(_ours(span, name))
-    events = [Event(event.name, event.time_ns, plain(event.attributes)) for event in span.events]
+    events = [Event(event.name, event.time_ns, plain(event.attributes)) for event in span.events] if span.events else []
     error = span.error
     if error is not None:
         events.append(Event("exception", span.start_ns + span.duration_ns, plain(_exception(error))))
     return Told(
-        name=name,
-        kind=CLIENT if span.kind in _CALLS_OUT else INTERNAL,
-        attributes=plain(attributes),
-        events=events,
-        links=[Link(link.trace_id, link.span_id, plain(link.attributes)) for link in span.links],
-        status=_status(span, dialect),
-        message=error.message if span.status == "error" and error is not None else "",
+        name,
+        CLIENT if span.kind in _CALLS_OUT else INTERNAL,
+        plain(attributes),
+        events,
+        [Link(link.trace_id, link.span_id, plain(link.attributes)) for link in span.links] if span.links else [],
+        _status(span, dialect),
+        error.message if span.status == "error" and error is not None else "",
     )
 
 
@@ -101,7 +111,8 @@ def _ours(span: Span, name: str) -> Attributes:
         ours["error.type"] = span.error.type
     if cost is not None:
         for attribute, part in _COSTS:
-            ours[attribute] = _number(getattr(cost, part))
+            if (amount := getattr(cost, part)) is not None:
+                ours[attribute] = _number(amount)
         ours["instrument.cost.basis"] = cost.basis
         ours["instrument.cost.price_date"] = cost.price_date
     return ours
@@ -110,9 +121,9 @@ def _ours(span: Span, name: str) -> Attributes:
 _COSTS = [(f"instrument.cost.{part}", part) for part in ("usd", "input", "cached", "cache_write", "output")]
 
 
-def _number(text: str | None) -> float | None:
+def _number(text: str) -> float | None:
     try:
-        return float(text) if text is not None else None
+        return float(text)
     except ValueError:
         return None
 
@@ -183,13 +194,14 @@ def resource(run: Run | None, run_id: str) -> Attributes:
 def plain(attributes: Mapping[str, Any]) -> Attributes:
     """Attributes of the types that every backend takes: None is left out, objects and mixed lists are JSON texts."""
     return {
-        key: value if type(value) in _SIMPLE else _value(value)
+        key: value if type(value) in _SIMPLE else plain_value(value)
         for key, value in attributes.items()
         if value is not None
     }
 
 
-def _value(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A value that is not None, as `plain` has it."""
     kind = type(value)
     if kind is int:
         return value if -_LARGEST <= value < _LARGEST else str(value)

@@ -14,10 +14,13 @@ from collections.abc import Callable
 
 from instrument.record.context import Place, current
 from instrument.sinks.otlp.outcome import LATER, REFUSED, Outcome, Send
+from instrument.sinks.otlp.packing import packed
 from instrument.store.outbox import Outbox, Parcel
 
 MEMORY_BYTES = 4 * 1024 * 1024
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+RAW = "records"
+"""What is still to be encoded, as a signal of its own; it waits on disk alone."""
 CLOSE_SECONDS = 1.0
 """How long closing waits for what is under way; what is not sent by then waits on disk for the next process."""
 
@@ -26,8 +29,8 @@ class Courier:
     """A thread that sends parcels. `lost` counts records by reason.
 
     Senders are made by the thread when first needed, by signal. `tell` hears what went wrong, and whether records are
-    lost by it; `warm_up` is called by the thread before anything else, and says whether anything can
-    be sent; `tick` is called every `tick_seconds`.
+    lost by it; `encode` makes parcels of one that is `RAW`; `warm_up` is called by the thread before anything else, and
+    says whether anything can be sent; `tick` is called every `tick_seconds`.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Courier:
         make_sender: Callable[[str], Send],
         timeout: float,
         tell: Callable[[str, bool], None],
+        encode: Callable[[Parcel], list[Parcel]] = lambda _: [],
         warm_up: Callable[[], bool] = lambda: True,
         tick: Callable[[], None] = lambda: None,
         tick_seconds: float = 1.0,
@@ -47,6 +51,7 @@ class Courier:
         self._senders: dict[str, Send] = {}
         self._timeout = timeout
         self._tell = tell
+        self._encode = encode
         self._warm_up = warm_up
         self._tick, self._tick_seconds = tick, tick_seconds
         self._first_pause = first_pause
@@ -89,6 +94,14 @@ class Courier:
             self._idle.clear()
             if self._bytes > MEMORY_BYTES or self.is_away:
                 self._put_on_disk()
+        self._alarm.set()
+
+    def keep(self, parcel: Parcel) -> None:
+        """Take a parcel that waits on disk, after what waits already."""
+        with self._lock:
+            self._memory.append(parcel)
+            self._idle.clear()
+            self._put_on_disk()
         self._alarm.set()
 
     def flush(self, seconds: float) -> bool:
@@ -148,6 +161,8 @@ class Courier:
             return True
         self._looked = True
         with self._outbox.sending() as allowed:
+            if allowed:
+                self._encode_what_is_raw()
             for path in self._outbox.waiting() if allowed else ():
                 parcel = self._outbox.read(path)
                 if parcel is None:
@@ -156,6 +171,15 @@ class Courier:
                     return False
                 self._outbox.remove(path)
         return True
+
+    def _encode_what_is_raw(self) -> None:
+        """What an earlier process could not encode any more, in its place."""
+        for path in self._outbox.waiting():
+            parcel = self._outbox.read(path) if path.name.endswith(f".{RAW}.gz") else None
+            if parcel is not None and not self._given_up:
+                for part in self._encode(parcel):
+                    self._store(part)
+                self._outbox.remove(path)
 
     def _next(self) -> Parcel | None:
         with self._lock:
@@ -203,15 +227,17 @@ class Courier:
         return True
 
     def _put_on_disk(self) -> None:
-        """All that waits in memory, in order; where the disk does not take it either it is lost, and counted."""
+        """All that waits in memory, in order."""
         while self._memory:
-            parcel = self._memory.popleft()
-            self._bytes -= len(parcel.body)
-            try:
-                gone = self._outbox.put(parcel)
-            except OSError as error:
-                self.lost[f"target away and {error.strerror or type(error).__name__}"] += parcel.records
-                continue
-            if gone:
-                self.lost["target away and spool full"] += gone
+            self._store(self._memory.popleft())
         self._bytes = 0
+
+    def _store(self, parcel: Parcel) -> None:
+        """On disk; where that does not take it either it is lost, and counted."""
+        try:
+            gone = self._outbox.put(parcel._replace(body=packed(parcel.body)))
+        except OSError as error:
+            self.lost[f"target away and {error.strerror or type(error).__name__}"] += parcel.records
+            return
+        if gone:
+            self.lost["target away and spool full"] += gone

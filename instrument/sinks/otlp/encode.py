@@ -1,11 +1,15 @@
-"""Records as requests of the protocol: logs by the encoder of the official exporters, spans by our own."""
+"""Records as requests of the protocol: logs by the encoder of the official exporters, spans by our own.
+
+A finding is told once: as an event of its span where that is sent with it (many targets take traces alone), else as a
+log record.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
-from msgspec.structs import replace
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
@@ -19,13 +23,32 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from instrument.model import Finding, Log, Run, Score, Span
+from instrument.model import Finding, Log, Record, Run, Score, Span, decode_known
 from instrument.sinks.otlp import wire
+from instrument.sinks.otlp.waiting import Waiting
 from instrument.version import __version__
 from instrument.views import otel
 
+MOST_RECORDS = 512
+"""Records of one request."""
+
 _SCOPE = InstrumentationScope(otel.SCOPE, __version__)
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_Any = TypeVar("_Any")
+
+
+class Request(NamedTuple):
+    """One encoded request of a signal, and how many records it holds."""
+
+    signal: str
+    records: int
+    body: bytes
+
+
+class _Finding(NamedTuple):
+    span_ids: Sequence[str]
+    event: bytes
+    line: ReadableLogRecord
 
 
 def resource(run: Run | None, run_id: str, told: Mapping[str, str]) -> Resource:
@@ -33,25 +56,66 @@ def resource(run: Run | None, run_id: str, told: Mapping[str, str]) -> Resource:
     return Resource({**otel.resource(run, run_id), **told})
 
 
-def spans(records: Sequence[Span], about: Resource, dialect: str) -> bytes:
-    """Spans as one request."""
-    return wire.request(records, about.attributes, dialect)
+def requests(
+    waiting: Waiting,
+    about: Resource,
+    dialect: str,
+    signals: Collection[str],
+    lost: Counter[str],
+    count: Callable[[Span], None],
+) -> Iterator[Request]:
+    """What waits as requests, of those signals alone; `count` hears of every span.
+
+    What cannot be encoded is left out and counted in `lost`, by reason.
+    """
+
+    def encoded(span: Span) -> tuple[str, bytes]:
+        count(span)
+        return span.span_id, wire.span(span, dialect) if "traces" in signals else b""
+
+    spans = [*_each(waiting.spans, wire.decoder(dialect), encoded, lost)]
+    findings = [*_each(waiting.findings, decode_known, lambda finding: _finding(finding, about), lost)]
+    if "traces" in signals:
+        findings = _without_span(spans, findings)
+        for some in _parts([span for _, span in spans]):
+            yield Request("traces", len(some), wire.request(some, about.attributes))
+    if "logs" in signals:
+        logs = [*_each(waiting.logs, decode_known, lambda record: _line(record, about), lost)]
+        logs += [finding.line for finding in findings]
+        for part in _parts(logs):
+            yield Request("logs", len(part), encode_logs(part).SerializeToString())
 
 
-def add_findings(records: list[Span], findings: Sequence[Finding]) -> None:
-    """Tell each finding as an event of its last span, where that is among the records: many targets take no logs."""
-    places = {record.span_id: place for place, record in enumerate(records)}
+def _each(
+    lines: Iterable[bytes], decode: Callable[[bytes], Record], encode: Callable[[Any], _Any], lost: Counter[str]
+) -> Iterator[_Any]:
+    for line in lines:
+        try:
+            yield encode(decode(line))
+        except Exception as error:  # noqa: BLE001 - a record that cannot be encoded must not hold up the others
+            lost[f"cannot be encoded ({type(error).__name__})"] += 1
+
+
+def _parts(items: list[_Any]) -> Iterator[list[_Any]]:
+    return (items[start : start + MOST_RECORDS] for start in range(0, len(items), MOST_RECORDS))
+
+
+def _finding(finding: Finding, about: Resource) -> _Finding:
+    return _Finding(finding.span_ids, wire.event(otel.finding_event(finding)), _line(finding, about))
+
+
+def _without_span(spans: list[tuple[str, bytes]], findings: Sequence[_Finding]) -> list[_Finding]:
+    """Add each finding to its last span, where that is among these; the findings of which none is."""
+    places = {span_id: place for place, (span_id, _) in enumerate(spans)} if findings else {}
+    alone = []
     for finding in findings:
         place = max((places[span_id] for span_id in finding.span_ids if span_id in places), default=None)
-        if place is not None:
-            told = records[place]
-            records[place] = replace(told, events=[*told.events, otel.finding_event(finding)])
-
-
-def logs(records: Sequence[Log | Finding | Score], about: Resource) -> bytes:
-    """Logs, findings and scores as one request."""
-    request: bytes = encode_logs([_line(record, about) for record in records]).SerializeToString()
-    return request
+        if place is None:
+            alone.append(finding)
+        else:
+            span_id, body = spans[place]
+            spans[place] = (span_id, body + finding.event)
+    return alone
 
 
 def _line(record: Log | Finding | Score, about: Resource) -> ReadableLogRecord:

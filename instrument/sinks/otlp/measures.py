@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricsData, ResourceMetrics, ScopeMetrics
@@ -34,20 +35,21 @@ _DURATIONS = {
 _OLD, _NEW = "gen_ai.client.operation", "gen_ai.client.inference"
 _COUNTED = {"input": "input_tokens", "output": "output_tokens", "cached": "cache_read.input_tokens",
             "cache_write": "cache_write.input_tokens", "reasoning": "reasoning.output_tokens"}  # fmt: skip
+_LABELS = frozenset({str, int})
 _ANY_MODALITY = ("gen_ai.token.modality", "unknown")
 
 
 class Measures:
     """Histograms and counters of one process; `names` is an edition, `temporality` as in the standard variable.
 
-    Cumulative numbers count from the start of the process, those of `delta` from the last request.
+    Cumulative numbers count from `since_ns` (now, unless given), those of `delta` from the last request.
     """
 
-    def __init__(self, about: Resource, names: str, temporality: str = "") -> None:
+    def __init__(self, about: Resource, names: str, temporality: str = "", since_ns: int | None = None) -> None:
         self._about = about
         is_delta = temporality.strip().lower() in ("delta", "lowmemory")
         self._temporality = AggregationTemporality.DELTA if is_delta else AggregationTemporality.CUMULATIVE
-        self._since_ns = time.time_ns()
+        self._since_ns = since_ns or time.time_ns()
         self._series: dict[str, Spread | Count] = {}
         self._old, self._new = names != "latest", names in ("latest", "both")
 
@@ -90,7 +92,7 @@ class Measures:
 
     def _first_chunk(self, family: str, span: Span, told: Dimensions) -> None:
         waited = span.attributes.get("gen_ai.response.time_to_first_chunk")
-        if isinstance(waited, int | float):
+        if waited.__class__ is float or waited.__class__ is int:
             self._spread(f"{family}.time_to_first_chunk", "s", _SECONDS).add(float(waited), told)
 
     def _tokens(self, usage: Usage, told: Dimensions) -> None:
@@ -124,6 +126,6 @@ class Measures:
 def _dimensions(span: Span) -> Dimensions:
     told = span.attributes
     operation = told.get("gen_ai.operation.name") or OPERATIONS.get(span.kind, span.kind)
-    known = [("gen_ai.operation.name", str(operation))]
-    known += [(key, told[key]) for key in _COMMON if isinstance(told.get(key), str | int)]
+    known: list[tuple[str, Any]] = [("gen_ai.operation.name", str(operation))]
+    known += [(key, value) for key in _COMMON if (value := told.get(key)).__class__ in _LABELS]
     return (*known, ("error.type", span.error.type)) if span.error is not None else tuple(known)

@@ -18,4 +18,4 @@ class Outcome(NamedTuple):
 
 
 Send = Callable[[bytes, float], Outcome]
-"""Takes a request, compressed by gzip, and how many seconds it may take."""
+"""Takes a request, as it is or compressed by gzip, and how many seconds it may take."""

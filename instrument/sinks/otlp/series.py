@@ -46,7 +46,10 @@ class Spread:
         found.counts[bisect_left(self.bounds, value)] += 1
         found.number += 1
         found.total += value
-        found.least, found.most = min(found.least, value), max(found.most, value)
+        if value < found.least:
+            found.least = value
+        if value > found.most:
+            found.most = value
 
     def told(self, since_ns: int, now_ns: int, temporality: AggregationTemporality) -> Metric:
         """All that was counted."""
@@ -76,9 +79,10 @@ class Count:
 
     def add(self, value: float, about: Dimensions) -> None:
         """Add a number."""
-        if about not in self._series and len(self._series) >= MOST_SERIES:
-            about = OVERFLOW
-        self._series[about] = self._series.get(about, 0) + value
+        known = self._series.get(about)
+        if known is None and len(self._series) >= MOST_SERIES:
+            about, known = OVERFLOW, self._series.get(OVERFLOW)
+        self._series[about] = value if known is None else known + value
 
     def told(self, since_ns: int, now_ns: int, temporality: AggregationTemporality) -> Metric:
         """All that was counted."""

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from instrument.model import Batch, Finding, Log, Record, Run, Score, Span, decode, decode_known, encode
+from instrument.model import Batch, Run, Span, decode, encode
 from instrument.record.notices import notice
-from instrument.sinks.otlp.courier import FIRST_PAUSE, Courier
-from instrument.sinks.otlp.outcome import SENT, Outcome, Send
+from instrument.sinks.otlp.courier import FIRST_PAUSE, RAW, Courier
+from instrument.sinks.otlp.outcome import Send
+from instrument.sinks.otlp.packing import packed, unpacked
 from instrument.sinks.otlp.target import GRPC, SIGNALS, Target, dialect_of, resource_of, target_of
+from instrument.sinks.otlp.waiting import nothing
 from instrument.store.outbox import Outbox, Parcel
 
-MOST_RECORDS = 512
-"""Records of one request."""
+ENOUGH_RECORDS = 512
+"""So many are encoded at once, without waiting for more."""
 GATHER_SECONDS = 1.0
 METRICS_SECONDS = 60.0
 SPOOL_BYTES = 64 * 1024 * 1024
 FLUSH_SECONDS = 5.0
 LOAD_SECONDS = 0.5
 """How long the end of the process waits for the encoders."""
-GZIP = 1
-"""The quickest level: half the time of the usual one, for a tenth more bytes."""
-RAW = "records"
-"""Records that are still to be encoded, as a signal of their own."""
 
 
 class OtlpSink:
@@ -75,8 +72,7 @@ class OtlpSink:
         self._folder = Path(folder).absolute() / "otlp" / _digest(self._targets)
         self._lost: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._waiting: dict[str, list[Any]] = {"traces": [], "logs": []}
-        self._findings: list[Finding] = []
+        self._waiting = nothing()
         self._loaded = threading.Event()
         self._fault: Exception | None = None
         self._since: float | None = None
@@ -90,6 +86,7 @@ class OtlpSink:
             self._sender,
             min((target.timeout for target in self._targets.values()), default=10.0),
             self._tell,
+            self._encoded_late,
             self._load,
             self._tick,
             min(gather_seconds, 1.0),
@@ -111,15 +108,15 @@ class OtlpSink:
             self._run = next((record for record in batch if isinstance(record, Run)), None)
         self._courier.start()  # if it could not before
         with self._lock:
-            for record, line in zip(batch, batch.lines, strict=True):
-                if isinstance(record, Span | Log | Finding | Score):
-                    self._take(decode_known(line))
-            if self._can_encode(0) and (max(map(len, self._waiting.values())) >= MOST_RECORDS or self._is_due()):
+            self._waiting.take(zip(batch, batch.lines, strict=True))
+            if self._since is None and any(self._waiting):
+                self._since = time.monotonic()
+            if self._can_encode(0) and (self._waiting.longest >= ENOUGH_RECORDS or self._is_due()):
                 self._pack()
 
     def flush(self) -> None:
         """Send what was taken; returns when that is done, or when the target turns out to be away."""
-        if self._can_encode(FLUSH_SECONDS if any(self._waiting.values()) else 0):
+        if self._can_encode(FLUSH_SECONDS if any(self._waiting) else 0):
             with self._lock:
                 self._pack()
                 self._pack_metrics()
@@ -127,7 +124,7 @@ class OtlpSink:
 
     def close(self) -> None:
         """As `flush`, for a second at most; what is not sent by then waits on disk for the next process."""
-        can_encode = self._can_encode(LOAD_SECONDS if any(self._waiting.values()) else 0)
+        can_encode = self._can_encode(LOAD_SECONDS if any(self._waiting) else 0)
         with self._lock:
             if can_encode:
                 self._pack()
@@ -152,26 +149,6 @@ class OtlpSink:
     def _can_encode(self, seconds: float) -> bool:
         return self._loaded.wait(seconds) and self._fault is None
 
-    def _take(self, record: Record) -> None:
-        if isinstance(record, Span) and record.status != "open":
-            self._waiting["traces"].append(record)
-        elif isinstance(record, Log | Finding | Score):
-            if isinstance(record, Finding):
-                self._findings.append(record)
-            if "logs" in self._targets:
-                self._waiting["logs"].append(record)
-        if self._since is None:
-            self._since = time.monotonic()
-
-    def _count(self, spans: Sequence[Span]) -> None:
-        if "metrics" in self._targets and spans:
-            if self._measures is None:
-                from instrument.sinks.otlp.measures import Measures
-
-                self._measures = Measures(self._about(), self._dialect, self._temporality)
-            for span in spans:
-                self._measures.add(span)
-
     def _about(self) -> Any:
         if self._resource is None:
             from instrument.sinks.otlp.encode import resource
@@ -193,34 +170,19 @@ class OtlpSink:
 
     def _pack(self) -> None:
         """Make requests of what waits."""
-        self._since = None
-        if self._findings:
-            from instrument.sinks.otlp.encode import add_findings
+        from instrument.sinks.otlp.encode import requests
 
-            add_findings(self._waiting["traces"], self._findings)
-            self._findings = []
-        for signal, records in self._waiting.items():
-            self._waiting[signal] = []
-            if signal == "traces":
-                self._count(records)
-            for start in range(0, len(records) if signal in self._targets else 0, MOST_RECORDS):
-                part = records[start : start + MOST_RECORDS]
-                try:
-                    self._give(signal, len(part), self._encoded(signal, part, self._about()))
-                except Exception as error:  # noqa: BLE001 - a record that cannot be encoded must not end the sink
-                    self._lost[f"cannot be encoded ({type(error).__name__})"] += len(part)
+        waiting, self._waiting, self._since = self._waiting, nothing(), None
+        for request in requests(waiting, self._about(), self._dialect, self._targets, self._lost, self._counting()):
+            self._give(*request)
 
-    def _encoded(self, signal: str, records: Sequence[Any], about: Any) -> bytes:
-        from instrument.sinks.otlp.encode import logs, spans
+    def _counting(self) -> Callable[[Span], None]:
+        """What counts spans for the metrics."""
+        if self._measures is None and "metrics" in self._targets:
+            from instrument.sinks.otlp.measures import Measures
 
-        return spans(records, about, self._dialect) if signal == "traces" else logs(records, about)
-
-    def _pack_raw(self) -> None:
-        """The process ends before the encoders are there: the records wait as they are, and are encoded by the next."""
-        records = [record for waiting in self._waiting.values() for record in waiting]
-        if records:
-            head = [self._run] if self._run is not None else []
-            self._give(RAW, len(records), b"\n".join(map(encode, [*head, *records])))
+            self._measures = Measures(self._about(), self._dialect, self._temporality)
+        return self._measures.add if self._measures is not None else _count_nothing
 
     def _pack_metrics(self) -> None:
         self._measured_at = time.monotonic()
@@ -229,31 +191,43 @@ class OtlpSink:
             self._give("metrics", 0, request)
 
     def _give(self, signal: str, records: int, request: bytes) -> None:
+        body = packed(request) if self._targets[signal].takes_packed else request
+        self._courier.give(self._parcel(signal, records, body))
+
+    def _parcel(self, signal: str, records: int, body: bytes) -> Parcel:
         self._number += 1
-        self._courier.give(Parcel(signal, records, gzip.compress(request, GZIP, mtime=0), time.time_ns(), self._number))
+        return Parcel(signal, records, body, time.time_ns(), self._number)
+
+    def _pack_raw(self) -> None:
+        """The process ends before the encoders are there: the records wait as they are, and are encoded by the next."""
+        lines = [*self._waiting.lines()]
+        if lines:
+            head = [encode(self._run)] if self._run is not None else []
+            self._courier.keep(self._parcel(RAW, len(lines), b"\n".join([*head, *lines])))
+
+    def _encoded_late(self, parcel: Parcel) -> list[Parcel]:
+        """What an earlier process could not encode any more, by its own resource; its metrics are these alone."""
+        from instrument.sinks.otlp.encode import Request, requests, resource
+        from instrument.sinks.otlp.measures import Measures
+
+        lines = unpacked(parcel.body).split(b"\n")
+        records = [decode(line) for line in lines]
+        run = next((record for record in records if isinstance(record, Run)), None)
+        about = resource(run, run.run if run is not None else "", self._told)
+        waiting = nothing()
+        waiting.take(zip(records, lines, strict=True))
+        measures = Measures(about, self._dialect, self._temporality, run.start_ns if run is not None else None)
+        found = [*requests(waiting, about, self._dialect, self._targets, self._lost, measures.add)]
+        counted = measures.request() if "metrics" in self._targets else None
+        found += [Request("metrics", 0, counted)] if counted is not None else []
+        return [Parcel(*request, parcel.made_ns, number) for number, request in enumerate(found)]
 
     # Sending
 
     def _sender(self, signal: str) -> Send:
         from instrument.sinks.otlp.transport import sender
 
-        return self._send_raw if signal == RAW else sender(signal, self._targets[signal])
-
-    def _send_raw(self, body: bytes, seconds: float) -> Outcome:
-        """Encode and send what an earlier process could not encode any more."""
-        from instrument.sinks.otlp.encode import add_findings, resource
-
-        records = [decode(line) for line in gzip.decompress(body).split(b"\n")]
-        run = next((record for record in records if isinstance(record, Run)), None)
-        about = resource(run, run.run if run is not None else "", self._told)
-        spans = [record for record in records if isinstance(record, Span)]
-        logs = [record for record in records if isinstance(record, Log | Finding | Score)]
-        add_findings(spans, [record for record in logs if isinstance(record, Finding)])
-        outcome = Outcome(SENT)
-        for signal, part in (("traces", spans), ("logs", logs)):
-            if part and signal in self._targets and outcome.state == SENT:
-                outcome = self._sender(signal)(gzip.compress(self._encoded(signal, part, about), GZIP), seconds)
-        return outcome
+        return sender(signal, self._targets[signal])
 
     def _tell(self, why: str, is_lost: bool) -> None:
         """Once each: the target is away and what becomes of the records, or it does not take them."""
@@ -268,6 +242,10 @@ class OtlpSink:
                 f"{shown}: {why}; records wait in {self._folder} (up to {self._spool_mib} MiB) and are sent when it "
                 "is back, your program goes on"
             )
+
+
+def _count_nothing(_: Span) -> None:
+    """Nobody takes metrics."""
 
 
 def _check_installed(protocols: set[str]) -> None:

@@ -29,6 +29,11 @@ class Target(NamedTuple):
     client_key: str | None = None
 
     @property
+    def takes_packed(self) -> bool:
+        """Whether requests are compressed by us; gRPC does it by itself."""
+        return self.gzip and self.protocol == HTTP
+
+    @property
     def shown(self) -> str:
         """The address without what may be secret in it."""
         parts = urlsplit(self.url)

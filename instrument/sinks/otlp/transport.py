@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import time
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -13,6 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from instrument.sinks.otlp.outcome import LATER, REFUSED, SENT, Outcome, Send
+from instrument.sinks.otlp.packing import packed, unpacked
 from instrument.sinks.otlp.target import GRPC, Target
 
 LONGEST_ANSWER = 1024 * 1024
@@ -51,7 +51,7 @@ def _http(signal: str, target: Target) -> Send:
         session.cert = pair if target.client_key else target.client_certificate  # type: ignore[assignment]
 
     def send(body: bytes, seconds: float) -> Outcome:
-        data = body if target.gzip else gzip.decompress(body)
+        data = packed(body) if target.gzip else unpacked(body)
         try:
             with session.post(target.url, data, timeout=seconds, allow_redirects=False, stream=True) as answer:
                 content = answer.raw.read(LONGEST_ANSWER, decode_content=True)
@@ -118,9 +118,8 @@ def _grpc(signal: str, target: Target) -> Send:
     compression = grpc.Compression.Gzip if target.gzip else grpc.Compression.NoCompression
 
     def send(body: bytes, seconds: float) -> Outcome:
-        data = gzip.decompress(body)
         try:
-            content = export(data, timeout=seconds, metadata=target.headers, compression=compression)
+            content = export(unpacked(body), timeout=seconds, metadata=target.headers, compression=compression)
         except grpc.RpcError as error:
             return _judged_grpc(signal, error, grpc.StatusCode)
         return _accepted(signal, content)

@@ -8,13 +8,16 @@ encoded once.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from instrument.model import Event, Link, Span
+from msgspec import Raw
+
+from instrument.model import Event, Link, Record, Span, decode_known
 from instrument.version import __version__
-from instrument.views.otel import SCOPE, told
+from instrument.views.carried import content, decode_span
+from instrument.views.otel import SCOPE, plain_value, told_with
 
 _REMOTE_IS_KNOWN = 0x100
 """Flag of spans and links: whether the parent is remote is known (it is not)."""
@@ -22,44 +25,60 @@ _SPAN_FLAGS = b"\x85\x01" + struct.pack("<I", _REMOTE_IS_KNOWN)
 _LINK_FLAGS = b"\x35" + struct.pack("<I", _REMOTE_IS_KNOWN)
 _SHORT = 80
 """Longer texts seldom come twice."""
+_MOST_KNOWN = 4096
+_LARGE = 1 << 62
+"""Larger whole numbers, negative ones and zeros (two of which are equal) are rare, and not remembered."""
 _fixed64 = struct.Struct("<Q").pack
+_times = struct.Struct("<BQBQ").pack
 _double = struct.Struct("<d").pack
 
 
-def request(records: Iterable[Span], about: Mapping[str, Any], dialect: str) -> bytes:
-    """An `ExportTraceServiceRequest` with the spans of one process; `about` are the attributes of its resource."""
+def request(spans: Iterable[bytes], about: Mapping[str, Any]) -> bytes:
+    """An `ExportTraceServiceRequest` with the encoded spans of one process; `about` are attributes of its resource."""
     scope = _part(b"\x0a", _part(b"\x0a", SCOPE.encode()) + _part(b"\x12", __version__.encode()))
-    spans = b"".join([_part(b"\x12", _span(record, dialect)) for record in records])
+    scoped = [scope]
+    for one in spans:
+        scoped += (b"\x12", _varint(len(one)), one)
     resource = _part(b"\x0a", b"".join(_pairs(b"\x0a", about)))
-    return _part(b"\x0a", resource + _part(b"\x12", scope + spans))
+    size = sum(map(len, scoped))
+    head = resource + b"\x12" + _varint(size)
+    return b"".join((b"\x0a", _varint(len(head) + size), head, *scoped))
 
 
-def _span(record: Span, dialect: str) -> bytes:
-    there = told(record, dialect)
+def decoder(dialect: str) -> Callable[[bytes], Record]:
+    """What reads lines of spans for `span`: by the GenAI conventions what they took and gave stays JSON."""
+    return decode_known if dialect == "openinference" else decode_span
+
+
+def span(record: Span, dialect: str) -> bytes:
+    """One span, read by `decoder`. What is appended to it of other fields belongs to it as well: see `event`."""
+    there = told_with(record, dialect, content, dict)
+    above = f"2208{record.parent_id}" if record.parent_id else ""
     start = record.start_ns
-    parts = [b"\x0a\x10", bytes.fromhex(record.trace_id), b"\x12\x08", bytes.fromhex(record.span_id)]
-    if record.parent_id:
-        parts += (b"\x22\x08", bytes.fromhex(record.parent_id))
-    parts += (
-        _part(b"\x2a", there.name.encode()),
-        b"\x30",
-        _varint(there.kind),
-        b"\x39",
-        _fixed64(start),
-        b"\x41",
-        _fixed64(start + record.duration_ns),
-        *_pairs(b"\x4a", there.attributes),
-        *(_part(b"\x5a", _event(event)) for event in there.events),
-        *(_part(b"\x6a", _link(link)) for link in there.links),
-        _part(b"\x7a", _status(there.status, there.message) if there.status else b""),
-        _SPAN_FLAGS,
+    return b"".join(
+        [
+            bytes.fromhex(f"0a10{record.trace_id}1208{record.span_id}{above}"),
+            _known_text(b"\x2a", there.name),
+            _KINDS[there.kind],
+            _times(0x39, start, 0x41, start + record.duration_ns),
+            *_pairs(b"\x4a", there.attributes),
+            *map(event, there.events),
+            *[_part(b"\x6a", _link(link)) for link in there.links],
+            _part(b"\x7a", _status(there.status, there.message)) if there.status else b"\x7a\x00",
+            _SPAN_FLAGS,
+        ]
     )
-    return b"".join(parts)
 
 
-def _event(event: Event) -> bytes:
-    head = b"\x09" + _fixed64(event.time_ns) + _part(b"\x12", event.name.encode())
-    return head + b"".join(_pairs(b"\x1a", event.attributes))
+def event(told: Event) -> bytes:
+    """An event as a field of its span."""
+    head = b"\x09" + _fixed64(told.time_ns) + _part(b"\x12", told.name.encode())
+    return _part(b"\x5a", head + b"".join(_pairs(b"\x1a", told.attributes)))
+
+
+@lru_cache(maxsize=1024)
+def _known_text(tag: bytes, text: str) -> bytes:
+    return _part(tag, text.encode())
 
 
 def _link(link: Link) -> bytes:
@@ -72,19 +91,43 @@ def _status(code: int, message: str) -> bytes:
 
 
 def _pairs(tag: bytes, attributes: Mapping[str, Any]) -> list[bytes]:
-    return [
-        _known_pair(tag, key, value)
-        if type(value) is not list and (type(value) is not str or len(value) <= _SHORT)
-        else _pair(tag, key, value)
-        for key, value in attributes.items()
-    ]
+    parts: list[bytes] = []
+    for key, value in attributes.items():
+        kind = value.__class__
+        if kind is Raw or (kind is str and len(value) > _SHORT):
+            text = bytes(value) if kind is Raw else value.encode()
+            name, size = _name(key), _varint(len(text))
+            inner = 1 + len(size) + len(text)
+            length = _varint(inner)
+            parts += (tag, _varint(len(name) + len(length) + inner), name, length, b"\x0a", size, text)
+        elif kind is str or kind is bool or (kind is int and 0 <= value < _LARGE) or (kind is float and value):
+            try:
+                parts.append(_known[tag, key, kind, value])
+            except KeyError:
+                parts.append(_remembered(tag, key, value))
+        elif value is not None:
+            parts.append(_pair(tag, key, value if kind is tuple or kind is float else plain_value(value)))
+    return parts
 
 
 def _pair(tag: bytes, key: str, value: Any) -> bytes:
-    return _part(tag, _part(b"\x0a", key.encode()) + _part(b"\x12", _value(value)))
+    return _part(tag, _name(key) + _part(b"", _value(value)))
 
 
-_known_pair = lru_cache(maxsize=4096, typed=True)(_pair)
+def _remembered(tag: bytes, key: str, value: Any) -> bytes:
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    made = _known[tag, key, value.__class__, value] = _pair(tag, key, value)
+    return made
+
+
+_known: dict[tuple[bytes, str, type, Any], bytes] = {}
+
+
+@lru_cache(_MOST_KNOWN)
+def _name(key: str) -> bytes:
+    """The key of a pair, and the tag of its value."""
+    return _part(b"\x0a", key.encode()) + b"\x12"
 
 
 def _value(value: Any) -> bytes:
@@ -108,6 +151,8 @@ def _part(tag: bytes, content: bytes) -> bytes:
 def _varint(number: int) -> bytes:
     if number < 0x80:
         return _SMALL[number]
+    if number < 0x4000:
+        return bytes((number & 0x7F | 0x80, number >> 7))
     digits = bytearray()
     while number >= 0x80:
         digits.append(number & 0x7F | 0x80)
@@ -117,3 +162,4 @@ def _varint(number: int) -> bytes:
 
 
 _SMALL = [bytes([number]) for number in range(0x80)]
+_KINDS = [bytes([0x30, kind]) for kind in range(6)]

@@ -32,7 +32,7 @@ def records(row: Any, source: str) -> Iterator[Record]:
             if found.trace_id not in runs:
                 runs.add(found.trace_id)
                 yield run_of(found.trace_id, found.start_ns, source, resource)
-            yield found
+            yield from otlp_logs.without_findings(found)
     yield from otlp_logs.records(row, attributes_of, _value)
 
 

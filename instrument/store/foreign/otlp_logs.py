@@ -1,11 +1,16 @@
-"""Log records from OTLP JSON: `ExportLogsServiceRequest`. What we exported as such is a finding or a score again."""
+"""Log records from OTLP JSON: `ExportLogsServiceRequest`. What we exported as such is a finding or a score again.
+
+A finding may have come as an event of its span, too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from instrument.model import Finding, Log, Record, Score
+from msgspec.structs import replace
+
+from instrument.model import Finding, Log, Record, Score, Span
 from instrument.store.foreign.shape import Fields, digest, fields, hex_id, items, moment, parsed, run_id, whole, words
 
 FINDING = "instrument.finding"
@@ -27,6 +32,16 @@ def records(row: Any, attributes_of: Callable[[object], Fields], value_of: Calla
             for line in items(fields(scoped).get("logRecords") or fields(scoped).get("log_records")):
                 if isinstance(line, dict):
                     yield _record(line, attributes_of(line.get("attributes")), value_of(line.get("body")))
+
+
+def without_findings(span: Span) -> Iterator[Record]:
+    """The span, and as records of their own the findings that our sink told as its events."""
+    told = [event for event in span.events if event.name == FINDING]
+    yield replace(span, events=[event for event in span.events if event.name != FINDING]) if told else span
+    for event in told:
+        common = {"run": span.run, "trace_id": span.trace_id, "time_ns": event.time_ns}
+        message = words(event.attributes.get("instrument.message")) or ""
+        yield _finding(event.attributes, message, span.span_id, common)
 
 
 def _level(severity: object) -> str:

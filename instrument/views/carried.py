@@ -1,0 +1,91 @@
+"""What a span took and gave by the GenAI conventions, told from its JSON: long texts are carried over as they are.
+
+Decoded they would be read and written four times on their way from a line of JSON to a request. All that is not of our
+own form is decoded and told as by `genai.plain_content`, and what comes out says the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+from msgspec.structs import replace
+
+from instrument.model import Span
+from instrument.views.genai import Attributes, plain_content
+
+
+class CarriedSpan(Span, frozen=True, kw_only=True, omit_defaults=True, tag="span"):
+    """A span whose input and output are still JSON."""
+
+    input: Raw = None  # type: ignore[assignment]
+    output: Raw = None  # type: ignore[assignment]
+
+
+class _Conversation(Struct, gc=False):
+    messages: Raw
+    tools: Raw | None = None
+    settings: Raw | None = None
+
+
+class _Message(Struct, gc=False):
+    parts: list[Raw]
+    role: Any = None
+
+
+class _Instructions(Struct, gc=False):
+    parts: Raw
+
+
+_NOTHING = frozenset({b"null", b"[]", b"{}", b'""', b"0", b"0.0", b"false"})
+_decode = msgspec.json.decode
+_conversation = msgspec.json.Decoder(_Conversation).decode
+_messages = msgspec.json.Decoder(list[_Message]).decode
+_items = msgspec.json.Decoder(list[Raw]).decode
+_instructions = msgspec.json.Decoder(_Instructions).decode
+decode_span = msgspec.json.Decoder(CarriedSpan).decode
+"""A span from its line."""
+
+
+def content(span: Span) -> Attributes:
+    """The content of a span from `decode_span`; what is `Raw` in it is the JSON that is the text."""
+    asked, answered = span.input, span.output
+    if span.kind not in ("llm", "embedding"):
+        return plain_content(replace(span, input=_value(asked), output=_value(answered)))
+    try:
+        told = _asked(asked) if asked is not None else {}
+        if answered is not None:
+            said = _conversation(answered).messages
+            _messages(said)
+            told["gen_ai.output.messages"] = said
+        return told
+    except msgspec.ValidationError:
+        return plain_content(replace(span, input=_decoded(asked), output=_decoded(answered)))
+
+
+def _asked(side: Raw) -> Attributes:
+    """Instructions are apart from the other messages where they come first. Raises for what is not of our form."""
+    whole = _conversation(side)
+    messages = _messages(whole.messages)
+    told: Attributes = {}
+    if messages and messages[0].role == "system":
+        first, *rest = _items(whole.messages)
+        told["gen_ai.system_instructions"] = _instructions(first).parts
+        told["gen_ai.input.messages"] = Raw(b"[" + b",".join(rest) + b"]")
+    else:
+        told["gen_ai.input.messages"] = whole.messages
+    if whole.tools is not None and bytes(whole.tools) not in _NOTHING:
+        told["gen_ai.tool.definitions"] = whole.tools
+    if whole.settings is not None and bytes(whole.settings) not in _NOTHING:
+        told["instrument.settings"] = whole.settings
+    return told
+
+
+def _value(side: Raw | None) -> Any:
+    """A text is told as it is, all else as the JSON that it is."""
+    return _decode(side) if side is not None and memoryview(side)[0] in b'"n' else side
+
+
+def _decoded(side: Raw | None) -> Any:
+    return _decode(side) if side is not None else None
