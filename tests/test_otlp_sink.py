@@ -385,6 +385,7 @@ def test_records_that_were_never_encoded_are_sent_by_the_next_process(tmp_path: 
     found._can_encode = lambda _: False  # type: ignore[method-assign]  # as if the encoders were still loading
     found.write(Batch([span(1), call(2, 1), log(3, 1), finding(2)]))
     found.close()
+    assert 4 == waiting(tmp_path)
     with receiver(port) as target:
         send(tmp_path, target.url, span(4))
         resources = [one.resource_spans[0].resource.attributes for one in target.requests["traces"]]

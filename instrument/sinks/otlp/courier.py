@@ -62,7 +62,7 @@ class Courier:
         self._bytes = 0
         self._pause = 0.0
         self._awake_at = 0.0
-        self._looked = False
+        self._looked = self._has_kept = False
         self._closing = False
         self._given_up = False
         self._alarm = threading.Event()
@@ -97,10 +97,10 @@ class Courier:
         self._alarm.set()
 
     def keep(self, parcel: Parcel) -> None:
-        """Take a parcel that waits on disk, after what waits already."""
+        """Take a parcel that waits on disk, after what waits already: it is left to the next process if it is `RAW`."""
         with self._lock:
+            self._has_kept = True
             self._memory.append(parcel)
-            self._idle.clear()
             self._put_on_disk()
         self._alarm.set()
 
@@ -161,13 +161,13 @@ class Courier:
             return True
         self._looked = True
         with self._outbox.sending() as allowed:
-            if allowed:
+            if allowed and not self._has_kept:
                 self._encode_what_is_raw()
             for path in self._outbox.waiting() if allowed else ():
                 parcel = self._outbox.read(path)
                 if parcel is None:
                     continue
-                if self._given_up or not self._settled(parcel, self._send(parcel)):
+                if self._given_up or parcel.signal == RAW or not self._settled(parcel, self._send(parcel)):
                     return False
                 self._outbox.remove(path)
         return True
