@@ -142,7 +142,7 @@ STOPPED = {
     "again though it failed": Case([search("tides")] * 8, {"search": fails}, "again_after_failure", 2, 2),
     "failure after failure": Case(list(map(search, VAIN)), {"search": fails}, "error_storm", 3, 3),
     "a search in vain": Case(
-        list(map(search, VAIN)), {"search": lambda number: ["one"] if number == 1 else []}, "no_progress", 6, 6
+        list(map(search, VAIN)), {"search": lambda number: ["one"] if number == 1 else []}, "no_progress", 5, 5
     ),
     "from the beginning": Case(
         [*STEPS, *STEPS[:3], *STEPS], dict.fromkeys(("look", "turn", "walk", "wait"), lambda number: "well"),
