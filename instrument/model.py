@@ -85,6 +85,10 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="t
     extra: dict[str, Any] = {}
 
 
+UNWATCHED = "instrument.unwatched"
+"""In the resource of a run that no detectors watched."""
+
+
 class Run(Record, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
     """The head of one process's recording."""
 

@@ -21,7 +21,7 @@ from instrument.analysis.running import Numbers
 from instrument.analysis.tree import traces
 from instrument.detectors import Detectors
 from instrument.errors import InstrumentError, SettingsError
-from instrument.model import Log, Run, Sink
+from instrument.model import UNWATCHED, Log, Run, Sink
 from instrument.pricing import Prices
 from instrument.record import bridges, budgets, otel_context, threads
 from instrument.record.budgets import BudgetGuard, Limits, limits_of
@@ -305,6 +305,7 @@ def run_record(settings: Settings) -> Run:
         platform=sys.platform,
         instrument=__version__,
         git=_git(Path.cwd()),
+        resource={UNWATCHED: True} if settings.loops.action == "off" else {},
     )
 
 

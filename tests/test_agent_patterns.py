@@ -8,16 +8,22 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from agent.errors import ToolError
 from agent.reviewer import Limits, Reviewer
 from agent.selection import select
 from instrument import LoopDetected, agent, flush, tool
+from instrument.analysis.report import findings_of
+from instrument.analysis.tree import traces
+from instrument.model import Finding
 from instrument.testing import Recording, record
+from instrument.thresholds import thresholds
 from tests.agent_endpoint import Item, Raw, Script, call, endpoint, kind_of, raw_call, response, verdict
 
 Answer = Callable[[int], Any]
@@ -154,18 +160,63 @@ STOPPED = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def warned(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Led]:
+    """What comes of each case where it is only warned; each is led once for all tests."""
+
+    @cache
+    def led_into(name: str) -> Led:
+        case = STOPPED[name]
+        folder = tmp_path_factory.mktemp("shop")
+        (folder / "shop.py").write_text("def mean(prices):\n    return sum(prices) / len(prices)\n")
+        return led(folder, case.think, case.answers, **case.settings)
+
+    return led_into
+
+
 @pytest.mark.parametrize("name", STOPPED)
-def test_found_as_early_as_can_be(name: str, folder: Path) -> None:
+def test_found_as_early_as_can_be(name: str, warned: Callable[[str], Led]) -> None:
     """The finding is known before the model is asked for the next step."""
-    case = STOPPED[name]
-    assert case.known_after == led(folder, case.think, case.answers, **case.settings).found_after[case.finding]
+    assert STOPPED[name].known_after == warned(name).found_after[STOPPED[name].finding]
 
 
 @pytest.mark.parametrize("name", STOPPED)
-def test_warned_of_it_goes_on(name: str, folder: Path) -> None:
+def test_warned_of_it_goes_on(name: str, warned: Callable[[str], Led]) -> None:
     """By default every call that the model wants is made."""
-    case = STOPPED[name]
-    assert len(case.think) == len(led(folder, case.think, case.answers, **case.settings).made)
+    assert len(STOPPED[name].think) == len(warned(name).made)
+
+
+@pytest.mark.parametrize("name", STOPPED)
+def test_afterwards_the_same_is_found(name: str, warned: Callable[[str], Led]) -> None:
+    """A trace that is looked at when all is over shows what was found while it ran."""
+    found = warned(name).recording.findings
+    assert found == found_afterwards(warned(name).recording, STOPPED[name].settings)
+
+
+def found_afterwards(recording: Recording, settings: dict[str, Any]) -> Sequence[Finding]:
+    """What the detectors find in the spans alone, without what they found before."""
+    (trace,) = traces(recording.spans)
+    limits = thresholds(settings.get("detectors", {}))
+    return [replace(found, run=recording.spans[0].run) for found in findings_of(trace, limits)]
+
+
+REFUSING: dict[str, dict[str, Any]] = {
+    "scope run": {"action": "raise", "scope": "run"},
+    "a function": {"action": lambda finding: finding.detector == "repeated_call"},
+}
+
+
+@pytest.mark.parametrize("loops", REFUSING.values(), ids=REFUSING)
+def test_other_ways_to_refuse_stop_it_too(loops: dict[str, Any], folder: Path) -> None:
+    """The run may be shut, a function may decide: neither tool nor endpoint gets another call."""
+    done = led(folder, [search("tides")] * 8, {"search": nothing}, loops=loops)
+    assert ("loop", 3, 4) == (done.outcome, len(done.made), done.thoughts)
+
+
+def test_a_function_may_let_it_go_on(folder: Path) -> None:
+    """What the function does not refuse is made."""
+    done = led(folder, [search("tides")] * 8, {"search": nothing}, loops={"action": lambda finding: False})
+    assert 8 == len(done.made)
 
 
 @pytest.mark.parametrize("name", STOPPED)

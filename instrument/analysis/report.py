@@ -8,9 +8,11 @@ from msgspec import Struct
 
 from instrument.analysis.metrics import Metrics, measure
 from instrument.analysis.tree import Trace
-from instrument.detectors import default
-from instrument.model import Finding, Open, Span
-from instrument.thresholds import Thresholds
+from instrument.detectors import Detectors, History
+from instrument.model import UNWATCHED, Finding, Open, Span
+from instrument.thresholds import Thresholds, thresholds
+
+_BY_HISTORY = frozenset({"slow", "spending"})
 
 
 class Report(Struct, frozen=True, eq=False):
@@ -21,23 +23,40 @@ class Report(Struct, frozen=True, eq=False):
     findings: Sequence[Finding]
 
 
-def analyse(trace: Trace, limits: Thresholds | None = None) -> Report:
-    """Measure the trace and gather what was found in it, with the thresholds of some settings or the usual ones."""
-    findings = findings_of(trace, limits)
+def analyse(trace: Trace, limits: Thresholds | None = None, history: History | None = None) -> Report:
+    """Measure the trace and gather what was found in it, with the thresholds of some settings or the usual ones.
+
+    `history` is what is known to be usual; nothing of the trace is added to it.
+    """
+    findings = findings_of(trace, limits, history)
     return Report(trace, measure(trace.spans, trace.logs, findings), findings)
 
 
-def findings_of(trace: Trace, limits: Thresholds | None = None) -> Sequence[Finding]:
+def findings_of(trace: Trace, limits: Thresholds | None = None, history: History | None = None) -> Sequence[Finding]:
     """The findings recorded while the trace ran and those that the detectors make of it now, in order of time.
 
-    What both found, by the same detector about the same spans, is there once, as it was recorded.
+    What both found, by the same detector about the same spans, is there once, as it was recorded. What is beyond the
+    usual was judged while the trace ran, by what was usual then; only traces that were not watched are judged now.
     """
-    found = {(one.detector, *one.span_ids): one for one in (*_found_now(trace, limits), *reversed(trace.findings))}
+    now: Iterator[Finding] = _found_now(trace, limits, history)
+    if _was_watched(trace):
+        now = (one for one in now if not _is_by_history(one))
+    found = {(one.detector, *one.span_ids): one for one in (*now, *reversed(trace.findings))}
     return sorted(found.values(), key=lambda one: one.time_ns)
 
 
-def _found_now(trace: Trace, limits: Thresholds | None) -> Iterator[Finding]:
-    watch = default(limits=limits)
+def _was_watched(trace: Trace) -> bool:
+    """Whether detectors saw the trace while it was recorded: it is ours, and they were not off."""
+    return bool(trace.runs) and all(run.instrument and UNWATCHED not in run.resource for run in trace.runs)
+
+
+def _is_by_history(found: Finding) -> bool:
+    """Whether a finding rests on what is usual rather than on a threshold."""
+    return found.detector in _BY_HISTORY or (found.detector == "tool_abuse" and found.data.get("usual") is not None)
+
+
+def _found_now(trace: Trace, limits: Thresholds | None, history: History | None) -> Iterator[Finding]:
+    watch = Detectors(limits or thresholds(), history.copy() if history is not None else History())
     ended = [span for span in trace.spans if span.status != "open"]
     for span in sorted(ended, key=lambda span: (span.start_ns + span.duration_ns, -span.start_ns)):
         yield from watch.feed(span)

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
-from instrument.cli.source import find_trace, json_document, limits, path_of, tell
+from instrument.cli.source import find_trace, json_document, limits, path_of, tell, usual
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
     from instrument.analysis.tree import Trace
+    from instrument.detectors import History
     from instrument.model import Finding
 
 SEVERITIES = ("info", "warning", "error")
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     notices: list[str] = []
     thresholds = limits()
-    checked = [(trace, findings_of(trace, thresholds)) for trace in _chosen(args, notices)]
+    checked = [(trace, findings_of(trace, thresholds, history)) for trace, history in _chosen(args, notices)]
     alarming = _alarming(checked, args.fail_on)
     if args.json:
         say(json_document(_as_json(checked, args.fail_on, alarming)))
@@ -53,17 +54,21 @@ def run(args: argparse.Namespace) -> int:
     return FOUND if alarming else 0
 
 
-def _chosen(args: argparse.Namespace, notices: list[str]) -> Iterator[Trace]:
-    """The traces that are meant, each once. Raises `InstrumentError` where there is none: that must not look fine."""
+def _chosen(args: argparse.Namespace, notices: list[str]) -> Iterator[tuple[Trace, History]]:
+    """The traces that are meant, each once, and what is usual where they lie.
+
+    Raises `InstrumentError` where there is none: that must not look fine.
+    """
     paths = [word for word in args.traces if _is_path(word)]
     wanted = [word for word in args.traces if word not in paths]
     places = paths or [path_of(args)]
     seen: set[str] = set()
     for place in places:
+        history = usual(place, notices)
         for trace in [find_trace(place, one, notices) for one in wanted] if wanted else _all(place, notices):
             if trace.trace_id not in seen:
                 seen.add(trace.trace_id)
-                yield trace
+                yield trace, history
 
 
 def _all(place: str, notices: list[str]) -> list[Trace]:

@@ -9,12 +9,23 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
-from instrument.cli.source import add_trace, find_trace, json_document, limits, path_of, place_trace, span_named, tell
+from instrument.cli.source import (
+    add_trace,
+    find_trace,
+    json_document,
+    limits,
+    path_of,
+    place_trace,
+    span_named,
+    tell,
+    usual,
+)
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
     from instrument.analysis.report import Report
     from instrument.analysis.tree import Trace
+    from instrument.detectors import History
     from instrument.model import Span
 
 MS = 1_000_000
@@ -57,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         _refuse_choice(args)
         say(b"".join(nested(trace)).decode())
     else:
-        _print_tree(trace, args)
+        _print_tree(trace, args, usual(path, notices))
     tell(notices)
     return 0
 
@@ -67,7 +78,7 @@ def _refuse_choice(args: argparse.Namespace) -> None:
         raise InstrumentError("--json has the whole trace: leave --depth, --kind, --errors and --min-ms out")
 
 
-def _print_tree(trace: Trace, args: argparse.Namespace) -> None:
+def _print_tree(trace: Trace, args: argparse.Namespace, history: History) -> None:
     from instrument.analysis.report import analyse
     from instrument.views.folding import matching
     from instrument.views.outline import outline
@@ -75,7 +86,7 @@ def _print_tree(trace: Trace, args: argparse.Namespace) -> None:
     from instrument.views.theme import count, theme_for
 
     theme = theme_for(sys.stdout)
-    report = analyse(trace, limits())
+    report = analyse(trace, limits(), history)
     matches = _choice(args, report)
     found, keep = matching(trace, matches) if matches is not None else (None, None)
     if keep is None or keep:
@@ -118,7 +129,7 @@ def _print_span(trace: Trace, span_id: str, path: str, as_json: bool) -> None:
     stored = blobs.folder_for(path)
     span = replace(span, input=blobs.whole(span.input, stored), output=blobs.whole(span.output, stored))
     if not as_json:
-        say(detail(trace, span, theme_for(sys.stdout), findings_of(trace, limits())))
+        say(detail(trace, span, theme_for(sys.stdout), findings_of(trace, limits(), usual(path, []))))
         return
     logs = [log_told(log) for log in trace.logs if log.span_id == span_id]
     below = [child.span_id for child in trace.children(span_id)]

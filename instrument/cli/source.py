@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
+    from instrument.detectors import History
     from instrument.thresholds import Thresholds
 
 
@@ -35,6 +36,18 @@ def limits() -> Thresholds:
     from instrument.settings import load
 
     return load().thresholds
+
+
+def usual(path: str, notices: list[str]) -> History:
+    """What is known to be usual in the folder of a path; a damaged history is told of and counts for nothing."""
+    from instrument.detectors import History
+    from instrument.store import history
+
+    try:
+        return History(history.near(path))
+    except InstrumentError as damaged:
+        notices.append(f"{history.NAME} of {path} cannot be used: {damaged}")
+        return History()
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
-from instrument.cli.source import add_trace, find_trace, json_document, limits, path_of, place_trace, tell
+from instrument.cli.source import add_trace, find_trace, json_document, limits, path_of, place_trace, tell, usual
 
 if TYPE_CHECKING:
     from instrument.analysis.why import Reason, Why
@@ -38,8 +38,9 @@ def run(args: argparse.Namespace) -> int:
 
     place_trace(args)
     notices: list[str] = []
-    trace = find_trace(path_of(args), args.trace, notices)
-    answers = why(analyse(trace, limits()))
+    path = path_of(args)
+    trace = find_trace(path, args.trace, notices)
+    answers = why(analyse(trace, limits(), usual(path, notices)))
     if args.json:
         from msgspec import to_builtins
 

@@ -160,6 +160,12 @@ class History:
             found = self._series[key] = Series(beyond, self._saved.pop(key, None))
         return found
 
+    def copy(self) -> History:
+        """What is known here, for one who may learn more without teaching it to this one."""
+        fresh = History()
+        fresh._saved = {**self._saved, **{key: dict(series.counts) for key, series in self._series.items()}}
+        return fresh
+
     def known(self, measure: str, name: str) -> Series | None:
         """The series of a measure of a name where one has been asked for before."""
         return self._series.get((measure, name))

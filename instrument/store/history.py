@@ -19,6 +19,14 @@ def load(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def near(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What was saved in the folder that the records at `path`, a file or a folder, belong to."""
+    place = Path(path)
+    around = place if place.is_dir() else place.parent
+    candidates = (around, around.parent, around / ".instrument")
+    return next((load(folder) for folder in candidates if (folder / NAME).is_file()), {})
+
+
 def save(folder: Path, history: dict[str, Any]) -> None:
     """Replace what was saved, whole or not at all. A folder that is not there or cannot be written is left alone."""
     fresh = folder / f"{NAME}.{os.getpid()}"

@@ -1,0 +1,130 @@
+"""What is usual counts afterwards as it did live, and nothing that is checked changes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from instrument import agent, tool
+from instrument.analysis.report import findings_of
+from instrument.analysis.tree import traces
+from instrument.cli.main import main
+from instrument.detectors import Detectors, History
+from instrument.model import UNWATCHED, Finding, Run, Span, encode
+from instrument.store import history
+from instrument.testing import record
+from instrument.thresholds import thresholds
+from tests.detector_runs import Tape, feed
+from tests.recorded import MS, span
+
+USUAL: dict[str, dict[str, dict[str, int]]] = {
+    "duration": {"search": {"200": 40}},
+    "calls": {"search": {"2": 9}},
+    "run_tokens": {"": {"90": 9}},
+}
+"""Searches that took 60 milliseconds, two in each run; runs of a few thousand tokens."""
+
+WATCHED = Run(run="watched", instrument="1.0")
+
+
+def slow(run: str = "one") -> list[Span]:
+    """A search that took nine seconds."""
+    return [replace(span(1, name="search", kind="tool", duration_ns=9_000 * MS, input={"q": 1}, output="far"), run=run)]
+
+
+def written(folder: Path, *records: object) -> str:
+    (folder / "a.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in records))  # type: ignore[arg-type]
+    history.save(folder, USUAL)
+    return str(folder)
+
+
+def detectors(found: list[Finding]) -> set[str]:
+    return {one.detector for one in found}
+
+
+def test_what_is_usual_is_known_to_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A call far beyond the history of the folder is found in a trace that nobody watched."""
+    main(["check", written(tmp_path, *slow()), "--json"])
+    assert ["slow"] == [one["detector"] for one in json.loads(capsys.readouterr().out)["findings"]]
+
+
+def test_checking_teaches_nothing(tmp_path: Path) -> None:
+    """The history is the same after a check as before it."""
+    place = written(tmp_path, *slow())
+    before = (tmp_path / history.NAME).read_bytes()
+    main(["check", place])
+    assert before == (tmp_path / history.NAME).read_bytes()
+
+
+def test_a_trace_is_not_judged_by_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each trace is held against the history alone, however many slow ones are checked before it."""
+    many = [replace(slow()[0], trace_id=f"{n:032x}", span_id=f"{n:016x}") for n in range(1, 41)]
+    main(["check", written(tmp_path, *many), "--json"])
+    assert 40 == json.loads(capsys.readouterr().out)["failing"]
+
+
+def test_what_was_watched_stands_as_it_was_judged() -> None:
+    """What is usual now says nothing of a run that was judged by what was usual then."""
+    (trace,) = traces([WATCHED, *slow("watched")])
+    assert [] == list(findings_of(trace, history=History(USUAL)))
+
+
+def test_what_nobody_watched_is_judged_now() -> None:
+    """A run of ours with the detectors off is held against the history."""
+    (trace,) = traces([replace(WATCHED, resource={UNWATCHED: True}), *slow("watched")])
+    assert {"slow"} == detectors(list(findings_of(trace, history=History(USUAL))))
+
+
+@pytest.mark.parametrize(("action", "resource"), [("off", {UNWATCHED: True}), ("warn", {})])
+def test_a_run_says_that_nobody_watched(action: str, resource: dict[str, bool]) -> None:
+    """It stands in its head, so that it is seen afterwards."""
+    with record(loops={"action": action}) as recorded:
+        tool(name="search")(lambda: "far")()
+    assert [resource] == [one.resource for one in recorded.records if isinstance(one, Run)]
+
+
+def test_a_damaged_history_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One sentence says so; the check goes on without it."""
+    place = written(tmp_path, *slow())
+    history.save(tmp_path, {"duration": {"search": {"many": "few"}}})
+    main(["check", place])
+    assert "history.json of" in capsys.readouterr().err
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2), st.sampled_from(["", "ok", "fault"])), max_size=30)
+)
+def test_the_same_is_found_live_and_afterwards(calls: list[tuple[str, int, str]]) -> None:
+    """For all scripts of calls: what detectors find in the finished trace is what they found while it grew."""
+    with record() as recorded:
+        agent(name="run")(lambda: [_made(*call) for call in calls])()
+    (trace,) = traces(recorded.spans)
+    afterwards = [replace(one, run=recorded.spans[0].run) for one in findings_of(trace)]
+    assert sorted(map(encode, recorded.findings)) == sorted(map(encode, afterwards))
+
+
+def _made(name: str, query: int, result: str) -> object:
+    @tool(name=name)
+    def asked(query: int) -> str:
+        if result == "fault":
+            raise ValueError("the service is away")
+        return result
+
+    try:
+        return asked(query)
+    except ValueError:
+        return None
+
+
+def test_history_copied_learns_alone() -> None:
+    """What a copy is taught the original does not know."""
+    mine = History(USUAL)
+    tape = Tape()
+    tape.tool("search", "far")
+    feed([*tape.spans, tape.root()], Detectors(thresholds(), mine.copy()))
+    assert History(USUAL).save() == mine.save()
