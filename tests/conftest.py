@@ -1,11 +1,20 @@
-"""What holds for every test: `make test` tries the same examples each time, HYPOTHESIS_PROFILE=explore looks for new."""
+"""What holds for every test, and what many share.
+
+`make test` tries the same examples each time, HYPOTHESIS_PROFILE=explore looks for new.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
+import openai
+import pytest
 from hypothesis import settings
+
+from tests.openai_endpoint import Endpoint, endpoint
+from tests.openai_styles import client_of
 
 pytest_plugins = ["tests.browser"]
 
@@ -15,3 +24,17 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell that starts us in the background, without a Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def server() -> Iterator[Endpoint]:
+    """An endpoint on loopback that speaks OpenAI's language."""
+    with endpoint() as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: Endpoint) -> Iterator[openai.OpenAI]:
+    """The real client, of that endpoint."""
+    with client_of(server.base_url) as client:
+        yield client

@@ -14,24 +14,12 @@ import pytest
 import instrument
 from instrument.model import Usage
 from instrument.testing import Recording, record
-from tests.openai_endpoint import Endpoint, as_events, chunk, endpoint
+from tests.openai_endpoint import Endpoint, as_events, chunk
 from tests.openai_styles import MESSAGES, MODEL, client_of, every, got, inside, only, said
 from tests.test_pieces import MESSAGE
 
 ASKING: Any = {"stream": True, "stream_options": {"include_usage": True}}
 CHAT = Usage(input=11, cached=4, output=7)
-
-
-@pytest.fixture
-def server() -> Iterator[Endpoint]:
-    with endpoint() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: Endpoint) -> Iterator[Any]:
-    with client_of(server.base_url) as client:
-        yield client
 
 
 @pytest.fixture

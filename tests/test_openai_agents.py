@@ -15,18 +15,12 @@ import instrument
 from instrument import tool
 from instrument.integrations.openai_agents import AgentsProcessor
 from instrument.testing import Recording, record
-from tests.openai_endpoint import Endpoint, as_json, chat, endpoint, response
+from tests.openai_endpoint import Endpoint, as_json, chat, response
 
 
 @pytest.fixture(scope="module", autouse=True)
 def processor() -> None:
     agents.set_trace_processors([AgentsProcessor()])
-
-
-@pytest.fixture
-def server() -> Iterator[Endpoint]:
-    with endpoint() as server:
-        yield server
 
 
 @pytest.fixture

@@ -36,12 +36,6 @@ BOTH = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "asyn
 
 
 @pytest.fixture
-def server() -> Iterator[Endpoint]:
-    with endpoint() as server:
-        yield server
-
-
-@pytest.fixture
 def recording() -> Iterator[Recording]:
     with record() as recording, instrument.patch_openai():
         yield recording

@@ -23,22 +23,10 @@ from openai._base_client import SyncAPIClient
 import instrument
 from instrument.model import Span
 from instrument.testing import Recording, record
-from tests.openai_endpoint import Endpoint, as_json, endpoint, respond
+from tests.openai_endpoint import Endpoint, as_json, respond
 from tests.openai_styles import MODEL, client_of
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def server() -> Iterator[Endpoint]:
-    with endpoint() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: Endpoint) -> Iterator[openai.OpenAI]:
-    with client_of(server.base_url) as client:
-        yield client
 
 
 @pytest.fixture

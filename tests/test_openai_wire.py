@@ -23,7 +23,6 @@ from tests.openai_endpoint import (
     as_json,
     chat,
     chunk,
-    endpoint,
     respond,
     response,
     response_stream,
@@ -31,18 +30,6 @@ from tests.openai_endpoint import (
 from tests.openai_styles import MESSAGES, MODEL, Style, chat_with, client_of, every, first, got, inside, only, run, said
 
 BOTH = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
-
-
-@pytest.fixture
-def server() -> Iterator[Endpoint]:
-    with endpoint() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: Endpoint) -> Iterator[Any]:
-    with client_of(server.base_url) as client:
-        yield client
 
 
 @pytest.fixture

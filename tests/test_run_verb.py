@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -17,7 +16,7 @@ import instrument
 from instrument.cli import run as run_verb
 from instrument.cli.main import main
 from instrument.model import Span
-from tests.openai_endpoint import Endpoint, endpoint
+from tests.openai_endpoint import Endpoint
 
 CALL = """
 import openai
@@ -41,12 +40,6 @@ PROGRAMS = {
     "interrupted": "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport time\ntime.sleep(9)",
     "exception in a call": CALL + "\nclient.responses.create(model='m', input='x')",
 }
-
-
-@pytest.fixture
-def server() -> Iterator[Endpoint]:
-    with endpoint() as server:
-        yield server
 
 
 @pytest.fixture
