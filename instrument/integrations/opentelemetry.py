@@ -22,6 +22,7 @@ from instrument.model import Span as Recorded
 from instrument.record import llm, otel_context
 from instrument.record.context import current
 from instrument.record.otel_context import Call
+from instrument.record.plan import MODEL_KINDS
 from instrument.record.recorder import Recorder
 from instrument.record.spans import amiss
 from instrument.record.switch import installed, switch
@@ -37,10 +38,13 @@ class InstrumentSpanProcessor(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Know the span while it runs, so that a model call below it can take it over."""
-        context = span.get_span_context()
-        if context is not None and installed() is not None:
-            span_id = f"{context.span_id:016x}"
-            otel_context.calls[span_id] = Call(span_id)
+        context, recorder = span.get_span_context(), installed()
+        if context is not None and recorder is not None:
+            parent_id = None if span.parent is None else f"{span.parent.span_id:016x}"
+            call = Call(f"{context.trace_id:032x}", f"{context.span_id:016x}", parent_id)
+            otel_context.calls[call.span_id] = call
+            if call.budgets or recorder.asks_always:
+                recorder.meet(call)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Record the span."""
@@ -51,7 +55,10 @@ class InstrumentSpanProcessor(SpanProcessor):
             return
         with suppress(RecursionError):
             try:
-                recorder.put(_recorded(span, recorder, taken_over=call is not None and call.kind == "step"))
+                found = _recorded(span, recorder, taken_over=call is not None and call.kind == "step")
+                recorder.put(found)
+                if call is not None and call.budgets and found.kind in MODEL_KINDS and found.usage is not None:
+                    recorder.spent(call, found.usage, found.cost)
             except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
                 amiss(recorder, "opentelemetry span", fault)
 
@@ -68,8 +75,8 @@ class InstrumentSpanProcessor(SpanProcessor):
 
 def _recorded(span: ReadableSpan, recorder: Recorder, *, taken_over: bool) -> Recorded:
     found = span_of(_bare(span))
-    if found.kind == "llm":
-        found = as_step(found) if taken_over else _counted(found, recorder)
+    if found.kind in MODEL_KINDS:
+        found = as_step(found) if taken_over and found.kind == "llm" else _counted(found, recorder)
     return replace(
         found,
         run=recorder.run.run,

@@ -141,6 +141,17 @@ class BudgetGuard:
         if span.budgets and not span.refused:
             self._settle(span)
 
+    def met(self, span: Any) -> None:
+        """Open the budgets that a call is charged to of which others tell; it cannot be refused any more."""
+        self._open(span)
+
+    def spent(self, recorder: Recorder, span: Any, usage: Usage, cost: Cost | None) -> None:
+        """Charge such a call. Where it passes a limit that is said, and the next call that asks is refused."""
+        ask = took(usage, cost)
+        if ask is not None and self._process == os.getpid():
+            for scope in span.budgets:
+                tell(recorder, scope, scope.spend(span.span_id, ask))
+
     def _reserve(self, span: LiveSpan, asked: Ask) -> None:
         reserved: list[Budget] = []
         try:
@@ -188,7 +199,7 @@ class BudgetGuard:
         if scope is None:
             scope = Budget(limits)
             scope.is_of_trace = True
-            if span.parent_id is not None:
+            if span.parent_id is not None or span.plan is None:  # a span of others hands nothing down
                 self._traces[span.trace_id] = scope
                 while len(self._traces) > MOST_TRACES:
                     self._traces.popitem(last=False)

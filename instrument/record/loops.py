@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from instrument.detectors import REFUSALS, Detectors, fingerprint, outcome
 from instrument.detectors.calls import TOOL_KINDS
 from instrument.errors import LoopDetected
-from instrument.model import Failure, Finding
+from instrument.model import Cost, Failure, Finding, Usage
 from instrument.record.plan import MODEL_KINDS
 from instrument.record.spans import LiveSpan
+
+if TYPE_CHECKING:
+    from instrument.record.recorder import Recorder
 
 SHUT_TRACES = 1000
 
@@ -56,6 +60,12 @@ class LoopGuard:
             raise
         except Exception as fault:
             raise RuntimeError(f"the function of loops.action failed, the call goes on: {fault!r}") from fault
+
+    def met(self, span: Any) -> None:
+        """What is not asked here is not broken off either."""
+
+    def spent(self, recorder: Recorder, span: Any, usage: Usage, cost: Cost | None) -> None:
+        """What a call took does not matter here."""
 
     def after(self, span: LiveSpan) -> None:
         """Tell the detectors of a call that was made."""

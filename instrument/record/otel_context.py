@@ -27,14 +27,23 @@ class Call:
     It can be taken over like a model call of ours (`instrument.record.llm.take_over`), which makes it a step.
     """
 
-    __slots__ = ("__weakref__", "above", "budgets", "duration", "kind", "span_id")
+    __slots__ = ("__weakref__", "above", "budgets", "duration", "kind", "parent_id", "plan", "span_id", "trace_id")
 
-    def __init__(self, span_id: str) -> None:
-        self.span_id = span_id
+    def __init__(self, trace_id: str, span_id: str, parent_id: str | None) -> None:
+        self.trace_id, self.span_id, self.parent_id = trace_id, span_id, parent_id
         self.kind = "llm"
         self.duration: int | None = None
-        self.budgets: tuple[Any, ...] = ()
+        self.budgets: tuple[Any, ...] = _budgets_around(trace_id)
+        self.plan = None
         self.above: ReferenceType[Any] | None = None
+
+
+def _budgets_around(trace_id: str) -> tuple[Any, ...]:
+    """Those of the place where a span begins; what limits another trace is none of its."""
+    place = current.get()
+    if place is None:
+        return ()
+    return tuple(scope for scope in place.budgets if not scope.is_of_trace or place.trace_id == trace_id)
 
 
 joined = False

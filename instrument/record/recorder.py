@@ -6,11 +6,11 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from instrument.analysis.running import Running
 from instrument.errors import InstrumentError
-from instrument.model import Record, Run, Sink
+from instrument.model import Cost, Record, Run, Sink, Usage
 from instrument.pricing import Prices
 from instrument.record import llm, streams
 from instrument.record.capture import Camera
@@ -38,6 +38,12 @@ class Guard(Protocol):
 
     def after(self, span: LiveSpan, /) -> None:
         """The call is over; called on the caller's thread, also when the call failed."""
+
+    def met(self, span: Any, /) -> None:
+        """A call begins that others tell of; it goes on whatever the guard thinks of it."""
+
+    def spent(self, recorder: Recorder, span: Any, usage: Usage, cost: Cost | None, /) -> None:
+        """Such a call is over that is no live span of ours, and took so much."""
 
 
 class Recorder:
@@ -157,9 +163,20 @@ class Recorder:
                 self.fault("guard", error)
 
     def _tell_guards(self, span: LiveSpan) -> None:
+        self._each_guard(lambda guard: guard.after(span))
+
+    def meet(self, span: Any) -> None:
+        """Show the guards a call that others tell of, which is not refused."""
+        self._each_guard(lambda guard: guard.met(span))
+
+    def spent(self, span: Any, usage: Usage, cost: Cost | None) -> None:
+        """Tell the guards what such a call took, where it is no live span."""
+        self._each_guard(lambda guard: guard.spent(self, span, usage, cost))
+
+    def _each_guard(self, tell: Callable[[Guard], None]) -> None:
         for guard in self.guards:
             try:
-                guard.after(span)
+                tell(guard)
             except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
                 self.fault("guard", error)
 

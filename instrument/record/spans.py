@@ -273,8 +273,8 @@ def begin(
             span.asked = asked
             recorder.take_over(span)
         recorder.opened(span)
-        if not is_told and (recorder.asks_always or span.budgets or plan.budget is not None):
-            recorder.ask_guards(span)
+        if recorder.asks_always or span.budgets or plan.budget is not None:
+            recorder.meet(span) if is_told else recorder.ask_guards(span)
         span.started = recorder.clock()
         return span
     except InstrumentError:
