@@ -85,6 +85,7 @@ RESPONSE = {
 # What is recorded of any span
 
 AGENT_ID = "gen_ai.agent.id"
+AGENT_NAME = "gen_ai.agent.name"
 LEDGER_OPERATION = "instrument.operation"
 SESSION = "session.id"
 USER = "user.id"

@@ -132,7 +132,8 @@ class Head(Struct, frozen=True, gc=False):
 class Span(Record, frozen=True, kw_only=True, omit_defaults=True, tag="span"):
     """One unit of work that has ended (or, on reading, one that never did: status `open`).
 
-    `input` maps parameters to values; `status` is `ok`, `error`, `cancelled` or `open`.
+    `input` maps parameters to values; `status` is `ok`, `error`, `cancelled`, `open`, or `refused`
+    for a call that a budget or the loop breaker did not let be made.
     While records are on their way to a sink `input`, `output` and attribute values may be
     `msgspec.Raw`, JSON that is already encoded; `plain()` decodes it.
     """

@@ -37,8 +37,9 @@ def recordings(draw: st.DrawFn) -> list[Record]:
         if draw(st.booleans()) and draw(st.booleans()):
             records.append(head(number, parent, attributes=about, **more))
             continue
-        status = draw(st.sampled_from(["ok", "error", "cancelled"]))
-        failed = {"status": status, "error": draw(st.sampled_from(WRONG)) if status == "error" else None}
+        status = draw(st.sampled_from(["ok", "error", "refused", "cancelled"]))
+        is_wrong = status in ("error", "refused")
+        failed = {"status": status, "error": draw(st.sampled_from(WRONG)) if is_wrong else None}
         spent = {"usage": draw(usages), "cost": draw(costs)}
         took = draw(st.integers(0, 10**12))
         records.append(span(number, parent, duration_ns=took, attributes=about, **more, **failed, **spent))

@@ -140,13 +140,13 @@ def test_concurrent_calls_cannot_pass_the_limit_together(recording: Recording) -
     assert 11 == made_it
 
 
-def test_refused_call_is_recorded_as_failed(recording: Recording) -> None:
+def test_refused_call_is_recorded(recording: Recording) -> None:
     """The trace shows what was refused and why."""
     with pytest.raises(BudgetExceeded), instrument.budget(calls=0):
         ask("hello")
-    assert ("error", "instrument.errors.BudgetExceeded") == (
+    assert ("refused", "instrument.errors.BudgetExceeded") == (
         recording.span("ask").status,
-        recording.span("ask").error.type,  # type: ignore[union-attr]  # it failed
+        recording.span("ask").error.type,  # type: ignore[union-attr]  # it was refused
     )
 
 

@@ -22,7 +22,7 @@ from unittest import mock
 import pytest
 import wrapt
 
-from instrument import agent, tool, traced
+from instrument import agent, llm_call, log, tool, traced
 from instrument.testing import record
 from tests.same import outcome, plain, recording_off, same
 
@@ -1187,6 +1187,29 @@ def test_agent_id_is_read_from_the_instance() -> None:
     with record() as recording:
         Worker().run()
     assert ["worker 7", "worker 7"] == [span.attributes["gen_ai.agent.id"] for span in recording.spans]
+
+
+def test_model_calls_of_an_agent_without_id_carry_its_name() -> None:
+    """So that `costs` and `stats` can add up by agent; other spans need not say it, and logs have no id."""
+    with record() as recording:
+
+        @llm_call(model="m")
+        def ask() -> None:
+            log("ASKED")
+
+        @agent
+        def inner() -> None:
+            ask()
+
+        @agent(name="outer")
+        def run() -> None:
+            ask()
+            inner()
+
+        run()
+    called = [(one.name, one.attributes.get("gen_ai.agent.name")) for one in recording.spans]
+    assert [("ask", "outer"), ("ask", "inner"), ("inner", None), ("outer", None)] == called
+    assert [None, None] == [one.agent_id for one in recording.logs]
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Raw, Struct
 from msgspec.json import decode
 
-from instrument.analysis.totals import MODEL_CALLS, Call, Sum, Total, call_of
+from instrument.analysis.totals import MODEL_CALLS, REFUSED, Call, Sum, Total, call_of
 
 ALARMING = frozenset({"WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"})
 NOBODY = "-"
@@ -45,10 +45,11 @@ class Metrics(Struct, frozen=True, kw_only=True):
     """What some spans, logs and findings come to.
 
     `iterations` are the spans of kind `step` that carry `instrument.iteration`, or in a trace where none does, all of
-    kind `step`. `errors` are failed spans; one that only passed its child's exception on is not counted again.
-    `findings` are those beyond severity info. `by_name` and `by_kind` count every span; `spent_by_…` are the tokens and
-    money of the model calls among them, `times_by_…` how long the model calls took. `wall_ns` is the time from the
-    first start to the last end.
+    kind `step`. `errors` are failed spans; one that only passed its child's exception on is not counted again. Calls
+    that were `refused` are no model or tool calls, no errors, and have no part in any times. `findings` are those
+    beyond severity info. `by_name` and `by_kind` count every span; `spent_by_…` are the tokens and money of the model
+    calls among them, `times_by_…` how long the model calls took. `wall_ns` is the time from the first start to the last
+    end.
     """
 
     spans: int = 0
@@ -56,6 +57,7 @@ class Metrics(Struct, frozen=True, kw_only=True):
     model_calls: int = 0
     tool_calls: int = 0
     errors: int = 0
+    refused: int = 0
     warnings: int = 0
     findings: int = 0
     wall_ns: int = 0
@@ -106,6 +108,9 @@ class Tally:
         """As `add`, where the caller sees to the wall time."""
         self.spans += 1
         kind, failed = span.kind, span.status == "error"
+        if span.status == REFUSED:
+            self._failures.refuse(span)
+            return
         times = self._times.get((span.name, kind))
         if times is None:
             group = (span.name, kind) if len(self._times) < MOST_GROUPS else (OTHERS, kind)
@@ -143,6 +148,7 @@ class Tally:
             model_calls=whole.calls,
             tool_calls=sum(tools.values()),
             errors=self._failures.count(),
+            refused=self._failures.refused,
             warnings=self._warnings,
             findings=self._findings,
             wall_ns=self._end - (self._start or 0) if wall_ns is None else wall_ns,
@@ -206,9 +212,10 @@ def totals(calls: Mapping[tuple[str, ...], Sum], part: int) -> dict[str, Total]:
 class Failures:
     """Failed spans, counted so that an exception which passes through several of them is one error."""
 
-    __slots__ = ("_own", "_parents")
+    __slots__ = ("_own", "_parents", "refused")
 
     def __init__(self) -> None:
+        self.refused = 0
         self._own = array("q")
         self._parents = array("q")
 
@@ -217,6 +224,12 @@ class Failures:
         exception = None if span.error is None else (span.error.type, span.error.message)
         self._own.append(hash((span.span_id, exception)))
         self._parents.append(hash((span.parent_id, exception)))
+
+    def refuse(self, span: Any) -> None:
+        """Count a call that was refused; what passes its exception on has not failed by itself."""
+        self.refused += 1
+        if span.error is not None:
+            self._parents.append(hash((span.parent_id, (span.error.type, span.error.message))))
 
     def count(self) -> int:
         """How many there were, less those that only passed a child's exception on."""

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from instrument.analysis.metrics import ALARMING, Failures, Metrics, Tally, attribute
-from instrument.analysis.totals import MODEL_CALLS, Sum, Total, call_of
+from instrument.analysis.totals import MODEL_CALLS, REFUSED, Sum, Total, call_of
 from instrument.analysis.tree import NOT_RECORDED, last_sign
 from instrument.model import Update
 
@@ -22,7 +22,10 @@ Heads = Callable[[], Iterable[Any]]
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """One trace. `status` is that of its root: ok, error, cancelled, or open while it runs or when it never ended."""
+    """One trace. `status` is that of its root: ok, error, cancelled, or open while it runs or when it never ended.
+
+    `refused` calls are counted neither among the calls of `total` nor among the errors.
+    """
 
     trace_id: str
     name: str
@@ -34,6 +37,7 @@ class Row(Struct, frozen=True, kw_only=True):
     duration_ns: int
     spans: int
     errors: int
+    refused: int
     warnings: int
     findings: int
     total: Total
@@ -270,6 +274,8 @@ class _Trace:
             self.start, self.top = start, span
         if span.status == "error":
             self.failures.add(span)
+        elif span.status == REFUSED:
+            self.failures.refuse(span)
         if span.usage is not None or span.cost is not None or span.kind in MODEL_CALLS:
             call = call_of(span)
             if call is not None:
@@ -294,6 +300,7 @@ class _Trace:
             duration_ns=max(0, self.end - start),
             spans=self.spans,
             errors=self.failures.count(),
+            refused=self.failures.refused,
             warnings=self.warnings,
             findings=self.findings,
             total=self.sum.total(),

@@ -17,7 +17,7 @@ from fastdigest import TDigest
 from msgspec import Struct
 
 from instrument.analysis.metrics import OTHERS, Timing, model_of
-from instrument.analysis.totals import MODEL_CALLS, Sum, Total, call_of
+from instrument.analysis.totals import MODEL_CALLS, REFUSED, Sum, Total, call_of
 from instrument.model import Finding, Span, Update
 
 MOST_NAMES = 1_000
@@ -89,13 +89,14 @@ class _Times:
 class Numbers(Struct, frozen=True, kw_only=True):
     """What the spans of a process have come to so far.
 
-    `calls` counts all spans that have ended, `errors` those that failed. Durations are in nanoseconds, the ranks of
-    their quantiles right to half a per cent. `total` and `by_model` hold tokens and money of the model calls,
-    `findings` counts by detector.
+    `calls` counts all spans that have ended but for those `refused`, `errors` those that failed. Durations are in
+    nanoseconds, the ranks of their quantiles right to half a per cent. `total` and `by_model` hold tokens and money of
+    the model calls, `findings` counts by detector.
     """
 
     calls: int = 0
     errors: int = 0
+    refused: int = 0
     total: Total = Total()
     by_name: dict[str, Timing] = {}
     by_kind: dict[str, Timing] = {}
@@ -111,6 +112,7 @@ class Running:
         self._spent: dict[str, Sum] = {}
         self._findings: Counter[str] = Counter()
         self._awaited: dict[str, bool] = {}
+        self._refused = 0
         self._busy = threading.Lock()
 
     def feed(self, records: Iterable[Any]) -> None:
@@ -148,6 +150,7 @@ class Running:
             return Numbers(
                 calls=sum(one.count for _, one in times),
                 errors=sum(one.errors for _, one in times),
+                refused=self._refused,
                 total=whole.total(),
                 by_name=_merged((name, one) for (name, _), one in times),
                 by_kind=_merged((kind, one) for (_, kind), one in times),
@@ -156,6 +159,9 @@ class Running:
             )
 
     def _take(self, name: str, kind: str, status: str, spans: list[Span]) -> None:
+        if status == REFUSED:
+            self._refused += len(spans)
+            return
         times = self._times.get((name, kind)) or self._new(name, kind)
         times.fresh += [span.duration_ns for span in spans]
         if len(times.fresh) >= _FRESH:

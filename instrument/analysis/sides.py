@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from instrument.analysis.metrics import Failures
-from instrument.analysis.totals import Sum, Total, call_of
+from instrument.analysis.totals import REFUSED, Sum, Total, call_of
 from instrument.analysis.totals import total as total_of
 from instrument.analysis.tree import Trace
 from instrument.model import Span
@@ -43,6 +43,8 @@ def side_of(trace: Trace) -> Side:
     for span in trace.spans:
         if span.status == "error":
             failures.add(span)
+        elif span.status == REFUSED:
+            failures.refuse(span)
     return Side(
         trace_id=trace.trace_id,
         name=trace.root.name,
@@ -52,7 +54,7 @@ def side_of(trace: Trace) -> Side:
         spans=len(trace.spans),
         errors=failures.count(),
         model_calls=sum(call_of(span) is not None for span in trace.spans),
-        tool_calls=sum(span.kind == "tool" for span in trace.spans),
+        tool_calls=sum(span.kind == "tool" and span.status != REFUSED for span in trace.spans),
         total=total_of(trace.spans),
     )
 

@@ -15,6 +15,8 @@ from instrument.model import Cost, Usage
 from instrument.money import EXACT
 
 MODEL_CALLS = frozenset({"llm", "embedding"})
+REFUSED = "refused"
+"""The status of a call that a budget or the loop breaker did not let be made: no model or tool call, and no failure."""
 NO_USAGE = Usage()
 _COUNTED = ("input", "cached", "cache_write", "output", "reasoning", "audio")
 _BASES = ("priced", "estimated", "unpriced", "free")
@@ -90,12 +92,14 @@ class Sum:
 
 
 def carries(span: Any) -> bool:
-    """Whether the span is a model call: by its kind, or because it has tokens or money of its own."""
-    return span.usage is not None or span.cost is not None or span.kind in MODEL_CALLS
+    """Whether the span is a model call that was made: by its kind, or because it has tokens or money of its own."""
+    return span.status != REFUSED and (span.usage is not None or span.cost is not None or span.kind in MODEL_CALLS)
 
 
 def call_of(span: Any) -> Call | None:
-    """The model call that the span is, if it is one."""
+    """The model call that the span is, or that an update tells of, if it is one that was made."""
+    if getattr(span, "status", "") == REFUSED:
+        return None
     usage, cost = span.usage, span.cost
     if cost is not None:
         return (usage or NO_USAGE, *_judged(cost))

@@ -11,7 +11,7 @@ from msgspec import Struct
 from instrument.analysis.critical_path import CriticalPath, critical_path, shortest_without
 from instrument.analysis.metrics import attribute, model_of, operation_of
 from instrument.analysis.report import Report
-from instrument.analysis.totals import Total, carries, dollars, total
+from instrument.analysis.totals import REFUSED, Total, carries, dollars, total
 from instrument.analysis.tree import Trace
 from instrument.model import Finding, Span
 from instrument.views.theme import bill, count, duration
@@ -27,6 +27,7 @@ OF_TIME = frozenset({"slow", "stalled"})
 OF_MONEY = frozenset({"spending", "context_growth"})
 ORDER_ONLY = "order only"
 """What imported conversations without times say in `instrument.times`."""
+FAILED = ("error", REFUSED)
 BAD_LOGS = frozenset({"ERROR", "CRITICAL", "FATAL"})
 
 
@@ -248,7 +249,7 @@ def _raised_through(trace: Trace, failed: Span) -> list[Span]:
     """The spans that one exception passed through, from the outermost to where it began."""
     passed = [failed]
     while True:
-        inside = [one for one in trace.children(passed[-1].span_id) if one.status == "error" and _same(one, failed)]
+        inside = [one for one in trace.children(passed[-1].span_id) if one.status in FAILED and _same(one, failed)]
         if not inside:
             return passed
         passed.append(inside[-1])
@@ -267,11 +268,12 @@ def _survived(trace: Trace) -> Iterator[Reason]:
     fatal = {one.span_id for one in _raised_through(trace, trace.root)} if trace.root.status == "error" else set()
     groups: dict[tuple[str, str], list[Span]] = defaultdict(list)
     for span in trace.spans:
-        if span.status == "error" and span.span_id not in fatal and len(_raised_through(trace, span)) == 1:
+        if span.status in FAILED and span.span_id not in fatal and len(_raised_through(trace, span)) == 1:
             groups[span.name, span.error.type if span.error else ""].append(span)
     for (name, _), spans in sorted(groups.items(), key=lambda item: -len(item[1]))[:MOST_CAUSES]:
         times = "once" if len(spans) == 1 else f"{count(len(spans))} times"
-        text = f"{name} failed {times} and the run went on: {_error(spans[-1])}"
+        what = "was refused" if spans[-1].status == REFUSED else "failed"
+        text = f"{name} {what} {times} and the run went on: {_error(spans[-1])}"
         yield Reason(text, [span.span_id for span in spans])
 
 

@@ -85,7 +85,7 @@ class Detectors:
     def feed(self, span: Span) -> list[Finding]:
         """Findings that this finished span completes. A call that was refused was not made and says nothing."""
         kind = span.kind
-        if span.status == "error" and span.error is not None and span.error.type.endswith(REFUSALS):
+        if span.status == "refused" or (span.error is not None and span.error.type.endswith(REFUSALS)):
             if span.parent_id is None and kind not in _CALLS and span.trace_id in self._runs:
                 self._end(span)
             return []

@@ -138,7 +138,7 @@ with merged as (
         coalesce(late.cost, heads.cost) as cost)
     from heads left join (from heads where type = 'update') late
         on heads.word != 'open' and late.span = heads.span and late.trace = heads.trace
-    where heads.type = 'span'
+    where heads.type = 'span' and heads.word != 'refused'
 ), judged as (
     select *, try_cast(cost.usd as decimal(38, 18)) usd, coalesce(cost.basis, 'unpriced') said,
         cost.usd is not null and not regexp_full_match(cost.usd, '{MONEY}') strange

@@ -21,6 +21,7 @@ WORTH_BYTES = 16 << 20
 _MODEL = f"coalesce(nullif(model, ''), '{NOBODY}')"
 _AGENT = f"coalesce(nullif(agent, ''), '{NOBODY}')"
 _OPERATION = "coalesce(nullif(operation, ''), name)"
+_REFUSED = "type = 'span' and word = 'refused'"
 _ALARMING = f"word in ({', '.join(repr(level) for level in sorted(ALARMING))})"
 
 
@@ -61,8 +62,9 @@ def _refusals() -> tuple[type[Exception], ...]:
 
 
 def _overall(heads: Heads) -> Overall:
-    ((spans, warnings, findings, traces),) = heads.select(
-        f"count(*) filter (type = 'span'), count(*) filter (type = 'log' and {_ALARMING}),"
+    ((spans, refused, warnings, findings, traces),) = heads.select(
+        f"count(*) filter (type = 'span'), count(*) filter ({_REFUSED}),"
+        f" count(*) filter (type = 'log' and {_ALARMING}),"
         " count(*) filter (type = 'finding' and word != 'info'),"
         " count(distinct trace) filter (type in ('span', 'log', 'finding')) from heads"
     )
@@ -79,6 +81,7 @@ def _overall(heads: Heads) -> Overall:
         model_calls=whole.calls,
         tool_calls=sum(tools.values()),
         errors=errors,
+        refused=refused,
         warnings=warnings,
         findings=findings,
         wall_ns=_wall(heads),
@@ -100,7 +103,7 @@ def _overall(heads: Heads) -> Overall:
 def _times(heads: Heads) -> tuple[dict[str, Timing], dict[str, Timing]]:
     """How long spans took, by name and by kind."""
     rows = heads.select(
-        f"grouping(name), coalesce(name, kind), {TIMES} from heads where type = 'span'"
+        f"grouping(name), coalesce(name, kind), {TIMES} from heads where type = 'span' and word != 'refused'"
         " group by grouping sets ((name), (kind))"
     )
     _refuse_many(rows)
@@ -114,7 +117,9 @@ def _timing(row: Sequence[Any]) -> Timing:
 
 
 def _tools(heads: Heads) -> dict[str, int]:
-    rows = heads.select("name, count(*) from heads where type = 'span' and kind = 'tool' group by name")
+    rows = heads.select(
+        "name, count(*) from heads where type = 'span' and word != 'refused' and kind = 'tool' group by name"
+    )
     return dict(sorted(rows, key=lambda row: (-row[1], row[0])))
 
 
@@ -151,7 +156,7 @@ def _iterations(heads: Heads) -> int:
     ((iterations,),) = heads.select(
         "coalesce(sum(case when numbered_ones > 0 then numbered_ones else all_ones end), 0) from"
         " (select count_if(numbered) numbered_ones, count(*) all_ones from heads"
-        " where type = 'span' and kind = 'step' group by trace)"
+        " where type = 'span' and word != 'refused' and kind = 'step' group by trace)"
     )
     return int(iterations)
 
@@ -174,7 +179,8 @@ def _overview(heads: Heads) -> Overview:
         f"""found.* exclude (top), case when top is not null then {{'name': name, 'label': label, 'outcome': outcome,
             'status': word, 'run': coalesce(run, '')}} end
         from (select trace, count(*) filter (is_span), min(start) filter (is_span), max(last) filter (is_span),
-            count(*) filter (type = 'log' and {_ALARMING}), count(*) filter (type = 'finding' and word != 'info'),
+            count(*) filter ({_REFUSED}), count(*) filter (type = 'log' and {_ALARMING}),
+            count(*) filter (type = 'finding' and word != 'info'),
             coalesce(min(start) filter (type = 'log'), 0),
             coalesce(arg_min(place, start) filter (is_span and parent is null),
                 arg_min(place, start) filter (is_span)) top
@@ -188,7 +194,7 @@ def _overview(heads: Heads) -> Overview:
 
 
 def _row(row: Sequence[Any], errors: int, spent: Sum) -> Row:
-    trace_id, spans, start, end, warnings, findings, first_log, root = row
+    trace_id, spans, start, end, refused, warnings, findings, first_log, root = row
     told = root or {"name": NOT_RECORDED, "label": None, "outcome": None, "status": "open", "run": ""}
     return Row(
         trace_id=trace_id,
@@ -197,6 +203,7 @@ def _row(row: Sequence[Any], errors: int, spent: Sum) -> Row:
         duration_ns=0 if start is None or end is None else end - start,
         spans=spans,
         errors=errors,
+        refused=refused,
         warnings=warnings,
         findings=findings,
         total=spent.total(),
@@ -207,5 +214,6 @@ def _errors(same_trace: str = "") -> str:
     """Failed spans, less those that only passed a child's exception on."""
     return (
         "from heads where type = 'span' and word = 'error' and not exists (from heads child where child.type = 'span'"
-        f" and child.word = 'error' and child.parent = heads.span and child.exception = heads.exception{same_trace})"
+        " and child.word in ('error', 'refused') and child.parent = heads.span"
+        f" and child.exception = heads.exception{same_trace})"
     )

@@ -214,9 +214,11 @@ _OTHERS = (
     operation, agent, session, input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, tokens,
     usd, basis, error_type, error_message, input -> '$$.messages' messages, output -> '$$.messages' answer, input,
     output, attributes, run, file
-    from spans where kind in ('llm', 'embedding') or tokens is not null or basis is not null""",
+    from spans
+    where status != 'refused' and (kind in ('llm', 'embedding') or tokens is not null or basis is not null)""",
     """create view tools as select trace_id, span_id, parent_id, name, status, start, duration_ms, input arguments,
-    output result, error_type, error_message, attributes, run, file from spans where kind = 'tool'""",
+    output result, error_type, error_message, attributes, run, file
+    from spans where kind = 'tool' and status != 'refused'""",
     """create view costs as select start, cast(start as date) as day, model, operation, agent, session, input_tokens,
     cached_tokens, output_tokens, tokens, usd, basis, trace_id, span_id, run, file from llm_calls""",
     """create view logs as select make_timestamp(time_ns // 1000) as time, coalesce(level, 'INFO') as level, event,

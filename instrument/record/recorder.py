@@ -150,7 +150,7 @@ class Recorder:
             self.pipeline.wake()
 
     def ask_guards(self, span: LiveSpan) -> None:
-        """Raise what a guard refuses the call with; the refused call is recorded as failed."""
+        """Raise what a guard refuses the call with; the call is recorded as refused."""
         span.started = self.clock()
         for guard in self.guards:
             try:

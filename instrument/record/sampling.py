@@ -180,7 +180,7 @@ class Sampling:
         if isinstance(record, Span):
             if record.parent_id is None:
                 pending.has_ended = True
-            if record.status == "error":
+            if record.status in ("error", "refused"):
                 reason = ERROR
             elif record.duration_ns >= self.rules.slow_ns:
                 reason = SLOW

@@ -200,10 +200,10 @@ class LiveSpan:
         try:
             if self.duration is None:
                 self.duration = recorder.clock() - self.started
-            self.status = "cancelled" if is_cancellation(error) else "error"
+            self.status = "cancelled" if is_cancellation(error) else "refused" if self.refused else "error"
             if isinstance(error, RecursionError):
                 self.unsettled = error  # the worker has the room to look at it
-            elif self.status == "error":
+            elif self.status != "cancelled":
                 self.error = describe(error)
         except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
             amiss(recorder, "error", fault)
@@ -267,6 +267,8 @@ def begin(
             span.operation = plan.operation
         if plan.agent_id is not None and instance is not None:
             span.agent_id = recorder.agent_id_of(instance, plan.agent_id)
+        elif plan.agent_name is not None and span.agent_id.__class__ is not str:
+            span.agent_id = plan.agent_name
         if plan.attributes is not None:
             span.set(plan.attributes)
         if plan.kind in MODEL_KINDS:

@@ -23,7 +23,7 @@ from instrument.views.theme import RANKS, SEVERITIES, Theme, clean, count, encod
 
 Paths = Iterable[str | Path] | Callable[[], Iterable[str | Path]]
 
-OF_STATUS = {"error": "ERROR", "cancelled": "WARNING"}
+OF_STATUS = {"error": "ERROR", "refused": "WARNING", "cancelled": "WARNING"}
 ANNOUNCED = frozenset({"agent", "workflow", "step"})
 """Kinds of spans that are also told when they begin (those that stay open for a moment)."""
 SHOWN = frozenset({Span, Log, Finding, Open, Score})

@@ -183,7 +183,7 @@ def _bare_row(update: Update) -> Row:
 
 
 _ATTRIBUTES = {
-    "agent_id": ("gen_ai.agent.id",),
+    "agent_id": ("gen_ai.agent.id", "gen_ai.agent.name"),
     "operation": ("instrument.operation",),
     "model_requested": ("gen_ai.request.model",),
     "model_answered": ("gen_ai.response.model",),

@@ -15,7 +15,7 @@ from typing import Any
 
 from instrument.analysis.metrics import ALARMING, Failures, agent_of, attribute, model_of
 from instrument.analysis.overview import Updated, both
-from instrument.analysis.totals import Sum, call_of, carries
+from instrument.analysis.totals import REFUSED, Sum, call_of, carries
 from instrument.analysis.tree import NOT_RECORDED, Trace, last_sign, traces
 from instrument.model import Finding, Log, Open, Record, Run, Span, Update, decode
 from instrument.store.folder import is_running
@@ -201,6 +201,7 @@ class Catalog:
             "duration_ns": max(0, end - run.start),
             "spans": run.spans,
             "errors": run.failures.count(),
+            "refused": run.failures.refused,
             "warnings": run.warnings,
             "findings": run.findings,
             "calls": total.calls,
@@ -251,6 +252,8 @@ class _Run:
         self.end = max(self.end, span.start_ns + span.duration_ns)
         if span.status == "error":
             self.failures.add(span)
+        elif span.status == REFUSED:
+            self.failures.refuse(span)
         self.spend(span)
 
     def learn(self, late: Update, counted: bool) -> None:

@@ -120,11 +120,11 @@ def _likeness(span: Span) -> tuple[str, str, str]:
 def troubles_of(
     trace: Trace, order: Sequence[Span], found: Mapping[str, Iterable[object]]
 ) -> dict[str, frozenset[object]]:
-    """What failed, was found, or is still open at or below each span of `order`, in which parents come first."""
+    """What failed, was refused or found, or is open at or below each span of `order`, in which parents come first."""
     troubles: dict[str, frozenset[object]] = {}
     for span in reversed(order):
         here: set[object] = {id(finding) for finding in found.get(span.span_id, ())}
-        if span.status in ("error", "open"):
+        if span.status in ("error", "refused", "open"):
             here.add(_likeness(span) if span.error is None else (span.error.type, span.error.message))
         for child in trace.children(span.span_id):
             here |= troubles.get(child.span_id, frozenset())

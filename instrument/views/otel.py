@@ -86,13 +86,17 @@ def told_with(
         events,
         [Link(link.trace_id, link.span_id, plain(link.attributes)) for link in span.links] if span.links else [],
         _status(span, dialect),
-        error.message if span.status == "error" and error is not None else "",
+        error.message if span.status in _FAILED and error is not None else "",
     )
+
+
+_FAILED = ("error", "refused")
+"""To whom only successes and failures are known, a call that was refused is one that failed."""
 
 
 def _status(span: Span, dialect: str) -> int:
     """OpenTelemetry leaves success unsaid, OpenInference says it."""
-    if span.status == "error":
+    if span.status in _FAILED:
         return ERROR
     return OK if span.status == "ok" and dialect == "openinference" else UNSET
 

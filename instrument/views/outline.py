@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from instrument.analysis.metrics import attribute
-from instrument.analysis.totals import Sum, Total, call_of, carries
+from instrument.analysis.totals import REFUSED, Sum, Total, call_of, carries
 from instrument.analysis.tree import Trace
 from instrument.model import Finding, Open, Span
 from instrument.views.folding import Fold, Shown, shown, troubles_of, walk
@@ -179,7 +179,7 @@ def name_of(span: Span | Open) -> str:
 
 def _notes(span: Span, findings: Iterable[Finding], theme: Theme) -> Iterator[tuple[str, str]]:
     if span.error is not None:
-        yield "red", said(span)
+        yield "yellow" if span.status == REFUSED else "red", said(span)
     elif span.status == "error":
         yield "red", "failed"
     for finding in findings:

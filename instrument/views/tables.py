@@ -80,6 +80,7 @@ RUNS = (
     Column("tokens", right=True, gives_way=5),
     Column("money", right=True, gives_way=1),
     Column("errors", right=True, gives_way=2),
+    Column("refused", right=True, gives_way=4),
     Column("findings", right=True, gives_way=3),
 )
 
@@ -98,6 +99,7 @@ def runs_table(traces: Sequence[Row], theme: Theme = PLAIN) -> str:
             count(row.total.tokens) if row.total.tokens else "",
             bill(row.total),
             (count(row.errors) if row.errors else "", "red"),
+            (count(row.refused) if row.refused else "", "yellow"),
             (count(row.findings) if row.findings else "", "yellow"),
         )
         for row in traces
@@ -146,6 +148,7 @@ def stats_tables(metrics: Metrics, theme: Theme = PLAIN, *, traces: int = 1, nam
         "model calls": metrics.model_calls,
         "tool calls": metrics.tool_calls,
         "errors": metrics.errors,
+        **({"refused": metrics.refused} if metrics.refused else {}),
         "warnings": metrics.warnings,
         "findings": metrics.findings,
     }

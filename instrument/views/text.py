@@ -164,7 +164,8 @@ def _facts(trace: Trace, metrics: Metrics, paths: Iterable[str | Path]) -> Itera
         yield "iterations", count(metrics.iterations)
     if trace.scores:
         yield "scores", scores_in_words(trace.scores)
-    yield WRONG, _wrong({"errors": metrics.errors, "warnings": metrics.warnings, "findings": metrics.findings})
+    wrong = {"errors": metrics.errors, "refused calls": metrics.refused}
+    yield WRONG, _wrong({**wrong, "warnings": metrics.warnings, "findings": metrics.findings})
     for place, path in enumerate(paths):
         yield "" if place else "files", clean(path)
     yield "trace", trace.trace_id

@@ -47,6 +47,7 @@ function figuresOf(tree) {
     ["Output", short(sum(tree.output))],
     ["Cost", costOfRun(sum(tree.usd), sum(tree.unpriced), sum(tree.input) + sum(tree.output))],
     ["Errors", count(sum(tree.failures)), "bad"],
+    ["Refused", count(sum(tree.refused)), "odd"],
     ["Findings", count(trace.findings.length), "odd"],
   ];
 }

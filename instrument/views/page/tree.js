@@ -61,7 +61,7 @@ export class Tree {
   sum() {
     const { trace, order, parent } = this;
     const size = trace.size;
-    const names = ["input", "output", "cached", "usd", "calls", "tools", "failures", "unpriced"];
+    const names = ["input", "output", "cached", "usd", "calls", "tools", "failures", "refused", "unpriced"];
     for (const name of names) this[name] = new Float64Array(size);
     for (const [row, call] of trace.calls) {
       this.input[row] = call.input ?? 0;
@@ -72,9 +72,14 @@ export class Tree {
       this.calls[row] = 1;
     }
     const error = trace.numbers.get("error") ?? -1;
+    const refused = trace.numbers.get("refused") ?? -1;
     const tool = trace.numbers.get("tool") ?? -1;
     const llm = trace.numbers.get("llm") ?? -1;
     for (let row = 0; row < size; row++) {
+      if (trace.status[row] === refused) {
+        this.refused[row] = 1;
+        continue;
+      }
       if (trace.kind[row] === tool) this.tools[row] = 1;
       if (trace.kind[row] === llm) this.calls[row] = 1;
       if (trace.status[row] === error && !passedOn(trace, this.first, this.next, row)) this.failures[row] = 1;
