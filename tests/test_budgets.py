@@ -183,7 +183,9 @@ def test_warnings_at_shares_of_the_budget(recording: Recording) -> None:
         for n in range(10):
             ask(str(n))
     said = [log.message for log in recording.logs if log.event == "BUDGET_WARNING"]
-    assert ["the budget is 50% spent", "the budget is 80% spent", "the budget is 100% spent"] == said
+    assert [
+        f"the budget is {share}% spent: {calls} of 10 calls" for share, calls in ((50, 5), (80, 8), (100, 10))
+    ] == said
 
 
 def test_unpriced_model_is_refused_when_strict(recording: Recording) -> None:

@@ -270,8 +270,10 @@ def _limits_tokens(span: LiveSpan) -> bool:
 def tell(recorder: Recorder, scope: Budget, settled: Settled) -> None:
     """Log which share of a budget was passed for the first time, and what shut it."""
     if settled.passed is not None:
-        sentence = f"{scope.title} is {settled.passed}% spent"
-        _say(recorder, "BUDGET_WARNING", sentence, spent_usd=str(scope.usd))
+        _, what, used, limit = scopes.fullest(scope.limits, scope.spent)
+        sentence = f"{scope.title} is {settled.passed}% spent: {used} of {limit} {what}"
+        spent: dict[str, Any] = {f"spent_{what.lower()}": str(used)}
+        _say(recorder, "BUDGET_WARNING", sentence, **spent)
     if settled.shut is not None:
         _say(recorder, "BUDGET_SHUT", settled.shut, aloud=True, spent_usd=str(scope.usd))
 

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -140,14 +141,20 @@ def _is_more(limits: Limits, reserved: Ask, took: Ask) -> bool:
     return dearer or (limits.tokens is not None and took.tokens > reserved.tokens)
 
 
+def fullest(limits: Limits, spent: Spent) -> tuple[Decimal, str, Decimal | int, Decimal | int]:
+    """The limit that most was used of: the share that was used, what it limits, how much was used, and the limit."""
+    used = (
+        ("USD", spent.usd, limits.usd),
+        ("tokens", spent.tokens, limits.tokens),
+        ("calls", spent.calls, limits.calls),
+    )
+    shares = [(EXACT.divide(Decimal(much), Decimal(most)), what, much, most) for what, much, most in used if most]
+    return max(shares, default=(ZERO, "USD", spent.usd, ZERO), key=itemgetter(0))
+
+
 def share(limits: Limits, spent: Spent) -> int:
     """The highest of 50, 80 and 100 percent that was passed, else 0."""
-    shares = [
-        EXACT.divide(Decimal(used), Decimal(limit))
-        for used, limit in ((spent.usd, limits.usd), (spent.tokens, limits.tokens), (spent.calls, limits.calls))
-        if limit
-    ]
-    percent = int(max(shares, default=ZERO) * 100)
+    percent = int(fullest(limits, spent)[0] * 100)
     return max((step for step in WARN_AT if step <= percent), default=0)
 
 
