@@ -390,7 +390,7 @@ def test_a_warning_is_kept_though_its_trace_is_not() -> None:
     """Sampling does not hide that a budget runs out."""
     with record(prices=PRICE, sample_rate=0) as recording, instrument.budget(calls=2), instrument.span("root"):
         ask("hello")
-    assert [("the budget is 50% spent", None)] == [(log.message, log.trace_id) for log in recording.logs]
+    assert [("the budget is 50% spent: 1 of 2 calls", None)] == [(log.message, log.trace_id) for log in recording.logs]
 
 
 calls = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 40)), max_size=12)
