@@ -27,6 +27,10 @@ class Names(NamedTuple):
     before: str | None = None
 
 
+TIMES = "instrument.times"
+ORDER_ONLY = "order only"
+"""What `instrument.times` says of a span whose times are not known: those that it has only keep the order."""
+
 # What is recorded of a call of a model
 
 OPERATION = "gen_ai.operation.name"

@@ -22,7 +22,14 @@ usages = st.none() | st.builds(Usage, input=tokens, cached=tokens, output=tokens
 costs = st.none() | st.builds(Cost, usd=st.sampled_from(MONEY), basis=st.sampled_from(BASES))
 keys = ("gen_ai.request.model", "gen_ai.response.model", "gen_ai.agent.id", "gen_ai.agent.name", "instrument.operation")
 asked = st.fixed_dictionaries({}, optional=dict.fromkeys(keys, st.sampled_from(MODELS)))
-numbered = st.sampled_from([{}, {"instrument.iteration": 3}, {"instrument.label": "a task", "other": [1, {"a": None}]}])
+numbered = st.sampled_from(
+    [
+        {},
+        {"instrument.iteration": 3},
+        {"instrument.label": "a task", "other": [1, {"a": None}]},
+        {"instrument.times": "order only"},
+    ]
+)
 
 
 @st.composite

@@ -118,7 +118,7 @@ def test_roles_of_other_agents_are_steps() -> None:
 
 def test_without_times_the_order_is_kept() -> None:
     """Messages without a time are a microsecond apart, and the trace says that this is no time."""
-    assert "order only" == spans(TALK)[0].attributes["instrument.times"]
+    assert {"order only"} == {span.attributes["instrument.times"] for span in spans(TALK)}
 
 
 def test_times_of_messages() -> None:

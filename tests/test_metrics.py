@@ -192,3 +192,15 @@ def test_tools_by_use() -> None:
 def test_findings_are_counted() -> None:
     """Warnings and errors; what is only worth knowing (info) did not go wrong."""
     assert 1 == measure([], [], [finding(1), finding(2, severity="info")]).findings
+
+
+def test_what_has_no_times_is_counted_and_not_timed() -> None:
+    """A span of which only the order is known is in no percentile, mean or sum."""
+    spans = [
+        span(1, name="a", duration_ns=6 * MS),
+        span(2, name="a", duration_ns=1, attributes={"instrument.times": "order only"}),
+    ]
+    timing = measure(spans).by_name["a"]
+    assert (2, 1, 6 * MS, 6 * MS, 6 * MS) == (
+        timing.count, timing.untimed, timing.p50_ns, timing.mean_ns, timing.total_ns,
+    )  # fmt: skip

@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 from msgspec.json import decode
 
 from instrument.analysis.totals import MODEL_CALLS, REFUSED, Call, Sum, Total, call_of
+from instrument.attributes import TIMES
 
 ALARMING = frozenset({"WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"})
 NOBODY = "-"
@@ -39,6 +40,8 @@ class Timing(Struct, frozen=True):
     max_ns: int = 0
     p90_ns: float = 0.0
     p99_ns: float = 0.0
+    untimed: int = 0
+    """So many of them have no times; what is in nanoseconds is of the others."""
 
 
 class Metrics(Struct, frozen=True, kw_only=True):
@@ -115,7 +118,7 @@ class Tally:
         if times is None:
             group = (span.name, kind) if len(self._times) < MOST_GROUPS else (OTHERS, kind)
             times = self._times.setdefault(group, self._new_times())
-        times.add(span.duration_ns, failed)
+        times.add(span.duration_ns if is_timed(span) else None, failed)
         if failed:
             self._failures.add(span)
         if kind == "step":
@@ -181,7 +184,7 @@ class Tally:
         spent.add(call)
         key = (model, agent) if len(self._call_times) < MOST_GROUPS else (OTHERS, OTHERS)
         times = self._call_times.get((model, agent)) or self._call_times.setdefault(key, self._new_times())
-        times.add(span.duration_ns, span.status == "error")
+        times.add(span.duration_ns if is_timed(span) else None, span.status == "error")
 
     def _timings(self, kept: Mapping[tuple[str, str], _Times | _Counts], part: int) -> dict[str, Timing]:
         """The times by one part of their group."""
@@ -240,14 +243,17 @@ class Failures:
 class _Counts:
     """Times of which only the sums are kept."""
 
-    __slots__ = ("count", "errors", "longest", "total")
+    __slots__ = ("count", "errors", "longest", "total", "untimed")
 
     def __init__(self) -> None:
-        self.count = self.errors = self.total = self.longest = 0
+        self.count = self.errors = self.total = self.longest = self.untimed = 0
 
-    def add(self, duration: int, failed: bool) -> None:
+    def add(self, duration: int | None, failed: bool) -> None:
         self.count += 1
         self.errors += failed
+        if duration is None:
+            self.untimed += 1
+            return
         self.total += duration
         if duration > self.longest:
             self.longest = duration
@@ -260,26 +266,31 @@ class _Counts:
         self.errors += other.errors
         self.total += other.total
         self.longest = max(self.longest, other.longest)
+        self.untimed += other.untimed
 
     def timing(self) -> Timing:
-        return Timing(self.count, self.errors, self.total, self.total / self.count, max_ns=self.longest)
+        mean = self.total / max(1, self.count - self.untimed)
+        return Timing(self.count, self.errors, self.total, mean, max_ns=self.longest, untimed=self.untimed)
 
 
 class _Times:
     """Times of which each is kept, in eight bytes."""
 
-    __slots__ = ("durations", "errors")
+    __slots__ = ("durations", "errors", "untimed")
 
     def __init__(self) -> None:
         self.durations = array("q")
-        self.errors = 0
+        self.errors = self.untimed = 0
 
     @property
     def count(self) -> int:
-        return len(self.durations)
+        return len(self.durations) + self.untimed
 
-    def add(self, duration: int, failed: bool) -> None:
-        self.durations.append(duration if duration < LONGEST else LONGEST)
+    def add(self, duration: int | None, failed: bool) -> None:
+        if duration is None:
+            self.untimed += 1
+        else:
+            self.durations.append(duration if duration < LONGEST else LONGEST)
         if failed:
             self.errors += 1
 
@@ -289,12 +300,15 @@ class _Times:
     def include(self, other: Any) -> None:
         self.durations.extend(other.durations)
         self.errors += other.errors
+        self.untimed += other.untimed
 
     def timing(self) -> Timing:
         ordered = sorted(self.durations)
         total = sum(ordered)
         p50, p90, p95, p99 = (percentile(ordered, share) for share in (0.5, 0.9, 0.95, 0.99))
-        return Timing(len(ordered), self.errors, total, total / len(ordered), p50, p95, ordered[-1], p90, p99)
+        longest = ordered[-1] if ordered else 0
+        mean = total / max(1, len(ordered))
+        return Timing(self.count, self.errors, total, mean, p50, p95, longest, p90, p99, self.untimed)
 
 
 def measure(spans: Iterable[Any], logs: Iterable[Any] = (), findings: Iterable[Any] = ()) -> Metrics:
@@ -317,6 +331,11 @@ def percentile(ordered: list[int], share: float) -> float:
     below = int(rank)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
+
+
+def is_timed(span: Any) -> bool:
+    """Whether the times of a span are known, not only its place in the order."""
+    return span.attributes.get(TIMES) is None
 
 
 def model_of(span: Any) -> str:

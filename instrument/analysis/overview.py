@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from instrument.analysis.metrics import ALARMING, Failures, Metrics, Tally, attribute
+from instrument.analysis.metrics import ALARMING, Failures, Metrics, Tally, attribute, is_timed
 from instrument.analysis.totals import MODEL_CALLS, REFUSED, Sum, Total, call_of
 from instrument.analysis.tree import NOT_RECORDED, last_sign
 from instrument.model import Update
@@ -41,6 +41,8 @@ class Row(Struct, frozen=True, kw_only=True):
     warnings: int
     findings: int
     total: Total
+    timed: bool = True
+    """Whether its times are known, not only the order of its spans."""
 
 
 class Overview(Struct, frozen=True):
@@ -304,6 +306,7 @@ class _Trace:
             warnings=self.warnings,
             findings=self.findings,
             total=self.sum.total(),
+            timed=root is None or is_timed(root),
         )
 
 

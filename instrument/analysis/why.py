@@ -9,7 +9,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from instrument.analysis.critical_path import CriticalPath, critical_path, shortest_without
-from instrument.analysis.metrics import attribute, model_of, operation_of
+from instrument.analysis.metrics import attribute, is_timed, model_of, operation_of
 from instrument.analysis.report import Report
 from instrument.analysis.totals import REFUSED, Total, carries, dollars, total
 from instrument.analysis.tree import Trace
@@ -25,8 +25,6 @@ MUCH_INPUT = 10_000
 """From so many input tokens on it is told how few of them came from the cache."""
 OF_TIME = frozenset({"slow", "stalled"})
 OF_MONEY = frozenset({"spending", "context_growth"})
-ORDER_ONLY = "order only"
-"""What imported conversations without times say in `instrument.times`."""
 FAILED = ("error", REFUSED)
 BAD_LOGS = frozenset({"ERROR", "CRITICAL", "FATAL"})
 
@@ -66,7 +64,7 @@ def _told(findings: Sequence[Finding], fits: Callable[[Finding], bool]) -> list[
 
 
 def _time(trace: Trace) -> Iterator[Reason]:
-    if attribute(trace.root, "instrument.times") == ORDER_ONLY:
+    if not is_timed(trace.root):
         yield Reason("the times of its calls are not known, only their order", _ids(trace))
         return
     path = critical_path(trace)

@@ -95,8 +95,9 @@ SUMS = ", ".join(
 )
 """What a `totals.Sum` is made of."""
 TIMES = (
-    "count(*), count_if(word = 'error'), sum(last - start), max(last - start),"
-    " quantile_cont(last - start, [0.5, 0.9, 0.95, 0.99])"
+    "count(*), count_if(word = 'error'), coalesce(sum(last - start) filter (not untimed), 0),"
+    " coalesce(max(last - start) filter (not untimed), 0),"
+    " quantile_cont(last - start, [0.5, 0.9, 0.95, 0.99]) filter (not untimed), count_if(untimed)"
 )
 """What a `metrics.Timing` is made of."""
 _HASHED = "case when {0} is not null then hash({0}) end"
@@ -111,7 +112,7 @@ create table heads as select
     case type when 'log' then upper(coalesce(level, 'INFO')) when 'finding' then coalesce(severity, 'warning')
         else status end word,
     case when error is not null then hash(error.type, coalesce(error.message, '')) else 0 end exception,
-    attributes."instrument.iteration" is not null numbered,
+    attributes."instrument.iteration" is not null numbered, attributes."instrument.times" is not null untimed,
     coalesce(attributes."gen_ai.response.model", attributes."gen_ai.request.model") model,
     coalesce(attributes."gen_ai.agent.id", attributes."gen_ai.agent.name") agent,
     attributes."instrument.operation" operation, usage, cost,

@@ -112,8 +112,10 @@ def _times(heads: Heads) -> tuple[dict[str, Timing], dict[str, Timing]]:
 
 
 def _timing(row: Sequence[Any]) -> Timing:
-    count, errors, total, longest, (p50, p90, p95, p99) = row
-    return Timing(count, errors, int(total), int(total) / count, p50, p95, longest, p90, p99)
+    count, errors, total, longest, quantiles, untimed = row
+    p50, p90, p95, p99 = quantiles or (0.0, 0.0, 0.0, 0.0)
+    mean = int(total) / max(1, count - untimed)
+    return Timing(count, errors, int(total), mean, p50, p95, longest, p90, p99, untimed)
 
 
 def _tools(heads: Heads) -> dict[str, int]:
@@ -131,9 +133,9 @@ def _calls(heads: Heads) -> tuple[dict[tuple[str, ...], Sum], dict[str, Timing],
     )
     _refuse_many(rows)
     whole = [row for row in rows if row[4] is not None]
-    by_model = {row[0]: _timing(row[-5:]) for row in rows if row[4] is None and row[0] is not None}
-    by_agent = {row[2]: _timing(row[-5:]) for row in rows if row[4] is None and row[2] is not None}
-    return {tuple(row[:5]): _sum(row[5:-5]) for row in whole}, by_time(by_model), by_time(by_agent)
+    by_model = {row[0]: _timing(row[-6:]) for row in rows if row[4] is None and row[0] is not None}
+    by_agent = {row[2]: _timing(row[-6:]) for row in rows if row[4] is None and row[2] is not None}
+    return {tuple(row[:5]): _sum(row[5:-6]) for row in whole}, by_time(by_model), by_time(by_agent)
 
 
 def _refuse_many(rows: Sequence[Any]) -> None:
@@ -177,7 +179,7 @@ def _overview(heads: Heads) -> Overview:
     ((stray,),) = heads.select("count(*) from heads where type = 'log' and trace is null")
     rows = heads.select(
         f"""found.* exclude (top), case when top is not null then {{'name': name, 'label': label, 'outcome': outcome,
-            'status': word, 'run': coalesce(run, '')}} end
+            'status': word, 'run': coalesce(run, ''), 'timed': not untimed}} end
         from (select trace, count(*) filter (is_span), min(start) filter (is_span), max(last) filter (is_span),
             count(*) filter ({_REFUSED}), count(*) filter (type = 'log' and {_ALARMING}),
             count(*) filter (type = 'finding' and word != 'info'),

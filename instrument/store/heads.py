@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from instrument.attributes import TIMES
 from instrument.model import Cost, Failure, Other, Run, Span, Update, Usage, decode
 from instrument.store.jsonl import decoded
 
@@ -24,6 +25,7 @@ NAMES = {
     "response_model": "gen_ai.response.model",
     "agent_id": "gen_ai.agent.id",
     "agent_name": "gen_ai.agent.name",
+    "times": TIMES,
 }
 _FIELDS = {name: attribute for attribute, name in NAMES.items()}
 
@@ -39,6 +41,7 @@ class Attributes(Struct, frozen=True, gc=False, rename=NAMES):
     response_model: Any = None
     agent_id: Any = None
     agent_name: Any = None
+    times: Any = None
 
     def get(self, name: str, default: Any = None) -> Any:
         """The attribute by its full name; those that are not kept read as missing."""

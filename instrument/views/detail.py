@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from instrument.analysis.metrics import attribute
+from instrument.analysis.metrics import attribute, is_timed
 from instrument.analysis.totals import total
 from instrument.analysis.tree import Trace
 from instrument.messages import messages_of
 from instrument.model import Event, Failure, Finding, Span
 from instrument.views.code import code, prose
-from instrument.views.outline import name_of, said
+from instrument.views.outline import name_of, said, took
 from instrument.views.text import fact, line, money_in_words, scores_in_words, tokens_in_words
 from instrument.views.theme import KINDS, STATUSES, Theme, bare, broken, cells, clean, cut, duration, iso, moment
 
@@ -38,14 +38,21 @@ def _head(trace: Trace, span: Span, theme: Theme) -> list[str]:
     return [" ".join(title), *(part for name, text in facts for part in fact(name, text, theme))]
 
 
-def _facts(trace: Trace, span: Span, theme: Theme) -> Iterator[tuple[str, str]]:
-    yield "status", "has not ended" if span.status == "open" else clean(span.status, 20)
-    if span.error is not None:
-        yield "error", said(span)
+def _times(trace: Trace, span: Span, theme: Theme) -> Iterator[tuple[str, str]]:
+    if not is_timed(span):
+        yield "took", f"{theme.unknown} (its times are not known, only the order)"
+        return
     share = f", {100 * span.duration_ns / (trace.end_ns - trace.start_ns or 1):.1f}% of the trace"
     yield "took", duration(span.duration_ns, theme.unicode) + share
     after = duration(span.start_ns - trace.start_ns, theme.unicode)
     yield "started", f"{moment(span.start_ns)}, {after} after the trace"
+
+
+def _facts(trace: Trace, span: Span, theme: Theme) -> Iterator[tuple[str, str]]:
+    yield "status", "has not ended" if span.status == "open" else clean(span.status, 20)
+    if span.error is not None:
+        yield "error", said(span)
+    yield from _times(trace, span, theme)
     yield "model", clean(attribute(span, "gen_ai.response.model", "gen_ai.request.model") or "", 100)
     spent = total([span])
     if span.usage is not None:
@@ -219,7 +226,7 @@ def _happened(trace: Trace, span: Span, findings: Iterable[Finding], theme: Them
     if children:
         rows = (
             f"{theme.paint(theme.mark(one.status), STATUSES.get(one.status))} {clean(one.span_id, 16)}  "
-            f"{name_of(one)}  {duration(one.duration_ns, theme.unicode)}"
+            f"{name_of(one)}  {took([one], theme)}"
             for one in children[:20]
         )
         more = [theme.paint(f"{theme.ellipsis} {len(children) - 20:,} more", "dim")] if len(children) > 20 else []

@@ -10,7 +10,8 @@ from instrument.detectors import ADVICE
 from instrument.detectors.calls import call_of
 from instrument.detectors.told import brief
 from instrument.model import Finding, Span
-from instrument.views.theme import LEVELS, SEVERITIES, Theme, clean, count, cut, duration, iso, moment, wrapped
+from instrument.views.outline import took
+from instrument.views.theme import LEVELS, SEVERITIES, Theme, clean, count, cut, iso, moment, wrapped
 
 SEVERITY = ("info", "warning", "error")
 SHOWN = 6
@@ -56,8 +57,7 @@ def told(finding: Finding, trace: Trace) -> dict[str, Any]:
 def span_line(span: Span, theme: Theme) -> str:
     """A span as evidence: `00000000000000a1  12:00:01Z  34 ms  search({"q":"tides"})  ValueError: no`."""
     failed = f"  {clean(f'{span.error.type}: {span.error.message}', 120)}" if span.error is not None else ""
-    took = duration(span.duration_ns, theme.unicode)
-    return f"{clean(span.span_id, 16)}  {moment(span.start_ns)[11:]}  {took}  {called(span)}{failed}"
+    return f"{clean(span.span_id, 16)}  {moment(span.start_ns)[11:]}  {took([span], theme)}  {called(span)}{failed}"
 
 
 def called(span: Span) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from instrument.analysis.metrics import attribute
+from instrument.analysis.metrics import attribute, is_timed
 from instrument.analysis.totals import REFUSED, Sum, Total, call_of, carries
 from instrument.analysis.tree import Trace
 from instrument.model import Finding, Open, Span
@@ -157,11 +157,17 @@ class _Tree:
         end = max(span.start_ns + span.duration_ns for span in spans) - self.start
         return {
             "kind": clean(kind, 20),
-            "duration": duration(sum(span.duration_ns for span in spans), self.theme.unicode),
+            "duration": took(spans, self.theme),
             "tokens": f"{count(total.tokens)} tok" if total.tokens else "",
             "money": bill(total),
             "stretch": (start / self.took, end / self.took),
         }
+
+
+def took(spans: Sequence[Span], theme: Theme) -> str:
+    """How long spans took together, those whose times are known."""
+    known = [span.duration_ns for span in spans if is_timed(span)]
+    return duration(sum(known), theme.unicode) if known or not spans else theme.unknown
 
 
 def name_of(span: Span | Open) -> str:

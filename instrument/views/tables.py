@@ -94,7 +94,7 @@ def runs_table(traces: Sequence[Row], theme: Theme = PLAIN) -> str:
             clean(row.trace_id[:digits]),
             moment(row.start_ns),
             clean(f"{row.name} {theme.dot} {row.label}" if row.label else row.name, 300),
-            duration(row.duration_ns, theme.unicode),
+            duration(row.duration_ns, theme.unicode) if row.timed else theme.unknown,
             count(row.spans),
             count(row.total.tokens) if row.total.tokens else "",
             bill(row.total),
@@ -153,7 +153,8 @@ def stats_tables(metrics: Metrics, theme: Theme = PLAIN, *, traces: int = 1, nam
         "findings": metrics.findings,
     }
     facts = [(name, count(number)) for name, number in told.items()]
-    facts.append(("wall time", duration(metrics.wall_ns, theme.unicode)))
+    timed = any(timing.untimed < timing.count for timing in metrics.by_kind.values()) or not metrics.spans
+    facts.append(("wall time", duration(metrics.wall_ns, theme.unicode) if timed else theme.unknown))
     if metrics.model_calls:
         facts += [("tokens", tokens_in_words(metrics.total)), ("money", money_in_words(metrics.total))]
     blocks = ["\n".join(line for name, text in facts for line in fact(name, text, theme))]
@@ -174,14 +175,22 @@ def times_table(metrics: Metrics, by: str, theme: Theme = PLAIN, names: int | No
             clean(name, 100),
             count(timing.count),
             (count(timing.errors) if timing.errors else "", "red"),
-            *(duration(ns, theme.unicode) for ns in _durations(timing)),
+            *(_took(timing, ns, theme) for ns in _durations(timing)),
             percent(timing.total_ns, metrics.wall_ns),
             count(spent[name].tokens) if name in spent and spent[name].tokens else "",
             bill(spent[name]) if name in spent else "",
         )
         for name, timing in list(group.items())[:names]
     ]
-    return table((Column(by, flexible=True), *TIMES[1:]), rows, theme) + _others(group, names, theme) if group else ""
+    if not group:
+        return ""
+    untimed = sum(timing.untimed for timing in group.values())
+    note = f"\n{count(untimed)} without time, not counted in times and percentiles" if untimed else ""
+    return table((Column(by, flexible=True), *TIMES[1:]), rows, theme) + _others(group, names, theme) + note
+
+
+def _took(timing: Timing, ns: float, theme: Theme) -> str:
+    return theme.unknown if timing.untimed == timing.count else duration(ns, theme.unicode)
 
 
 def grouped(metrics: Metrics, by: str) -> tuple[Mapping[str, Timing], Mapping[str, Total]]:

@@ -9,11 +9,11 @@ from typing import Any
 from msgspec import Raw
 from msgspec.json import decode, encode
 
-from instrument.analysis.metrics import Metrics, attribute
+from instrument.analysis.metrics import Metrics, attribute, is_timed
 from instrument.analysis.totals import Total, total
 from instrument.analysis.tree import Trace
 from instrument.model import Finding, Log, Open, Score, Span
-from instrument.views.outline import name_of, said
+from instrument.views.outline import name_of, said, took
 from instrument.views.theme import (
     LEVELS,
     PLAIN,
@@ -76,7 +76,7 @@ def _log_line(log: Log, theme: Theme) -> str:
 
 
 def _span_line(span: Span, theme: Theme) -> str:
-    parts = [name_of(span), duration(span.duration_ns, theme.unicode)]
+    parts = [name_of(span), took([span], theme)]
     if span.usage is not None:
         parts.append(theme.paint(tokens_of(span), "dim"))
     if span.cost is not None:
@@ -133,12 +133,18 @@ def _as_json(value: Any) -> str:
 def summary(trace: Trace, metrics: Metrics, theme: Theme = PLAIN, *, paths: Iterable[str | Path] = ()) -> str:
     """What a trace came to: money, tokens, calls by model, tools, iterations, what went wrong, where the files are."""
     root = trace.root
-    took = duration(metrics.wall_ns, theme.unicode)
-    how = f"has not ended, {took} so far" if root.status == "open" else f"{root.status} in {took}"
+    how = _how(root, metrics, theme)
     title = f"{theme.mark(root.status)} {clean(root.name, 100)} {clean(how)}"
     style = STATUSES.get(root.status)
     facts = [text for name, said in _facts(trace, metrics, paths) for text in fact(name, said, theme)]
     return "\n".join([*(theme.paint(part, "bold", style) for part in wrapped(title, theme.width)), *facts])
+
+
+def _how(root: Span, metrics: Metrics, theme: Theme) -> str:
+    if not is_timed(root):
+        return f"{root.status}, its times are not known"
+    took = duration(metrics.wall_ns, theme.unicode)
+    return f"has not ended, {took} so far" if root.status == "open" else f"{root.status} in {took}"
 
 
 def fact(name: str, text: str, theme: Theme) -> list[str]:

@@ -62,6 +62,11 @@ class Theme(Struct, frozen=True):
         return (_MARKS if self.unicode else _PLAIN_MARKS).get(status, "·" if self.unicode else "?")
 
     @property
+    def unknown(self) -> str:
+        """Stands for what is not known."""
+        return "–" if self.unicode else "-"
+
+    @property
     def ellipsis(self) -> str:
         """Stands for what was cut."""
         return "…" if self.unicode else "..."

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from instrument.attributes import TIMES
 from instrument.messages import Message
 from instrument.model import Event, Failure, Span, Usage
 from instrument.store.foreign.shape import Fields, digest, failure_told, fields, items, run_id, words
@@ -225,5 +226,13 @@ def _result(response: Any) -> Any:
     return response
 
 
-def _span(conversation: Conversation, *, status: str = "ok", **told: Any) -> Span:
-    return Span(run=run_id(conversation.trace_id), trace_id=conversation.trace_id, status=status, **told)
+def _span(conversation: Conversation, *, status: str = "ok", attributes: Fields, **told: Any) -> Span:
+    """A span; where the conversation has no times each says so, its own are steps that keep the order."""
+    known = {TIMES: conversation.attributes[TIMES]} if TIMES in conversation.attributes else {}
+    return Span(
+        run=run_id(conversation.trace_id),
+        trace_id=conversation.trace_id,
+        status=status,
+        attributes={**attributes, **known},
+        **told,
+    )

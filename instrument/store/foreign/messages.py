@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from instrument.attributes import ORDER_ONLY, TIMES
 from instrument.messages import message_of
 from instrument.model import Record, Score
 from instrument.store.foreign.conversation import Conversation, Turn, spans
@@ -18,11 +19,11 @@ from instrument.usage import usage_of
 
 LISTS = ("messages", "traj", "conversation")
 SCORES = ("reward", "score")
-_TIMES = ("timestamp", "created_at", "created", "time")
+_MOMENTS = ("timestamp", "created_at", "created", "time")
 _STEP_NS = 1_000
 _MESSAGE_KEYS = frozenset({
     "role", "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "audio", "reasoning",
-    "reasoning_content", "usage", "model", *_TIMES,
+    "reasoning_content", "usage", "model", *_MOMENTS,
 })  # fmt: skip
 
 
@@ -90,13 +91,13 @@ def _with_role(message: Fields) -> Fields:
 
 
 def _time(told: Fields) -> int | None:
-    return next((at for name in _TIMES if (at := moment(told.get(name))) is not None), None)
+    return next((at for name in _MOMENTS if (at := moment(told.get(name))) is not None), None)
 
 
 def _about(beside: Fields, *, timed: bool) -> Fields:
     named = {"gen_ai.request.model": beside["model"]} if words(beside.get("model")) else {}
     rest = {f"imported.{key}": value for key, value in beside.items() if key not in ("model", *SCORES)}
-    return {**named, **rest} if timed else {**named, **rest, "instrument.times": "order only"}
+    return {**named, **rest} if timed else {**named, **rest, TIMES: ORDER_ONLY}
 
 
 def _scores(told: Fields, trace_id: str, at_ns: int) -> Iterator[Score]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from instrument.attributes import ORDER_ONLY, TIMES
 from instrument.messages import message_of, said
 from instrument.model import Record
 from instrument.store.foreign.conversation import Conversation, Turn, spans
@@ -39,7 +40,7 @@ def records(row: Any, source: str, written_ns: int = 0) -> Iterator[Record]:
             turns=[turn for place, step in enumerate(steps) for turn in _turns(step, place, written_ns)],
             attributes={
                 **{f"imported.{key}": value for key, value in beside.items()},
-                "instrument.times": "order only",
+                TIMES: ORDER_ONLY,
             },
         )
     )
