@@ -6,9 +6,13 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from instrument.model import Failure, Run, Span, Usage
+from instrument.model import Cost, Failure, Run, Span, Usage
+from instrument.pricing import Prices
 from instrument.store.foreign import detect, otlp
+from instrument.store.foreign.attributes import priced
+from tests.recorded import call
 
 TRACE, PARENT, CHILD = "5b8efff798038103d269b633813fc60c", "eee19b7ec3c1b173", "eee19b7ec3c1b174"
 START = 1_700_000_000_000_000_000
@@ -164,3 +168,9 @@ def test_an_error_without_an_exception() -> None:
 def test_no_json_makes_it_raise(value: Any) -> None:
     """Whatever the JSON, there are only records."""
     assert all(isinstance(one, Run | Span) for one in otlp.records({"resourceSpans": [value]}, "x.json"))
+
+
+def test_what_our_own_export_says_of_money_stays() -> None:
+    """A call that was free, a cache hit for one, is free after export and import, whatever the price list knows."""
+    hit = replace(call(1), cost=Cost(usd="0", basis="free"))
+    assert hit.cost == priced(hit, Prices()).cost

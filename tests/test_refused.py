@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from instrument.analysis import overview
 from instrument.analysis.metrics import measure
 from instrument.analysis.running import Running
 from instrument.analysis.tree import traces
-from instrument.model import Failure, Record
+from instrument.model import Batch, Failure, Record
 from instrument.query import overview as duck
+from instrument.sinks.console import ConsoleSink
 from instrument.store.heads import heads
 from instrument.store.jsonl import records
 from instrument.testing import record
 from instrument.views.catalog import Catalog
+from instrument.views.outline import outline
 from instrument.views.text import summary
 from tests.random_recordings import written
 from tests.recorded import call, span
@@ -92,6 +95,23 @@ def test_a_summary_tells_of_them(tmp_path: Path) -> None:
     """Whoever reads it learns that something was held back."""
     trace = next(traces(records(written(tmp_path, RUN))))
     assert "2 refused calls" in summary(trace, measure(trace.spans))
+
+
+def test_the_tree_tells_a_refusal_in_full_once(tmp_path: Path) -> None:
+    """What was refused over and over is told in short afterwards."""
+    looped = Failure("LoopDetected", "read_file was called 3 times")
+    again = [span(number, 1, kind="tool", status="refused", error=looped) for number in (2, 3, 4)]
+    drawn = outline(next(traces(records(written(tmp_path, [*again, span(1)])))), all=True)
+    assert (1, 2) == (drawn.count("was called 3 times"), drawn.count("LoopDetected: as before"))
+
+
+def test_the_console_tells_a_refusal_in_full_once() -> None:
+    """The same holds for the lines that are shown while it runs."""
+    shown = io.StringIO()
+    looped = Failure("LoopDetected", "read_file was called 3 times")
+    again: list[Record] = [span(n, 1, kind="tool", name="t", status="refused", error=looped) for n in (2, 3, 4)]
+    ConsoleSink(shown, summary=False).write(Batch(again))
+    assert (1, 2) == (shown.getvalue().count("called 3 times"), shown.getvalue().count("as before"))
 
 
 def test_what_a_budget_refuses_is_recorded_as_refused() -> None:

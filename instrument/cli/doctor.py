@@ -24,6 +24,7 @@ from instrument.origins import masked
 from instrument.store import folder
 from instrument.store.postgres import Database, is_postgres, shown
 from instrument.version import __version__
+from instrument.views.theme import theme_for, wrapped
 
 if TYPE_CHECKING:
     from instrument.settings import Setting, Settings
@@ -297,11 +298,17 @@ def _as_text(examination: Examination) -> str:
         ("folder", [*_checks([examination.folder]), f"    {held}, oldest events {examination.oldest or '-'}"]),
         ("sinks", _checks(examination.sinks) or ["none"]),
         ("tokens", _checks(examination.tokens)),
-        ("versions", [", ".join(f"{name} {version or '-'}" for name, version in examination.versions.items())]),
+        ("versions", _versions_in_lines(examination.versions)),
         ("notes", examination.notes),
         ("wrong" if examination.faults else "all is fine", examination.faults),
     ]
     return "\n".join(line for head, lines in parts if lines or head == "all is fine" for line in _section(head, lines))
+
+
+def _versions_in_lines(versions: dict[str, str | None]) -> list[str]:
+    width = theme_for(sys.stdout).width
+    told = ", ".join(f"{name}\xa0{version or '-'}" for name, version in versions.items())
+    return [line.replace("\xa0", " ") for line in wrapped(told, (width or 100) - 2)]
 
 
 def _section(head: str, lines: list[str]) -> list[str]:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
+from instrument.analysis.totals import REFUSED
 from instrument.analysis.tree import Trace
-from instrument.model import Batch, Finding, Log, Open, Run, Score, Span
+from instrument.model import Batch, Failure, Finding, Log, Open, Run, Score, Span
 from instrument.sinks.unfinished import Unfinished
 from instrument.store.jsonl import event_file
 from instrument.views.outline import outline
@@ -127,7 +128,7 @@ class ConsoleSink:
         name = str(getattr(record, "name", None) or getattr(record, "event", ""))
         flood = self._flood(name, LINES_A_SECOND)
         told = flood.rest(theme) if flood.is_over(_moment(record)) else []
-        return [*told, line(record, depth, theme)] if flood.lets_pass() else told
+        return [*told, line(record, depth, theme, flood.refused_before(record))] if flood.lets_pass() else told
 
     def _seen(self, trace_id: str) -> Unfinished:
         seen = self._open.get(trace_id)
@@ -186,7 +187,7 @@ class ConsoleSink:
 
 
 class _Flood:
-    """How many lines with one name were shown within the current second."""
+    """How many lines with one name were shown within the current second, and what was refused last by that name."""
 
     def __init__(self, name: str, most: int) -> None:
         self.name = name
@@ -194,6 +195,7 @@ class _Flood:
         self.since = 0
         self.shown = 0
         self.hidden = 0
+        self.refusal: Failure | None = None
 
     def is_over(self, moment: int) -> bool:
         """Whether another second has begun."""
@@ -209,6 +211,13 @@ class _Flood:
             return False
         self.shown += 1
         return True
+
+    def refused_before(self, record: Any) -> bool:
+        """Whether the record is of a call that was refused with the same words as the last one that was refused."""
+        if getattr(record, "status", "") != REFUSED:
+            return False
+        before, self.refusal = self.refusal, record.error
+        return record.error is not None and before is not None and before.message == record.error.message
 
     def rest(self, theme: Theme) -> list[str]:
         """A line about what was hidden."""

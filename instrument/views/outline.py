@@ -94,6 +94,7 @@ class _Tree:
     def __init__(self, trace: Trace, theme: Theme, findings: Iterable[Finding], ids: bool) -> None:
         order = [span for span, _ in walk(trace)]
         self.theme, self.ids = theme, ids
+        self.refusals: set[str] = set()
         self.sums = _sums(trace, order)
         self.found = _by_span(trace, findings)
         self.troubles = troubles_of(trace, order, self.found)
@@ -107,10 +108,21 @@ class _Tree:
                 yield replace(self._fold(item), rails=rails, depth=depth)
                 continue
             children = below.get(item.span_id, ())
-            notes = tuple(_notes(item, self.found.get(item.span_id, ()), self.theme))
+            notes = tuple(self._notes(item))
             yield replace(self._span(item, bool(children)), rails=rails, depth=depth, notes=notes, opens=bool(children))
             next_rails = [(*rails, place > 0)[-RAILS:] for place in range(len(children))]
             waiting.extend((next_rails[place], depth + 1, child) for place, child in enumerate(reversed(children)))
+
+    def _notes(self, span: Span) -> Iterator[tuple[str, str]]:
+        if span.error is not None and span.status == REFUSED:
+            yield "yellow", said(span, again=said(span) in self.refusals)
+            self.refusals.add(said(span))
+        elif span.status == "error":
+            yield "red", said(span) if span.error is not None else "failed"
+        for finding in self.found.get(span.span_id, ()):
+            style = LEVELS.get(SEVERITIES.get(finding.severity, "WARNING"), "") or "dim"
+            told = f"{clean(finding.detector, 60)}: {clean(finding.message, 500)}"
+            yield style, f"{self.theme.mark('finding')} {told}"
 
     def _span(self, span: Span, opened: bool) -> Row:
         spent, hidden = self.sums[span.span_id]
@@ -183,20 +195,10 @@ def name_of(span: Span | Open) -> str:
     return name
 
 
-def _notes(span: Span, findings: Iterable[Finding], theme: Theme) -> Iterator[tuple[str, str]]:
-    if span.error is not None:
-        yield "yellow" if span.status == REFUSED else "red", said(span)
-    elif span.status == "error":
-        yield "red", "failed"
-    for finding in findings:
-        style = LEVELS.get(SEVERITIES.get(finding.severity, "WARNING"), "") or "dim"
-        yield style, f"{theme.mark('finding')} {clean(finding.detector, 60)}: {clean(finding.message, 500)}"
-
-
-def said(span: Span) -> str:
-    """The error of a span in one line."""
+def said(span: Span, again: bool = False) -> str:
+    """The error of a span in one line; in short where it was told `again` and again."""
     assert span.error is not None
-    message = clean(span.error.message, 500)
+    message = "as before" if again else clean(span.error.message, 500)
     return f"{clean(span.error.type, 100)}: {message}" if message else clean(span.error.type, 100)
 
 

@@ -10,7 +10,7 @@ from msgspec import Raw
 from msgspec.json import decode, encode
 
 from instrument.analysis.metrics import Metrics, attribute, is_timed
-from instrument.analysis.totals import Total, total
+from instrument.analysis.totals import REFUSED, Total, total
 from instrument.analysis.tree import Trace
 from instrument.model import Finding, Log, Open, Score, Span
 from instrument.views.outline import name_of, said, took
@@ -44,13 +44,16 @@ VALUE_WIDTH = 60
 # One record
 
 
-def line(record: Any, depth: int = 0, theme: Theme = UNBOUNDED) -> str:
-    """A record as it happens, in one line, indented by its depth; empty for records that have no line."""
+def line(record: Any, depth: int = 0, theme: Theme = UNBOUNDED, again: bool = False) -> str:
+    """A record as it happens, in one line, indented by its depth; empty for records that have no line.
+
+    An error that was told before is told in short `again`.
+    """
     match record:
         case Log():
             text = _log_line(record, theme)
         case Span():
-            text = _span_line(record, theme)
+            text = _span_line(record, theme, again)
         case Open():
             text = _begin_line(record, theme)
         case Finding():
@@ -75,14 +78,14 @@ def _log_line(log: Log, theme: Theme) -> str:
     return " ".join(parts)
 
 
-def _span_line(span: Span, theme: Theme) -> str:
+def _span_line(span: Span, theme: Theme, again: bool) -> str:
     parts = [name_of(span), took([span], theme)]
     if span.usage is not None:
         parts.append(theme.paint(tokens_of(span), "dim"))
     if span.cost is not None:
         parts.append(theme.paint(bill(total([span])), "dim"))
     if span.error is not None:
-        parts.append(theme.paint(said(span), "red"))
+        parts.append(theme.paint(said(span, again), "yellow" if span.status == REFUSED else "red"))
     return f"{theme.paint(theme.mark(span.status), STATUSES.get(span.status))} {'  '.join(parts)}"
 
 

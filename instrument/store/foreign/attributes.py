@@ -70,8 +70,8 @@ def span_of(bare: Bare) -> Span:
 
 
 def priced(span: Span, prices: Prices) -> Span:
-    """The span; where it has tokens, with what they cost."""
-    if span.usage is None:
+    """The span; where it has tokens, with what they cost: as it was exported, else by the prices."""
+    if span.usage is None or (span.cost is not None and span.cost.usd is not None):
         return span
     told = span.attributes
     cost = prices.cost(
