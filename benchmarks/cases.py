@@ -14,7 +14,10 @@ from typing import Any
 
 Arguments = tuple[Any, ...]
 
-KINDS_OF_TEXT = 256
+KINDS_OF_QUERIES = 256
+KINDS_OF_ANSWERS = 1_021
+"""Prime, because contestant, reference and bare function share the answers in turns of fifty: no answer shall come again
+within some hundred calls of one of them."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,10 @@ def _word(letters: random.Random) -> str:
 
 _random = random.Random(7)
 _VOCABULARY = [_word(_random) for _ in range(1_500)]
-_QUERIES = [_prose(_random, 1_990, "queryBegins", "queryEnds") for _ in range(KINDS_OF_TEXT)]
+_QUERIES = [_prose(_random, 1_990, "queryBegins", "queryEnds") for _ in range(KINDS_OF_QUERIES)]
 _answers = cycle(
     {f"field_{n:02}": _prose(_random, 190, f"value{n:02}Begins", f"value{n:02}Ends") for n in range(20)}
-    for _ in range(KINDS_OF_TEXT)
+    for _ in range(KINDS_OF_ANSWERS)
 )
 
 
@@ -71,7 +74,7 @@ def _two_ints(call: int) -> Arguments:
 
 
 def _prose_of_its_own(call: int) -> Arguments:
-    return (f"{call} {_QUERIES[call % KINDS_OF_TEXT]}",)
+    return (f"{call} {_QUERIES[call % KINDS_OF_QUERIES]}",)
 
 
 CASES = {

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any
 
@@ -33,6 +33,9 @@ __all__ = ["ADVICE", "Detectors", "History", "Thresholds", "default", "fingerpri
 
 SHORTEST_ROW = 4
 """Fewer calls than these are looked at one by one: that is as quick."""
+
+LONGEST_ROW = 64
+"""Where one of so many does not pass, the halves are tried."""
 
 _CALLS = TOOL_KINDS | {"llm"}
 REFUSALS = ("LoopDetected", "BudgetExceeded")
@@ -58,8 +61,9 @@ class Detectors:
         Calls of one tool that follow each other are glanced at together, for in a row of many hardly one resembles
         another. What passes is counted and noted, as `feed` would have done.
         """
-        for _, row in groupby(spans, key=_what_a_row_shares):
-            yield from self._not_passed(list(row))
+        for _, alike in groupby(spans, key=_what_a_row_shares):
+            while row := list(islice(alike, LONGEST_ROW)):
+                yield from self._not_passed(row)
 
     def _not_passed(self, row: list[Span]) -> Iterator[Span]:
         if len(row) < SHORTEST_ROW:

@@ -24,7 +24,7 @@ READ_AT_ONCE = 24
 """Of calls whose arguments hold prose so many are read in a second of the run, and so many in a burst (calls that a
 model asked for at once); reading one and comparing it with the last ones costs up to a millisecond."""
 
-READ_OF_A_BURST = 1 / 4096
+READ_OF_A_BURST = 1 / 1024
 """The share of calls that is read where they follow each other faster than that: such a run is led by no model, and
 what it costs to watch is then a share of its calls, not of the time that a busy machine makes of them."""
 
@@ -56,20 +56,19 @@ class Patterns:
     def passes(self, row: Sequence[Span]) -> bool:
         """Whether a glance shows that no pattern could begin with any of these calls of one tool; they are noted then.
 
-        Nearly all calls of a run that makes them by the thousand end here: a fifth of what a look at each costs.
+        Nearly all calls of a run that makes them by the thousand end here: a fifth of what a look at each costs. Prose
+        that is too long for a glance to tell its words is not read then: no model rewords so many questions at once.
         """
         window, name = self.window, row[0].name
         answers = self._answers.of.get(name)
         if not self._calm or window.unclear >= window.oldest or answers is None or not answers.varied:
             return False
-        given = [span.input for span in row]
-        asked, told = [*map(glance.of_arguments, given)], [glance.of_result(span.output) for span in row]
+        asked = [glance.of_arguments(span.input) for span in row]
+        told = [glance.of_result(span.output) for span in row]
         seen, first = {*zip(repeat(name), asked), *told}, self._restart.glances
         if UNCLEAR in asked or UNCLEAR in told or (name, UNCLEAR) in first or len(seen) < 2 * len(row):
             return False
         if not (seen.isdisjoint(window.glances) and seen.isdisjoint(first)):
-            return False
-        if any(map(glance.is_long, given)) and self._has_time(row[-1].start_ns, len(row)):
             return False
         answers.note(row[-1], told[-1])
         window.note(row, seen)
@@ -91,17 +90,13 @@ class Patterns:
 
     def _has_time_to_read(self, call: Call) -> bool:
         """Whether prose is read: no model leads a run that makes hundreds of calls a second, so only some are."""
-        has_time = self._has_time(call.start_ns)
-        if has_time:
-            self._time -= 1
-        return has_time
-
-    def _has_time(self, now_ns: int, calls: int = 1) -> bool:
-        since = now_ns - self._met_at
-        self._met_at = now_ns
-        more = since / _STEP_NS if since >= calls * _STEP_NS else calls * READ_OF_A_BURST
-        self._time = min(READ_AT_ONCE, self._time + more)
-        return self._time >= 1
+        since = call.start_ns - self._met_at
+        self._met_at = call.start_ns
+        self._time = min(READ_AT_ONCE, self._time + (since / _STEP_NS if since >= _STEP_NS else READ_OF_A_BURST))
+        if self._time < 1:
+            return False
+        self._time -= 1
+        return True
 
     def _may_show_something(self, call: Call) -> bool:
         """Whether any pattern but `same_answer` could begin with this call; for most calls of a healthy run: no."""

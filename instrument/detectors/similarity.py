@@ -23,7 +23,9 @@ _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff
 """Words; where a script sets no blanks between them, its characters."""
 
 _BLANKED = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
+_LETTERS = 3
 _LONGER_WORD = re.compile(r"\w{3,}|\d+")
+_NUMBER = re.compile(r"\d+")
 _NO_SIGNS = dict.fromkeys(map(ord, "(){}[]=<>|&;$/\\*#@+%"))
 _DASHES = re.compile(r"(?<!\w)-+")
 _CODE_SYMBOLS = 0.3
@@ -175,8 +177,12 @@ def _common_start(first: list[str], second: list[str]) -> int:
 
 def distinct_words(raw: bytes) -> frozenset[str]:
     """The distinct numbers, and words of three letters and more, in the first 8 KiB of an encoded text."""
-    text = _ESCAPE.sub(b" ", raw[:_ANSWER_BYTES]).decode("utf-8", "replace")
-    return frozenset(_LONGER_WORD.findall(text.casefold()))
+    text = _ESCAPE.sub(b" ", raw[:_ANSWER_BYTES]).decode("utf-8", "replace").casefold()
+    if not text.isascii():
+        return frozenset(_LONGER_WORD.findall(text))
+    words = set(text.translate(_BLANKED).split())  # a quarter of the time
+    short = {word for word in words if len(word) < _LETTERS}
+    return frozenset(words - short).union(number for word in short for number in _NUMBER.findall(word))
 
 
 def news(answer: frozenset[str], known: Iterable[frozenset[str]]) -> int:
