@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +41,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.lacks: set[str] = set()
-        self.port = 0
+        self.scheme, self.port = "http", 0
         self.requests: dict[str, list[Any]] = {"traces": [], "logs": [], "metrics": []}
         self.headers: list[dict[str, str]] = []
         self.answer = Answer()
@@ -51,7 +52,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     @property
     def spans(self) -> list[Any]:
@@ -97,9 +98,10 @@ class Receiver:
 
 
 @contextmanager
-def receiver(port: int = 0) -> Iterator[Receiver]:
-    """Over HTTP."""
+def receiver(port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """Over HTTP, or HTTPS."""
     found = Receiver()
+    found.scheme = "http" if tls is None else "https"
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -125,6 +127,9 @@ def receiver(port: int = 0) -> Iterator[Receiver]:
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # handshakes that fail are what tests are about
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     found.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
@@ -137,11 +142,12 @@ def receiver(port: int = 0) -> Iterator[Receiver]:
 
 
 @contextmanager
-def grpc_receiver() -> Iterator[Receiver]:
-    """Over gRPC."""
+def grpc_receiver(tls: Any = None) -> Iterator[Receiver]:
+    """Over gRPC; with `tls` (credentials of a server) encrypted."""
     import grpc
 
     found = Receiver()
+    found.scheme = "http" if tls is None else "https"
     codes = {
         429: grpc.StatusCode.RESOURCE_EXHAUSTED,
         500: grpc.StatusCode.UNAVAILABLE,
@@ -165,7 +171,7 @@ def grpc_receiver() -> Iterator[Receiver]:
 
     server = grpc.server(ThreadPoolExecutor(2))
     server.add_generic_rpc_handlers((Handlers(),))
-    found.port = server.add_insecure_port("127.0.0.1:0")
+    found.port = server.add_insecure_port("127.0.0.1:0") if tls is None else server.add_secure_port("127.0.0.1:0", tls)
     server.start()
     try:
         yield found

@@ -44,8 +44,7 @@ def _http(signal: str, target: Target) -> Send:
     session.headers.update({"Content-Type": "application/x-protobuf", **dict(target.headers)})
     if target.gzip:
         session.headers["Content-Encoding"] = "gzip"
-    if target.certificate:
-        session.verify = target.certificate
+    trusted = target.certificate or True  # said with each request: else variables of requests win over ours
     if target.client_certificate:
         pair = (target.client_certificate, target.client_key)
         session.cert = pair if target.client_key else target.client_certificate  # type: ignore[assignment]
@@ -53,7 +52,9 @@ def _http(signal: str, target: Target) -> Send:
     def send(body: bytes, seconds: float) -> Outcome:
         data = packed(body) if target.gzip else unpacked(body)
         try:
-            with session.post(target.url, data, timeout=seconds, allow_redirects=False, stream=True) as answer:
+            with session.post(
+                target.url, data, timeout=seconds, allow_redirects=False, stream=True, verify=trusted
+            ) as answer:
                 content = answer.raw.read(LONGEST_ANSWER, decode_content=True)
                 return _judged(signal, answer.status_code, answer.headers, content)
         except (requests.RequestException, OSError, ValueError) as error:
@@ -98,9 +99,25 @@ def _wait(told: str | None) -> float | None:
 
 def _reason(error: Exception) -> str:
     name = type(error).__name__
+    if (fault := _tls_fault(error)) is not None:
+        return fault
     if "Timeout" in name:
         return "it does not answer in time"
     return "it cannot be reached" if "Connection" in name else f"it cannot be reached ({name})"
+
+
+def _tls_fault(error: Exception) -> str | None:
+    """What is wrong with certificates, and which variable mends it; None where it is something else."""
+    told = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in told:
+        why = told.partition("verify failed: ")[2].partition(" (_ssl")[0] or "verify failed"
+        return f"its certificate is not trusted ({why}); OTEL_EXPORTER_OTLP_CERTIFICATE names the file of its CA"
+    if "CERTIFICATE_REQUIRED" in told:
+        return (
+            "it wants a certificate of this program: OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and "
+            "OTEL_EXPORTER_OTLP_CLIENT_KEY name its files"
+        )
+    return told if isinstance(error, OSError) and "invalid path" in told else None
 
 
 def _grpc(signal: str, target: Target) -> Send:
@@ -143,6 +160,8 @@ def _judged_grpc(signal: str, error: Any, codes: Any) -> Outcome:
     if code == codes.DEADLINE_EXCEEDED:
         return Outcome(LATER, "it does not answer in time")
     why = "it cannot be reached" if code == codes.UNAVAILABLE else f"it answers {code.name}"
+    if code == codes.UNAVAILABLE:
+        why = _tls_fault(Exception(error.details() or "")) or why
     return Outcome(LATER, why, _grpc_wait(error))
 
 
