@@ -144,6 +144,20 @@ def test_what_our_own_sink_sends_is_what_was_recorded(endpoint: str, folder: Pat
     assert [[]] == [span.events for span in trace.spans]
 
 
+def test_a_call_that_two_tell_of_in_two_requests_is_counted_once(endpoint: str, folder: Path) -> None:
+    """The inner span comes first, because it ends first; the outer one is a step then, also for the ledger."""
+    for inside, names in ((True, "inner"), (False, "outer")):
+        request = json.loads(
+            spans(names, trace="6" * 32, **{"gen_ai.operation.name": "chat", "gen_ai.request.model": "twice-told",
+                                            "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5})
+        )  # fmt: skip
+        (told,) = request["resourceSpans"][0]["scopeSpans"][0]["spans"]
+        told |= {"spanId": f"{2:016x}", "parentSpanId": f"{1:016x}"} if inside else {}
+        assert (200, {}) == send(f"{endpoint}/v1/traces", json.dumps(request).encode())
+    assert {"inner": "llm", "outer": "step"} == {span.name: span.kind for span in received(folder, "6" * 32)}
+    assert [1] == [total.calls for total in totals(folder / "ledger.db", "model") if total.key == "twice-told"]
+
+
 def test_metrics_are_refused_politely(endpoint: str) -> None:
     """The exporter is told that they are not kept, and goes on."""
     status, told = send(f"{endpoint}/v1/metrics", b"{}")

@@ -22,7 +22,8 @@ from instrument.model import Record, Run, Span, encode
 from instrument.pricing import Prices
 from instrument.redact import Redactor
 from instrument.store.foreign import otlp
-from instrument.store.foreign.attributes import one_model_call, priced
+from instrument.store.foreign.attributes import priced
+from instrument.store.foreign.calls import CallsSeen
 from instrument.store.jsonl import Appender, event_file
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -40,6 +41,7 @@ class Receiver:
         self._prices = prices
         self._redactor = redactor
         self._file = Appender(event_file(folder, f"otlp-{os.urandom(6).hex()}", time.time_ns()))
+        self._calls = CallsSeen()
         self._runs: set[str] = set()
         self._lock = threading.Lock()
 
@@ -76,10 +78,10 @@ class Receiver:
         return _answer(request, signal, {})
 
     def _keep(self, records: Sequence[Record]) -> None:
-        calls = one_model_call([one for one in records if isinstance(one, Span)])
-        spans = [priced(span, self._prices) for span in calls]
         others = [one for one in records if not isinstance(one, Run | Span)]
         with self._lock:
+            calls = self._calls.once_each([one for one in records if isinstance(one, Span)])
+            spans = [priced(span, self._prices) for span in calls]
             heads = [one for one in records if isinstance(one, Run) and one.run not in self._runs]
             kept = [*heads, *spans, *others]
             if kept:

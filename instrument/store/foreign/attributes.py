@@ -87,11 +87,12 @@ def priced(span: Span, prices: Prices) -> Span:
 def one_model_call(spans: Sequence[Span]) -> list[Span]:
     """The spans, where of nested model calls with tokens only the innermost is one: the outer ones become steps."""
     by_id = {(span.trace_id, span.span_id): span for span in spans}
-    outer = {id(above) for span in spans if _counts(span) for above in _above(span, by_id) if _counts(above)}
+    outer = {id(above) for span in spans if counts(span) for above in _above(span, by_id) if counts(above)}
     return [as_step(span) if id(span) in outer else span for span in spans]
 
 
-def _counts(span: Span) -> bool:
+def counts(span: Span) -> bool:
+    """Whether the span is a model call with tokens."""
     return span.kind == "llm" and span.usage is not None
 
 

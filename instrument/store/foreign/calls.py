@@ -1,0 +1,82 @@
+"""One model call is counted once, also where the spans that tell of it come in several requests."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+from instrument.model import Span
+from instrument.store.foreign.attributes import as_step, counts, one_model_call
+
+MOST_TRACES = 1_000
+"""Traces that are remembered: those that were heard of last."""
+MOST_SPANS = 10_000
+"""Spans of one trace that are remembered; of a longer one those that come later are looked at request by request."""
+
+
+class CallsSeen:
+    """What was counted in recent traces.
+
+    An inner span ends first, so it mostly comes first and is the call; what lies around it is a step. Where the outer
+    one came first, it has been counted, and the inner one is the step.
+    """
+
+    def __init__(self) -> None:
+        self._traces: OrderedDict[str, _Trace] = OrderedDict()
+
+    def once_each(self, spans: Sequence[Span]) -> list[Span]:
+        """The spans of one request, in their order; those whose call is counted with another span as steps."""
+        alone = one_model_call(spans)
+        for span in alone:
+            self._trace(span.trace_id).meet(span)
+        calls = [span for span in alone if counts(span) and not self._trace(span.trace_id).has(span)]
+        outer = {(one.trace_id, above) for one in calls for above in self._trace(one.trace_id).above(one.span_id)}
+        counted = {id(one) for one in calls if (one.trace_id, one.span_id) not in outer}
+        for one in calls:
+            if id(one) in counted:
+                self._trace(one.trace_id).count(one)
+        return [as_step(span) if counts(span) and id(span) not in counted else span for span in alone]
+
+    def _trace(self, trace_id: str) -> _Trace:
+        found = self._traces.get(trace_id)
+        if found is None:
+            found = self._traces[trace_id] = _Trace()
+            if len(self._traces) > MOST_TRACES:
+                self._traces.popitem(last=False)
+        self._traces.move_to_end(trace_id)
+        return found
+
+
+class _Trace:
+    __slots__ = ("_around", "_counted", "_parents")
+
+    def __init__(self) -> None:
+        self._parents: dict[str, str] = {}
+        self._counted: set[str] = set()
+        self._around: set[str] = set()
+        """Spans, perhaps still to come, inside of which a call was counted."""
+
+    def meet(self, span: Span) -> None:
+        """Know where the span is; it may close the gap between a call and what is around it."""
+        if span.parent_id is not None and len(self._parents) < MOST_SPANS:
+            self._parents[span.span_id] = span.parent_id
+        if span.span_id in self._around:
+            self._around.update(self.above(span.span_id))
+
+    def has(self, span: Span) -> bool:
+        """Whether the call of this span has been counted with another one, inside or around."""
+        return span.span_id in self._around or not self._counted.isdisjoint(self.above(span.span_id))
+
+    def count(self, span: Span) -> None:
+        """It is counted with this span."""
+        self._counted.add(span.span_id)
+        self._around.update(self.above(span.span_id))
+
+    def above(self, span_id: str) -> Iterator[str]:
+        """The spans around it, as far as they are known."""
+        seen = {span_id}
+        above = self._parents.get(span_id)
+        while above is not None and above not in seen:
+            seen.add(above)
+            yield above
+            above = self._parents.get(above)
