@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any
 
 from hypothesis import given
@@ -12,6 +15,9 @@ from instrument.analysis.critical_path import CriticalPath, critical_path, short
 from instrument.analysis.tree import Trace, traces
 from instrument.model import Record, Span
 from tests.recorded import MS, NOON, span
+
+Known = tuple[int, Counter[int]]
+"""When a part ends, and what each span has of the path that led there, in nanoseconds."""
 
 
 def fold(records: Iterable[Record]) -> Trace:
@@ -113,6 +119,38 @@ def test_any_trace_has_a_path(given_spans: list[tuple[int, int, int]]) -> None:
     assert 20 * MS == critical_path(trace).duration_ns
     assert 20 * MS == shortest_without(trace, ())
     assert 20 * MS >= shortest_without(trace, ids({1, 2}))
+
+
+def depending(
+    rng: random.Random, spans: list[Span], parent: int | None = None, start: int = 0, depth: int = 0
+) -> Known:
+    """A span whose parts begin when the last of those that they depend on ends; when it ends, and its critical path."""
+    number = len(spans) + 1
+    spans.append(at(number, parent, 0, 0))
+    lead, tail = rng.randrange(10**6), rng.randrange(1, 10**6)
+    parts: list[Known] = []
+    for _ in range(rng.randrange(6) if depth < 3 else 0):
+        awaited = max((part for part in parts if rng.random() < 0.4), key=itemgetter(0), default=None)
+        begin, before = awaited or (start + lead, Counter({number: lead}))
+        end, path = depending(rng, spans, number, begin, depth + 1)
+        parts.append((end, before + path))
+    nothing = rng.random() < 0.2  # some take no time at all
+    alone = start + (0 if nothing else tail), Counter({number: 0 if nothing else tail})
+    end, path = max(parts, key=itemgetter(0), default=alone)
+    if parts:
+        end, path = end + tail, path + Counter({number: tail})
+    spans[number - 1] = span(number, parent, start_ns=NOON + start, duration_ns=end - start)
+    return end, path
+
+
+@given(st.randoms(use_true_random=False))
+def test_parts_that_wait_for_each_other_have_the_path_of_what_they_wait_for(rng: random.Random) -> None:
+    """For all works of parts that overlap and depend on some of the others, nested, recorded in any order."""
+    spans: list[Span] = []
+    _, known = depending(rng, spans)
+    rng.shuffle(spans)
+    found = critical_path(fold(spans)).self_times()
+    assert {f"{number:016x}": took for number, took in known.items() if took} == {i: t for i, t in found.items() if t}
 
 
 # Answers that can be seen
