@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import gzip
 import json
 import random
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from instrument.errors import InstrumentError
-from instrument.model import encode
+from instrument.model import Span, encode
 from instrument.store.foreign import read
 from tests.test_import_claude_code import SESSION as CLAUDE
 from tests.test_import_codex import SESSION as CODEX
@@ -46,6 +49,57 @@ def damaged(value: Any, chance: random.Random) -> Any:
     if isinstance(value, list):
         return [damaged(part, chance) for part in value if chance.random() > 0.03]
     return value
+
+
+TEXTS = {form: "".join(json.dumps(row) + "\n" for row in rows).encode() for form, rows in FILES.items()}
+ENCODED: dict[str, Callable[[bytes], bytes]] = {
+    "a mark of UTF-8": lambda text: b"\xef\xbb\xbf" + text,
+    "UTF-16": lambda text: text.decode().encode("utf-16"),
+    "ends of lines as on Windows": lambda text: text.replace(b"\n", b"\r\n"),
+    "packed without a name that says so": gzip.compress,
+    "a line that is nested without end": lambda text: text + b"[" * 100_000 + b"\n",
+}
+
+
+def kinds(file: Path, text: bytes, form: str) -> list[str]:
+    """The kinds of the spans in a file of this text."""
+    file.write_bytes(text)
+    return [record.kind for record in read(file, form).records if isinstance(record, Span)]
+
+
+@pytest.mark.parametrize("way", ENCODED)
+@pytest.mark.parametrize("form", FILES)
+def test_how_a_text_is_written_changes_nothing(form: str, way: str, tmp_path: Path) -> None:
+    """Marks of byte order, other ends of lines, packed files, a line that cannot be read: the same spans."""
+    file = tmp_path / "given.jsonl"
+    assert kinds(file, TEXTS[form], form) == kinds(file, ENCODED[way](TEXTS[form]), form)
+
+
+@pytest.mark.parametrize("form", sorted(FILES.keys() - {"codex"}))
+def test_what_is_there_twice_is_there_once(form: str, tmp_path: Path) -> None:
+    """Files that were put together hold spans again: each counts once. Codex' lines have no ids to know them by."""
+    file = tmp_path / "given.jsonl"
+    assert kinds(file, TEXTS[form], form) == kinds(file, 2 * TEXTS[form], form)
+
+
+@pytest.mark.parametrize("form", FILES)
+@pytest.mark.parametrize("number", ["9" * 400, "-5", "1e30"])
+def test_numbers_beyond_all_sense_are_no_tokens_and_no_times(form: str, number: str, tmp_path: Path) -> None:
+    """Counts are from 0 to what eight bytes hold, else they are not known."""
+    file = tmp_path / "given.jsonl"
+    file.write_bytes(re.sub(rb"(?<=: )\d+(?=[,}])", number.encode(), TEXTS[form]))
+    usages = [record.usage for record in read(file, form).records if isinstance(record, Span) and record.usage]
+    counts = [count for usage in usages for count in (usage.input, usage.output) if count is not None]
+    assert [] == [count for count in counts if not 0 <= count < 2**63]
+
+
+@pytest.mark.parametrize(("text", "said"), [(b"", "is empty"), (b"\n \n", "is empty"), (b'{"messages": [', "cut off")])
+def test_why_nothing_is_read(text: bytes, said: str, tmp_path: Path) -> None:
+    """An empty file and one that was cut off are told apart from one of an unknown format."""
+    file = tmp_path / "given.jsonl"
+    file.write_bytes(text)
+    with pytest.raises(InstrumentError, match=said):
+        read(file)
 
 
 @pytest.mark.parametrize("form", FILES)

@@ -34,6 +34,9 @@ _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError
 """What reading parts of unexpected types may come to."""
 _OPENERS: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open, b"BZh": bz2.open}
 
+_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+"""The marks of byte order that programs on Windows write first."""
+
 
 class Row(NamedTuple):
     """One parsed value of a file and the line that it begins at."""
@@ -66,11 +69,18 @@ def read(path: str | os.PathLike[str], wanted: str | None = None) -> Imported:
     rows = list(_rows(place, skipped))
     form = wanted or detect([row.value for row in islice(rows, LOOKED_AT)])
     if form is None:
-        raise InstrumentError(f"{place} is of no format that can be told: name it with --format ({', '.join(FORMATS)})")
+        raise InstrumentError(_untold(place, rows, skipped))
     found = list(_converted(form, rows, place, skipped))
     if not any(isinstance(record, Span) for record in found):
         raise InstrumentError(f"{place} holds nothing of the format {form}{_first(skipped)}")
     return Imported(form, _as_a_whole(found, nested=form != "otlp"), skipped)
+
+
+def _untold(place: Path, rows: Sequence[Row], skipped: Sequence[str]) -> str:
+    """Why a file is of no format: there is nothing in it, no JSON, or JSON that none of ours is like."""
+    if not rows:
+        return f"{place} " + ("holds no whole JSON: it may have been cut off" if skipped else "is empty")
+    return f"{place} is of no format that can be told: name it with --format ({', '.join(FORMATS)})"
 
 
 def _first(skipped: Sequence[str]) -> str:
@@ -109,14 +119,26 @@ def _skip(skipped: list[str], place: Path, row: Row, why: str) -> bool:
 
 def _as_a_whole(found: Sequence[Record], *, nested: bool) -> list[Record]:
     """The records, each span by what the spans around it say; OTLP tells of each span what there is to tell."""
-    alone = one_model_call([record for record in found if isinstance(record, Span)])
+    once = _once(found)
+    alone = one_model_call([record for record in once if isinstance(record, Span)])
     spans = iter(named_by_agents(alone) if nested else alone)
-    return [next(spans) if isinstance(record, Span) else record for record in found]
+    return [next(spans) if isinstance(record, Span) else record for record in once]
+
+
+def _once(found: Sequence[Record]) -> list[Record]:
+    """Each span once: that which has ended where it was told of twice, else the first."""
+    kept: dict[object, Record] = {}
+    for record in found:
+        key = (record.trace_id, record.span_id) if isinstance(record, Span) else id(record)
+        known = kept.get(key)
+        if known is None or (isinstance(known, Span) and known.status == "open"):
+            kept[key] = record
+    return list(kept.values())
 
 
 def _rows(place: Path, skipped: list[str]) -> Iterator[Row]:
     """The values of a file: JSON lines, or one document; of a document that lists conversations or spans each."""
-    data = _content(place)
+    data = _as_utf8(_content(place))
     first = data.lstrip().partition(b"\n")[0]
     if _decoded(first) is None or first.strip() == data.strip():
         try:
@@ -150,6 +172,12 @@ def _decoded(line: bytes) -> Any:
         return msgspec.json.decode(line)
     except (ValueError, RecursionError):
         return None
+
+
+def _as_utf8(data: bytes) -> bytes:
+    """What a mark at the beginning says of the encoding is taken at its word."""
+    encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), None)
+    return data if encoding is None else data.decode(encoding, "replace").encode()
 
 
 def _content(place: Path) -> bytes:

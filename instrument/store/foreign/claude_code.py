@@ -39,7 +39,14 @@ def records(rows: Iterable[Any], source: str) -> Iterator[Record]:
         sessions[current].append(fields(line))
     before_any = sessions.pop("", [])
     for place, (session, lines) in enumerate(sessions.items()):
-        yield from _session(session, [*before_any, *lines] if place == 0 else lines, source)
+        yield from _session(session, _each_once([*before_any, *lines] if place == 0 else lines), source)
+
+
+def _each_once(lines: Sequence[Fields]) -> list[Fields]:
+    """The lines without those that are there again, as when files of one session were put together."""
+    return list({words(line.get("uuid")) or place: line for place, line in reversed([*enumerate(lines)])}.values())[
+        ::-1
+    ]
 
 
 def _session(session: str, lines: Sequence[Fields], source: str) -> Iterator[Record]:

@@ -202,8 +202,13 @@ def _less(count: object, before: object) -> object:
 
 
 def _usage(counts: Fields) -> Usage | None:
-    found = {ours: whole(counts.get(theirs)) for ours, theirs in _COUNTS.items()}
+    found = {ours: _tokens(counts.get(theirs)) for ours, theirs in _COUNTS.items()}
     return convert(found, Usage) if found["input"] is not None or found["output"] is not None else None
+
+
+def _tokens(count: object) -> int | None:
+    known = whole(count)
+    return known if known is not None and known >= 0 else None
 
 
 def _turn(key: str, draft: _Draft, session: str) -> Turn:

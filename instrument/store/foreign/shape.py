@@ -22,7 +22,7 @@ _DURATION = re.compile(
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _UNITS = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3))
 """Numbers below these are seconds, milliseconds, microseconds: times since 1973, but for seconds, are told apart so."""
-_LARGEST_NS = 2**63 - 1
+_LARGEST = 2**63 - 1
 _FAILED = re.compile(r"\s*(?:Error\b|Exception\b|Traceback \(most recent call last\))")
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -77,7 +77,7 @@ def moment(value: object) -> int | None:
     if isinstance(value, str) and not value.isdigit():
         return _iso_moment(value)
     number = whole(value) if not isinstance(value, float) else value
-    if number is None or not 0 < number <= _LARGEST_NS:
+    if number is None or not 0 < number <= _LARGEST:
         return None
     unit = next((unit for below, unit in _UNITS if number < below), 1)
     return round(number * unit)
@@ -101,12 +101,10 @@ def lasted(value: object) -> int | None:
 
 
 def whole(value: object) -> int | None:
-    """A whole number, also one that is written as a text."""
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
-        return int(value) if len(value) < 20 else None
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """A whole number of at most eight bytes, also one that is written as a text."""
+    digits = isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 20
+    known = int(value) if digits or (isinstance(value, float) and value.is_integer()) else value  # type: ignore[call-overload]  # mypy does not follow `digits`
+    return known if type(known) is int and abs(known) <= _LARGEST else None
 
 
 def failure_told(result: object) -> Failure | None:
