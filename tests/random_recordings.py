@@ -26,7 +26,7 @@ numbered = st.sampled_from(
     [
         {},
         {"instrument.iteration": 3},
-        {"instrument.label": "a task", "other": [1, {"a": None}]},
+        {"instrument.label": "a task", "session.id": "s", "other": [1, {"a": None}]},
         {"instrument.times": "order only"},
     ]
 )

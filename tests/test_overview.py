@@ -55,6 +55,12 @@ def test_a_row_tells_what_a_trace_was_about() -> None:
     )
 
 
+def test_a_row_tells_whose_it_was() -> None:
+    """Session and user are those of the root."""
+    row = one(span(1, attributes={"session.id": "s-42", "user.id": "ada"}), call(2, 1))
+    assert ("s-42", "ada") == (row.session, row.user)
+
+
 def test_a_trace_that_has_not_ended_is_open() -> None:
     """Its root is known by its head only; it has lasted until the last sign of life."""
     row = one(head(1, name="agent"), span(2, 1), log(50, 1))

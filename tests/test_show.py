@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import instrument
 from instrument.cli.main import main
-from instrument.model import Record, Score
+from instrument.model import Open, Record, Run, Score
+from instrument.record.settle import open_record
 from instrument.store.blobs import Blobs
+from instrument.testing import record
 from tests.random_recordings import written
-from tests.recorded import MS, NOON, TRACE, broken, finding, log, review, span, talk
+from tests.recorded import MS, NOON, TRACE, broken, finding, head, log, review, span, talk
 
 Capture = pytest.CaptureFixture[str]
 TALK, BROKEN = talk().span_id, broken().span_id
@@ -183,3 +188,37 @@ def test_judgements_are_shown(tmp_path: Path, capsys: Capture) -> None:
     expected = ["scores      helpful 0.8, tone good"], ["scores      helpful 0.8"]
     told = shown(capsys, "last", path), shown(capsys, span(2).span_id, path)
     assert expected == tuple([line for line in out.splitlines() if line.startswith("scores")] for out in told)
+
+
+def test_a_call_that_runs_shows_its_model_and_its_time_so_far(tmp_path: Path, capsys: Capture) -> None:
+    """What it costs is not known yet, which is not nothing; whose run it is stands in the head."""
+    hour_ago = time.time_ns() - 3600 * 1_000_000_000
+    whose = {"session.id": "s-42", "user.id": "ada"}
+    asked = {"gen_ai.request.model": "m-1"}
+    path = written(
+        tmp_path,
+        [
+            Run(run="r1", pid=os.getpid(), start_ns=time.time_ns()),
+            head(1, kind="agent", start_ns=hour_ago, attributes=whose),
+            head(2, 1, kind="llm", name="ask", start_ns=hour_ago, attributes=asked),
+        ],
+    )
+    out = shown(capsys, "last", str(path))
+    asking = [word for word in out.splitlines()[1].split() if "━" not in word]
+    assert ["└─", "…", "ask", "[m-1]", "llm", "1", "h", "00", "m", "…"] == asking
+    assert ["session     s-42", "user        ada", "money       …"] == out.splitlines()[5:8]
+
+
+def test_the_model_of_a_call_is_known_while_it_runs() -> None:
+    """The head of a model call names the model that its decorator names."""
+    with record() as recording:
+
+        @instrument.llm_call(model="m-1")
+        def ask() -> None:
+            live = instrument.current_span()
+            assert live is not None
+            heads.append(open_record(live, "r", 0, lambda taken: taken))
+
+        heads: list[Open] = []
+        ask()
+    assert ("m-1", "ok") == (heads[0].attributes["gen_ai.request.model"], recording.spans[0].status)

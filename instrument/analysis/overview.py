@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from instrument.analysis.metrics import ALARMING, Failures, Metrics, Tally, attribute, is_timed
 from instrument.analysis.totals import MODEL_CALLS, REFUSED, Sum, Total, call_of
 from instrument.analysis.tree import NOT_RECORDED, last_sign
+from instrument.attributes import SESSION, USER
 from instrument.model import Update
 
 Heads = Callable[[], Iterable[Any]]
@@ -31,6 +32,8 @@ class Row(Struct, frozen=True, kw_only=True):
     name: str
     label: str | None
     outcome: str | None
+    session: str | None
+    user: str | None
     status: str
     run: str
     start_ns: int
@@ -296,6 +299,8 @@ class _Trace:
             name=root.name if root else NOT_RECORDED,
             label=attribute(root, "instrument.label") if root else None,
             outcome=attribute(root, "instrument.agent.outcome") if root else None,
+            session=attribute(root, SESSION) if root else None,
+            user=attribute(root, USER) if root else None,
             status=root.status if root else "open",
             run=root.run if root else "",
             start_ns=start,

@@ -22,6 +22,8 @@ def add(subparsers: Any) -> None:
     )
     add_path(parser)
     parser.add_argument("--last", type=int, metavar="N", help="only the latest N")
+    parser.add_argument("--session", metavar="ID", help="only those of this session")
+    parser.add_argument("--user", metavar="ID", help="only those of this user")
     add_engine(parser)
     parser.set_defaults(run=run)
 
@@ -33,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
     found = _by_duckdb(path) if engine_of(args, path) == "duckdb" else None
     if found is None:
         found = _by_loop(path, notices)
-    rows = found.rows[-args.last :] if args.last and args.last > 0 else found.rows
+    rows = [row for row in found.rows if args.session in (None, row.session) and args.user in (None, row.user)]
+    rows = rows[-args.last :] if args.last and args.last > 0 else rows
     if args.json:
         say(json_document([told(row) for row in rows]))
     else:
@@ -63,7 +66,7 @@ def _print(found: Overview, rows: list[Row], path: str) -> None:
     if rows:
         say(runs_table(rows, theme))
     else:
-        say(f"no trace in {clean(path)}")
+        say(f"no {'such ' if found.rows else ''}trace in {clean(path)}")
     if found.stray_logs:
         lines = "1 log" if found.stray_logs == 1 else f"{count(found.stray_logs)} logs"
         say(theme.paint(f"{lines} outside of any trace: instrument logs", "dim"))

@@ -6,8 +6,11 @@ import argparse
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from instrument.errors import InstrumentError
 
@@ -101,7 +104,22 @@ def find_trace(path: str, wanted: str | None, notices: list[str]) -> Any:
     found = [trace for trace in traces(records, Trace) if trace.trace_id.encode() == trace_id]
     if not found:
         raise InstrumentError(f"trace {trace_id.decode()} in {path} has gone while it was read")
-    return found[0]
+    return _until_now(found[0])
+
+
+def _until_now(trace: Any) -> Any:
+    """The trace, its spans that are open in a process that lives lasting until now."""
+    from instrument.store.folder import is_running
+
+    if all(span.status != "open" for span in trace.spans):
+        return trace
+    alive = {run.run for run in trace.runs if run.pid and is_running(run.pid, run.start_ns)}
+    now = time.time_ns()
+    spans = [
+        replace(span, duration_ns=max(0, now - span.start_ns)) if span.status == "open" and span.run in alive else span
+        for span in trace.spans
+    ]
+    return replace(trace, spans=spans)
 
 
 def span_named(path: str, wanted: str | None) -> tuple[str, str] | None:

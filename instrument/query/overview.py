@@ -13,6 +13,7 @@ from instrument.analysis.overview import Overall, Overview, Row
 from instrument.analysis.totals import Sum
 from instrument.analysis.tree import NOT_RECORDED
 from instrument.query.heads import BASES, SUMS, TIMES, TOKENS, Heads, Unusual
+from instrument.store.heads import NAMES
 from instrument.store.jsonl import files
 
 WORTH_BYTES = 16 << 20
@@ -22,6 +23,7 @@ _MODEL = f"coalesce(nullif(model, ''), '{NOBODY}')"
 _AGENT = f"coalesce(nullif(agent, ''), '{NOBODY}')"
 _OPERATION = "coalesce(nullif(operation, ''), name)"
 _REFUSED = "type = 'span' and word = 'refused'"
+_OF_ROOT = ("label", "outcome", "session", "user")
 _ALARMING = f"word in ({', '.join(repr(level) for level in sorted(ALARMING))})"
 
 
@@ -43,7 +45,7 @@ def overall(path: str | os.PathLike[str], since_ns: int | None = None) -> Overal
 
 def overview(path: str | os.PathLike[str]) -> Overview | None:
     """One row for each trace below `path`; None and `InstrumentError` as for `overall`."""
-    more = ', attributes."instrument.label" as label, attributes."instrument.agent.outcome" as outcome'
+    more = "".join(f', attributes."{NAMES[name]}" "{name}"' for name in _OF_ROOT)
     try:
         return _overview(Heads(path, hashed=False, more=more))
     except _refusals():
@@ -177,8 +179,9 @@ def _overview(heads: Heads) -> Overview:
     spent = {trace: _sum(sums) for trace, *sums in heads.calls(f"trace, {SUMS}", "(trace)")}
     errors = dict(heads.select(f"trace, count(*) {_errors(' and child.trace = heads.trace')} group by trace"))
     ((stray,),) = heads.select("count(*) from heads where type = 'log' and trace is null")
+    told = ", ".join(f"'{name}': {name}" for name in _OF_ROOT)
     rows = heads.select(
-        f"""found.* exclude (top), case when top is not null then {{'name': name, 'label': label, 'outcome': outcome,
+        f"""found.* exclude (top), case when top is not null then {{'name': name, {told},
             'status': word, 'run': coalesce(run, ''), 'timed': not untimed}} end
         from (select trace, count(*) filter (is_span), min(start) filter (is_span), max(last) filter (is_span),
             count(*) filter ({_REFUSED}), count(*) filter (type = 'log' and {_ALARMING}),
@@ -197,7 +200,7 @@ def _overview(heads: Heads) -> Overview:
 
 def _row(row: Sequence[Any], errors: int, spent: Sum) -> Row:
     trace_id, spans, start, end, refused, warnings, findings, first_log, root = row
-    told = root or {"name": NOT_RECORDED, "label": None, "outcome": None, "status": "open", "run": ""}
+    told = root or {"name": NOT_RECORDED, **dict.fromkeys(_OF_ROOT), "status": "open", "run": ""}
     return Row(
         trace_id=trace_id,
         **told,

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from instrument.attributes import AGENT_ID, AGENT_NAME, LEDGER_OPERATION
+from instrument.attributes import AGENT_ID, AGENT_NAME, LEDGER_OPERATION, REQUEST_MODEL
 from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usage, decode_known, encode
 from instrument.record.capture import Large, encode_valid
 from instrument.record.plan import MODEL_KINDS
@@ -85,7 +85,10 @@ def finished(record: Record, value: Value) -> Record:
 
 
 def open_record(live: LiveSpan, run: str, start_ns: int, value: Value) -> Open:
-    """The head of a span that is still running."""
+    """The head of a span that is still running, with the model that is asked as far as the decorator names it."""
+    attributes = attributes_of(live, value)
+    if live.kind in MODEL_KINDS and live.plan is not None and live.plan.model is not None:
+        attributes.setdefault(REQUEST_MODEL, live.plan.model)
     return Open(
         run=run,
         trace_id=live.trace_id,
@@ -95,7 +98,7 @@ def open_record(live: LiveSpan, run: str, start_ns: int, value: Value) -> Open:
         kind=live.kind,
         name=live.name,
         input=value(live.input),
-        attributes=attributes_of(live, value),
+        attributes=attributes,
     )
 
 

@@ -25,6 +25,8 @@ NAMES = {
     "response_model": "gen_ai.response.model",
     "agent_id": "gen_ai.agent.id",
     "agent_name": "gen_ai.agent.name",
+    "session": "session.id",
+    "user": "user.id",
     "times": TIMES,
 }
 _FIELDS = {name: attribute for attribute, name in NAMES.items()}
@@ -41,6 +43,8 @@ class Attributes(Struct, frozen=True, gc=False, rename=NAMES):
     response_model: Any = None
     agent_id: Any = None
     agent_name: Any = None
+    session: Any = None
+    user: Any = None
     times: Any = None
 
     def get(self, name: str, default: Any = None) -> Any:

@@ -17,6 +17,7 @@ from instrument.analysis.metrics import ALARMING, Failures, agent_of, attribute,
 from instrument.analysis.overview import Updated, both
 from instrument.analysis.totals import REFUSED, Sum, call_of, carries
 from instrument.analysis.tree import NOT_RECORDED, Trace, last_sign, traces
+from instrument.attributes import SESSION, USER
 from instrument.model import Finding, Log, Open, Record, Run, Span, Update, decode
 from instrument.store.folder import is_running
 from instrument.store.follow import Follower, Place
@@ -216,6 +217,8 @@ class Catalog:
             "kinds": list(run.kinds),
             "agents": list(run.agents),
             "detectors": list(run.detectors),
+            "session": run.session,
+            "user": run.user,
             "service": head.service if head is not None else None,
         }
 
@@ -230,6 +233,8 @@ class _Run:
         self.processes: dict[str, None] = {}
         self.name = self.brief = ""
         self.outcome: str | None = None
+        self.session: str | None = None
+        self.user: str | None = None
         self.status = "open"
         self.start = self.end = 0
         self.spans = self.warnings = self.findings = 0
@@ -296,6 +301,7 @@ class _Run:
         self.name = root.name
         label = attribute(root, "instrument.label")
         self.brief = label[:BRIEF] if label is not None else brief(root)
+        self.session, self.user = attribute(root, SESSION), attribute(root, USER)
         self.status = getattr(root, "status", "open") if root.parent_id is None else "open"
         self.outcome = attribute(root, "instrument.agent.outcome") if self.status != "open" else None
 

@@ -171,9 +171,14 @@ class _Tree:
             "kind": clean(kind, 20),
             "duration": took(spans, self.theme),
             "tokens": f"{count(total.tokens)} tok" if total.tokens else "",
-            "money": bill(total),
+            "money": bill(total) or (self.theme.ellipsis if any(map(_is_asking, spans)) else ""),
             "stretch": (start / self.took, end / self.took),
         }
+
+
+def _is_asking(span: Span) -> bool:
+    """Whether the span is a model call that still runs: what it costs is not known yet."""
+    return span.status == "open" and carries(span)
 
 
 def took(spans: Sequence[Span], theme: Theme) -> str:

@@ -12,6 +12,7 @@ from msgspec.json import decode, encode
 from instrument.analysis.metrics import Metrics, attribute, is_timed
 from instrument.analysis.totals import REFUSED, Total, total
 from instrument.analysis.tree import Trace
+from instrument.attributes import SESSION, USER
 from instrument.model import Finding, Log, Open, Score, Span
 from instrument.views.outline import name_of, said, took
 from instrument.views.theme import (
@@ -139,7 +140,7 @@ def summary(trace: Trace, metrics: Metrics, theme: Theme = PLAIN, *, paths: Iter
     how = _how(root, metrics, theme)
     title = f"{theme.mark(root.status)} {clean(root.name, 100)} {clean(how)}"
     style = STATUSES.get(root.status)
-    facts = [text for name, said in _facts(trace, metrics, paths) for text in fact(name, said, theme)]
+    facts = [text for name, said in _facts(trace, metrics, paths, theme) for text in fact(name, said, theme)]
     return "\n".join([*(theme.paint(part, "bold", style) for part in wrapped(title, theme.width)), *facts])
 
 
@@ -158,12 +159,15 @@ def fact(name: str, text: str, theme: Theme) -> list[str]:
     return [theme.paint(pad(name if not place else "", LABELS), "dim") + part for place, part in enumerate(parts)]
 
 
-def _facts(trace: Trace, metrics: Metrics, paths: Iterable[str | Path]) -> Iterator[tuple[str, str]]:
+def _facts(trace: Trace, metrics: Metrics, paths: Iterable[str | Path], theme: Theme) -> Iterator[tuple[str, str]]:
     outcome = attribute(trace.root, "instrument.agent.outcome")
     if outcome:
         yield "outcome", clean(outcome, 60)
+    whose = [(name, attribute(trace.root, attributed)) for name, attributed in (("session", SESSION), ("user", USER))]
+    yield from ((name, clean(told, 100)) for name, told in whose if told)
     if metrics.model_calls:
-        yield "money", money_in_words(metrics.total)
+        waits = trace.root.status == "open" and not bill(metrics.total)
+        yield "money", theme.ellipsis if waits else money_in_words(metrics.total)
         yield "tokens", tokens_in_words(metrics.total)
     for place, row in enumerate(_models(metrics)):
         yield "" if place else "models", row

@@ -141,6 +141,9 @@ function tester(tree, { key, sign, text, number, ...rest }, found) {
       return (row) => trace.facts[0][row] > 0 && words[trace.facts[0][row]];
     case "agent":
       return (row) => trace.facts[1][row] > 0 && words[trace.facts[1][row]];
+    case "session":
+    case "user": // those of the run as a whole
+      return () => true;
     case "id":
       return (row) => trace.ids[row].startsWith(text);
     case "finding":

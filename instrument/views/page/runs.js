@@ -84,7 +84,7 @@ export class RunsView {
       row.cost = row.usd === null ? NaN : Number(row.usd);
       row.tokens = row.input + row.output;
       row.model = row.models.join(", ");
-      row.words = [row.id, row.name, row.brief, row.outcome ?? "", row.service ?? "", row.model, row.agents.join(" "), row.tools.join(" "), row.detectors.join(" ")].join("\n").toLowerCase();
+      row.words = [row.id, row.name, row.brief, row.outcome ?? "", row.session ?? "", row.user ?? "", row.service ?? "", row.model, row.agents.join(" "), row.tools.join(" "), row.detectors.join(" ")].join("\n").toLowerCase();
       this.rows.set(row.id, row);
     }
     this.loaded = true;
@@ -250,6 +250,8 @@ function rowTest({ not, key, sign, text, number }) {
     model: (row) => has(row.models),
     tool: (row) => has(row.tools),
     agent: (row) => has(row.agents),
+    session: (row) => has([row.session ?? ""]),
+    user: (row) => has([row.user ?? ""]),
     finding: (row) => (text === "any" ? row.detectors.length > 0 : has(row.detectors)),
     cost: (row) => compare(sign, row.cost, number),
     dur: (row) => compare(sign, row.duration_ns, nanoseconds({ text, number })),
