@@ -31,7 +31,7 @@ _DASHES = re.compile(r"(?<!\w)-+")
 _CODE_SYMBOLS = 0.3
 """Signs to a word from which on a text is a program or a command: prose has fewer than one to ten words."""
 
-_ASSIGNED = re.compile(r"^\s*[a-z_]\w*\s*=\s*\S", re.MULTILINE)
+_ASSIGNED = re.compile(r"^[ \t]*[a-z_]\w*[ \t]*=[ \t]*\S", re.MULTILINE)
 """A name that is given a value: whatever prose may follow within the value, the text is a program."""
 
 _NO_LETTER = re.compile(r"\W+")

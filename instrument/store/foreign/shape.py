@@ -102,9 +102,12 @@ def lasted(value: object) -> int | None:
 
 def whole(value: object) -> int | None:
     """A whole number of at most eight bytes, also one that is written as a text."""
-    digits = isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 20
-    known = int(value) if digits or (isinstance(value, float) and value.is_integer()) else value  # type: ignore[call-overload]  # mypy does not follow `digits`
-    return known if type(known) is int and abs(known) <= _LARGEST else None
+    if isinstance(value, str):
+        text = value.strip()
+        value = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+    elif isinstance(value, float):
+        value = int(value) if value.is_integer() else None
+    return value if type(value) is int and abs(value) <= _LARGEST else None
 
 
 def failure_told(result: object) -> Failure | None:
