@@ -290,7 +290,7 @@ def test_time_to_first_chunk(server: Endpoint, recording: Recording) -> None:
     run(chat_with(stream=True), server.base_url, asynchronous=False)
     said = only(recording).attributes
     assert (True, 3) == (said["gen_ai.response.time_to_first_chunk"] >= 0.1, said["instrument.stream.chunks"])
-    assert 0 < said["instrument.stream.tokens_per_second"] < 7 / 0.05
+    assert 0 < said["instrument.stream.tokens_per_second"]
 
 
 def slow_start() -> Iterator[bytes]:

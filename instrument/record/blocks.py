@@ -67,6 +67,6 @@ class _Nowhere:
 
 def unrecorded() -> LiveSpan:
     """A live span that goes nowhere, so that `with span(...) as s: s.set(...)` works while recording is off."""
-    live = LiveSpan(cast("Recorder", _Nowhere()), "", "span", None)
+    live = LiveSpan(cast("Recorder", _Nowhere()), Plan("", "span"), None)
     live.duration = 0
     return live

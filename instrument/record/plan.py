@@ -20,7 +20,7 @@ class Plan:
 
     `arity` is the number of positional arguments that a call has which needs nothing but their names, -1 where there
     are defaults of keyword-only parameters to add. A call that is `skippable` concerns nobody where its trace is not
-    stored; model calls are priced all the same.
+    stored; model calls are priced all the same. A call that `is_common` has nothing but arguments and a result.
     """
 
     __slots__ = (
@@ -33,6 +33,7 @@ class Plan:
         "capture_input",
         "capture_output",
         "defaults",
+        "is_common",
         "kind",
         "model",
         "name",
@@ -77,6 +78,7 @@ class Plan:
         self.agent_name = AgentName(name) if kind == "agent" and agent_id is None else None
         self.budget = budget
         self.skippable = kind not in MODEL_KINDS and budget is None and agent_id is None
+        self.is_common = kind not in ("agent", *MODEL_KINDS) and attributes is None and agent_id is None
         self._display: Callable[..., dict[str, Any]] | None = None
 
     def belongs_to_class(self) -> None:

@@ -92,12 +92,6 @@ class Recorder:
         self.running = Running()
         self.stores = bool(sinks)
         self.sampling = Sampling(sampling, spool or Held(), self._open_traces)
-        settling = Settling(self, redactor, blobs, detectors, hides_words=not camera.content)
-        self.pipeline = Pipeline(
-            sinks, settling.settle, settling.watch, self._sink_failed, bounds, self.sampling, settling.later
-        )
-        settling.later.attach(self.pipeline)
-        self.queue = self.pipeline.queue
         self._blobs = blobs
         self.prices = prices or Prices()
         self.asks_stream_usage = asks_stream_usage
@@ -111,6 +105,12 @@ class Recorder:
         self._bits, self._bytes = ids.getrandbits, ids.randbytes
         self.span_ids: deque[str] = deque()
         self._offset = run.start_ns - clock()
+        settling = Settling(self, redactor, blobs, detectors, hides_words=not camera.content)
+        self.pipeline = Pipeline(
+            sinks, settling.settle, settling.watch, self._sink_failed, bounds, self.sampling, settling.later
+        )
+        settling.later.attach(self.pipeline)
+        self.queue = self.pipeline.queue
         self.origin = origin
 
     def now(self) -> int:

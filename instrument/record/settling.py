@@ -54,6 +54,7 @@ class Settling:
         self.later = Later(self._took, self._completed, recorder.fault)
         self._recorder = recorder
         self._run = recorder.run
+        self._offset = recorder.wall(0)
         self._redactor = redactor
         self._redact = _unredacted if redactor is None else redactor.line
         self._is_clean: Callable[[bytes], bool] | None = getattr(redactor, "is_clean", None)
@@ -173,7 +174,7 @@ class Settling:
             live.duration = self._recorder.clock() - live.started
         if not live.taken:  # queued at the recursion limit
             self._recorder.open.pop(live, None)
-        start = self._recorder.wall(live.started)
+        start = self._offset + live.started
         if live.kind in MODEL_KINDS or live.tokens is not None:
             if self.later.takes(live, self._recorder.prices):
                 return span_record(live, self._run.run, start, self._finish, reported(live))
@@ -222,9 +223,8 @@ class Settling:
         return said, (WATCH_SECONDS if len(said) < len(fresh) else TICK_NS / 1e9)
 
     def _heads(self, spans: list[LiveSpan]) -> list[Head]:
-        wall = self._recorder.wall
         return [
-            Head(span.trace_id, span.span_id, span.parent_id, wall(span.started), span.kind, span.name)
+            Head(span.trace_id, span.span_id, span.parent_id, self._offset + span.started, span.kind, span.name)
             for span in spans
             if span.announced and span.duration is None
         ]
@@ -240,7 +240,7 @@ class Settling:
 
     def _announce(self, span: LiveSpan) -> tuple[Record, int]:
         span.announced = True
-        return open_record(span, self._run.run, self._recorder.wall(span.started), self._finish), span.depth
+        return open_record(span, self._run.run, self._offset + span.started, self._finish), span.depth
 
 
 def _unredacted(line: bytes, start: int) -> bytes:

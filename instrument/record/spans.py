@@ -70,7 +70,7 @@ class LiveSpan:
     operation: str | None
     model_call: ReferenceType[Any] | None
     asked: Mapping[str, Any] | None
-    plan: Plan | None
+    plan: Plan
     duration: int | None
     unsettled: BaseException | None
     input: Any
@@ -82,15 +82,17 @@ class LiveSpan:
     events: list[tuple[str, int, dict[str, Any]]] | None
     links: list[tuple[str, str]] | None
 
-    def __init__(self, recorder: Recorder, name: str, kind: str, place: LiveSpan | Place | None) -> None:
+    def __init__(self, recorder: Recorder, plan: Plan, place: LiveSpan | Place | None, captured: Any = None) -> None:
         self.recorder = recorder
-        self.name = name
-        self.kind = kind
+        self.plan = plan
+        self.name = plan.name
+        self.kind = plan.kind
+        self.input = captured
         try:
             self.span_id = recorder.span_ids.popleft()
         except IndexError:
             self.span_id = recorder.new_span_id()
-        self.plan = self.duration = self.input = self.output = self.attributes = self.asked = None
+        self.duration = self.output = self.attributes = self.asked = None
         self.error = self.unsettled = self.events = self.links = self.tokens = self.model = None
         self.announced = self.taken = self.settled = self.refused = self.wants_estimate = False
         self.started = 0
@@ -102,7 +104,7 @@ class LiveSpan:
             self.trace_id = recorder.new_trace_id()
             self.parent_id = None
             self.depth = 0
-            self.sampled = place.sampled and recorder.samples(self.trace_id, name)
+            self.sampled = place.sampled and recorder.samples(self.trace_id, plan.name)
         else:
             self.trace_id = place.trace_id
             self.parent_id = place.span_id
@@ -110,7 +112,7 @@ class LiveSpan:
             self.sampled = place.sampled
         self.shared = place.shared
         self.agent_id = place.agent_id
-        self.operation = place.operation
+        self.operation = plan.operation or place.operation
         self.model_call = place.model_call
         self.budgets = place.budgets
 
@@ -177,13 +179,13 @@ class LiveSpan:
         """Close the span with what the call returned; a client's stream closes it when it has been read."""
         recorder = self.recorder
         try:
-            if self.kind in MODEL_KINDS and recorder.follow(self, result):
+            is_model_call = self.kind in MODEL_KINDS
+            if is_model_call and recorder.follow(self, result):
                 return
             self.duration = recorder.clock() - self.started
-            plan = self.plan
-            if plan is not None and plan.capture_output and result is not None:
+            if self.plan.capture_output and result is not None:
                 self.output = recorder.value(result)
-            if self.kind in MODEL_KINDS:
+            if is_model_call:
                 recorder.read_answer(self, result)
         except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
             amiss(recorder, "result", fault)
@@ -260,20 +262,9 @@ def begin(
     """
     span = None
     try:
-        span = LiveSpan(recorder, plan.name, plan.kind, place)
-        span.plan = plan
-        span.input = captured
-        if plan.operation is not None:
-            span.operation = plan.operation
-        if plan.agent_id is not None and instance is not None:
-            span.agent_id = recorder.agent_id_of(instance, plan.agent_id)
-        elif plan.agent_name is not None and span.agent_id.__class__ is not str:
-            span.agent_id = plan.agent_name
-        if plan.attributes is not None:
-            span.set(plan.attributes)
-        if plan.kind in MODEL_KINDS:
-            span.asked = asked
-            recorder.take_over(span)
+        span = LiveSpan(recorder, plan, place, captured)
+        if not plan.is_common:
+            _take_what_is_rare(span, plan, instance, asked)
         recorder.opened(span)
         if recorder.asks_always or span.budgets or plan.budget is not None:
             recorder.meet(span) if is_told else recorder.ask_guards(span)
@@ -290,3 +281,16 @@ def begin(
         if not isinstance(fault, RecursionError):
             amiss(recorder, "begin", fault)
         return None
+
+
+def _take_what_is_rare(span: LiveSpan, plan: Plan, instance: object, asked: Mapping[str, Any] | None) -> None:
+    """What only some spans have: the id or name of an agent, attributes of their own, the request of a model call."""
+    if plan.agent_id is not None and instance is not None:
+        span.agent_id = span.recorder.agent_id_of(instance, plan.agent_id)
+    elif plan.agent_name is not None and span.agent_id.__class__ is not str:
+        span.agent_id = plan.agent_name
+    if plan.attributes is not None:
+        span.set(plan.attributes)
+    if plan.kind in MODEL_KINDS:
+        span.asked = asked
+        span.recorder.take_over(span)
