@@ -160,3 +160,13 @@ def test_calls_below_an_agent_are_its_calls(tmp_path: Path, folder: Path) -> Non
     bring(tmp_path, folder, json.dumps(tree("main", "CHAIN", 1, tree("boss", "AGENT", 2, inner, tree("t", "TOOL", 5)))))
     found = {one.name: one.attributes.get("gen_ai.agent.name") for trace in read(folder) for one in trace.spans}
     assert {"main": None, "boss": "boss", "writer": "writer", "chat": "writer", "t": "boss"} == found
+
+
+def test_times_that_are_not_known_are_not_shown(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of messages without times only the order is told."""
+    bring(tmp_path, folder, lines_of([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]))
+    for verb in ("show", "stats", "runs"):
+        main([verb, "--path", str(folder)])
+    assert "µs" not in capsys.readouterr().out
