@@ -435,11 +435,18 @@ def _at_exit() -> None:
 
 FORK_SECONDS = 5.0
 _held_for_fork: Pipeline | None = None
+_forking = threading.Lock()
+"""Threads fork one after the other: what is held for one fork must not be given back by another."""
+_forks = 0
+"""The thread that has it."""
 
 
 def _before_fork() -> None:
     """Wait for a sink that is writing or a worker that imports, but not for ever: a sink may be stuck, or fork."""
-    global _held_for_fork
+    global _held_for_fork, _forks
+    if not _forking.acquire(timeout=2 * FORK_SECONDS):
+        return
+    _forks = threading.get_ident()
     recorder = switch.recorder
     if recorder is not None:
         recorder.sampling.share_all()
@@ -448,16 +455,20 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_parent() -> None:
-    global _held_for_fork
+    global _held_for_fork, _forks
+    if _forks != threading.get_ident():
+        return
     held, _held_for_fork = _held_for_fork, None
     if held is not None:
         held.release()
+    _forks = 0
+    _forking.release()
 
 
 def _after_fork_in_child() -> None:
     """The parent's recorder stays with the parent: kept, so that nothing closes its files, but out of force."""
-    global _held_for_fork
-    _held_for_fork = None
+    global _held_for_fork, _forking, _forks
+    _held_for_fork, _forking, _forks = None, threading.Lock(), 0
     recorder = switch.recorder
     if recorder is not None:
         recorder.abandon()

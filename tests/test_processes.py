@@ -350,3 +350,33 @@ def test_fork_inside_the_test_kit(tmp_path: Path) -> None:
     )
     assert ("[{'a': 1}, {'a': 2}]\n", False) == (printed, (tmp_path / ".instrument").exists())
     assert time.monotonic() - before < 25
+
+
+def test_threads_that_fork_at_the_same_time(tmp_path: Path) -> None:
+    """Forks of several threads at once leave the recording of their process as it was: nothing stays locked."""
+    run(
+        tmp_path,
+        """
+        import os, threading
+        from instrument import flush, tool
+
+        @tool
+        def work(number): ...
+
+        def forks(first):
+            for number in range(first, first + 10):
+                work(number)
+                pid = os.fork()
+                if pid == 0:
+                    os._exit(0)
+                os.waitpid(pid, 0)
+
+        threads = [threading.Thread(target=forks, args=(10 * n,)) for n in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not flush().lost
+        """,
+    )
+    assert list(range(30)) == sorted(one.input["number"] for one in spans(tmp_path) if one.name == "work")
