@@ -115,8 +115,8 @@ def test_spending_is_by_day_model_and_agent(file: Path) -> None:
     """Calls without a known price are counted, never as 0."""
     write(file, call(1, attributes={"gen_ai.request.model": "m", "gen_ai.agent.id": "a"}), call(2, usd=None))
     assert [
-        ["2026-11-23", "gpt-4.1-mini", "-", 1, 100, 10, 0, "0", 1],
-        ["2026-11-23", "m", "a", 1, 100, 10, 0, "0.001", 0],
+        ["2026-11-23", "gpt-4.1-mini", "-", 1, 100, 10, 0, "0", 1, 0],
+        ["2026-11-23", "m", "a", 1, 100, 10, 0, "0.001", 0, 0],
     ] == catalog(file).spending()
 
 
@@ -141,7 +141,7 @@ def test_what_came_late_of_a_call_counts(file: Path, order: tuple[int, ...], at_
     (listed,) = overview(lambda: records).rows
     assert (1, 7, 2, "0.5", ["m"]) == (row["calls"], row["input"], row["output"], row["usd"], row["models"])
     assert (listed.total.calls, listed.total.input, str(listed.total.usd)) == (row["calls"], row["input"], row["usd"])
-    assert [["2026-11-23", "m", "-", 1, 7, 2, 0, "0.5", 0]] == found.spending()
+    assert [["2026-11-23", "m", "-", 1, 7, 2, 0, "0.5", 0, 0]] == found.spending()
 
 
 # One run

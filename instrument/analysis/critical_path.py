@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
+from instrument.analysis.metrics import is_timed
 from instrument.analysis.tree import Trace
 from instrument.model import Span
 
@@ -71,6 +72,11 @@ def critical_path(trace: Trace) -> CriticalPath:
         else:
             waiting += reversed(list(_backwards(span, start, until, children.get(span.span_id, ()))))
     return CriticalPath(root, stretches[::-1])
+
+
+def waited_for(trace: Trace) -> list[str]:
+    """The ids of the spans that the critical path leads through; none where no times are known."""
+    return [*critical_path(trace).self_times()] if is_timed(trace.root) else []
 
 
 def shortest_without(trace: Trace, span_ids: Collection[str]) -> int:

@@ -211,6 +211,7 @@ class Catalog:
             "cached": total.cached,
             "usd": None if total.usd is None else str(total.usd),
             "unpriced": total.unpriced,
+            "estimated": total.estimated,
             "free": total.free,
             "models": list(run.models),
             "tools": list(run.tools),
@@ -330,9 +331,9 @@ def day_of(ns: int) -> str:
 
 
 def spent_told(sums: Mapping[tuple[str, str, str], Sum]) -> list[list[Any]]:
-    """Rows of day, model, agent, calls, input, output, cached, dollars and unpriced calls, in order of the days."""
+    """Rows of day, model, agent, calls, input, output, cached, dollars, unpriced and estimated calls, by day."""
     return [
-        [*key, one.calls, one.input, one.output, one.cached, str(one.usd), one.unpriced]
+        [*key, one.calls, one.input, one.output, one.cached, str(one.usd), one.unpriced, one.estimated]
         for key, one in sorted(sums.items())
     ]
 

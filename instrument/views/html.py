@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from instrument.analysis.critical_path import waited_for
 from instrument.analysis.report import findings_of
 from instrument.analysis.tree import Trace
 from instrument.model import Record, Span
@@ -68,7 +69,12 @@ def _data(trace: Trace, blob_folder: Path | None) -> Iterator[str]:
     stored = _blobs(trace, blob_folder)
     records = [*trace.runs, *trace.spans, *trace.logs, *findings_of(trace), *trace.scores]
     told = columns(records, trace.start_ns).told(
-        trace=trace.trace_id, live=False, now=str(trace.end_ns), pieces=starts, blobs=list(stored)
+        trace=trace.trace_id,
+        live=False,
+        now=str(trace.end_ns),
+        pieces=starts,
+        blobs=list(stored),
+        path=waited_for(trace),
     )
     yield _element("columns", msgspec.json.encode(told))
     for number, (_, spans) in enumerate(parts):

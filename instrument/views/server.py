@@ -25,6 +25,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from instrument.analysis.critical_path import waited_for
 from instrument.analysis.metrics import NOBODY
 from instrument.analysis.report import findings_of
 from instrument.analysis.totals import Sum, dollars
@@ -285,11 +286,13 @@ def _moment(catalog: Catalog, trace: str) -> dict[str, Any]:
 
 
 def _examined(catalog: Catalog, trace: str) -> Any:
-    """The findings, those that only show afterwards among them."""
+    """The findings, those that only show afterwards among them, and what the run waited for."""
     if catalog.lines(trace) > MOST_EXAMINED:
         return {"findings": None, "most": MOST_EXAMINED}
     whole = catalog.trace(trace)
-    return columns(findings_of(whole), whole.start_ns).told() if whole is not None else None
+    if whole is None:
+        return None
+    return columns(findings_of(whole), whole.start_ns).told(path=waited_for(whole))
 
 
 def _ledger_rows(place: Path) -> list[list[Any]]:

@@ -1,7 +1,7 @@
 // What the model calls cost, day by day, by model or by agent.
 
 import { h, button } from "./dom.js";
-import { count, short, money } from "./format.js";
+import { bill, count, short, money } from "./format.js";
 import { line } from "./text.js";
 import { LIST_KEYS } from "./keys.js";
 
@@ -34,7 +34,7 @@ export class CostsView {
     try {
       const told = await this.page.source.costs();
       this.source = told.source;
-      this.rows = told.rows.map(([day, model, agent, calls, input, output, cached, usd, unpriced]) => ({ day, model, agent, calls, input, output, cached, tokens: input + output, usd: Number(usd), unpriced }));
+      this.rows = told.rows.map(([day, model, agent, calls, input, output, cached, usd, unpriced, estimated]) => ({ day, model, agent, calls, input, output, cached, tokens: input + output, usd: Number(usd), unpriced, estimated }));
     } catch (problem) {
       this.body.replaceChildren(h("p", { class: "notice" }, problem.message));
       return;
@@ -68,7 +68,7 @@ export class CostsView {
 
   sums(rows) {
     const sum = (name) => rows.reduce((total, row) => total + row[name], 0);
-    const facts = [["Money", money(sum("usd")) || "$0"], ["Calls", count(sum("calls"))], ["Input", short(sum("input")) || "0"], ["of it cached", short(sum("cached")) || "0"], ["Output", short(sum("output")) || "0"]];
+    const facts = [["Money", bill(sum("usd"), { estimated: sum("estimated"), unpriced: sum("unpriced") }) || "$0"], ["Calls", count(sum("calls"))], ["Input", short(sum("input")) || "0"], ["of it cached", short(sum("cached")) || "0"], ["Output", short(sum("output")) || "0"]];
     if (sum("unpriced")) facts.push(["Unpriced calls", count(sum("unpriced"))]);
     return h("dl", { class: "figures" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
   }
@@ -124,7 +124,7 @@ export class CostsView {
 
 function cells(row) {
   const counts = [row.calls, row.input, row.cached, row.output, row.unpriced || null];
-  return counts.map((value) => h("td", { class: "num" }, count(value))).concat(h("td", { class: "num" }, row.unpriced && !row.usd ? "" : money(row.usd)));
+  return counts.map((value) => h("td", { class: "num" }, count(value))).concat(h("td", { class: "num" }, bill(row.usd, row) || money(row.usd)));
 }
 
 function sheet(name, rows, last) {
@@ -135,7 +135,7 @@ function sheet(name, rows, last) {
 function grouped(rows, by, measure) {
   const groups = new Map();
   for (const row of rows) {
-    const group = groups.get(row[by]) ?? { key: row[by], calls: 0, input: 0, cached: 0, output: 0, tokens: 0, usd: 0, unpriced: 0 };
+    const group = groups.get(row[by]) ?? { key: row[by], calls: 0, input: 0, cached: 0, output: 0, tokens: 0, usd: 0, unpriced: 0, estimated: 0 };
     for (const name of Object.keys(group)) if (name !== "key") group[name] += row[name];
     groups.set(row[by], group);
   }

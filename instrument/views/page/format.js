@@ -49,6 +49,12 @@ export function money(usd) {
   return `$${usd.toFixed(places)}`;
 }
 
+// Money as the terminal tells it: `~` before what was estimated, `+` behind what leaves calls without a price out.
+export function bill(usd, { estimated, unpriced }) {
+  if (!usd) return unpriced ? "unpriced" : "";
+  return `${estimated ? "~" : ""}${money(usd)}${unpriced ? "+" : ""}`;
+}
+
 export function bytes(number) {
   if (number < 1000) return `${number}${GAP}B`;
   if (number < 999_500) return `${threeDigits(number / 1e3)}${GAP}kB`;

@@ -3,7 +3,7 @@
 
 import { h, once } from "./dom.js";
 import { color, kindColor, onTheme } from "./theme.js";
-import { money, short, duration } from "./format.js";
+import { bill, short, duration } from "./format.js";
 import { line } from "./text.js";
 
 const LANES = 10;
@@ -88,12 +88,12 @@ export class Overview {
   paintCurve(pen, width) {
     const { tree } = this;
     const { trace } = tree;
-    const all = [...trace.calls].map(([row, call]) => ({ at: trace.start[row] + trace.lasts(row), usd: call.usd || 0, tokens: (call.input ?? 0) + (call.output ?? 0) }));
+    const all = [...trace.calls].map(([row, call]) => ({ at: trace.start[row] + trace.lasts(row), usd: call.usd || 0, estimated: call.basis === "estimated", tokens: (call.input ?? 0) + (call.output ?? 0) }));
     const sum = (name) => all.reduce((total, one) => total + one[name], 0);
     const usd = sum("usd");
     const name = usd > 0 ? "usd" : "tokens";
     const most = sum(name);
-    this.legend.textContent = most ? `Σ ${usd > 0 ? `${money(usd)} · ` : ""}${short(sum("tokens"))} tokens` : "";
+    this.legend.textContent = most ? `Σ ${usd > 0 ? `${bill(usd, { estimated: all.some((one) => one.estimated), unpriced: 0 })} · ` : ""}${short(sum("tokens"))} tokens` : "";
     if (!most) return;
     const whole = tree.stop - tree.start || 1;
     pen.beginPath();

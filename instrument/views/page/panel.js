@@ -69,7 +69,7 @@ export class Panel {
       ["Tokens", call && tokensTold(call)],
       ["Cost", call && costTold(call)],
       ["Below it", inside && `${count(inside)} spans${tree.calls[row] ? `, ${count(tree.calls[row])} model calls` : ""}`],
-      ["Tokens below", inside && tree.input[row] + tree.output[row] > 0 && `${count(tree.input[row])} in, ${count(tree.output[row])} out${tree.usd[row] > 0 ? `, ${money(tree.usd[row])}` : ""}`],
+      ["Tokens below", inside && tree.input[row] + tree.output[row] > 0 && `${count(tree.input[row])} in, ${count(tree.output[row])} out${tree.bill(row) && `, ${tree.bill(row)}`}`],
       ["Agent", line(trace.fact(row, 1), 100)],
       ["Iteration", trace.fact(row, 2)],
       ["Process", processTold(trace, row)],
@@ -166,7 +166,7 @@ function tokensTold(call) {
 function costTold(call) {
   if (call.basis === "free") return "free";
   if (Number.isNaN(call.usd)) return call.basis === "unpriced" ? "unpriced: no price is known for this model" : "";
-  return `${money(call.usd)}${call.basis === "estimated" ? ", estimated" : ""}`;
+  return call.basis === "estimated" ? `~${money(call.usd)}, estimated` : money(call.usd);
 }
 
 function processTold(trace, row) {

@@ -2,7 +2,7 @@
 
 const PART = /(-?)(?:([a-z]+)(:|>=|<=|>|<))?("(?:[^"\\]|\\.)*"?|\S+)/gi;
 const NUMBERS = new Set(["cost", "dur", "duration", "tokens", "spans", "errors"]);
-const WORDS = new Set(["kind", "status", "model", "tool", "agent", "finding", "name", "id", "session", "user"]);
+const WORDS = new Set(["kind", "status", "model", "tool", "agent", "finding", "name", "id", "is", "session", "user"]);
 const UNITS = { ns: 1, us: 1e3, "µs": 1e3, ms: 1e6, s: 1e9, m: 6e10, h: 3.6e12 };
 
 // Conditions, each `{not, key, sign, text, number}`; a part that says nothing known is a word to look for.

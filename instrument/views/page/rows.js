@@ -141,6 +141,8 @@ function tester(tree, { key, sign, text, number, ...rest }, found) {
       return (row) => trace.facts[0][row] > 0 && words[trace.facts[0][row]];
     case "agent":
       return (row) => trace.facts[1][row] > 0 && words[trace.facts[1][row]];
+    case "is":
+      return (row) => text === "critical" && trace.critical.has(row);
     case "session":
     case "user": // those of the run as a whole
       return () => true;

@@ -5,7 +5,6 @@ import { count, plural } from "./format.js";
 import { Trace } from "./trace.js";
 import { Tree } from "./tree.js";
 import { Sight } from "./rows.js";
-import { parse } from "./query.js";
 import { FilterBar } from "./filterbar.js";
 import { Waterfall } from "./waterfall.js";
 import { Overview } from "./overview.js";
@@ -14,11 +13,11 @@ import { stepsView } from "./steps.js";
 import { findingsView, LogsView } from "./lists.js";
 import { line } from "./text.js";
 import { RUN_KEYS } from "./keys.js";
+import { LIVE_MS, examineRun, followRun, searchRun } from "./rungrowth.js";
 import { runKey } from "./runkeys.js";
 import { RunHead, wordsOf } from "./runhead.js";
 
 const TABS = ["time line", "steps", "findings", "logs"];
-const LIVE_MS = 200;
 const WIDE = matchMedia("(min-width: 1000px)");
 
 export class RunView {
@@ -35,7 +34,7 @@ export class RunView {
     this.overview = new Overview({ chosen: (from, to) => this.zoom(from, to), opened: (one) => this.openFinding(one) });
     this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "views of the run" }, TABS.map((name) => button(name, () => this.turnTo(TABS.indexOf(name)), { role: "tab", id: `tab-${name.slice(0, 4)}`, "aria-controls": "tabpanel" })));
     this.logsButton = button("logs", () => this.toggleLogs(), { class: "quiet toggle", "aria-pressed": "false", title: "logs among the spans (l)" });
-    this.filterbar = new FilterBar({ label: "Filter spans", menus: ["status", "kind", "model", "tool", "agent", "finding"], changed: () => this.filterSoon(), extra: [this.logsButton] });
+    this.filterbar = new FilterBar({ label: "Filter spans", menus: ["status", "kind", "model", "tool", "agent", "finding", "is"], changed: () => this.filterSoon(), extra: [this.logsButton] });
     this.waterfall = new Waterfall({
       selected: (row) => this.choose(row),
       toggled: (row) => this.toggle(row),
@@ -49,7 +48,7 @@ export class RunView {
     this.notice = h("p", { class: "notice" }, "Loading…");
     this.element = h("section", { class: "view run", "aria-label": "run" }, this.head.element, this.overview.element, h("div", { class: "toolbar" }, this.tabs, this.filterbar.element), this.notice, h("div", { class: "split" }, this.stage, this.panel.element));
     this.filterSoon = later(() => this.filter(), 40);
-    this.searchSoon = later(() => this.search(), 250);
+    this.searchSoon = later(() => searchRun(this), 250);
     this.arrangeSoon = once(() => this.arrange());
     this.go(address, true);
   }
@@ -74,13 +73,13 @@ export class RunView {
       this.trace.add(await this.page.source.columns(this.id));
     } catch (problem) {
       this.notice.textContent = `This run cannot be shown: ${problem.message}`;
-      this.waitFor();
+      followRun(this);
       return;
     }
     if (this.closed) return;
     this.loaded();
-    this.waitFor();
-    if (!this.trace.live) this.examine();
+    followRun(this);
+    if (!this.trace.live) examineRun(this);
   }
 
   loaded() {
@@ -91,44 +90,6 @@ export class RunView {
     this.showWanted();
     if (!this.wanted) this.focus();
     performance.mark("run shown");
-  }
-
-  // Live runs grow; one that is not there yet is waited for.
-  waitFor() {
-    this.stop = this.page.source.follow({ trace: this.id, after: this.trace.lines }, (what, told) => {
-      if (what === "connected") this.page.connected(told);
-      else if (what === "columns") this.grow(told);
-      else this.heardOfRuns(told);
-    });
-    this.clock = setInterval(() => this.trace.live && this.arrangeSoon(), LIVE_MS * 2);
-  }
-
-  grow(told) {
-    const first = this.trace.size === 0;
-    this.trace.add(told);
-    if (first) this.loaded();
-    else this.arrangeSoon();
-  }
-
-  heardOfRuns(told) {
-    const row = told.rows.find((one) => one.id === this.id);
-    const live = row?.status === "running";
-    if (!row || live === this.trace.live) return;
-    this.trace.live = live;
-    this.arrangeSoon();
-    if (!live) this.examine();
-  }
-
-  // What detectors see afterwards is added to what they saw while the run was recorded.
-  async examine() {
-    try {
-      const told = await this.page.source.findings(this.id);
-      if (!told || this.closed || told.findings?.length === 0) return;
-      if (told.findings === null) this.aside = `Runs of more than ${count(told.most)} spans are not examined again here: instrument check ${this.id.slice(0, 8)} does it.`;
-      else if (this.trace.addFindings(told)) this.arrangeSoon();
-    } catch {
-      // what was found while the run was recorded is there anyway
-    }
   }
 
   arrange(tree = new Tree(this.trace)) {
@@ -165,24 +126,6 @@ export class RunView {
     this.keepAddress();
     this.searchSoon();
     performance.measure("filter", { start: began });
-  }
-
-  // Words are looked for in inputs and outputs too; what is found there comes a moment later.
-  async search() {
-    const words = parse(this.filterbar.query).filter((one) => one.key === "text" && one.text.length > 1).map((one) => one.text);
-    for (const word of words) {
-      this.sight.found ??= new Map();
-      if (this.sight.found.has(word)) continue;
-      this.sight.found.set(word, new Set());
-      try {
-        const ids = await this.page.source.search(this.trace, word);
-        this.sight.found.set(word, new Set(ids.map((id) => this.trace.rows.get(id))));
-      } catch {
-        this.sight.found.delete(word);
-        return;
-      }
-      if (!this.closed) this.filter();
-    }
   }
 
   show() {

@@ -1,7 +1,7 @@
 // The head of a run: what it is, and what it came to.
 
 import { h } from "./dom.js";
-import { count, duration, money, moment, short } from "./format.js";
+import { bill, count, duration, moment, short } from "./format.js";
 import { line } from "./text.js";
 import { kindClass } from "./theme.js";
 
@@ -28,9 +28,12 @@ export class RunHead {
     const facts = figuresOf(tree).filter(([, value]) => value !== "" && value !== "0");
     this.figures.replaceChildren(...facts.map(([label, value, name]) => h("div", {}, h("dt", {}, label), h("dd", { class: name ?? "" }, value))));
     const kinds = wordsIn(trace, trace.kind);
-    if (this.kindWords === kinds.join()) return;
-    this.kindWords = kinds.join();
-    this.kinds.replaceChildren(...kinds.map((kind) => h("span", { class: `kindkey ${kindClass(kind)}` }, h("i", { class: "mark" }), line(kind, 20))));
+    const words = [...kinds, trace.critical.size > 0].join();
+    if (this.kindWords === words) return;
+    this.kindWords = words;
+    const keys = kinds.map((kind) => h("span", { class: `kindkey ${kindClass(kind)}` }, h("i", { class: "mark" }), line(kind, 20)));
+    if (trace.critical.size) keys.push(h("span", { class: "kindkey", title: "what the run waited for (p)" }, h("i", { class: "pathmark" }), "critical path"));
+    this.kinds.replaceChildren(...keys);
   }
 }
 
@@ -45,16 +48,11 @@ function figuresOf(tree) {
     ["Input", short(sum(tree.input))],
     ["cached", short(sum(tree.cached))],
     ["Output", short(sum(tree.output))],
-    ["Cost", costOfRun(sum(tree.usd), sum(tree.unpriced), sum(tree.input) + sum(tree.output))],
+    ["Cost", bill(sum(tree.usd), { estimated: sum(tree.estimated), unpriced: sum(tree.unpriced) }) || (sum(tree.input) + sum(tree.output) ? "free" : "")],
     ["Errors", count(sum(tree.failures)), "bad"],
     ["Refused", count(sum(tree.refused)), "odd"],
     ["Findings", count(trace.findings.length), "odd"],
   ];
-}
-
-function costOfRun(usd, unpriced, tokens) {
-  if (usd) return money(usd) + (unpriced ? "+" : "");
-  return unpriced ? "unpriced" : tokens ? "free" : "";
 }
 
 // What the menus of the filter offer.
@@ -68,6 +66,7 @@ export function wordsOf(tree) {
     status: statuses.sort(),
     model: wordsIn(trace, trace.facts[0]),
     agent: wordsIn(trace, trace.facts[1]),
+    is: trace.critical.size ? ["critical"] : [],
     tool: wordsIn(trace, tools),
     finding: [...new Set(trace.findings.map((one) => one.detector))].sort(),
   };

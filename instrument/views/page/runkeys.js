@@ -1,6 +1,7 @@
 // What the keys do in a run.
 
 import { copy } from "./dom.js";
+import { wordOf } from "./query.js";
 
 const MOVES = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1, PageDown: 20, PageUp: -20 };
 
@@ -11,6 +12,7 @@ export function runKey(view, event) {
   else if (key >= "1" && key <= "4") view.turnTo(Number(key) - 1);
   else if (key === "Escape") view.leave();
   else if (key === "l") view.toggleLogs();
+  else if (key === "p") view.filterbar.choose("is", wordOf(view.filterbar.query, "is") ? "" : "critical");
   else if (key === "c") copy(location.href).then((done) => view.filterbar.say(done ? "link copied" : "the browser does not allow copying"));
   else return view.onTimeLine() && (timeKey(view, event) || rowKey(view, event));
   return true;

@@ -1,7 +1,7 @@
 // All runs: filter, table, totals; new ones come in by themselves.
 
 import { h } from "./dom.js";
-import { count, short, duration, money, moment, when, plural } from "./format.js";
+import { bill, count, short, duration, money, moment, when, plural } from "./format.js";
 import { FilterBar } from "./filterbar.js";
 import { List } from "./list.js";
 import { parse, compare, nanoseconds } from "./query.js";
@@ -119,7 +119,7 @@ export class RunsView {
   tell() {
     const sum = (name) => this.shown.reduce((total, row) => total + (row[name] || 0), 0);
     const some = this.shown.length === this.rows.size ? plural(this.rows.size, "run") : `${count(this.shown.length)} of ${plural(this.rows.size, "run")}`;
-    this.bar.say([some, short(sum("tokens")) && `${short(sum("tokens"))} tokens`, sum("cost") ? money(sum("cost")) : ""].filter(Boolean).join(" · "));
+    this.bar.say([some, short(sum("tokens")) && `${short(sum("tokens"))} tokens`, bill(sum("cost"), { estimated: sum("estimated"), unpriced: sum("unpriced") })].filter(Boolean).join(" · "));
     this.say(!this.loaded ? "Loading…" : this.rows.size === 0 ? `Nothing is recorded in ${this.path} yet. It appears here when a decorated program runs.` : this.shown.length === 0 ? "No run fits the filter." : "");
   }
 
@@ -231,7 +231,7 @@ function costOf(row) {
   if (!row.calls) return "";
   if (row.usd === null) return "unpriced";
   if (row.free === row.calls) return "free";
-  return `${money(row.cost)}${row.unpriced ? "+" : ""}`;
+  return bill(row.cost, row) || money(row.cost);
 }
 
 function order(one, other) {
@@ -250,6 +250,7 @@ function rowTest({ not, key, sign, text, number }) {
     model: (row) => has(row.models),
     tool: (row) => has(row.tools),
     agent: (row) => has(row.agents),
+    is: () => true, // of spans
     session: (row) => has([row.session ?? ""]),
     user: (row) => has([row.user ?? ""]),
     finding: (row) => (text === "any" ? row.detectors.length > 0 : has(row.detectors)),

@@ -1,7 +1,7 @@
 // Tokens and money step by step and as they came together, and who used them.
 
 import { h, button } from "./dom.js";
-import { count, duration, money, short } from "./format.js";
+import { bill, count, duration, short } from "./format.js";
 import { line } from "./text.js";
 import { kindClass } from "./theme.js";
 
@@ -14,16 +14,18 @@ export function stepsView(tree, opened) {
   const { trace } = tree;
   let tokens = 0;
   let usd = 0;
+  const doubts = { estimated: 0, unpriced: 0 };
   const all = Math.max(1, rows.reduce((sum, row) => sum + tree.input[row] + tree.output[row], 0));
   const lines = rows.slice(0, MOST).map((row) => {
     tokens += tree.input[row] + tree.output[row];
     usd += tree.usd[row];
-    const cells = [duration(trace.start[row] - tree.start), duration(trace.lasts(row)), count(tree.calls[row]) , count(tree.tools[row]), count(tree.input[row]), count(tree.cached[row]), count(tree.output[row]), money(tree.usd[row])];
+    for (const name in doubts) doubts[name] += tree[name][row];
+    const cells = [duration(trace.start[row] - tree.start), duration(trace.lasts(row)), count(tree.calls[row]) , count(tree.tools[row]), count(tree.input[row]), count(tree.cached[row]), count(tree.output[row]), tree.bill(row)];
     return h("tr", { class: `${kindClass(trace.kindOf(row))} s-${trace.statusOf(row)}` },
       h("th", { scope: "row" }, h("span", { class: "mark", "aria-hidden": "true" }), button(nameOfStep(trace, row), () => opened(row), { class: "quiet linkish" }), tree.failures[row] ? h("span", { class: "bad" }, ` ${count(tree.failures[row])} failed`) : ""),
       cells.map((cell) => h("td", { class: "num" }, cell === "0" || cell === "$0" ? "" : cell)),
       h("td", { class: "num share" }, h("i", { class: "meter", style: { width: `${(100 * tokens) / all}%` } }), short(tokens)),
-      h("td", { class: "num" }, usd ? money(usd) : ""));
+      h("td", { class: "num" }, bill(usd, doubts)));
   });
   const heads = ["Step", "At", "Took", "Model calls", "Tool calls", "Input", "Cached", "Output", "Money", "Σ tokens", "Σ money"];
   return h("div", { class: "sheet" },
@@ -57,7 +59,7 @@ function used(tree, title, groupOf) {
   for (const row of tree.order) {
     const name = groupOf(row);
     if (name === false || tree.refused[row] > 0 && trace.statusOf(row) === "refused") continue;
-    const group = groups.get(name) ?? { count: 0, failed: 0, took: 0, longest: 0, input: 0, output: 0, usd: 0 };
+    const group = groups.get(name) ?? { count: 0, failed: 0, took: 0, longest: 0, input: 0, output: 0, usd: 0, estimated: 0, unpriced: 0 };
     const call = trace.calls.get(row);
     const lasts = trace.lasts(row);
     group.count += 1;
@@ -67,11 +69,13 @@ function used(tree, title, groupOf) {
     group.input += call?.input ?? 0;
     group.output += call?.output ?? 0;
     group.usd += call?.usd || 0;
+    group.estimated += call?.basis === "estimated";
+    group.unpriced += call !== undefined && Number.isNaN(call.usd);
     groups.set(name, group);
   }
   if (!groups.size) return "";
   const lines = [...groups].sort(([, one], [, other]) => other.took - one.took).slice(0, 100).map(([name, group]) => {
-    const cells = [count(group.count), group.failed ? count(group.failed) : "", duration(group.took), duration(group.took / group.count), duration(group.longest), group.input ? count(group.input) : "", group.output ? count(group.output) : "", group.usd ? money(group.usd) : ""];
+    const cells = [count(group.count), group.failed ? count(group.failed) : "", duration(group.took), duration(group.took / group.count), duration(group.longest), group.input ? count(group.input) : "", group.output ? count(group.output) : "", bill(group.usd, group)];
     return h("tr", {}, h("th", { scope: "row" }, line(name, 80)), cells.map((cell) => h("td", { class: "num" }, cell)));
   });
   return [h("h2", {}, title), table([title.slice(0, -1), "Count", "Failed", "Time", "Mean", "Longest", "Input", "Output", "Money"], lines, title.toLowerCase())];

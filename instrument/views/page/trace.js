@@ -26,6 +26,7 @@ export class Trace {
     this.logs = [];
     this.findings = [];
     this.scores = [];
+    this.critical = new Set(); // rows that the critical path leads through
     this.runs = new Map();
     this.pieces = null;
     this.live = false;
@@ -45,7 +46,7 @@ export class Trace {
       this.logs.push({ at: at + shift, level: this.words[word[level]], event: this.words[word[event]], message, span, logger, metadata });
       this.sign(at + shift);
     }
-    this.addFindings(told);
+    this.learn(told);
     for (const [span, at, name, value, label, source] of told.scores) this.scores.push({ span, at: at + shift, name, value, label, source });
     for (const run of told.runs) this.runs.set(run.run, { ...run, start: run.start + shift });
     if (told.pieces) this.pieces = told.pieces;
@@ -119,6 +120,12 @@ export class Trace {
     this.late.set(id, late);
     const row = this.rows.get(id);
     if (row !== undefined && Object.keys(late).length) this.calls.set(row, { usd: NaN, basis: "", ...this.calls.get(row), ...late });
+  }
+
+  // What is known of a run as a whole; says whether that is more than was known.
+  learn(told) {
+    if (told.path) this.critical = new Set(told.path.map((id) => this.rows.get(id)));
+    return this.addFindings(told) || Boolean(told.path);
   }
 
   // The same finding may come twice: as it was recorded and as it was made afterwards.

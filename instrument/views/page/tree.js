@@ -2,6 +2,8 @@
 //
 // A span whose parent is unknown hangs at the first root; a cycle of parents is cut at its earliest span.
 
+import { bill } from "./format.js";
+
 export class Tree {
   constructor(trace) {
     this.trace = trace;
@@ -61,7 +63,7 @@ export class Tree {
   sum() {
     const { trace, order, parent } = this;
     const size = trace.size;
-    const names = ["input", "output", "cached", "usd", "calls", "tools", "failures", "refused", "unpriced"];
+    const names = ["input", "output", "cached", "usd", "calls", "tools", "failures", "refused", "unpriced", "estimated"];
     for (const name of names) this[name] = new Float64Array(size);
     for (const [row, call] of trace.calls) {
       this.input[row] = call.input ?? 0;
@@ -69,6 +71,7 @@ export class Tree {
       this.cached[row] = call.cached ?? 0;
       this.usd[row] = Number.isNaN(call.usd) ? 0 : call.usd;
       this.unpriced[row] = Number.isNaN(call.usd) ? 1 : 0;
+      this.estimated[row] = call.basis === "estimated" ? 1 : 0;
       this.calls[row] = 1;
     }
     const error = trace.numbers.get("error") ?? -1;
@@ -108,6 +111,11 @@ export class Tree {
       placed.push({ number, row, before, depth: depth[row] + 1 });
     });
     this.logs = placed.sort((one, other) => one.before - other.before || other.depth - one.depth || trace.logs[one.number].at - trace.logs[other.number].at);
+  }
+
+  // What a span and all below it cost.
+  bill(row) {
+    return bill(this.usd[row], { estimated: this.estimated[row], unpriced: this.unpriced[row] });
   }
 
   // The time of a span that none of its children covers.

@@ -1,7 +1,7 @@
 // Tree and waterfall side by side: one list of rows, so that both halves always show the same spans.
 
 import { h, remember, remembered } from "./dom.js";
-import { duration, short, money, tickStep, count } from "./format.js";
+import { duration, short, tickStep, count } from "./format.js";
 import { List } from "./list.js";
 import { line } from "./text.js";
 import { kindClass } from "./theme.js";
@@ -129,7 +129,7 @@ export class Waterfall {
     const deep = tree.depth[row];
     const below = tree.first[row] >= 0;
     const folded = sight.isShut(tree, row);
-    element.className = `row s-${status} ${kindClass(kind)}${sight.matches && !sight.matches[row] ? " aside" : ""}`;
+    element.className = `row s-${status} ${kindClass(kind)}${sight.matches && !sight.matches[row] ? " aside" : ""}${trace.critical.has(row) ? " critical" : ""}`;
     element.setAttribute("aria-level", deep + 1);
     if (below) element.setAttribute("aria-expanded", !folded);
     else element.removeAttribute("aria-expanded");
@@ -144,7 +144,7 @@ export class Waterfall {
     const own = trace.calls.has(row);
     cells.tok.textContent = short(tokens);
     cells.tok.classList.toggle("sum", !own);
-    cells.usd.textContent = tree.usd[row] > 0 ? money(tree.usd[row]) : own && trace.calls.get(row).basis === "unpriced" ? "unpriced" : "";
+    cells.usd.textContent = tree.bill(row);
     cells.usd.classList.toggle("sum", !own);
     this.placeBar(cells, trace.start[row], trace.lasts(row), row);
   }
