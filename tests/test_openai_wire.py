@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import threading
@@ -244,10 +245,21 @@ def test_early_estimate_counts_the_prompt(server: Endpoint, recording: Recording
     assert (True, 1, "estimated") == (500 <= (usage.input or 0) <= 510, usage.output, usage.source)
 
 
+def test_stream_that_is_dropped_is_there_when_the_process_ends(server: Endpoint) -> None:
+    """A client's dropped stream lives on until the garbage collector comes: the end of the recording does not wait."""
+    server.answer = lambda path, body: as_events(*(chunk({"content": word}) for word in "abc"))
+    gc.disable()
+    try:
+        with record() as recording, instrument.patch_openai(), client_of(server.base_url) as client:
+            next(iter(client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True)))
+    finally:
+        gc.enable()
+    span = only(recording)
+    assert (True, "estimated") == (span.attributes["instrument.closed_early"], span.usage and span.usage.source)
+
+
 def test_stream_that_is_never_read_ends_with_the_client(server: Endpoint, recording: Recording, client: Any) -> None:
     """A stream that was dropped before its first chunk ends its span."""
-    import gc
-
     stream = client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True)
     del stream
     gc.collect()

@@ -108,6 +108,8 @@ class _Fetched:
 
     def end(self, error: BaseException | None = None, early: bool = False) -> None: ...
 
+    def drop(self) -> None: ...
+
 
 def _take(response: Any) -> None:
     """Tell sinks and budgets of the usage of a response that is done."""

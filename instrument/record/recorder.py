@@ -16,6 +16,7 @@ from instrument.record import llm, streams
 from instrument.record.capture import Camera
 from instrument.record.lanes import Bounds
 from instrument.record.pipeline import Flushed, Pipeline
+from instrument.record.safely import safely
 from instrument.record.sampling import Rules, Sampling
 from instrument.record.settling import Begun, Settling
 from instrument.record.spans import LiveSpan
@@ -87,7 +88,7 @@ class Recorder:
         self.follow = streams.follow
         self.assemble = streams.assemble
         self.take_over = llm.take_over
-        self.open: dict[LiveSpan, None] = {}
+        self.open: dict[LiveSpan, streams.Listener | None] = {}
         self.faults: Counter[str] = Counter()
         self.running = Running()
         self.stores = bool(sinks)
@@ -216,7 +217,15 @@ class Recorder:
         return self.told()
 
     def close(self, timeout: float = 2.0) -> Flushed:
-        """Write what is left, close the sinks, and last do what `closing` says."""
+        """Write what is left, close the sinks, and last do what `closing` says.
+
+        Streams that are still read end here; what else is open is written as unfinished.
+        """
+        for span, listener in list(self.open.items()):
+            if listener is not None:
+                safely(listener.drop)
+            else:
+                self.pipeline.put(Begun(span))
         self.pipeline.close(timeout)
         if self._closing is not None:
             self._closing()

@@ -23,13 +23,17 @@ class Listener(Protocol):
         """Note one chunk."""
 
     def end(self, error: BaseException | None = None, early: bool = False) -> None:
-        """The stream is over, or broken, or nobody reads on."""
+        """The stream is over, or broken, or was closed early."""
+
+    def drop(self) -> None:
+        """Nobody reads on: the stream was let go of, which may be noticed late, or the process ends."""
 
 
 class Chunks:
     """What a stream has said so far, and the span that ends with it.
 
-    `before_end` is done with what was said just before the span ends.
+    `before_end` is done with what was said just before the span ends. The recorder knows it as long as the span is
+    open, because a stream that the caller has dropped lives on until the garbage collector comes, if ever.
     """
 
     def __init__(
@@ -45,7 +49,10 @@ class Chunks:
         self._count = 0
         self._first: int | None = None
         self._first_token: int | None = None
+        self._last: int | None = None
         self._open = threading.Lock()
+        if span in span.recorder.open:
+            span.recorder.open[span] = self
 
     def take(self, chunk: Any) -> None:
         """Note one chunk."""
@@ -57,15 +64,23 @@ class Chunks:
 
     def note_time(self) -> None:
         """Something has arrived; the first time counts."""
+        self._last = self.span.recorder.clock()
         if self._first is None:
-            self._first = self.span.recorder.clock()
+            self._first = self._last
 
     def end(self, error: BaseException | None = None, early: bool = False) -> None:
         """End the span, once: with what the stream said, with the error that broke it, or early."""
+        self._end(self.span.recorder.clock(), error, early)
+
+    def drop(self) -> None:
+        """End the span early, as of the last thing that arrived."""
+        self._end(self._last or self.span.recorder.clock(), None, early=True)
+
+    def _end(self, now: int, error: BaseException | None, early: bool) -> None:
         if not self._open.acquire(blocking=False):
             return
         span = self.span
-        took = safely(self._describe, early)
+        took = safely(self._describe, now, early)
         if error is not None:
             span.fail(error)
         elif took is None:
@@ -74,9 +89,9 @@ class Chunks:
             span.duration = took
             span.hand_over()
 
-    def _describe(self, early: bool) -> int:
+    def _describe(self, now: int, early: bool) -> int:
         """Put all that is known on the span; gives its duration in nanoseconds."""
-        took = self.span.recorder.clock() - self.span.started
+        took = now - self.span.started
         self.describe(took, early)
         if self._before_end is not None:
             self._before_end(self.span, self.said)
@@ -151,6 +166,9 @@ class Nobody:
     def end(self, error: BaseException | None = None, early: bool = False) -> None:
         """Nothing to end."""
 
+    def drop(self) -> None:
+        """Nothing to end."""
+
 
 class Watched:
     """The iterator inside of a `Stream` or `AsyncStream`: gives what the client's own gives, and tells a listener.
@@ -215,7 +233,7 @@ class Watched:
         return getattr(self._inner, name)
 
     def __del__(self) -> None:
-        safely(self._listener.end, early=True)
+        safely(self._listener.drop)
 
 
 def assemble(span: LiveSpan) -> Chunks:

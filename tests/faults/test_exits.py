@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.programs import command, environment, run, worked
+from instrument.model import Open
+from tests.faults.programs import command, environment, found, run, worked
 
 FIVE = "for n in range(5): work(n)\n"
 
@@ -40,6 +41,23 @@ def test_spans_of_the_last_moment(tmp_path: Path) -> None:
     program = "import atexit\natexit.register(work, 6)\nwork(5)\natexit.register(work, 7)\n"
     run(tmp_path, program)
     assert [5, 6, 7] == worked(tmp_path)
+
+
+def test_what_is_open_at_the_end_is_there_as_unfinished(tmp_path: Path) -> None:
+    """A call that a daemon thread is still in when the program ends, however young, is written with its input."""
+    program = """
+    inside = threading.Event()
+
+    @instrument.tool
+    def waits(n):
+        inside.set()
+        time.sleep(60)
+
+    threading.Thread(target=waits, args=(7,), daemon=True).start()
+    inside.wait()
+    """
+    run(tmp_path, program)
+    assert [("waits", {"n": 7})] == [(one.name, one.input) for one in found(tmp_path) if isinstance(one, Open)]
 
 
 def test_daemon_threads_that_record_while_the_process_ends(tmp_path: Path) -> None:
