@@ -95,6 +95,18 @@ SESSION = "session.id"
 USER = "user.id"
 TAGS = "instrument.tags"
 
+TELLS_NO_CONTENT = frozenset(
+    {
+        *(name for field, name in REQUEST.items() if field != "stop"),
+        *RESPONSE.values(),
+        *(OPERATION, PROVIDER, API_TYPE, SERVER_ADDRESS, SERVER_PORT, STATUS_CODE, ERROR_TYPE),
+        *(STREAM, FIRST_CHUNK, FIRST_TOKEN, CHUNKS, TOKENS_PER_SECOND, CLOSED_EARLY, CACHE_HIT, UNREAD_BODY),
+        *(AGENT_ID, AGENT_NAME, LEDGER_OPERATION, SESSION, USER, TAGS, TIMES),
+        *("gen_ai.tool.name", "gen_ai.tool.call.id", "gen_ai.tool.type"),
+    }
+)
+"""Attributes that are recorded where contents are not: none of them tells what was asked or answered."""
+
 # What exporters make of a record
 
 KINDS = {

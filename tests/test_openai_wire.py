@@ -245,6 +245,23 @@ def test_early_estimate_counts_the_prompt(server: Endpoint, recording: Recording
     assert (True, 1, "estimated") == (500 <= (usage.input or 0) <= 510, usage.output, usage.source)
 
 
+def test_without_contents_the_model_is_told(server: Endpoint) -> None:
+    """Where contents are not recorded a call still says which model answered and why it ended, and no word of either side."""
+    with (
+        record(capture={"content": False}) as recording,
+        instrument.patch_openai(),
+        client_of(server.base_url) as client,
+    ):
+        client.chat.completions.create(model=MODEL, messages=MESSAGES, stop=["geheim"])
+    span = only(recording)
+    told = span.attributes["gen_ai.request.model"], span.attributes["gen_ai.response.finish_reasons"]
+    words = str(span).lower()
+    assert ((MODEL, ["stop"]), False) == (
+        told,
+        any(word in words for word in ("geheim", MESSAGES[0]["content"].lower())),
+    )
+
+
 def test_stream_that_is_dropped_is_there_when_the_process_ends(server: Endpoint) -> None:
     """A client's dropped stream lives on until the garbage collector comes: the end of the recording does not wait."""
     server.answer = lambda path, body: as_events(*(chunk({"content": word}) for word in "abc"))

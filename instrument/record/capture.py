@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw
 
+from instrument.attributes import TELLS_NO_CONTENT
 from instrument.record.held import SMALL, held, size_of
 from instrument.record.plain import NOT_PLAIN, plain_size
 from instrument.record.snapshot import snapshot, snapshot_of_named
@@ -107,6 +108,11 @@ class Camera:
         """Any value, as it is now: itself or a copy where nothing in it can change, else as `value` gives it."""
         kept = held(value, self._holds)
         return self.value(value) if kept is None else kept
+
+    def attribute(self, name: str, value: object) -> Any:
+        """The value of an attribute, as `taken` gives it; of some it is recorded where contents are not."""
+        kept = None if self.content or name not in TELLS_NO_CONTENT else held(value, self.max_bytes // 8)
+        return self.taken(value) if kept is None else kept
 
     def taken_arguments(self, named: dict[str, Any], has_keywords: bool = True) -> Any:
         """The arguments of a call by parameter, in a dict that is ours to keep, as `taken` takes values.

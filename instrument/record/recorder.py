@@ -81,6 +81,7 @@ class Recorder:
         self.run = run
         self.clock = clock
         self.value = camera.taken
+        self.attribute = camera.attribute
         self.arguments = camera.taken_arguments
         self.guards = guards
         self.asks_always = asks_always

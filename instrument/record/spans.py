@@ -127,7 +127,8 @@ class LiveSpan:
             return
         recorder = self.recorder
         try:
-            taken = {str(key): recorder.value(value) for key, value in {**(attributes or {}), **more}.items()}
+            named = {str(key): value for key, value in {**(attributes or {}), **more}.items()}
+            taken = {name: recorder.attribute(name, value) for name, value in named.items()}
             self.attributes = {**(self.attributes or {}), **taken}
         except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
             amiss(recorder, "set", fault)
