@@ -227,7 +227,7 @@ with span("outer", kind="agent"):
 
 
 def test_a_process_that_is_recording_now_can_be_looked_at(here: Path, capsys: Capture) -> None:
-    """From another process, while its agent runs; after `kill -9` it looks the same."""
+    """From another process, while its agent runs; after `kill -9` its open spans are told to be unfinished."""
     (here / ".instrument/events/a.jsonl").unlink()
     root = Path(__file__).parent.parent
     environ = {**os.environ, "PYTHONPATH": str(root)}
@@ -235,10 +235,14 @@ def test_a_process_that_is_recording_now_can_be_looked_at(here: Path, capsys: Ca
     assert agent.stdout is not None
     agent.stdout.readline()
     while_running = [line.split()[:3] for line in told(capsys, "show")[0].splitlines()[:2]]
+    listed = as_json(capsys, "runs")[0]["status"]
     os.kill(agent.pid, signal.SIGKILL)
     agent.communicate()
     killed = [line.split()[:3] for line in told(capsys, "show")[0].splitlines()[:2]]
-    assert [["…", "outer", "agent"], ["└─", "✔", "inner"]] == while_running == killed
+    assert ([["…", "outer", "agent"], ["└─", "✔", "inner"]], "open") == (while_running, listed)
+    assert [["⊘", "outer", "agent"], ["└─", "✔", "inner"]] == killed
+    assert "unfinished" == as_json(capsys, "runs")[0]["status"]
+    assert "its process was ended from outside; outer was open" in told(capsys, "why")[0]
 
 
 def test_gzipped_and_rotated_files_are_read_together(here: Path, capsys: Capture) -> None:

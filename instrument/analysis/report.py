@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from instrument.analysis.metrics import Metrics, measure
-from instrument.analysis.tree import Trace
+from instrument.analysis.tree import UNENDED, Trace
 from instrument.detectors import Detectors, History
 from instrument.model import UNWATCHED, Finding, Open, Span
 from instrument.thresholds import Thresholds, thresholds
@@ -57,10 +57,10 @@ def _is_by_history(found: Finding) -> bool:
 
 def _found_now(trace: Trace, limits: Thresholds | None, history: History | None) -> Iterator[Finding]:
     watch = Detectors(limits or thresholds(), history.copy() if history is not None else History())
-    ended = [span for span in trace.spans if span.status != "open"]
+    ended = [span for span in trace.spans if span.status not in UNENDED]
     for span in sorted(ended, key=lambda span: (span.start_ns + span.duration_ns, -span.start_ns)):
         yield from watch.feed(span)
-    yield from watch.tick(trace.end_ns, [_head(span) for span in trace.spans if span.status == "open"])
+    yield from watch.tick(trace.end_ns, [_head(span) for span in trace.spans if span.status in UNENDED])
 
 
 def _head(span: Span) -> Open:

@@ -22,6 +22,10 @@ from instrument.model import Finding, Log, Open, Record, Run, Score, Span, Updat
 
 T = TypeVar("T", bound="Trace")
 
+OPEN, UNFINISHED = "open", "unfinished"
+"""Statuses of spans without an end: those that may still run, and those whose process is known to run no more."""
+UNENDED = (OPEN, UNFINISHED)
+
 NOT_RECORDED = "(not recorded)"
 """Stands for the name of a root of which nothing was kept."""
 
@@ -163,7 +167,7 @@ def _unended(head: Open, seen: Mapping[str, int]) -> Span:
         duration_ns=max(0, seen.get(head.run, 0) - head.start_ns),
         kind=head.kind,
         name=head.name,
-        status="open",
+        status=OPEN,
         input=head.input,
         attributes=head.attributes,
     )
@@ -218,7 +222,7 @@ def _missing_root(trace: Trace) -> Span:
         duration_ns=0,
         kind="span",
         name=NOT_RECORDED,
-        status="open",
+        status=OPEN,
     )
 
 

@@ -12,7 +12,7 @@ from instrument.analysis.critical_path import CriticalPath, critical_path, short
 from instrument.analysis.metrics import attribute, is_timed, model_of, operation_of
 from instrument.analysis.report import Report
 from instrument.analysis.totals import REFUSED, Total, carries, dollars, total
-from instrument.analysis.tree import Trace
+from instrument.analysis.tree import OPEN, UNENDED, Trace
 from instrument.model import Finding, Span
 from instrument.views.theme import bill, count, duration
 
@@ -234,9 +234,10 @@ def _how_it_ended(trace: Trace, root: Span) -> Iterator[Reason]:
         passed = _raised_through(trace, root)
         where = f" in {passed[-1].name}, passed on by {many(len(passed) - 1, 'span')}" if len(passed) > 1 else ""
         yield Reason(f"{_error(root)} began{where}" if where else _error(root), [one.span_id for one in passed[::-1]])
-    elif root.status == "open":
+    elif root.status in UNENDED:
         innermost = _innermost_open(trace, root)
-        yield Reason(f"it has not ended; {innermost.name} was open at the last sign of life", [innermost.span_id])
+        fate = "it has not ended" if root.status == OPEN else "its process was ended from outside"
+        yield Reason(f"{fate}; {innermost.name} was open at the last sign of life", [innermost.span_id])
     elif root.status == "cancelled":
         yield Reason("it was cancelled", _ids(trace))
     else:
@@ -257,7 +258,7 @@ def _innermost_open(trace: Trace, root: Span) -> Span:
     span: Span | None = root
     while span is not None:
         found = span
-        span = next((one for one in reversed(trace.children(found.span_id)) if one.status == "open"), None)
+        span = next((one for one in reversed(trace.children(found.span_id)) if one.status in UNENDED), None)
     return found
 
 

@@ -36,13 +36,28 @@ def run(args: argparse.Namespace) -> int:
     if found is None:
         found = _by_loop(path, notices)
     rows = [row for row in found.rows if args.session in (None, row.session) and args.user in (None, row.user)]
-    rows = rows[-args.last :] if args.last and args.last > 0 else rows
+    rows = _as_they_are(rows[-args.last :] if args.last and args.last > 0 else rows, path)
     if args.json:
         say(json_document([told(row) for row in rows]))
     else:
         _print(found, rows, path)
     tell(notices)
     return 0
+
+
+def _as_they_are(rows: list[Row], path: str) -> list[Row]:
+    """The rows, those unfinished of which the process is known to run no more."""
+    from msgspec.structs import replace
+
+    from instrument.analysis.tree import OPEN, UNFINISHED
+    from instrument.store.folder import processes_alive
+    from instrument.store.jsonl import files
+
+    if all(row.status != OPEN for row in rows):
+        return rows
+    lives = processes_alive(files(path))
+    gone = {run for run, lives_on in lives.items() if not lives_on}
+    return [replace(row, status=UNFINISHED) if row.status == OPEN and row.run in gone else row for row in rows]
 
 
 def _by_duckdb(path: str) -> Overview | None:

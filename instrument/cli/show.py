@@ -107,7 +107,7 @@ def _choice(args: argparse.Namespace, report: Report) -> Callable[[Span], bool] 
     def matches(span: Span) -> bool:
         return (
             (not kinds or span.kind in kinds)
-            and (not args.errors or span.status == "error" or span.span_id in about)
+            and (not args.errors or span.status in ("error", "unfinished") or span.span_id in about)
             and (args.min_ms is None or span.duration_ns >= args.min_ms * MS)
         )
 

@@ -108,18 +108,22 @@ def find_trace(path: str, wanted: str | None, notices: list[str]) -> Any:
 
 
 def _until_now(trace: Any) -> Any:
-    """The trace, its spans that are open in a process that lives lasting until now."""
+    """The trace; its spans that are open last until now where their process lives, else they are unfinished."""
+    from instrument.analysis.tree import OPEN, UNFINISHED
     from instrument.store.folder import is_running
 
-    if all(span.status != "open" for span in trace.spans):
+    if all(span.status != OPEN for span in trace.spans):
         return trace
-    alive = {run.run for run in trace.runs if run.pid and is_running(run.pid, run.start_ns)}
+    lives = {run.run: is_running(run.pid, run.start_ns) for run in trace.runs if run.pid}
     now = time.time_ns()
-    spans = [
-        replace(span, duration_ns=max(0, now - span.start_ns)) if span.status == "open" and span.run in alive else span
-        for span in trace.spans
-    ]
-    return replace(trace, spans=spans)
+
+    def as_it_is(span: Any) -> Any:
+        if span.status != OPEN or span.run not in lives:
+            return span
+        lasting = {"duration_ns": max(0, now - span.start_ns)}
+        return replace(span, **lasting) if lives[span.run] else replace(span, status=UNFINISHED)
+
+    return replace(trace, spans=[as_it_is(span) for span in trace.spans])
 
 
 def span_named(path: str, wanted: str | None) -> tuple[str, str] | None:

@@ -76,6 +76,7 @@ class Pruned(NamedTuple):
 
 class _Head(msgspec.Struct):
     type: str = ""
+    run: str = ""
     pid: int = 0
     start_ns: int = 0
 
@@ -309,6 +310,12 @@ def _head(path: Path) -> _Head | None:
     except (OSError, EOFError, ValueError, zlib.error):
         return None
     return head if head.type == "run" and head.pid > 0 else None
+
+
+def processes_alive(files: Iterable[Path]) -> dict[str, bool]:
+    """Whether the process of a recording still runs, by the recording's id, as far as the beginnings of files tell."""
+    heads = (head for path in files if (head := _head(path)) is not None)
+    return {head.run: is_running(head.pid, head.start_ns) for head in heads}
 
 
 def is_running(pid: int, since_ns: int) -> bool:

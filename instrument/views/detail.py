@@ -9,7 +9,7 @@ import msgspec
 
 from instrument.analysis.metrics import attribute, is_timed
 from instrument.analysis.totals import total
-from instrument.analysis.tree import Trace
+from instrument.analysis.tree import OPEN, Trace
 from instrument.messages import messages_of
 from instrument.model import Event, Failure, Finding, Span
 from instrument.views.code import code, prose
@@ -49,7 +49,7 @@ def _times(trace: Trace, span: Span, theme: Theme) -> Iterator[tuple[str, str]]:
 
 
 def _facts(trace: Trace, span: Span, theme: Theme) -> Iterator[tuple[str, str]]:
-    yield "status", "has not ended" if span.status == "open" else clean(span.status, 20)
+    yield "status", "has not ended" if span.status == OPEN else clean(span.status, 20)
     if span.error is not None:
         yield "error", said(span)
     yield from _times(trace, span, theme)

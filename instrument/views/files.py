@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 
 from instrument.analysis.metrics import Metrics, agent_of, measure, model_of, operation_of
 from instrument.analysis.totals import Total, carries
-from instrument.analysis.tree import Trace
+from instrument.analysis.tree import UNENDED, Trace
 from instrument.model import Cost, Log, Span, Usage
 from instrument.views.theme import iso
 
@@ -96,7 +96,7 @@ def span_told(span: Span) -> dict[str, Any]:
         "kind": span.kind,
         "status": span.status,
         "start": iso(span.start_ns),
-        "end": iso(span.start_ns + span.duration_ns) if span.status != "open" else None,
+        "end": iso(span.start_ns + span.duration_ns) if span.status not in UNENDED else None,
         "duration_ms": span.duration_ns / MS,
         "error": span.error,
         "input": span.input,

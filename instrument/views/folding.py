@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import groupby
 from typing import NamedTuple
 
-from instrument.analysis.tree import Trace
+from instrument.analysis.tree import UNENDED, Trace
 from instrument.model import Span
 
 SIBLINGS = 12
@@ -124,7 +124,7 @@ def troubles_of(
     troubles: dict[str, frozenset[object]] = {}
     for span in reversed(order):
         here: set[object] = {id(finding) for finding in found.get(span.span_id, ())}
-        if span.status in ("error", "refused", "open"):
+        if span.status in ("error", "refused", *UNENDED):
             here.add(_likeness(span) if span.error is None else (span.error.type, span.error.message))
         for child in trace.children(span.span_id):
             here |= troubles.get(child.span_id, frozenset())

@@ -11,7 +11,7 @@ from msgspec.json import decode, encode
 
 from instrument.analysis.metrics import Metrics, attribute, is_timed
 from instrument.analysis.totals import REFUSED, Total, total
-from instrument.analysis.tree import Trace
+from instrument.analysis.tree import OPEN, UNFINISHED, Trace
 from instrument.attributes import SESSION, USER
 from instrument.model import Finding, Log, Open, Score, Span
 from instrument.views.outline import name_of, said, took
@@ -148,7 +148,9 @@ def _how(root: Span, metrics: Metrics, theme: Theme) -> str:
     if not is_timed(root):
         return f"{root.status}, its times are not known"
     took = duration(metrics.wall_ns, theme.unicode)
-    return f"has not ended, {took} so far" if root.status == "open" else f"{root.status} in {took}"
+    if root.status == UNFINISHED:
+        return f"unfinished, its process was ended from outside after {took}"
+    return f"has not ended, {took} so far" if root.status == OPEN else f"{root.status} in {took}"
 
 
 def fact(name: str, text: str, theme: Theme) -> list[str]:
@@ -166,7 +168,7 @@ def _facts(trace: Trace, metrics: Metrics, paths: Iterable[str | Path], theme: T
     whose = [(name, attribute(trace.root, attributed)) for name, attributed in (("session", SESSION), ("user", USER))]
     yield from ((name, clean(told, 100)) for name, told in whose if told)
     if metrics.model_calls:
-        waits = trace.root.status == "open" and not bill(metrics.total)
+        waits = trace.root.status == OPEN and not bill(metrics.total)
         yield "money", theme.ellipsis if waits else money_in_words(metrics.total)
         yield "tokens", tokens_in_words(metrics.total)
     for place, row in enumerate(_models(metrics)):
@@ -177,7 +179,8 @@ def _facts(trace: Trace, metrics: Metrics, paths: Iterable[str | Path], theme: T
         yield "iterations", count(metrics.iterations)
     if trace.scores:
         yield "scores", scores_in_words(trace.scores)
-    wrong = {"errors": metrics.errors, "refused calls": metrics.refused}
+    unfinished = sum(span.status == UNFINISHED for span in trace.spans)
+    wrong = {"unfinished spans": unfinished, "errors": metrics.errors, "refused calls": metrics.refused}
     yield WRONG, _wrong({**wrong, "warnings": metrics.warnings, "findings": metrics.findings})
     for place, path in enumerate(paths):
         yield "" if place else "files", clean(path)

@@ -32,15 +32,40 @@ KINDS = {
     "tool": "yellow",
     "retrieval": "yellow",
 }
-STATUSES = {"ok": "green", "error": "red", "cancelled": "yellow", "refused": "yellow", "open": "yellow"}
+STATUSES = {
+    "ok": "green",
+    "error": "red",
+    "cancelled": "yellow",
+    "refused": "yellow",
+    "open": "yellow",
+    "unfinished": "yellow",
+}
 LEVELS = {"DEBUG": "dim", "TRACE": "dim", "SUCCESS": "green", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 RANKS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "SUCCESS": 25, "WARNING": 30, "WARN": 30, "ERROR": 40, "CRITICAL": 50}
 """Levels of logs in order; those of the standard library and of loguru."""
 SEVERITIES = {"info": "INFO", "warning": "WARNING", "error": "ERROR"}
 """Severities of findings as levels of logs."""
 
-_MARKS = {"ok": "✔", "error": "✘", "cancelled": "⊘", "refused": "⊝", "open": "…", "finding": "▲", "begin": "▸"}
-_PLAIN_MARKS = {"ok": "+", "error": "x", "cancelled": "-", "refused": "=", "open": "~", "finding": "!", "begin": ">"}
+_MARKS = {
+    "ok": "✔",
+    "error": "✘",
+    "cancelled": "⊘",
+    "refused": "⊝",
+    "open": "…",
+    "unfinished": "⊘",
+    "finding": "▲",
+    "begin": "▸",
+}
+_PLAIN_MARKS = {
+    "ok": "+",
+    "error": "x",
+    "cancelled": "-",
+    "refused": "=",
+    "open": "~",
+    "unfinished": "-",
+    "finding": "!",
+    "begin": ">",
+}
 _JOINERS = "\u200c\u200d"
 """Invisible, but part of emoji and of several scripts, and harmless."""
 
