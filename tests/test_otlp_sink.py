@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from instrument.errors import SettingsError
 from instrument.model import Batch, Record, Run, Score, encode
+from instrument.sinks.otlp.courier import RAW
 from instrument.sinks.otlp.sink import OtlpSink
 from instrument.sinks.otlp.target import SIGNALS, target_of
 from instrument.sinks.otlp.waiting import nothing
@@ -404,6 +405,17 @@ def test_records_that_were_never_encoded_are_sent_by_the_next_process(tmp_path: 
             findings_in(target),
         )
         assert (1, NOON) == (point.count, point.start_time_unix_nano)
+
+
+def test_records_on_disk_that_cannot_be_read_hold_up_nothing(tmp_path: Path, target: Receiver) -> None:
+    """They are counted as lost, and what came after them is sent."""
+    found = sink(tmp_path, target.url, signals=("traces",))
+    found._courier._outbox.put(Parcel(RAW, 7, b"no records", NOON))
+    found._courier._looked = False
+    found.write(Batch([span(1)]))
+    found.flush()
+    found.close()
+    assert (["span1"], 0, [7]) == (target.names(), waiting(tmp_path), list(found.lost.values()))
 
 
 def test_writing_takes_no_time_while_the_target_hangs(tmp_path: Path) -> None:

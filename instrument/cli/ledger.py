@@ -63,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         say(json.dumps(copied._asdict(), indent=2))
     else:
-        say(f"{copied.calls:,} calls of {copied.source} are in {copied.target}")
+        are = "call of {} is" if copied.calls == 1 else "calls of {} are"
+        say(f"{copied.calls:,} {are.format(copied.source)} in {copied.target}")
     return 0
 
 

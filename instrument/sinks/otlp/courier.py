@@ -177,8 +177,11 @@ class Courier:
         for path in self._outbox.waiting():
             parcel = self._outbox.read(path) if path.name.endswith(f".{RAW}.gz") else None
             if parcel is not None and not self._given_up:
-                for part in self._encode(parcel):
-                    self._store(part)
+                try:
+                    for part in self._encode(parcel):
+                        self._store(part)
+                except Exception as error:  # noqa: BLE001 - what cannot be read must not hold up the rest for ever
+                    self.lost[f"cannot be read any more ({type(error).__name__})"] += parcel.records
                 self._outbox.remove(path)
 
     def _next(self) -> Parcel | None:
