@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from instrument.cli import costs
+from instrument.cli.main import main
 from instrument.model import Batch, Cost, Span, Usage
 from instrument.sinks.ledger import LedgerSink
 
@@ -17,11 +17,8 @@ DAY = 86_400 * 10**9
 
 
 def run(*words: str) -> int:
-    parser = argparse.ArgumentParser()
-    costs.add(parser.add_subparsers())
-    args = parser.parse_args(["costs", *words])
-    code: int = args.run(args)
-    return code
+    """`instrument costs` with these words."""
+    return main(["costs", *words])
 
 
 def call(number: int, model: str, usd: str | None, basis: str = "priced", day: int = 20_000) -> Span:
@@ -146,6 +143,4 @@ def test_times_ago(text: str, seconds: int) -> None:
 
 def test_a_time_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong --since names what can be given."""
-    with pytest.raises(SystemExit) as stopped:
-        run("--since", "yesterday")
-    assert (2, True) == (stopped.value.code, "2026-11-23" in capsys.readouterr().err)
+    assert (2, True) == (run("--since", "yesterday"), "2026-11-23" in capsys.readouterr().err)

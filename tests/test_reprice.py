@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
 from decimal import Decimal
@@ -14,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instrument.analysis.reprice import compared, priced_anew
-from instrument.cli import costs
+from instrument.cli.main import main
 from instrument.model import Batch, Cost, Span, Usage
 from instrument.pricing import Prices
 from instrument.sinks.ledger import LedgerSink
@@ -25,10 +24,8 @@ MAY_2025, JULY_2025 = 20_210 * DAY, 20_270 * DAY
 
 
 def run(*words: str) -> int:
-    parser = argparse.ArgumentParser()
-    costs.add(parser.add_subparsers())
-    code: int = (args := parser.parse_args(["costs", *words])).run(args)
-    return code
+    """`instrument costs` with these words."""
+    return main(["costs", *words])
 
 
 def call(number: int, model: str, cost: Cost, **usage: int) -> Span:

@@ -51,10 +51,9 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the costs; 0 when done, 2 when there is no ledger or it cannot be read."""
+    """Print the costs. Raises `InstrumentError` when there is no ledger or it cannot be read."""
     if not args.reprice and (args.prices is not None or args.at is not None):
-        sys.stderr.write("--prices and --at say by what prices to compute anew: add --reprice\n")
-        return 2
+        raise InstrumentError("--prices and --at say by what prices to compute anew: add --reprice")
     try:
         path = ledger_at(args.path)
         if args.reprice:
@@ -62,9 +61,8 @@ def run(args: argparse.Namespace) -> int:
             sys.stdout.write(f"{shown}\n")
             return 0
         groups = totals(path, by=args.by, since_ns=args.since)
-    except (InstrumentError, OSError, sqlite3.Error) as error:
-        sys.stderr.write(f"{clean(error)}\n")
-        return 2
+    except sqlite3.Error as error:
+        raise InstrumentError(clean(error)) from None
     total = added_up(groups)
     sys.stdout.write((_as_json(path, args.by, groups, total) if args.json else _as_text(args.by, groups, total)) + "\n")
     return 0

@@ -6,7 +6,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -38,9 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     from instrument.errors import InstrumentError
 
-    parser = _parser(words)
+    parser, verbs = _parser(words)
     try:
-        args = parser.parse_args(words)
+        args = _parsed(words, verbs) if words and words[0] in verbs else parser.parse_args(words)
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else BAD_USE
     if "run" not in args:
@@ -60,7 +60,17 @@ def _run(words: list[str]) -> int:
         return _complain(_unreadable(problem))
 
 
-def _parser(words: list[str]) -> argparse.ArgumentParser:
+def _parsed(words: list[str], verbs: Mapping[str, argparse.ArgumentParser]) -> argparse.Namespace:
+    """What the words of one verb say; paths and options may stand in any order."""
+    verb, *given = words
+    known = argparse.Namespace(verb=verb)
+    try:
+        return verbs[verb].parse_intermixed_args(given, known)
+    except TypeError:  # a verb with verbs of its own, or one that hands on all that follows
+        return verbs[verb].parse_args(given, known)
+
+
+def _parser(words: list[str]) -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
     parser = argparse.ArgumentParser(
         prog="instrument",
         description="Show what decorated agents did, what it cost and where it went wrong.",
@@ -73,7 +83,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
         module = _module_of(verb)
         if module is not None:
             module.add(subparsers)
-    return parser
+    return parser, subparsers.choices
 
 
 def _module_of(verb: str) -> Any:
