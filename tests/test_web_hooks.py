@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -63,6 +64,7 @@ ROUTES = [
 
 @pytest.fixture
 def recording() -> Iterator[Recording]:
+    gc.collect()  # what earlier tests left to end
     with record() as recording:
         yield recording
 
