@@ -119,7 +119,9 @@ def test_subprocess_outside_of_spans_is_plain() -> None:
         assert os.environ.get("TRACEPARENT", "none") == said()
 
 
-@pytest.mark.xfail(strict=False, reason="after some other tests there is no span inside of asyncio.run: not understood yet")
+@pytest.mark.xfail(
+    strict=False, reason="after some other tests there is no span inside of asyncio.run: not understood yet"
+)
 def test_asyncio_subprocess_has_traceparent(caller: str) -> None:
     """asyncio's subprocesses are told, too."""
 

@@ -108,7 +108,9 @@ def get_later(library: Any, url: str) -> Any:
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
 @pytest.mark.parametrize("call", [get, get_later])
-@pytest.mark.xfail(strict=False, reason="after some other tests there is no span inside of asyncio.run: not understood yet")
+@pytest.mark.xfail(
+    strict=False, reason="after some other tests there is no span inside of asyncio.run: not understood yet"
+)
 def test_a_request_is_one_trace(library: Any, call: Callable[..., Any], address: str, recording: Recording) -> None:
     """The application's spans hang below the caller's, in its session."""
     with session("s"), span("caller") as caller:
