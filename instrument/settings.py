@@ -468,7 +468,9 @@ def _message(faults: list[_Fault]) -> str:
 
 def _lenient_sentence(fault: _Fault) -> str:
     key = next((key for key in _LEAVES if dotted(key) == fault.key), None)
-    instead = f"; the default {origins.shown(_effective(_settled({}), key))} is used" if key else "; it is ignored"
+    default = _effective(_settled({}), key) if key else None
+    shown = "none" if default is None else origins.shown(default)
+    instead = f"; the default {shown} is used" if key else "; it is ignored"
     return f"{_sentence(fault)}{instead}".replace("?; it is", "? It is")
 
 

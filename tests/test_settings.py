@@ -452,6 +452,12 @@ def test_lenient_falls_back_to_the_default_and_says_so(monkeypatch: pytest.Monke
     assert [expected] == sentences
 
 
+def test_no_default_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in Python's."""
+    monkeypatch.setenv("INSTRUMENT_BUDGET__USD", "abc")
+    assert [True] == [sentence.endswith("; the default none is used") for sentence in load_lenient()[1]]
+
+
 def test_lenient_ignores_unknown_keys_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown key gives one sentence and changes nothing."""
     monkeypatch.setenv("INSTRUMENT_SINKZ", "x")

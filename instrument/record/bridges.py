@@ -19,9 +19,6 @@ from instrument.record.logs import write
 from instrument.record.spans import amiss
 from instrument.record.switch import switch
 
-OURS = "instrument"
-"""Bound to True on what the recording says about itself through loguru."""
-
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "extra"}
 _forwarding = threading.local()
 _attached = False
@@ -111,7 +108,7 @@ class _Patcher:
     def __call__(self, record: dict[str, Any]) -> None:
         if self.theirs is not None:
             self.theirs(record)
-        if switch.recorder is not None and _in_span() and record["extra"].get(OURS) is not True:
+        if switch.recorder is not None and _in_span():
             _forward_loguru(record)
 
 
