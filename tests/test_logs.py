@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
 
 import instrument
 from instrument import agent, log, score, span, traced
+from instrument.sinks.console import ConsoleSink
 from instrument.testing import Recording, record
 
 
@@ -96,6 +99,15 @@ def test_score_of_the_current_span(recorded: Recording) -> None:
     with span("work") as live:
         score("helpful", 0.75)
     assert [("helpful", 0.75, live.span_id)] == [(found.name, found.value, found.span_id) for found in recorded.scores]
+
+
+def test_score_stands_below_its_span() -> None:
+    """Its line on the console is indented as that of a log is."""
+    stream = StringIO()
+    with record(sinks=(ConsoleSink(stream, summary=False),)), span("work"):
+        log("SEEN")
+        score("helpful", 0.75)
+    assert ["  [INFO] SEEN", "  [INFO] SCORE helpful=0.75"] == stream.getvalue().splitlines()[:2]
 
 
 def test_score_may_be_a_word(recorded: Recording) -> None:

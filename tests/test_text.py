@@ -148,12 +148,27 @@ def test_hostile_records_are_shown_harmlessly(theme: Theme) -> None:
         (call(1, name="ask", usd=None), "✔ ask [gpt-4.1-mini]  5 ms  100 in, 10 out tokens  unpriced"),
         (head(1, attributes={"instrument.label": "the task"}), "▸ span1 · the task"),
         (finding(1, severity="error", message="again"), "[ERROR] ▲ FINDING same_call: again"),
-        (Score(time_ns=1, name="quality", value=0.5), "SCORE quality=0.5"),
+        (Score(time_ns=1, name="quality", value=0.5), "[INFO] SCORE quality=0.5"),
     ],
 )  # fmt: skip
 def test_a_record_is_one_line(record: Any, expected: str) -> None:
     """What happened, in which one can search for it."""
     assert expected == line(record)
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [
+        (64, "✔ responses gpt-4.1-mini  5 ms  100 in, 10 out tokens  $0.00100"),
+        (62, "✔ responses gpt-4.1-mini  5 ms  100 in, 10 out  $0.00100"),
+        (55, "✔ responses gpt-4.1-mini  5 ms  $0.00100"),
+        (30, "✔ responses g…  5 ms  $0.00100"),
+        (21, "✔ responses gp…  5 ms"),
+    ],
+)
+def test_a_narrow_line_cuts_no_number(width: int, expected: str) -> None:
+    """The word gives way first, then the tokens, then the name; the money comes after."""
+    assert expected == line(call(1), 0, Theme(width=width))
 
 
 def test_lines_are_indented_by_depth() -> None:

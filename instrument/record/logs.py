@@ -81,8 +81,8 @@ def score(
     recorder = installed()
     if recorder is None:
         return
-    place = current.get()
-    if trace_id is None and place is not None:
+    place = current.get() if trace_id is None else None
+    if place is not None:
         trace_id, span_id = place.trace_id, place.span_id
     try:
         judged: dict[str, Any] = {"label": value} if isinstance(value, str) else {"value": float(value)}
@@ -95,6 +95,6 @@ def score(
             source=str(source),
             **judged,
         )
-        recorder.put(record)
+        recorder.put(record, 0 if place is None else place.depth + 1)
     except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
         amiss(recorder, "score", error)

@@ -26,6 +26,7 @@ from instrument.views.theme import (
     cells,
     clean,
     count,
+    cut,
     cut_painted,
     duration,
     money,
@@ -36,6 +37,7 @@ from instrument.views.theme import (
 INDENT = 2
 DEEPEST = 12
 """Live lines are indented no further than so many levels."""
+SHORTEST_NAME = 4
 LABELS = 12
 WRONG, NOTHING = "went wrong", "nothing"
 VALUE_WIDTH = 60
@@ -50,21 +52,22 @@ def line(record: Any, depth: int = 0, theme: Theme = UNBOUNDED, again: bool = Fa
 
     An error that was told before is told in short `again`.
     """
+    indent = " " * (INDENT * min(depth, DEEPEST))
+    room = None if theme.width is None else theme.width - len(indent)
     match record:
         case Log():
             text = _log_line(record, theme)
         case Span():
-            text = _span_line(record, theme, again)
+            text = _span_line(record, theme, again, room)
         case Open():
             text = _begin_line(record, theme)
         case Finding():
             text = _finding_line(record, theme)
         case Score():
-            text = f"SCORE {judged(record, '=')}"
+            text = f"[INFO] SCORE {judged(record, '=')}"
         case _:
             return ""
-    indent = " " * (INDENT * min(depth, DEEPEST))
-    return indent + (text if theme.width is None else cut_painted(text, theme.width - len(indent), theme.ellipsis))
+    return indent + (text if room is None else cut_painted(text, room, theme.ellipsis))
 
 
 def _log_line(log: Log, theme: Theme) -> str:
@@ -79,15 +82,31 @@ def _log_line(log: Log, theme: Theme) -> str:
     return " ".join(parts)
 
 
-def _span_line(span: Span, theme: Theme, again: bool) -> str:
-    parts = [name_of(span), took([span], theme)]
-    if span.usage is not None:
-        parts.append(theme.paint(tokens_of(span), "dim"))
-    if span.cost is not None:
-        parts.append(theme.paint(bill(total([span])), "dim"))
+def _span_line(span: Span, theme: Theme, again: bool, room: int | None) -> str:
+    mark = theme.mark(span.status)
+    facts = _span_facts(span, theme, None if room is None else room - cells(mark) - 1)
+    parts = [*facts[:2], *(theme.paint(fact, "dim") for fact in facts[2:])]
     if span.error is not None:
         parts.append(theme.paint(said(span, again), "yellow" if span.status == REFUSED else "red"))
-    return f"{theme.paint(theme.mark(span.status), STATUSES.get(span.status))} {'  '.join(parts)}"
+    return f"{theme.paint(mark, STATUSES.get(span.status))} {'  '.join(parts)}"
+
+
+def _span_facts(span: Span, theme: Theme, room: int | None) -> list[str]:
+    """Name, time, tokens and money. Where room is short tokens give way, then the name is cut; a number never is."""
+    name, time, tokens = name_of(span), took([span], theme), tokens_of(span)
+    spent = bill(total([span])) if span.cost is not None else ""
+    choices = [f"{tokens} tokens", tokens, ""] if tokens else [""]
+    facts = [[fact for fact in (time, told, spent) if fact] for told in choices]
+    if room is None:
+        return [name, *facts[0]]
+    for some in facts:
+        if cells(name) + sum(2 + cells(fact) for fact in some) <= room:
+            return [name, *some]
+    for some in (facts[-1], [time]):
+        left = room - sum(2 + cells(fact) for fact in some)
+        if left >= SHORTEST_NAME:
+            return [cut(name, left, theme.ellipsis), *some]
+    return [cut(name, room, theme.ellipsis)]
 
 
 def _begin_line(head: Open, theme: Theme) -> str:
@@ -106,7 +125,7 @@ def tokens_of(span: Span) -> str:
     """Tokens of one model call: `812 in, 45 out`."""
     usage = span.usage
     known = (("in", usage.input), ("out", usage.output)) if usage is not None else ()
-    return ", ".join(f"{count(tokens)} {way}" for way, tokens in known if tokens is not None) + " tokens"
+    return ", ".join(f"{count(tokens)} {way}" for way, tokens in known if tokens is not None)
 
 
 def pairs(values: Mapping[str, Any]) -> str:
