@@ -180,6 +180,19 @@ def test_what_comes_later_is_printed(tmp_path: Path, following: subprocess.Popen
     assert ("", "", 0) == (out, err, following.returncode)
 
 
+def test_what_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    """A folder before the first run: that is said, and what comes is printed."""
+    words = [sys.executable, "-m", "instrument", "tail", "-f", str(tmp_path / "later")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRON) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert "waiting for it" in process.stderr.readline()
+        (tmp_path / "later").mkdir()
+        written(tmp_path / "later", [log(0, event="FIRST")])
+        assert "[INFO] FIRST\n" == process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert ("", 0) == (process.communicate(timeout=20)[1], process.returncode)
+
+
 def test_a_reader_that_goes_away_ends_it(tmp_path: Path, following: subprocess.Popen[str]) -> None:
     """`instrument tail -f | head -1`: no complaint."""
     assert following.stdout is not None

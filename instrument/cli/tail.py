@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
 from instrument.cli.source import path_of
+from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
     from instrument.model import Run
@@ -46,12 +48,16 @@ def run(args: argparse.Namespace) -> int:
     """Print lines until there are no more, or with -f until an interrupt."""
     from instrument.store.follow import Follower
     from instrument.store.jsonl import files
+    from instrument.views.theme import clean
 
-    path = path_of(args)
-    files(path)  # complains where there is nothing
+    path = _awaited(args) if args.follow else path_of(args)
+    if not args.follow:
+        files(path)  # complains where there is nothing
     follower = Follower(path)
     screen = _Raw() if args.json else _Screen(args.follow)
     try:
+        if not os.path.exists(path):
+            sys.stderr.write(f"instrument: nothing is recorded in {clean(path)} yet: waiting for it, Ctrl-C ends it\n")
         screen.show(_latest(follower), args.lines)
         while args.follow:
             time.sleep(POLL_SECONDS)
@@ -60,6 +66,16 @@ def run(args: argparse.Namespace) -> int:
         if sys.stdout.isatty():
             say("")
     return 0
+
+
+def _awaited(args: argparse.Namespace) -> str:
+    """The path; where there is no recording yet, the folder that the settings name."""
+    try:
+        return path_of(args)
+    except InstrumentError:
+        from instrument.settings import load
+
+        return str(load().folder)
 
 
 def _latest(follower: Follower) -> list[bytes]:
