@@ -177,7 +177,9 @@ def test_interrupt_from_outside(environment: dict[str, str], tmp_path: Path) -> 
         ([], "instrument run SCRIPT"),
         (["--set", "nonsense", "x.py"], "KEY=VALUE"),
         (["--set", "no.such=1", "x.py"], "no such setting"),
-        (["--budget-usd", "-1", "x.py"], "budget"),
+        (["--budget-usd", "abc", "x.py"], "(--budget-usd)"),
+        (["--set", "budget.usd=abc", "x.py"], "(--set budget.usd)"),
+        (["--config", "none.toml", "x.py"], "--config: "),
     ],
     ids=str,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if sys.flags.ignore_environment:
         raise SettingsError("instrument run works through the environment, which Python ignores with -E and -I")
     os.environ.update(_environment(args))
-    _check()
+    _check(args)
     os.environ.update(_path(args.no_children))
     return _become([sys.executable, *_interpreter_options(), *words])
 
@@ -75,14 +76,27 @@ def _environment(args: argparse.Namespace) -> dict[str, str]:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
             raise SettingsError(f"--set {pair}: a setting is given as KEY=VALUE, such as console.level=info")
-        found["INSTRUMENT_" + key.strip().replace(".", "__").replace("-", "_").upper()] = value
+        found[_variable(key)] = value
     return found
 
 
-def _check() -> None:
+def _variable(key: str) -> str:
+    return "INSTRUMENT_" + key.strip().replace(".", "__").replace("-", "_").upper()
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises `SettingsError`, which names the option where the user gave one and not the variable that it became."""
     from instrument.settings import load
 
-    load()
+    given = {
+        name: f"--{option.replace('_', '-')}" for option, name in FLAGS.items() if getattr(args, option) is not None
+    }
+    given |= {_variable(key): f"--set {key}" for key in (pair.partition("=")[0] for pair in args.set)}
+    try:
+        load()
+    except SettingsError as error:
+        told = re.sub(r"(?:environment variable )?(INSTRUMENT_\w+)", lambda at: given.get(at[1], at[0]), str(error))
+        raise SettingsError(told) from None
 
 
 def _path(alone: bool) -> dict[str, str]:
