@@ -84,9 +84,20 @@ def test_show_prints_the_tree_and_the_summary(here: Path, capsys: Capture) -> No
     assert (True, True) == ("└─ ✔ responses gpt-4.1-mini" in out, "went wrong  1 error, 1 warning, 1 finding" in out)
 
 
-@pytest.mark.parametrize("words", [["3f2"], [TRACE], ["last", ".instrument"], [".instrument"], ["3F2A", "--path", "."]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["3f2"],
+        [TRACE],
+        ["last", ".instrument"],
+        [".instrument"],
+        ["3F2A", "--path", "."],
+        [".instrument", "3f2"],
+        [".", "last~0"],
+    ],
+)
 def test_show_takes_a_trace_and_a_path(here: Path, capsys: Capture, words: list[str]) -> None:
-    """Either alone, in this order, or the path as an option; a trace by its first digits."""
+    """Either alone, both in any order, or the path as an option; a trace by its first digits or place."""
     assert "✔ review" in told(capsys, "show", *words)[0]
 
 
@@ -275,6 +286,25 @@ def test_bad_use_is_one_clear_sentence(here: Path, capsys: Capture, words: list[
     """Exit code 2, no traceback, nothing on stdout."""
     out, err = told(capsys, *words, code=2)
     assert ("", True, False) == (out, re.search(sentence, err) is not None, "Traceback" in err)
+
+
+@pytest.mark.parametrize(
+    "words", [["show", "ffff"], ["dance"], ["runs", "--last", "many"], ["costs", "--at", "2026-01-01"], ["costs", "."]]
+)
+def test_every_complaint_is_ours_by_name(here: Path, capsys: Capture, words: list[str]) -> None:
+    """The last thing that is said begins with `instrument: `, below the usage where words were wrong."""
+    assert "instrument: " == told(capsys, *words, code=2)[1].splitlines()[-1][:12]
+
+
+def test_usage_is_that_of_the_verb(here: Path, capsys: Capture) -> None:
+    """Also where a word is too many."""
+    assert "usage: instrument runs " == told(capsys, "runs", "a", "b", code=2)[1][:23]
+
+
+def test_words_and_options_come_in_any_order(here: Path, capsys: Capture) -> None:
+    """An option may stand between trace and path."""
+    told(capsys, "export", "last", "--html", "run.html", ".instrument")
+    assert Path("run.html").exists()
 
 
 def test_an_ambiguous_trace_is_refused(here: Path, capsys: Capture) -> None:

@@ -57,11 +57,17 @@ def test_the_last_two_runs_are_compared(here: Path, capsys: Capture) -> None:
     assert (trace(2), trace(3), "prompt") == (found["a"]["trace_id"], found["b"]["trace_id"], found["first"]["cause"])
 
 
-@pytest.mark.parametrize("words", [["{1}", "{3}"], ["last~2", "last"], ["run1", "run3"], [".instrument/events/1.jsonl", "{3}"], ["{1}", "last", "--path", "."]])  # fmt: skip
+@pytest.mark.parametrize("words", [["{1}", "{3}"], ["last~2", "last"], ["run1", "run3"], [".instrument/events/1.jsonl", "{3}"], ["{1}", "last", "--path", "."], ["last~2", "last", "."]])  # fmt: skip
 def test_runs_are_named_in_many_ways(here: Path, capsys: Capture, words: list[str]) -> None:
     """By the first digits of a trace or a run, by their place from the end, by file."""
     found = told_json(capsys, *(word.replace("{1}", trace(1)[:8]).replace("{3}", trace(3)) for word in words))
     assert (trace(1), trace(3)) == (found["a"]["trace_id"], found["b"]["trace_id"])
+
+
+def test_a_folder_alone_is_where_both_runs_are(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with every other verb."""
+    monkeypatch.chdir("/")
+    assert trace(2) == told_json(capsys, str(here))["a"]["trace_id"]
 
 
 def test_what_changed_is_shown_before_its_consequences(here: Path, capsys: Capture) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
-from instrument.cli.source import find_trace, json_document, limits, path_of, tell, usual
+from instrument.cli.source import find_trace, is_path, json_document, limits, path_of, tell, usual
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def _chosen(args: argparse.Namespace, notices: list[str]) -> Iterator[tuple[Trac
 
     Raises `InstrumentError` where there is none: that must not look fine.
     """
-    paths = [word for word in args.traces if _is_path(word)]
+    paths = [word for word in args.traces if is_path(word)]
     wanted = [word for word in args.traces if word not in paths]
     places = paths or [path_of(args)]
     seen: set[str] = set()
@@ -78,10 +77,6 @@ def _all(place: str, notices: list[str]) -> list[Trace]:
     if not found:
         raise InstrumentError(f"there is no trace in {place}")
     return found
-
-
-def _is_path(word: str) -> bool:
-    return os.path.exists(word) or os.sep in word or word.endswith((".jsonl", ".gz"))
 
 
 Checked = Sequence[tuple["Trace", Sequence["Finding"]]]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
-from instrument.cli.source import find_trace, json_document, path_of, tell, trace_ids
-from instrument.errors import InstrumentError
+from instrument.cli.source import find_trace, is_path, json_document, path_of, tell, trace_ids
 
 if TYPE_CHECKING:
     from instrument.analysis.diff import Diff
@@ -23,22 +21,25 @@ def add(subparsers: Any) -> None:
         "diff",
         help="compare two runs: the first divergence, its cause, what follows, time, tokens and money",
         description="A and B are the first digits of a trace's or a run's id, `last`, `last~1` (the one before it), or "
-        "a file or folder, whose last trace is meant. Without them the last two are compared. Ids, times, folders and "
+        "a file or folder, whose last trace is meant. Without them the last two are compared, "
+        "those of PATH where it is given. Ids, times, folders and "
         "ports that differ in every run are no difference.",
     )
-    parser.add_argument("a", nargs="?", default="last~1", metavar="A", help="the one run (default: last~1)")
-    parser.add_argument("b", nargs="?", default="last", metavar="B", help="the other run (default: last)")
-    parser.add_argument("--path", dest="named_path", metavar="PATH", help="where the runs are (default: .instrument)")
+    parser.add_argument("a", nargs="?", metavar="A", help="the one run (default: last~1)")
+    parser.add_argument("b", nargs="?", metavar="B", help="the other run (default: last)")
+    parser.add_argument("path", nargs="?", metavar="PATH", help="a file or folder with the runs (default: .instrument)")
+    parser.add_argument("--path", dest="named_path", metavar="PATH", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run, path=None)
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the comparison."""
     from instrument.analysis.diff import compare
 
+    _place_path(args)
     notices: list[str] = []
-    diff = compare(_trace(args, args.a, notices), _trace(args, args.b, notices))
+    diff = compare(_trace(args, args.a or "last~1", notices), _trace(args, args.b or "last", notices))
     if args.json:
         say(json_document(_told(diff)))
     else:
@@ -50,27 +51,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _place_path(args: argparse.Namespace) -> None:
+    """A single word that is a file or folder is where both runs are."""
+    if args.a is not None and args.b is None and args.named_path is None and is_path(args.a):
+        args.a, args.path = None, args.a
+
+
 def _trace(args: argparse.Namespace, word: str, notices: list[str]) -> Trace:
     """The trace that a word means. Raises `InstrumentError` where there is none."""
-    if os.path.exists(word) or os.sep in word or word.endswith((".jsonl", ".gz")):
+    if is_path(word):
         found: Trace = find_trace(word, "last", notices)
         return found
     path = path_of(args)
-    if word.startswith("last~") and word[5:].isdigit():
-        word = _before_last(path, int(word[5:]))
-    elif word != "last":
-        word = _of_run(path, word) or word
-    found = find_trace(path, word, notices)
+    found = find_trace(path, word if word.startswith("last") else _of_run(path, word) or word, notices)
     return found
-
-
-def _before_last(path: str, number: int) -> str:
-    began = trace_ids(path)
-    ordered = sorted(began, key=lambda trace_id: (began[trace_id], trace_id))
-    if number >= len(ordered):
-        held = "only 1 trace" if len(ordered) == 1 else f"only {len(ordered)} traces"
-        raise InstrumentError(f"there is no trace {number} before the last one: {path} has {held}")
-    return ordered[-1 - number]
 
 
 def _of_run(path: str, word: str) -> str | None:

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 VERBS = (
     "runs", "show", "why", "check", "logs", "costs", "stats", "query", "tail", "diff", "export", "import",
@@ -71,7 +71,7 @@ def _parsed(words: list[str], verbs: Mapping[str, argparse.ArgumentParser]) -> a
 
 
 def _parser(words: list[str]) -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="instrument",
         description="Show what decorated agents did, what it cost and where it went wrong.",
         epilog="Every verb takes a path or finds the nearest .instrument folder; `instrument VERB --help` says more.",
@@ -96,6 +96,12 @@ def _module_of(verb: str) -> Any:
         raise
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(_complain(message))
+
+
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from instrument.version import __version__
@@ -117,7 +123,10 @@ def _unreadable(problem: OSError) -> str:
 
 
 def _complain(sentence: str) -> int:
-    sys.stderr.write(f"instrument: {sentence}\n")
+    from instrument.views.theme import clean
+
+    lines = [clean(line) for line in sentence.split("\n")]
+    sys.stderr.write("\n".join(lines).join(("instrument: ", "\n")))
     return BAD_USE
 
 

@@ -40,7 +40,7 @@ def add(subparsers: Any) -> None:
         "with its messages, input, output, error and logs. Tokens and money in the tree are those of a span and of all "
         "below it; + behind an amount: some calls below have no known price, ~: tokens were estimated.",
     )
-    add_trace(parser, "the first digits of the id of a trace or a span, or `last` (default: last)")
+    add_trace(parser, "the first digits of the id of a trace or a span, `last` or `last~1` (default: last)")
     parser.add_argument("--all", action="store_true", help="every span, where a big trace is folded otherwise")
     parser.add_argument("--ids", action="store_true", help="a column with the ids of the spans, for `show SPAN`")
     only = parser.add_argument_group("what the tree shows, each with all that is above it")

@@ -27,7 +27,7 @@ def add_path(parser: argparse.ArgumentParser) -> None:
 
 
 def add_trace(
-    parser: argparse.ArgumentParser, told: str = "the first digits of a trace's id, or `last` (default: last)"
+    parser: argparse.ArgumentParser, told: str = "the first digits of a trace's id, `last` or `last~1` (default: last)"
 ) -> None:
     """Let the verb take a trace and a path, in this order or with only one of them."""
     parser.add_argument("trace", nargs="?", help=told)
@@ -85,16 +85,26 @@ def path_of(args: argparse.Namespace) -> str:
 
 
 def place_trace(args: argparse.Namespace) -> None:
-    """Where only one of trace and path was given, see which: what exists on disk or looks like a file is a path."""
+    """See which of the words is the trace and which the path: what exists on disk or looks like a file is a path."""
     given = args.trace
-    if given is None or args.path is not None or args.named_path is not None:
+    if given is None or args.named_path is not None:
         return
-    if os.path.exists(given) or os.sep in given or given.endswith((".jsonl", ".gz")):
+    if args.path is None and is_path(given):
         args.trace, args.path = None, given
+    elif args.path is not None and os.path.exists(given) and not is_path(args.path):
+        args.trace, args.path = args.path, given
+
+
+def is_path(word: str) -> bool:
+    """Whether a word means a file or folder and no trace: it exists, or looks like a path."""
+    return os.path.exists(word) or os.sep in word or word.endswith((".jsonl", ".gz"))
 
 
 def find_trace(path: str, wanted: str | None, notices: list[str]) -> Any:
-    """The trace whose id begins with `wanted`; the one that began last for `last` or None. Raises `InstrumentError`."""
+    """The trace whose id begins with `wanted`; the one that began last for `last` or None, before it for `last~1`.
+
+    Raises `InstrumentError` where there is none.
+    """
     from instrument.analysis.tree import traces
     from instrument.reading import Trace
     from instrument.store.jsonl import decoded, record_of
@@ -174,6 +184,8 @@ def _choose(began: dict[str, int], wanted: str | None, path: str) -> str:
         raise InstrumentError(f"there is no trace in {path}")
     if wanted in (None, "last"):
         return max(began, key=lambda trace_id: (began[trace_id], trace_id))
+    if re.fullmatch(r"last~\d{1,9}", str(wanted)):
+        return _before_last(began, int(str(wanted)[5:]), path)
     matching = [trace_id for trace_id in began if trace_id.startswith(str(wanted).lower())]
     if not matching:
         raise InstrumentError(f"no trace or span in {path} begins with {wanted!r}: `instrument runs` lists the traces")
@@ -181,6 +193,14 @@ def _choose(began: dict[str, int], wanted: str | None, path: str) -> str:
         shown = ", ".join(sorted(matching)[:5])
         raise InstrumentError(f"{len(matching)} traces in {path} begin with {wanted!r}: {shown}")
     return matching[0]
+
+
+def _before_last(began: dict[str, int], number: int, path: str) -> str:
+    ordered = sorted(began, key=lambda trace_id: (began[trace_id], trace_id))
+    if number >= len(ordered):
+        held = "only 1 trace" if len(ordered) == 1 else f"only {len(ordered)} traces"
+        raise InstrumentError(f"there is no trace {number} before the last one: {path} has {held}")
+    return ordered[-1 - number]
 
 
 def fresh(notices: list[str]) -> list[str]:
