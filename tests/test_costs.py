@@ -57,6 +57,7 @@ def test_the_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "mini         1  1,000       0      10          0            0.0200000",
         "secret       1  1,000       0      10          0         1    unknown",
         "total        4  4,000       0      40          0         1  0.1200002",
+        costs.WITHOUT_TOKENS,
         "1 call is unpriced and not in the total: secret",
         "1 call is estimated: tokens, or a price, had to be assumed",
     ]

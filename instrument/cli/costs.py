@@ -24,6 +24,8 @@ from instrument.views.theme import Theme, clean
 
 BY = ("model", "operation", "agent", "day")
 
+WITHOUT_TOKENS = "calls that took no tokens, such as failed ones, have no row in the ledger and are not counted here"
+
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -131,6 +133,7 @@ def _cells(one: Total, name: str, decimals: int) -> list[str]:
 
 def _doubts(groups: Sequence[Total], total: Total) -> Iterator[str]:
     """What the amounts leave out, and what they take for granted."""
+    yield WITHOUT_TOKENS
     if total.unpriced:
         names = ", ".join(clean(one.key or "(none)", 60) for one in groups if one.unpriced)
         yield f"{calls(total.unpriced)} unpriced and not in the total: {names}"
