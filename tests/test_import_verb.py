@@ -170,3 +170,19 @@ def test_times_that_are_not_known_are_not_shown(
     for verb in ("show", "stats", "runs"):
         main([verb, "--path", str(folder)])
     assert "µs" not in capsys.readouterr().out
+
+
+def test_errors_are_counted_as_runs_counts_them(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An exception that spans passed on is one error, in what `import` says and in what `runs` says."""
+    failed = {"status": {"code": 2, "message": "no route"}}
+    bring(
+        tmp_path,
+        folder,
+        json.dumps(request(span({}, **failed), span({}, spanId="1" * 16, parentSpanId=span({})["spanId"], **failed))),
+        "--json",
+    )
+    said = json.loads(capsys.readouterr().out)["files"][0]["errors"]
+    main(["runs", str(folder), "--json"])
+    assert (1, 1) == (said, json.loads(capsys.readouterr().out)[0]["errors"])

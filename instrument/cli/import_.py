@@ -131,6 +131,8 @@ def _spans(records: Sequence[Record]) -> list[Span]:
 
 
 def _counted(file: Path, imported: Imported, records: Sequence[Record], written: Path) -> dict[str, Any]:
+    from instrument.analysis.metrics import measure
+
     spans = _spans(records)
     used = [span.usage for span in spans if span.usage is not None]
     return {
@@ -139,7 +141,7 @@ def _counted(file: Path, imported: Imported, records: Sequence[Record], written:
         "traces": len({span.trace_id for span in spans}),
         "spans": len(spans),
         "kinds": dict(Counter(span.kind for span in spans).most_common()),
-        "errors": sum(span.status == "error" for span in spans),
+        "errors": measure(spans).errors,
         "input": sum(usage.input or 0 for usage in used),
         "output": sum(usage.output or 0 for usage in used),
         "skipped": len(imported.skipped),
