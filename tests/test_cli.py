@@ -276,6 +276,7 @@ def test_gzipped_and_rotated_files_are_read_together(here: Path, capsys: Capture
         (["runs", "missing"], "there is no file or folder 'missing'"),
         (["logs", "--level", "LOUD"], "'LOUD' is no level: give one of TRACE, DEBUG, INFO"),
         (["logs", "--since", "yesterday"], "'yesterday' is no time"),
+        (["show", "--kind", "tol"], "no span is of kind 'tol': give one of agent, .*llm, .*tool"),
         (["export"], "one of the arguments --dir"),
         (["dance"], "invalid choice: 'dance'"),
         (["runs", "--last", "many"], "invalid int value: 'many'"),

@@ -102,6 +102,7 @@ def _choice(args: argparse.Namespace, report: Report) -> Callable[[Span], bool] 
     if not (args.kind or args.errors or args.min_ms is not None):
         return None
     kinds = {kind for given in args.kind or () for kind in given.split(",")}
+    _refuse_unknown(kinds, report.trace)
     about = {span_id for one in report.findings for span_id in one.span_ids}
 
     def matches(span: Span) -> bool:
@@ -112,6 +113,18 @@ def _choice(args: argparse.Namespace, report: Report) -> Callable[[Span], bool] 
         )
 
     return matches
+
+
+def _refuse_unknown(kinds: set[str], trace: Trace) -> None:
+    """Kinds are free: known are those that have a meaning and those of the trace."""
+    from instrument.attributes import KINDS
+
+    known = {*KINDS, *(span.kind for span in trace.spans)}
+    unknown = sorted(kinds - known)
+    if unknown:
+        raise InstrumentError(
+            f"no span is of kind {', '.join(map(repr, unknown))}: give one of {', '.join(sorted(known))}"
+        )
 
 
 def _print_span(trace: Trace, span_id: str, path: str, as_json: bool) -> None:
