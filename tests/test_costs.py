@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from instrument.cli import costs
+from instrument.cli.amounts import WITHOUT_TOKENS
 from instrument.cli.main import main
 from instrument.model import Batch, Cost, Span, Usage
 from instrument.sinks.ledger import LedgerSink
@@ -57,7 +58,7 @@ def test_the_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "mini         1  1,000       0      10          0            0.0200000",
         "secret       1  1,000       0      10          0         1    unknown",
         "total        4  4,000       0      40          0         1  0.1200002",
-        costs.WITHOUT_TOKENS,
+        WITHOUT_TOKENS,
         "1 call is unpriced and not in the total: secret",
         "1 call is estimated: tokens, or a price, had to be assumed",
     ]
@@ -71,10 +72,11 @@ def test_a_path_may_be_project_folder_or_file(folder: Path, place: str, capsys: 
 
 
 def test_json_has_exact_decimals(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Money in JSON is decimal text to the last digit, and null where no price is known."""
+    """Money in JSON is decimal text to the last digit, and null where no price is known; what is left out is said."""
     run("--json", "--by", "model")
     shown = json.loads(capsys.readouterr().out)
-    assert ("0.1200002", ["0.1000002", "0.02", None]) == (shown["total"]["usd"], [g["usd"] for g in shown["groups"]])
+    expected = ("0.1200002", ["0.1000002", "0.02", None], WITHOUT_TOKENS)
+    assert expected == (shown["total"]["usd"], [g["usd"] for g in shown["groups"]], shown["left_out"])
 
 
 def test_by_day_since(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

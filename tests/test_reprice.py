@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instrument.analysis.reprice import compared, priced_anew
+from instrument.cli.amounts import WITHOUT_TOKENS
 from instrument.cli.main import main
 from instrument.model import Batch, Cost, Span, Usage
 from instrument.pricing import Prices
@@ -83,6 +84,7 @@ def test_the_table(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "gpt-4.1      1                              0.000    0.000       0.000",
         "mine         1         1               1  unknown  unknown     unknown",
         "total        3         1               1    0.050    0.002      -0.048",
+        WITHOUT_TOKENS,
         "1 call is unpriced by the new prices and not in their total: mine",
         f"new: {file}, then today's price list, at 2026-01-01T00:00:00Z; nothing in the ledger was changed",
     ]

@@ -52,7 +52,7 @@ def names(out: str) -> list[str]:
         (["--errors"], "4 of 17 spans"),
         (["--min-ms", "2000"], "4 of 17 spans"),
         (["--errors", "--kind", "llm"], "1 of 17 spans"),
-        (["--kind", "nonesuch"], "0 of 17 spans"),
+        (["--kind", "embedding"], "0 of 17 spans"),
     ],
 )
 def test_spans_are_chosen(path: str, capsys: Capture, words: list[str], expected: str) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 from instrument.money import decimal_text
 from instrument.store.ledger import Total
 
+WITHOUT_TOKENS = "calls that took no tokens, such as failed ones, have no row in the ledger and are not counted here"
+
 
 def in_places(usd: Decimal | None, decimals: int) -> str:
     """The exact amount with so many decimals."""

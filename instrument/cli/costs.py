@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from instrument.cli.amounts import calls, in_places, places, plain
+from instrument.cli.amounts import WITHOUT_TOKENS, calls, in_places, places, plain
 from instrument.cli.reprice import repriced
 from instrument.errors import InstrumentError
 from instrument.store.ledger import Total, added_up
@@ -23,8 +23,6 @@ from instrument.views.tables import Column, table
 from instrument.views.theme import Theme, clean
 
 BY = ("model", "operation", "agent", "day")
-
-WITHOUT_TOKENS = "calls that took no tokens, such as failed ones, have no row in the ledger and are not counted here"
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -113,7 +111,7 @@ def _usual_ledger() -> Address:
 
 def _as_json(path: Address, by: str, groups: Sequence[Total], total: Total) -> str:
     shown = {"ledger": told(path), "by": by, "groups": [*map(plain, groups)], "total": plain(total)}
-    return json.dumps(shown, indent=2)
+    return json.dumps({**shown, "left_out": WITHOUT_TOKENS}, indent=2)
 
 
 def _as_text(by: str, groups: Sequence[Total], total: Total) -> str:

@@ -21,9 +21,9 @@ def add(subparsers: Any) -> None:
         "diff",
         help="compare two runs: the first divergence, its cause, what follows, time, tokens and money",
         description="A and B are the first digits of a trace's or a run's id, `last`, `last~1` (the one before it), or "
-        "a file or folder, whose last trace is meant. Without them the last two are compared, "
-        "those of PATH where it is given. Ids, times, folders and "
-        "ports that differ in every run are no difference.",
+        "a file or folder, whose last trace is meant. Without them the last two are compared; "
+        "a file or folder alone is where both are. Ids, times, folders and ports that differ in every run are no "
+        "difference.",
     )
     parser.add_argument("a", nargs="?", metavar="A", help="the one run (default: last~1)")
     parser.add_argument("b", nargs="?", metavar="B", help="the other run (default: last)")

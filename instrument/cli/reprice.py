@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from instrument.analysis.reprice import Compared, compared
-from instrument.cli.amounts import calls, in_places, places, plain
+from instrument.cli.amounts import WITHOUT_TOKENS, calls, in_places, places, plain
 from instrument.money import decimal_text
 from instrument.pricing import Prices
 from instrument.store.ledger import By, added_up
@@ -31,7 +31,8 @@ def repriced(
     total = Compared(None, added_up(one.old for one in groups), added_up(one.new for one in groups))
     if as_json:
         about = {"ledger": told(ledger), "by": by, "prices": None if file is None else str(file), "at": _moment(at_ns)}
-        return json.dumps({**about, "groups": [*map(_plain, groups)], "total": _plain(total)}, indent=2)
+        shown = {**about, "groups": [*map(_plain, groups)], "total": _plain(total), "left_out": WITHOUT_TOKENS}
+        return json.dumps(shown, indent=2)
     return "\n".join([_table(by, groups, total), *_doubts(groups, total), _basis(file, at_ns)])
 
 
@@ -71,6 +72,7 @@ def _cells(one: Compared, name: str, decimals: int) -> list[str]:
 
 def _doubts(groups: Sequence[Compared], total: Compared) -> Iterator[str]:
     """What the new amounts leave out, and what they take for granted."""
+    yield WITHOUT_TOKENS
     if total.new.unpriced:
         names = ", ".join(clean(one.key or "(none)", 60) for one in groups if one.new.unpriced)
         yield f"{calls(total.new.unpriced)} unpriced by the new prices and not in their total: {names}"
