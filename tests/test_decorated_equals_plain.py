@@ -27,7 +27,7 @@ def case(depth: int, seed: int) -> tuple[Block, list[Drive]]:
 
 
 CASES = st.builds(case, st.integers(0, 2), st.integers(0, 2**32))
-QUICK = settings(max_examples=100, deadline=None, database=None, derandomize=True)
+QUICK = settings(max_examples=60, deadline=None, database=None, derandomize=True)
 
 
 @pytest.fixture(scope="module", autouse=True)

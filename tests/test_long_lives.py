@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gc
+import sys
 import tracemalloc
 import weakref
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from instrument import agent, span, tool, traced
 from instrument.record.switch import switch
@@ -102,6 +106,25 @@ def test_generators_that_are_never_closed() -> None:
         recorder = switch.recorder
         assert recorder is not None
         assert (0, 200) == (len(recorder.open), len(recording.spans))
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="the collector no longer runs in the middle of a call into C")
+def test_what_was_current_outlives_the_closing_of_a_generator() -> None:
+    """Up to Python 3.11 the collector may close a generator in the middle of `ContextVar.set`, which then needs it."""
+
+    class Value: ...
+
+    variable: ContextVar[Any] = ContextVar("variable", default=None)
+    with record() as recording:
+        pulled = counts(2)
+        next(pulled)
+        variable.set(Value())
+        alive = weakref.ref(variable.get())
+        pulled.close()
+        variable.set(None)
+        was_alive = alive() is not None
+        recording.flush()
+        assert (True, None) == (was_alive, alive())
 
 
 def test_arguments_are_let_go() -> None:

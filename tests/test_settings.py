@@ -534,7 +534,7 @@ def environment(values: dict[str, str], file: bytes | None) -> Iterator[None]:
         os.environ.update(before)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.dictionaries(any_name, variables, max_size=5),
     st.none() | toml_lines.map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary(max_size=40),
@@ -557,7 +557,7 @@ def faults_of(overrides: dict[str, object]) -> list[str]:
     return []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(any_name, variables, max_size=3), st.none() | toml_lines.map(str.encode), keywords)
 def test_strict_and_lenient_agree(values: dict[str, str], file: bytes | None, overrides: dict[str, object]) -> None:
     """Strict loading raises exactly where lenient loading has something to say, and a SettingsError only."""

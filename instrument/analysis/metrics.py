@@ -13,8 +13,9 @@ from typing import Any
 from msgspec import Raw, Struct
 from msgspec.json import decode
 
-from instrument.analysis.totals import MODEL_CALLS, REFUSED, Call, Sum, Total, call_of
+from instrument.analysis.totals import MODEL_CALLS, Call, Sum, Total, call_of
 from instrument.attributes import TIMES
+from instrument.model import FAILED, REFUSED
 
 ALARMING = frozenset({"WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"})
 NOBODY = "-"
@@ -111,16 +112,15 @@ class Tally:
         """As `add`, where the caller sees to the wall time."""
         self.spans += 1
         kind, failed = span.kind, span.status == "error"
+        if span.status != "ok":
+            self._failures.add(span)
         if span.status == REFUSED:
-            self._failures.refuse(span)
             return
         times = self._times.get((span.name, kind))
         if times is None:
             group = (span.name, kind) if len(self._times) < MOST_GROUPS else (OTHERS, kind)
             times = self._times.setdefault(group, self._new_times())
         times.add(span.duration_ns if is_timed(span) else None, failed)
-        if failed:
-            self._failures.add(span)
         if kind == "step":
             self._step(span)
         elif span.usage is None and span.cost is None and kind not in MODEL_CALLS:
@@ -213,7 +213,7 @@ def totals(calls: Mapping[tuple[str, ...], Sum], part: int) -> dict[str, Total]:
 
 
 class Failures:
-    """Failed spans, counted so that an exception which passes through several of them is one error."""
+    """Failed and refused spans, counted so that an exception which passes through several of them is one error."""
 
     __slots__ = ("_own", "_parents", "refused")
 
@@ -223,16 +223,17 @@ class Failures:
         self._parents = array("q")
 
     def add(self, span: Any) -> None:
-        """Count a span of status error."""
+        """Count the span if it failed or was refused; what only passes the exception of a refusal on did not fail."""
+        if span.status not in FAILED:
+            return
         exception = None if span.error is None else (span.error.type, span.error.message)
-        self._own.append(hash((span.span_id, exception)))
+        if span.status == REFUSED:
+            self.refused += 1
+            if exception is None:
+                return
+        else:
+            self._own.append(hash((span.span_id, exception)))
         self._parents.append(hash((span.parent_id, exception)))
-
-    def refuse(self, span: Any) -> None:
-        """Count a call that was refused; what passes its exception on has not failed by itself."""
-        self.refused += 1
-        if span.error is not None:
-            self._parents.append(hash((span.parent_id, (span.error.type, span.error.message))))
 
     def count(self) -> int:
         """How many there were, less those that only passed a child's exception on."""

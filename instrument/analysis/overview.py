@@ -13,10 +13,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from instrument.analysis.metrics import ALARMING, Failures, Metrics, Tally, attribute, is_timed
-from instrument.analysis.totals import MODEL_CALLS, REFUSED, Sum, Total, call_of
+from instrument.analysis.totals import MODEL_CALLS, Sum, Total, call_of
 from instrument.analysis.tree import NOT_RECORDED, last_sign
 from instrument.attributes import SESSION, USER
-from instrument.model import Update
+from instrument.model import OPEN, Update
 
 Heads = Callable[[], Iterable[Any]]
 """Gives the heads (or whole records), and gives them again when it is called again."""
@@ -277,10 +277,8 @@ class _Trace:
             self.root = span
         if self.start is None or start < self.start:
             self.start, self.top = start, span
-        if span.status == "error":
+        if span.status != "ok":
             self.failures.add(span)
-        elif span.status == REFUSED:
-            self.failures.refuse(span)
         if span.usage is not None or span.cost is not None or span.kind in MODEL_CALLS:
             call = call_of(span)
             if call is not None:
@@ -301,7 +299,7 @@ class _Trace:
             outcome=attribute(root, "instrument.agent.outcome") if root else None,
             session=attribute(root, SESSION) if root else None,
             user=attribute(root, USER) if root else None,
-            status=root.status if root else "open",
+            status=root.status if root else OPEN,
             run=root.run if root else "",
             start_ns=start,
             duration_ns=max(0, self.end - start),
@@ -318,7 +316,7 @@ class _Trace:
 class _Unended:
     """The head of a span that never ended, as a span that lasted until the last sign of life of its process."""
 
-    status = "open"
+    status = OPEN
     error = usage = cost = None
 
     def __init__(self, head: Any, last_sign: int) -> None:

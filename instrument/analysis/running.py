@@ -17,8 +17,8 @@ from fastdigest import TDigest
 from msgspec import Struct
 
 from instrument.analysis.metrics import OTHERS, Timing, model_of
-from instrument.analysis.totals import MODEL_CALLS, REFUSED, Sum, Total, call_of
-from instrument.model import Finding, Span, Update
+from instrument.analysis.totals import MODEL_CALLS, Sum, Total, call_of
+from instrument.model import REFUSED, Finding, Span, Update
 
 MOST_NAMES = 1_000
 """So many names and models are told apart, the rest stand under `(others)`."""
@@ -28,11 +28,10 @@ _CENTROIDS = 200
 class Sketch:
     """The distribution of numbers."""
 
-    __slots__ = ("_digest", "add", "extend")
+    __slots__ = ("_digest", "extend")
 
     def __init__(self) -> None:
         self._digest = TDigest(max_centroids=_CENTROIDS)
-        self.add = self._digest.update
         self.extend = self._digest.batch_update
 
     def merge(self, other: Sketch) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 from msgspec import Struct
 
 from instrument.analysis.metrics import Failures
-from instrument.analysis.totals import REFUSED, Sum, Total, call_of
+from instrument.analysis.totals import Sum, Total, call_of
 from instrument.analysis.totals import total as total_of
 from instrument.analysis.tree import Trace
-from instrument.model import Span
+from instrument.model import REFUSED, Span
 
 
 class Side(Struct, frozen=True, kw_only=True):
@@ -41,10 +41,7 @@ class Spent(Struct, frozen=True, kw_only=True):
 def side_of(trace: Trace) -> Side:
     failures = Failures()
     for span in trace.spans:
-        if span.status == "error":
-            failures.add(span)
-        elif span.status == REFUSED:
-            failures.refuse(span)
+        failures.add(span)
     return Side(
         trace_id=trace.trace_id,
         name=trace.root.name,

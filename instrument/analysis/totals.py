@@ -11,12 +11,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from instrument.model import Cost, Usage
+from instrument.model import REFUSED, Cost, Usage
 from instrument.money import EXACT
 
 MODEL_CALLS = frozenset({"llm", "embedding"})
-REFUSED = "refused"
-"""The status of a call that a budget or the loop breaker did not let be made: no model or tool call, and no failure."""
 NO_USAGE = Usage()
 _COUNTED = ("input", "cached", "cache_write", "output", "reasoning", "audio")
 _BASES = ("priced", "estimated", "unpriced", "free")

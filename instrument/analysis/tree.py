@@ -18,13 +18,9 @@ import msgspec
 from msgspec import Struct
 
 from instrument.analysis.totals import Total, total, usage_of
-from instrument.model import Finding, Log, Open, Record, Run, Score, Span, Update, Usage
+from instrument.model import OPEN, Finding, Log, Open, Record, Run, Score, Span, Update, Usage
 
 T = TypeVar("T", bound="Trace")
-
-OPEN, UNFINISHED = "open", "unfinished"
-"""Statuses of spans without an end: those that may still run, and those whose process is known to run no more."""
-UNENDED = (OPEN, UNFINISHED)
 
 NOT_RECORDED = "(not recorded)"
 """Stands for the name of a root of which nothing was kept."""

@@ -11,9 +11,9 @@ from msgspec import Struct
 from instrument.analysis.critical_path import CriticalPath, critical_path, shortest_without
 from instrument.analysis.metrics import attribute, is_timed, model_of, operation_of
 from instrument.analysis.report import Report
-from instrument.analysis.totals import REFUSED, Total, carries, dollars, total
-from instrument.analysis.tree import OPEN, UNENDED, Trace
-from instrument.model import Finding, Span
+from instrument.analysis.totals import Total, carries, dollars, total
+from instrument.analysis.tree import Trace
+from instrument.model import FAILED, OPEN, REFUSED, UNENDED, Finding, Span
 from instrument.views.theme import bill, count, duration
 
 WORTH_TELLING = 0.05
@@ -25,7 +25,6 @@ MUCH_INPUT = 10_000
 """From so many input tokens on it is told how few of them came from the cache."""
 OF_TIME = frozenset({"slow", "stalled"})
 OF_MONEY = frozenset({"spending", "context_growth"})
-FAILED = ("error", REFUSED)
 BAD_LOGS = frozenset({"ERROR", "CRITICAL", "FATAL"})
 
 

@@ -101,6 +101,8 @@ def _choice(args: argparse.Namespace, report: Report) -> Callable[[Span], bool] 
     """Whether a span is one of those that were asked for; None where all are."""
     if not (args.kind or args.errors or args.min_ms is not None):
         return None
+    from instrument.model import UNFINISHED
+
     kinds = {kind for given in args.kind or () for kind in given.split(",")}
     _refuse_unknown(kinds, report.trace)
     about = {span_id for one in report.findings for span_id in one.span_ids}
@@ -108,7 +110,7 @@ def _choice(args: argparse.Namespace, report: Report) -> Callable[[Span], bool] 
     def matches(span: Span) -> bool:
         return (
             (not kinds or span.kind in kinds)
-            and (not args.errors or span.status in ("error", "unfinished") or span.span_id in about)
+            and (not args.errors or span.status in ("error", UNFINISHED) or span.span_id in about)
             and (args.min_ms is None or span.duration_ns >= args.min_ms * MS)
         )
 

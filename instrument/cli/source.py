@@ -119,7 +119,7 @@ def find_trace(path: str, wanted: str | None, notices: list[str]) -> Any:
 
 def _until_now(trace: Any) -> Any:
     """The trace; its spans that are open last until now where their process lives, else they are unfinished."""
-    from instrument.analysis.tree import OPEN, UNFINISHED
+    from instrument.model import OPEN, UNFINISHED
     from instrument.store.folder import is_running
 
     if all(span.status != OPEN for span in trace.spans):

@@ -26,7 +26,7 @@ from instrument.detectors.history import History
 from instrument.detectors.run import Run
 from instrument.detectors.slow import Slow
 from instrument.detectors.stalled import Stalled
-from instrument.model import Finding, Head, Open, Span
+from instrument.model import REFUSED, Finding, Head, Open, Span
 from instrument.thresholds import Thresholds, thresholds
 
 __all__ = ["ADVICE", "Detectors", "History", "Thresholds", "default", "fingerprint", "outcome", "thresholds"]
@@ -89,7 +89,7 @@ class Detectors:
     def feed(self, span: Span) -> list[Finding]:
         """Findings that this finished span completes. A call that was refused was not made and says nothing."""
         kind = span.kind
-        if span.status == "refused" or (span.error is not None and span.error.type.endswith(REFUSALS)):
+        if span.status == REFUSED or (span.error is not None and span.error.type.endswith(REFUSALS)):
             if span.parent_id is None and kind not in _CALLS and span.trace_id in self._runs:
                 self._end(span)
             return []

@@ -82,7 +82,7 @@ def _recorded(span: ReadableSpan, recorder: Recorder, *, taken_over: bool) -> Re
         run=recorder.run.run,
         input=None if found.input is None else recorder.value(found.input),
         output=None if found.output is None else recorder.value(found.output),
-        attributes={name: recorder.attribute(name, value) for name, value in found.attributes.items()},
+        attributes=recorder.attributes(found.attributes),
     )
 
 

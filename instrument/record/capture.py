@@ -36,7 +36,7 @@ Integers of up to 4,000 digits stay JSON numbers.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -113,6 +113,10 @@ class Camera:
         """The value of an attribute, as `taken` gives it; of some it is recorded where contents are not."""
         kept = None if self.content or name not in TELLS_NO_CONTENT else held(value, self.max_bytes // 8)
         return self.taken(value) if kept is None else kept
+
+    def attributes(self, named: Mapping[str, object]) -> dict[str, Any]:
+        """The mapping with each value as `attribute` gives it."""
+        return {name: self.attribute(name, value) for name, value in named.items()}
 
     def taken_arguments(self, named: dict[str, Any], has_keywords: bool = True) -> Any:
         """The arguments of a call by parameter, in a dict that is ours to keep, as `taken` takes values.

@@ -26,12 +26,14 @@ class Place:
 
     `trace_id` and `span_id` are those of the parent to be (None where the child begins a trace), `shared` is what
     everything below inherits as attributes, `span` is the nearest live span, `operation` the nearest
-    decorated name, `model_call` the nearest model call. What begins below a place that is not
+    decorated name, `model_call` the nearest model call. Model calls are told to be those of the agent `agent_id` or,
+    where no agent has an id, of `agent_name`. What begins below a place that is not
     `sampled` is stored only if it turns out to matter, below None it is not recorded at all.
     """
 
     __slots__ = (
         "agent_id",
+        "agent_name",
         "budgets",
         "depth",
         "model_call",
@@ -53,6 +55,7 @@ class Place:
         span: LiveSpan | None = None,
         name: str | None = None,
         agent_id: str | None = None,
+        agent_name: str | None = None,
         sampled: bool | None = True,
         budgets: tuple[Any, ...] = (),
         operation: str | None = None,
@@ -65,6 +68,7 @@ class Place:
         self.span = span
         self.name = name
         self.agent_id = agent_id
+        self.agent_name = agent_name
         self.sampled = sampled
         self.budgets = budgets
         self.operation = operation

@@ -46,8 +46,7 @@ def read_answer(span: LiveSpan, result: object) -> None:
     if found is None:
         return
     value = span.recorder.value
-    said = {name: span.recorder.attribute(name, told) for name, told in found.attributes().items()}
-    span.attributes = {**said, **(span.attributes or {})}
+    span.attributes = {**span.recorder.attributes(found.attributes()), **(span.attributes or {})}
     span.model = span.model or found.model
     if found.usage is not None:
         nothing_said = {"output": 0} if span.kind == "embedding" else {}
@@ -69,8 +68,7 @@ def settled(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage | None
 def described(span: LiveSpan) -> Request:
     """What the call asked for; the span's attributes get it, and the model that answered."""
     asked = request(span.asked or arguments_of(span))
-    said = {name: span.recorder.attribute(name, told) for name, told in asked.attributes().items()}
-    span.attributes = {**said, **(span.attributes or {})}
+    span.attributes = {**span.recorder.attributes(asked.attributes()), **(span.attributes or {})}
     if span.plan is not None and span.plan.model is not None:
         span.attributes[REQUEST_MODEL] = span.plan.model
     if span.model is not None:

@@ -66,7 +66,7 @@ def write(
 def _agent_id(given: Any, place: Any, recorder: Recorder) -> str | None:
     if given is not None:
         return str(given)
-    return place.agent_id if place is not None and place.agent_id.__class__ is str else recorder.run.agent_id
+    return recorder.run.agent_id if place is None or place.agent_id is None else place.agent_id
 
 
 def score(

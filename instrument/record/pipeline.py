@@ -305,11 +305,7 @@ class Pipeline:
         return self._is_queue_full() or (self._bounds.waits and any(lane.is_full() for lane in self._lanes))
 
     def _ease(self) -> None:
-        give_up = time.monotonic() + EASE_SECONDS
-        while self._is_crowded() and time.monotonic() < give_up:
-            if self.asleep:
-                self.wake()
-            time.sleep(0.001)
+        self._wait_while(self._is_crowded, EASE_SECONDS)
         self._room = min(self._bounds.records, len(self.queue) + 16)
 
     def _is_crowded(self) -> bool:
@@ -327,24 +323,29 @@ class Pipeline:
 
     def _average_weight(self, newest: int) -> float:
         """Roughly the bytes of one of so many newest things: of one in `EVERY` of them."""
-        weights = [0.0]
+        weights = []
         for at in range(1, newest + 1, EVERY):
             with suppress(IndexError):  # the worker has taken it
                 weights.append(weight(self.queue[-at]))
-        return sum(weights) / max(1, len(weights) - 1)
+        return sum(weights) / max(1, len(weights))
 
     def _wait_for_room(self) -> None:
         """Wait as long as a call may. Where nothing moves, one call waits for all."""
         if self._waited_in_vain == self._progress():
             return
-        give_up = time.monotonic() + self._bounds.seconds
-        while self._is_full():
+        if not self._wait_while(self._is_full, self._bounds.seconds):
+            self._waited_in_vain = self._progress()
+
+    def _wait_while(self, holds: Callable[[], bool], seconds: float) -> bool:
+        """Wait as long as `holds` says so, but for so many seconds at most; whether it holds no more."""
+        give_up = time.monotonic() + seconds
+        while holds():
             if time.monotonic() > give_up:
-                self._waited_in_vain = self._progress()
-                return
+                return False
             if self.asleep:
                 self.wake()
             time.sleep(0.001)
+        return True
 
     def _progress(self) -> int:
         return self._settled + sum(lane.done for lane in self._lanes)

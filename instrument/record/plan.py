@@ -9,12 +9,6 @@ MODEL_KINDS = ("llm", "embedding")
 """Kinds of spans that are calls of a model: they have usage and cost."""
 
 
-class AgentName(str):
-    """What an agent without an id is called: model calls are told to be its own, other spans need not say it."""
-
-    __slots__ = ()
-
-
 class Plan:
     """What is decided about a callable once, at decoration.
 
@@ -75,7 +69,7 @@ class Plan:
         self.attributes = attributes
         self.model = model
         self.agent_id = agent_id
-        self.agent_name = AgentName(name) if kind == "agent" and agent_id is None else None
+        self.agent_name = name if kind == "agent" and agent_id is None else None
         self.budget = budget
         self.skippable = kind not in MODEL_KINDS and budget is None and agent_id is None
         self.is_common = kind not in ("agent", *MODEL_KINDS) and attributes is None and agent_id is None

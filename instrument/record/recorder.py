@@ -81,7 +81,7 @@ class Recorder:
         self.run = run
         self.clock = clock
         self.value = camera.taken
-        self.attribute = camera.attribute
+        self.attributes = camera.attributes
         self.arguments = camera.taken_arguments
         self.guards = guards
         self.asks_always = asks_always
@@ -222,10 +222,11 @@ class Recorder:
 
         Streams that are still read end here; what else is open is written as unfinished.
         """
-        for span, listener in list(self.open.items()):
+        for span in list(self.open):  # making pairs of them could run the collector, which ends some
+            listener = self.open.get(span)
             if listener is not None:
                 safely(listener.drop)
-            else:
+            elif span.duration is None:
                 self.pipeline.put(Begun(span))
         self.pipeline.close(timeout)
         if self._closing is not None:

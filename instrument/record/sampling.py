@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from instrument.model import Batch, Finding, Record, Span, Update, decode, encode
+from instrument.model import FAILED, Batch, Finding, Record, Span, Update, decode, encode
 from instrument.store.spool import DROPPED, KEPT, Spool
 
 REMEMBERED = 20_000
@@ -180,7 +180,7 @@ class Sampling:
         if isinstance(record, Span):
             if record.parent_id is None:
                 pending.has_ended = True
-            if record.status in ("error", "refused"):
+            if record.status in FAILED:
                 reason = ERROR
             elif record.duration_ns >= self.rules.slow_ns:
                 reason = SLOW

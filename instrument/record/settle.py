@@ -38,8 +38,7 @@ def span_record(
         input=live.input if live.input.__class__ is dict else value(live.input),
         output=live.output if live.output.__class__ not in _UNFINISHED else _output(live.output, value),
     )
-    is_common = live.attributes is None and live.error is None and live.shared is None
-    is_common = is_common and live.agent_id.__class__ is not str
+    is_common = live.attributes is None and live.error is None and live.shared is None and live.agent_id is None
     if is_common and usage is None and live.events is None and live.links is None and live.kind not in MODEL_KINDS:
         return span
     return replace(span, **_rarer_fields(live, value, usage, cost))
@@ -58,7 +57,7 @@ def _rarer_fields(live: LiveSpan, value: Value, usage: Usage | None, cost: Cost 
         fields["usage"] = usage
     if cost is not None:
         fields["cost"] = cost
-    inherits = live.shared is not None or live.agent_id.__class__ is str or live.kind in MODEL_KINDS
+    inherits = live.shared is not None or live.agent_id is not None or live.kind in MODEL_KINDS
     if inherits or live.attributes is not None:
         fields["attributes"] = attributes_of(live, value)
     if live.error is not None:
@@ -105,10 +104,10 @@ def open_record(live: LiveSpan, run: str, start_ns: int, value: Value) -> Open:
 def attributes_of(live: LiveSpan, value: Value) -> dict[str, Any]:
     """What the span inherited, what its kind adds and what was set on it; the nearest wins."""
     attributes: dict[str, Any] = dict(live.shared) if live.shared else {}
-    if live.agent_id.__class__ is str:
+    if live.agent_id is not None:
         attributes[AGENT_ID] = live.agent_id
-    elif live.agent_id is not None and live.kind in MODEL_KINDS:
-        attributes[AGENT_NAME] = str(live.agent_id)
+    elif live.agent_name is not None and live.kind in MODEL_KINDS:
+        attributes[AGENT_NAME] = live.agent_name
     if live.kind in MODEL_KINDS and live.operation not in (None, live.name):
         attributes[LEDGER_OPERATION] = live.operation
     if live.attributes is not None:

@@ -155,11 +155,18 @@ class Settling:
         spans = (record for record in batch if record.__class__ is Span)
         try:
             for span in detectors.worth_feeding(spans):
-                if findings := detectors.feed(span):
-                    found[id(span)] = [self._signed(finding) for finding in findings]
+                if findings := self._found(span, detectors):
+                    found[id(span)] = findings
         except Exception as error:  # noqa: BLE001 - a fault in a detector must not cost the spans
             self._recorder.fault("detect", error)
         return found
+
+    def _found(self, span: Span, detectors: Detectors) -> list[Record]:
+        try:
+            return [self._signed(finding) for finding in detectors.feed(span)]
+        except Exception as error:  # noqa: BLE001 - nor what is found in the spans behind it
+            self._recorder.fault("detect", error)
+            return []
 
     def _signed(self, finding: Finding) -> Finding:
         return replace(finding, run=self._run.run)

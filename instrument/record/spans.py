@@ -11,11 +11,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from instrument.errors import InstrumentError
+from instrument.model import REFUSED
 from instrument.record.context import NOWHERE, Place, below
 from instrument.record.failures import describe, is_cancellation
 from instrument.record.plan import MODEL_KINDS, Plan
 
 if TYPE_CHECKING:
+    from contextvars import Context
     from weakref import ReferenceType
 
     from instrument.record.recorder import Recorder
@@ -27,7 +29,9 @@ class LiveSpan:
     __slots__ = (
         "__weakref__",
         "agent_id",
+        "agent_name",
         "announced",
+        "around",
         "asked",
         "attributes",
         "budgets",
@@ -66,9 +70,11 @@ class LiveSpan:
     sampled: bool | None
     shared: Mapping[str, Any] | None
     agent_id: str | None
+    agent_name: str | None
     budgets: tuple[Any, ...]
     operation: str | None
     model_call: ReferenceType[Any] | None
+    around: Context
     asked: Mapping[str, Any] | None
     plan: Plan
     duration: int | None
@@ -112,6 +118,7 @@ class LiveSpan:
             self.sampled = place.sampled
         self.shared = place.shared
         self.agent_id = place.agent_id
+        self.agent_name = place.agent_name
         self.operation = plan.operation or place.operation
         self.model_call = place.model_call
         self.budgets = place.budgets
@@ -128,8 +135,7 @@ class LiveSpan:
         recorder = self.recorder
         try:
             named = {str(key): value for key, value in {**(attributes or {}), **more}.items()}
-            taken = {name: recorder.attribute(name, value) for name, value in named.items()}
-            self.attributes = {**(self.attributes or {}), **taken}
+            self.attributes = {**(self.attributes or {}), **recorder.attributes(named)}
         except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
             amiss(recorder, "set", fault)
 
@@ -203,7 +209,7 @@ class LiveSpan:
         try:
             if self.duration is None:
                 self.duration = recorder.clock() - self.started
-            self.status = "cancelled" if is_cancellation(error) else "refused" if self.refused else "error"
+            self.status = "cancelled" if is_cancellation(error) else REFUSED if self.refused else "error"
             if isinstance(error, RecursionError):
                 self.unsettled = error  # the worker has the room to look at it
             elif self.status != "cancelled":
@@ -288,8 +294,8 @@ def _take_what_is_rare(span: LiveSpan, plan: Plan, instance: object, asked: Mapp
     """What only some spans have: the id or name of an agent, attributes of their own, the request of a model call."""
     if plan.agent_id is not None and instance is not None:
         span.agent_id = span.recorder.agent_id_of(instance, plan.agent_id)
-    elif plan.agent_name is not None and span.agent_id.__class__ is not str:
-        span.agent_id = plan.agent_name
+    if plan.agent_name is not None:
+        span.agent_name = plan.agent_name
     if plan.attributes is not None:
         span.set(plan.attributes)
     if plan.kind in MODEL_KINDS:

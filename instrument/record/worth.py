@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from instrument.model import Finding, Log, Open, Run, Score, Update
+from instrument.model import FAILED, Finding, Log, Open, Run, Score, Update
 
 MOST = 3
 _ANYWAY = (Run, Update, Finding, Score)
@@ -33,7 +33,7 @@ def worth(item: Any) -> int:
 
 
 def _worth_of_span(span: Any) -> int:
-    if getattr(span, "status", "ok") in ("error", "refused") or getattr(span, "kind", "") in ("llm", "embedding"):
+    if getattr(span, "status", "ok") in FAILED or getattr(span, "kind", "") in ("llm", "embedding"):
         return MOST
     is_inner = getattr(span, "parent_id", None) is not None and getattr(span, "kind", "span") in _PLAIN_KINDS
     return 1 if is_inner else 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextvars import copy_context
 from inspect import CO_ITERABLE_COROUTINE
 from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
 from types import coroutine as coroutine_of_generator
@@ -274,6 +275,11 @@ def _without_hooks(inner: AsyncGenerator[Any, Any]) -> Callable[[Any], Any]:
 def _finalized_with_the_outer(inner: AsyncGenerator[Any, Any]) -> None: ...
 
 
+FREES_CONTEXTS = sys.version_info < (3, 12)
+"""Up to Python 3.11 the collector may run in the middle of `ContextVar.set`, which then works on what another `set`
+frees (https://github.com/python/cpython/issues/148891): what was current when a generator is closed outlives that."""
+
+
 class Yields:
     """What a generator yielded, as the output of its span: the first `LIMIT` values as they were, and how many.
 
@@ -307,6 +313,8 @@ class Yields:
 
     def closing(self, error: BaseException) -> None:
         self.closed = isinstance(error, GeneratorExit)
+        if self.closed and FREES_CONTEXTS and self.span is not None:
+            self.span.around = copy_context()
 
     def finish(self, returned: object) -> None:
         span = self.span

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from instrument.analysis.totals import REFUSED
 from instrument.analysis.tree import Trace
-from instrument.model import Batch, Failure, Finding, Log, Open, Run, Score, Span
+from instrument.model import REFUSED, Batch, Failure, Finding, Log, Open, Run, Score, Span
 from instrument.sinks.unfinished import Unfinished
 from instrument.store.jsonl import event_file
 from instrument.views.outline import outline
@@ -24,7 +23,7 @@ from instrument.views.theme import RANKS, SEVERITIES, Theme, clean, count, encod
 
 Paths = Iterable[str | Path] | Callable[[], Iterable[str | Path]]
 
-OF_STATUS = {"error": "ERROR", "refused": "WARNING", "cancelled": "WARNING"}
+OF_STATUS = {"error": "ERROR", REFUSED: "WARNING", "cancelled": "WARNING"}
 ANNOUNCED = frozenset({"agent", "workflow", "step"})
 """Kinds of spans that are also told when they begin (those that stay open for a moment)."""
 SHOWN = frozenset({Span, Log, Finding, Open, Score})

@@ -15,10 +15,10 @@ from typing import Any
 
 from instrument.analysis.metrics import ALARMING, Failures, agent_of, attribute, model_of
 from instrument.analysis.overview import Updated, both
-from instrument.analysis.totals import REFUSED, Sum, call_of, carries
+from instrument.analysis.totals import Sum, call_of, carries
 from instrument.analysis.tree import NOT_RECORDED, Trace, last_sign, traces
 from instrument.attributes import SESSION, USER
-from instrument.model import Finding, Log, Open, Record, Run, Span, Update, decode
+from instrument.model import OPEN, Finding, Log, Open, Record, Run, Span, Update, decode
 from instrument.store.folder import is_running
 from instrument.store.follow import Follower, Place
 from instrument.views.columns import BRIEF, Columns, OpenRow, SpanRow, brief, columns, row_of
@@ -66,7 +66,7 @@ class Catalog:
 
     def unended(self) -> list[str]:
         """The runs whose root has not ended: they may be running, or have died."""
-        return [trace_id for trace_id, run in self._runs.items() if run.status == "open"]
+        return [trace_id for trace_id, run in self._runs.items() if run.status == OPEN]
 
     def latest(self) -> str | None:
         """The run that began last."""
@@ -83,7 +83,7 @@ class Catalog:
     def is_live(self, trace_id: str) -> bool:
         """Whether a process that takes part in the run, which has not ended, is alive."""
         run = self._runs[trace_id]
-        return run.status == "open" and any(self._is_alive(process) for process in run.processes)
+        return run.status == OPEN and any(self._is_alive(process) for process in run.processes)
 
     def columns(self, trace_id: str, after: int = 0) -> tuple[Columns, int]:
         """The columns of the lines of a run from number `after` on, and how many lines there are now."""
@@ -188,7 +188,7 @@ class Catalog:
     def _told(self, run: _Run) -> dict[str, Any]:
         live = self.is_live(run.trace_id)
         end = run.end
-        if run.status == "open":
+        if run.status == OPEN:
             end = max(end, *(self._process_signs.get(process, 0) for process in run.processes))
         head = next((self._processes[process] for process in run.processes if process in self._processes), None)
         total = run.sum.total()
@@ -236,7 +236,7 @@ class _Run:
         self.outcome: str | None = None
         self.session: str | None = None
         self.user: str | None = None
-        self.status = "open"
+        self.status = OPEN
         self.start = self.end = 0
         self.spans = self.warnings = self.findings = 0
         self.failures = Failures()
@@ -256,10 +256,8 @@ class _Run:
         self.spans += 1
         self._begin(span)
         self.end = max(self.end, span.start_ns + span.duration_ns)
-        if span.status == "error":
+        if span.status != "ok":
             self.failures.add(span)
-        elif span.status == REFUSED:
-            self.failures.refuse(span)
         self.spend(span)
 
     def learn(self, late: Update, counted: bool) -> None:
@@ -303,8 +301,8 @@ class _Run:
         label = attribute(root, "instrument.label")
         self.brief = label[:BRIEF] if label is not None else brief(root)
         self.session, self.user = attribute(root, SESSION), attribute(root, USER)
-        self.status = getattr(root, "status", "open") if root.parent_id is None else "open"
-        self.outcome = attribute(root, "instrument.agent.outcome") if self.status != "open" else None
+        self.status = getattr(root, "status", OPEN) if root.parent_id is None else OPEN
+        self.outcome = attribute(root, "instrument.agent.outcome") if self.status != OPEN else None
 
     def spend(self, span: Any) -> None:
         """Count a span's tokens and money if it is a model call."""

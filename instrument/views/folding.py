@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import groupby
 from typing import NamedTuple
 
-from instrument.analysis.tree import UNENDED, Trace
-from instrument.model import Span
+from instrument.analysis.tree import Trace
+from instrument.model import FAILED, UNENDED, Span
 
 SIBLINGS = 12
 """More children than this are folded: the first and last ones stay, and those below which something went wrong."""
@@ -124,7 +124,7 @@ def troubles_of(
     troubles: dict[str, frozenset[object]] = {}
     for span in reversed(order):
         here: set[object] = {id(finding) for finding in found.get(span.span_id, ())}
-        if span.status in ("error", "refused", *UNENDED):
+        if span.status in (*FAILED, *UNENDED):
             here.add(_likeness(span) if span.error is None else (span.error.type, span.error.message))
         for child in trace.children(span.span_id):
             here |= troubles.get(child.span_id, frozenset())

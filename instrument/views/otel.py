@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from instrument.model import Event, Failure, Finding, Link, Log, Run, Score, Span
+from instrument.model import FAILED, Event, Failure, Finding, Link, Log, Run, Score, Span
 from instrument.version import __version__
 from instrument.views import genai, openinference
 
@@ -86,17 +86,13 @@ def told_with(
         events,
         [Link(link.trace_id, link.span_id, plain(link.attributes)) for link in span.links] if span.links else [],
         _status(span, dialect),
-        error.message if span.status in _FAILED and error is not None else "",
+        error.message if span.status in FAILED and error is not None else "",
     )
-
-
-_FAILED = ("error", "refused")
-"""To whom only successes and failures are known, a call that was refused is one that failed."""
 
 
 def _status(span: Span, dialect: str) -> int:
     """OpenTelemetry leaves success unsaid, OpenInference says it."""
-    if span.status in _FAILED:
+    if span.status in FAILED:  # they know no third
         return ERROR
     return OK if span.status == "ok" and dialect == "openinference" else UNSET
 

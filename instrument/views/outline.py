@@ -10,9 +10,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from instrument.analysis.metrics import attribute, is_timed
-from instrument.analysis.totals import REFUSED, Sum, Total, call_of, carries
+from instrument.analysis.totals import Sum, Total, call_of, carries
 from instrument.analysis.tree import Trace
-from instrument.model import Finding, Open, Span
+from instrument.model import OPEN, REFUSED, Finding, Open, Span
 from instrument.views.folding import Fold, Shown, shown, troubles_of, walk
 from instrument.views.theme import (
     KINDS,
@@ -178,7 +178,7 @@ class _Tree:
 
 def _is_asking(span: Span) -> bool:
     """Whether the span is a model call that still runs: what it costs is not known yet."""
-    return span.status == "open" and carries(span)
+    return span.status == OPEN and carries(span)
 
 
 def took(spans: Sequence[Span], theme: Theme) -> str:

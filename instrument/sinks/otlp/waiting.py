@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from instrument.model import Finding, Log, Record, Score, Span
+from instrument.model import OPEN, Finding, Log, Record, Score, Span
 
 
 class Waiting(NamedTuple):
@@ -20,7 +20,7 @@ class Waiting(NamedTuple):
         for record, line in records:
             kind = record.__class__
             if kind is Span:
-                if record.status != "open":  # type: ignore[attr-defined]
+                if record.status != OPEN:  # type: ignore[attr-defined]
                     self.spans.append(line)
             elif kind is Finding:
                 self.findings.append(line)

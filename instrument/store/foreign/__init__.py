@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from instrument.errors import InstrumentError
-from instrument.model import Record, Span
+from instrument.model import OPEN, Record, Span
 from instrument.store.foreign import claude_code, codex, messages, openinference, otlp, trajectory
 from instrument.store.foreign.agents import named_by_agents
 from instrument.store.foreign.attributes import one_model_call
@@ -131,7 +131,7 @@ def _once(found: Sequence[Record]) -> list[Record]:
     for record in found:
         key = (record.trace_id, record.span_id) if isinstance(record, Span) else id(record)
         known = kept.get(key)
-        if known is None or (isinstance(known, Span) and known.status == "open"):
+        if known is None or (isinstance(known, Span) and known.status == OPEN):
             kept[key] = record
     return list(kept.values())
 

@@ -44,9 +44,10 @@ def records(rows: Iterable[Any], source: str) -> Iterator[Record]:
 
 def _each_once(lines: Sequence[Fields]) -> list[Fields]:
     """The lines without those that are there again, as when files of one session were put together."""
-    return list({words(line.get("uuid")) or place: line for place, line in reversed([*enumerate(lines)])}.values())[
-        ::-1
-    ]
+    first: dict[str | int, Fields] = {}
+    for place, line in enumerate(lines):
+        first.setdefault(words(line.get("uuid")) or place, line)
+    return list(first.values())
 
 
 def _session(session: str, lines: Sequence[Fields], source: str) -> Iterator[Record]:

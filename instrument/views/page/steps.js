@@ -58,7 +58,7 @@ function used(tree, title, groupOf) {
   const groups = new Map();
   for (const row of tree.order) {
     const name = groupOf(row);
-    if (name === false || tree.refused[row] > 0 && trace.statusOf(row) === "refused") continue;
+    if (name === false || trace.statusOf(row) === "refused") continue;
     const group = groups.get(name) ?? { count: 0, failed: 0, took: 0, longest: 0, input: 0, output: 0, usd: 0, estimated: 0, unpriced: 0 };
     const call = trace.calls.get(row);
     const lasts = trace.lasts(row);
