@@ -14,6 +14,7 @@ from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from instrument import forks
 from instrument.errors import SettingsError
 from instrument.model import Cost, Usage
 from instrument.money import EXACT, decimal_text
@@ -312,13 +313,14 @@ def load() -> None:
 def _genai_prices() -> Any:
     """A function (provider, model) → the model's entry and whether it is the provider's own, or None."""
     global _is_loaded
-    try:
-        from genai_prices.data_snapshot import get_snapshot
-    except ImportError:
+    with forks.loading:
+        try:
+            from genai_prices.data_snapshot import get_snapshot
+        except ImportError:
+            _is_loaded = True
+            return lambda provider, model: None
+        snapshot = get_snapshot()
         _is_loaded = True
-        return lambda provider, model: None
-    snapshot = get_snapshot()
-    _is_loaded = True
 
     def listed(provider: str | None, model: str) -> tuple[ModelInfo, bool] | None:
         try:

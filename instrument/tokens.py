@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
-from threading import Lock
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from instrument import forks
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ _TOOLS_END = "\n\n} // namespace functions"
 _IMAGES = ("image_url", "input_image", "image")
 
 _encodings: dict[str, Encoding] = {}
-_building = Lock()
 
 
 def count(text: str, model: str | None = None) -> int:
@@ -106,9 +105,9 @@ def is_built(model: str | None = None) -> bool:
 
 
 def _build_once(name: str, just_before: Callable[[], None] | None) -> Encoding:
-    from tiktoken import Encoding
+    with forks.loading:
+        from tiktoken import Encoding
 
-    with _building:
         if name not in _encodings:
             specification = _specification(name)
             if just_before is not None:

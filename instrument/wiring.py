@@ -31,7 +31,7 @@ from instrument.record.headers import origin_of
 from instrument.record.lanes import Bounds
 from instrument.record.loops import Decide, LoopGuard
 from instrument.record.notices import notice
-from instrument.record.pipeline import Flushed, Pipeline
+from instrument.record.pipeline import Flushed
 from instrument.record.recorder import Recorder
 from instrument.record.sampling import KEEPS, Rules
 from instrument.record.switch import switch
@@ -46,7 +46,6 @@ from instrument.store.spool import Spool
 from instrument.version import __version__
 from instrument.views import files
 
-_left_behind: list[Recorder] = []
 _install_again: Callable[[], None] | None = None
 _latest: Settings | None = None
 """The settings that were put in force last."""
@@ -408,10 +407,6 @@ def _watch_process() -> None:
         return
     _watching = True
     atexit.register(_at_exit)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(
-            before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-        )
 
 
 _watching = False
@@ -431,46 +426,3 @@ def _at_exit() -> None:
     if recorder is not None:
         recorder.close()
         recorder.pipeline.writes_late = True
-
-
-FORK_SECONDS = 5.0
-_held_for_fork: Pipeline | None = None
-_forking = threading.Lock()
-"""Threads fork one after the other: what is held for one fork must not be given back by another."""
-_forks = 0
-"""The thread that has it."""
-
-
-def _before_fork() -> None:
-    """Wait for a sink that is writing or a worker that imports, but not for ever: a sink may be stuck, or fork."""
-    global _held_for_fork, _forks
-    if not _forking.acquire(timeout=2 * FORK_SECONDS):
-        return
-    _forks = threading.get_ident()
-    recorder = switch.recorder
-    if recorder is not None:
-        recorder.sampling.share_all()
-        _held_for_fork = recorder.pipeline
-        _held_for_fork.hold(FORK_SECONDS)
-
-
-def _after_fork_in_parent() -> None:
-    global _held_for_fork, _forks
-    if _forks != threading.get_ident():
-        return
-    held, _held_for_fork = _held_for_fork, None
-    if held is not None:
-        held.release()
-    _forks = 0
-    _forking.release()
-
-
-def _after_fork_in_child() -> None:
-    """The parent's recorder stays with the parent: kept, so that nothing closes its files, but out of force."""
-    global _held_for_fork, _forking, _forks
-    _held_for_fork, _forking, _forks = None, threading.Lock(), 0
-    recorder = switch.recorder
-    if recorder is not None:
-        recorder.abandon()
-        _left_behind.append(recorder)
-        switch.recorder, switch.decided = None, False

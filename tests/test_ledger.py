@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import stat
@@ -257,24 +256,6 @@ def test_a_killed_writer_leaves_whole_batches(path: Path) -> None:
     assert (("ok",), True) == (sound, total(path).calls >= 50 * len(lines))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_opens_the_file_anew(path: Path) -> None:
-    """Parent and child go on with the same sink after a fork, each with a connection of its own."""
-    sink = LedgerSink(str(path))
-    sink.write(Batch([span(0)]))
-    inherited = sink._connection
-    child = os.fork()
-    if child == 0:
-        try:
-            sink.write(Batch([span(1)]))
-        finally:
-            os._exit(0 if sink._connection is not inherited else 1)
-    _, status = os.waitpid(child, 0)
-    sink.write(Batch([span(2)]))
-    sink.close()
-    assert (0, ["s0", "s1", "s2"]) == (status, [row.span_id for row in rows(path)])
-
-
 def test_a_locked_ledger_delays_rows_and_loses_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows wait in memory while another process holds the file, and are there after it has let go."""
     monkeypatch.setattr(ledger, "WAIT_SECONDS", 0.05)
@@ -375,7 +356,7 @@ def test_a_new_ledger_is_not_set_aside_for_the_old_one(path: Path) -> None:
     """A writer that saw a damaged file, but finds another one in its place by now, leaves that where it is."""
     path.write_bytes(b"x" * 5000)
     late = LedgerSink(str(path), notice=unexpected)
-    late._opened = os.getpid(), ledger.identity(path)
+    late._connection.file = ledger.identity(path)
     first = LedgerSink(str(path), notice=lambda sentence: None)
     first.write(Batch([span(0)]))
     late._begin_anew(sqlite3.DatabaseError("file is not a database"))

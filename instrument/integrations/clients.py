@@ -8,7 +8,6 @@ instrumentation, are watched there as well.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
@@ -16,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 import wrapt
 
+from instrument import forks
 from instrument.integrations import openai_later
 from instrument.integrations.openai_calls import Args, Keywords, begin_exchange, options_of
 from instrument.record.safely import safely
@@ -46,7 +46,7 @@ class Library:
     def __init__(self, function: str, client: str) -> None:
         """`function` is what users call, `client` what they give it, for messages."""
         self._function, self._client = function, client
-        self._lock = threading.RLock()
+        self._lock = forks.Lock()
         self._everyone: set[object] = set()
         self._clients: WeakKeyDictionary[Any, set[object]] = WeakKeyDictionary()
         self._wrappers: dict[tuple[type, str], tuple[Any, Any]] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections import OrderedDict
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Raw
 
+from instrument import forks
 from instrument.attributes import PROVIDER
 from instrument.foreign import at, text
 from instrument.integrations.openai_bodies import body_of
@@ -41,7 +41,7 @@ class Expected(NamedTuple):
 
 
 _expected: OrderedDict[str, Expected] = OrderedDict()
-_lock = threading.Lock()
+_lock = forks.Lock()
 
 
 def expect(span: LiveSpan, result: Any) -> None:

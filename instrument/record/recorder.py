@@ -234,7 +234,8 @@ class Recorder:
         return self.told()
 
     def abandon(self) -> None:
-        """In a forked child: take nothing more, touch no sink."""
+        """In a forked child: take nothing more, touch no sink, ask no guard whose lock a thread of the parent has."""
+        self.guards = ()
         self.pipeline.abandon()
 
     def told(self) -> Flushed:

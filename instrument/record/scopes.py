@@ -17,6 +17,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
+from instrument import forks
 from instrument.errors import BudgetExceeded, SettingsError
 from instrument.money import EXACT
 from instrument.record.switch import switch
@@ -324,7 +325,8 @@ def scope_of(given: Mapping[str, Any], called: str | None = None) -> Budget:
         raise SettingsError(f"budget period={period!r}: a period is one of {', '.join(PERIODS)}")
     if not isinstance(name, str) or not name:
         raise SettingsError(f"budget period={period!r}: a budget that processes share needs a name")
-    from instrument.record.shared import SharedBudget
+    with forks.loading:
+        from instrument.record.shared import SharedBudget
 
     return SharedBudget(limits, name, period)
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from instrument import forks
+
 if TYPE_CHECKING:
+    from instrument.record.pipeline import Pipeline
     from instrument.record.recorder import Recorder
+
+
+FORK_SECONDS = 5.0
+"""How long a fork waits for sinks that are at work: one may be stuck, or fork itself."""
 
 
 class Switch:
     """Holds the installed recorder; `start` installs one at the first recorded call.
 
-    `lock` is held while that changes, and by a fork: a child that is forked while another thread starts the recording,
-    and imports what it needs, would wait for that thread for ever.
+    `lock` is held while that changes. The recorder of a process that forks stays with it: in the child it is kept, so
+    that nothing closes its files, but out of force, and the first recorded call installs another.
     """
 
     recorder: Recorder | None = None
@@ -24,30 +30,34 @@ class Switch:
     start: Callable[[], None]
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self._held = False
+        self._held: Pipeline | None = None
+        self._of_parents: list[Recorder] = []
+        forks.watch(self, first=True)
+        self.lock = forks.Lock(first=True)
 
-    def before_fork(self) -> None:
-        self._held = self.lock.acquire(timeout=10.0)
+    def before_fork(self, give_up: float, /) -> None:
+        """Wait for sinks that write, and for what loads beside them."""
+        if self.recorder is not None:
+            self.recorder.sampling.share_all()
+            self._held = self.recorder.pipeline
+            self._held.hold(min(FORK_SECONDS, give_up - time.monotonic()))
 
-    def after_fork_in_parent(self) -> None:
-        if self._held:
-            self.lock.release()
+    def after_fork(self) -> None:
+        """Let them go on."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.release()
 
-    def after_fork_in_child(self) -> None:
-        self.lock, self.starting = threading.RLock(), False
+    def renew(self) -> None:
+        """Leave the recorder to the parent."""
+        self._held, self.starting = None, False
+        if self.recorder is not None:
+            self.recorder.abandon()
+            self._of_parents.append(self.recorder)
+            self.recorder, self.decided = None, False
 
 
 switch = Switch()
-if hasattr(os, "register_at_fork"):
-    # What starting the recording imports must not register hooks of its own while a fork waits in ours.
-    import concurrent.futures.thread  # noqa: F401
-
-    os.register_at_fork(
-        before=switch.before_fork,
-        after_in_parent=switch.after_fork_in_parent,
-        after_in_child=switch.after_fork_in_child,
-    )
 
 
 def installed() -> Recorder | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from instrument.errors import InstrumentError
 from instrument.model import Batch, Cost, Record, Span, Update, Usage
 from instrument.record.notices import notice
 from instrument.store import ledger
+from instrument.store.connection import Connection
 from instrument.store.ledger import Row
 
 MOST_WAITING = 10_000
@@ -56,8 +55,7 @@ class LedgerSink:
         self._notice = notice
         self._waiting: deque[Row] = deque()
         self._heads: OrderedDict[str, Row] = OrderedDict()
-        self._connection: sqlite3.Connection | None = None
-        self._opened: tuple[int, tuple[int, int] | None] = (0, None)
+        self._connection = Connection(self.path, ledger.open_ledger)
         self._try_again = 0.0
 
     @staticmethod
@@ -91,7 +89,7 @@ class LedgerSink:
         patience = time.monotonic() + LAST_WAIT_SECONDS
         while self._waiting and not self._enter() and time.monotonic() < patience:
             time.sleep(0.05)
-        self._disconnect()
+        self._connection.close()
         self.lost += len(self._waiting)
         if self.lost:
             raise InstrumentError(f"{self.lost} calls could not be entered in {self.path}: it could not be written")
@@ -115,21 +113,25 @@ class LedgerSink:
     def _enter(self) -> bool:
         """Whether all waiting rows are in the ledger now."""
         try:
-            ledger.write(self._connected(), self._waiting)
+            self._enter_waiting()
         except sqlite3.DatabaseError as error:
             if ledger.is_locked(error):
                 return self._wait_longer()
             if ledger.is_passing(error):
                 self._notice(f"the ledger {self.path} cannot be written ({error}); calls are kept and tried again")
-                self._disconnect()
+                self._connection.close()
                 return self._wait_longer()
             if not ledger.is_corrupt(error):
                 raise
             self._begin_anew(error)
-            ledger.write(self._connected(), self._waiting)
+            self._enter_waiting()
         self._waiting.clear()
         self._try_again = 0.0
         return True
+
+    def _enter_waiting(self) -> None:
+        with self._connection.used() as connection:
+            ledger.write(connection, self._waiting)
 
     def _wait_longer(self) -> bool:
         self._try_again = time.monotonic() + RETRY_SECONDS
@@ -138,36 +140,12 @@ class LedgerSink:
             self.lost += 1
         return False
 
-    def _connected(self) -> sqlite3.Connection:
-        """The connection to the file that has the ledger's name now; a forked child must not use its parent's."""
-        process, file = self._opened
-        if self._connection is not None and process != os.getpid():
-            _left_to_parents.append(self._connection)
-            self._connection = None
-        elif self._connection is not None and file != ledger.identity(self.path):
-            self._disconnect()
-        if self._connection is None:
-            self._opened = os.getpid(), ledger.identity(self.path)
-            self._connection = ledger.open_ledger(self.path)
-            self._opened = os.getpid(), ledger.identity(self.path)
-        return self._connection
-
     def _begin_anew(self, error: sqlite3.Error) -> None:
         """Set the damaged file aside, unless another process has done so meanwhile."""
-        self._disconnect()
-        aside = ledger.set_aside(self.path, self._opened[1])
+        self._connection.close()
+        aside = ledger.set_aside(self.path, self._connection.file)
         if aside is not None:
             self._notice(f"the ledger {self.path} was damaged ({error}); it is now {aside.name}, a new one is begun")
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            with suppress(sqlite3.Error):
-                self._connection.close()
-            self._connection = None
-
-
-# Closing an inherited connection would take the parent's locks away.
-_left_to_parents: list[sqlite3.Connection] = []
 
 
 def _row_of(span: Span) -> Row:

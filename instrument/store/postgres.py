@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import astuple
 
+from instrument import forks
 from instrument.allowed import DATABASES
 from instrument.errors import InstrumentError
 from instrument.money import decimal_text
@@ -66,7 +67,8 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[Any]]:
         """Everything in the block or nothing of it. Raises `Unreachable` or `InstrumentError`."""
-        import psycopg
+        with forks.loading:
+            import psycopg
 
         try:
             connection = self._connected()
@@ -99,7 +101,8 @@ _left_to_parents: list[Any] = []
 
 def _opened(url: str) -> psycopg.Connection[Any]:
     try:
-        import psycopg
+        with forks.loading:
+            import psycopg
     except ImportError:
         raise InstrumentError(
             "a ledger in PostgreSQL needs psycopg: pip install 'agent-instrument[postgres]'"

@@ -7,18 +7,17 @@ comes next: a call that had not been sent gives its reservation back, one that h
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from instrument.money import EXACT, decimal_text
 from instrument.store import ledger
+from instrument.store.connection import Connection
 from instrument.store.postgres import is_postgres
 from instrument.store.processes import Process, is_dead, this_process
 
@@ -119,10 +118,7 @@ class Reservations:
     """The accounts in an SQLite ledger."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._connection: sqlite3.Connection | None = None
-        self._opened: tuple[int, tuple[int, int] | None] = (0, None)
-        self._lock = threading.Lock()
+        self._connection = Connection(path, _opened_patiently)
 
     def reserve(self, account: Account, claim: Claim, refuse: Callable[[Standing], str | None]) -> Reserved:
         """Set aside what a call may take, unless `refuse` gives a reason against it."""
@@ -168,38 +164,13 @@ class Reservations:
 
     def close(self) -> None:
         """Close the connection; the next call opens another one."""
-        with self._lock:
-            self._disconnect()
+        self._connection.close()
 
     @contextmanager
     def _turn(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: threads of this process queue at the lock, processes at the database."""
-        with self._lock:
-            connection = self._connected()
-            with ledger.transaction(connection):
-                yield connection
-
-    def _connected(self) -> sqlite3.Connection:
-        """The connection to the file that has the ledger's name now; a forked child must not use its parent's."""
-        process, file = self._opened
-        if self._connection is not None and (process != os.getpid() or file != ledger.identity(self.path)):
-            self._disconnect()
-        if self._connection is None:
-            self._connection = _opened_patiently(self.path)
-            self._opened = os.getpid(), ledger.identity(self.path)
-        return self._connection
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None and self._opened[0] != os.getpid():
-            _left_to_parents.append(connection)
-        elif connection is not None:
-            with suppress(sqlite3.Error):
-                connection.close()
-
-
-_left_to_parents: list[sqlite3.Connection] = []
-"""Closing an inherited connection would take the parent's locks away."""
+        """One transaction: threads of this process queue at the connection, processes at the database."""
+        with self._connection.used() as connection, ledger.transaction(connection):
+            yield connection
 
 
 def _opened_patiently(path: Path) -> sqlite3.Connection:

@@ -1,0 +1,120 @@
+"""What a fork waits for: its child has one thread, and what others held at that moment stays held in it for ever.
+
+Whoever has something that a child needs free, or must not inherit, is watched here. Threads fork one after the other:
+what is held for one fork must not be given back by another.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures.thread  # noqa: F401 - it must not register hooks of its own while a fork waits in ours
+import os
+import threading
+import time
+from types import TracebackType
+from typing import Protocol
+from weakref import ref
+
+PATIENCE_SECONDS = 10.0
+"""How long a fork waits in all; it goes on without what is stuck then."""
+
+
+class Watched(Protocol):
+    """What is held during a fork, or renewed after it. None of the methods raises."""
+
+    def before_fork(self, give_up: float, /) -> None:
+        """Take hold, unless that is not possible until `give_up` (seconds of the monotonic clock)."""
+
+    def after_fork(self) -> None:
+        """Let go of what was taken, on the thread that forked, in the parent and in the child."""
+
+    def renew(self) -> None:
+        """In the child: have anew what could not be taken, and what belongs to the parent."""
+
+
+class Lock:
+    """A lock for blocks that may be nested in one thread, which no child finds held by another."""
+
+    def __init__(self, *, first: bool = False) -> None:
+        self._lock = threading.RLock()
+        self._is_held_for_fork = False
+        watch(self, first=first)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._lock.release()
+
+    def before_fork(self, give_up: float, /) -> None:
+        """Take hold."""
+        self._is_held_for_fork = self._lock.acquire(timeout=max(0.0, give_up - time.monotonic()))
+
+    def after_fork(self) -> None:
+        """Let go."""
+        if self._is_held_for_fork:
+            self._is_held_for_fork = False
+            self._lock.release()
+
+    def renew(self) -> None:
+        """A thread that is no more may have it."""
+        self._is_held_for_fork = False
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+        else:
+            self._lock = threading.RLock()
+
+
+def watch(one: Watched, *, first: bool = False) -> None:
+    """Heed it at every fork as long as it lives; `first` for what may be held while the others are asked for."""
+    _watched.insert(0 if first else len(_watched), ref(one, _watched.remove))
+
+
+_watched: list[ref[Watched]] = []
+loading = Lock()
+"""Held while a call loads what it needs on the thread of its caller: whoever imports holds locks of the modules."""
+
+_taken: list[Watched] = []
+_turn = threading.Lock()
+_forking: int | None = None
+"""The thread that has the turn."""
+
+
+def _before() -> None:
+    global _forking
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    if _turn.acquire(timeout=PATIENCE_SECONDS):
+        _forking = threading.get_ident()
+        for one in _living():
+            _taken.append(one)
+            one.before_fork(give_up)
+
+
+def _after_in_parent() -> None:
+    global _forking
+    if _forking == threading.get_ident():
+        _let_go()
+        _forking = None
+        _turn.release()
+
+
+def _after_in_child() -> None:
+    global _forking, _turn
+    if _forking == threading.get_ident():
+        _let_go()
+    _taken.clear()
+    _forking, _turn = None, threading.Lock()
+    for one in _living():
+        one.renew()
+
+
+def _let_go() -> None:
+    while _taken:
+        _taken.pop().after_fork()
+
+
+def _living() -> list[Watched]:
+    return [one for reference in list(_watched) if (one := reference()) is not None]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
