@@ -36,7 +36,7 @@ class Lock:
 
     def __init__(self, *, first: bool = False) -> None:
         self._lock = threading.RLock()
-        self._is_held_for_fork = False
+        self.is_held_for_fork = False
         watch(self, first=first)
 
     def __enter__(self) -> None:
@@ -47,17 +47,17 @@ class Lock:
 
     def before_fork(self, give_up: float, /) -> None:
         """Take hold."""
-        self._is_held_for_fork = self._lock.acquire(timeout=max(0.0, give_up - time.monotonic()))
+        self.is_held_for_fork = self._lock.acquire(timeout=max(0.0, give_up - time.monotonic()))
 
     def after_fork(self) -> None:
         """Let go."""
-        if self._is_held_for_fork:
-            self._is_held_for_fork = False
+        if self.is_held_for_fork:
+            self.is_held_for_fork = False
             self._lock.release()
 
     def renew(self) -> None:
         """A thread that is no more may have it."""
-        self._is_held_for_fork = False
+        self.is_held_for_fork = False
         if self._lock.acquire(blocking=False):
             self._lock.release()
         else:
@@ -84,9 +84,9 @@ def _before() -> None:
     give_up = time.monotonic() + PATIENCE_SECONDS
     if _turn.acquire(timeout=PATIENCE_SECONDS):
         _forking = threading.get_ident()
-        for one in _living():
-            _taken.append(one)
-            one.before_fork(give_up)
+        while left := [one for one in _living() if one not in _taken]:  # some begin to be watched while others are held
+            _taken.append(left[0])
+            left[0].before_fork(give_up)
 
 
 def _after_in_parent() -> None:

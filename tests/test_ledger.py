@@ -256,6 +256,22 @@ def test_a_killed_writer_leaves_whole_batches(path: Path) -> None:
     assert (("ok",), True) == (sound, total(path).calls >= 50 * len(lines))
 
 
+def test_two_connections_of_a_process_keep_their_locks(path: Path) -> None:
+    """A second connection takes no lock from the first: another process that ends does not delete their log."""
+    first, second = (LedgerSink(str(path), notice=unexpected) for _ in range(2))
+    first.write(Batch([span(0)]))
+    second.write(Batch([span(1)]))
+    other = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT 1 FROM calls').fetchone(); c.close()"
+    )
+    subprocess.run([sys.executable, "-c", other, str(path)], check=True)
+    first.write(Batch([span(2)]))
+    second.write(Batch([span(3)]))
+    first.close()
+    second.close()
+    assert ["s0", "s1", "s2", "s3"] == [row.span_id for row in rows(path)]
+
+
 def test_a_locked_ledger_delays_rows_and_loses_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows wait in memory while another process holds the file, and are there after it has let go."""
     monkeypatch.setattr(ledger, "WAIT_SECONDS", 0.05)

@@ -249,7 +249,9 @@ def set_aside(path: Path, seen: tuple[int, int] | None) -> Path | None:
 def _make_private(path: Path) -> None:
     if not path.parent.is_dir():
         folder.create(path.parent)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    # A file that is there may be in use here: closing it would take SQLite's own locks away.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _wal(connection: sqlite3.Connection) -> None:

@@ -11,6 +11,7 @@ import itertools
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,8 +29,8 @@ from instrument.testing import record
 from tests.faults.programs import environment
 
 PROMISED_NS = 50_000_000
-NAMES = ("work", "fails", "counts", "waits")
-BUSY = Path(__file__).with_name("busy.py")
+NAMES = ("work", "fails", "counts", "waits", "asks", "guesses")
+BUSY, FORKING = (Path(__file__).with_name(f"{name}.py") for name in ("busy", "forking"))
 
 
 class Round(NamedTuple):
@@ -188,12 +190,35 @@ def hung(folder: Path, chance: random.Random) -> Round:
     return round_of(diary, folder, code_is_right=code == 0)
 
 
+def forked(folder: Path, chance: random.Random) -> Round:
+    """Children are forked while threads write to the ledger: no child hangs, every call is entered and booked once."""
+    done = subprocess.run(
+        [sys.executable, str(FORKING), str(chance.randrange(5, 40)), str(folder / "diary")],
+        cwd=folder,
+        env=environment(INSTRUMENT_LOOPS__ACTION="off", INSTRUMENT_SINKS="jsonl,ledger"),
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    one = round_of(read_diary(folder / "diary"), folder, code_is_right=done.returncode == 0)
+    asked = {
+        one.span_id
+        for one in records(folder / ".instrument", [])
+        if isinstance(one, Span) and one.name in ("asks", "guesses")
+    }
+    with closing(sqlite3.connect(folder / ".instrument/ledger.db")) as ledger:
+        entered = {span_id for (span_id,) in ledger.execute("SELECT span_id FROM calls")}
+        [booked] = ledger.execute("SELECT calls FROM budgets WHERE name = 'shared'").fetchone()
+        [charged] = ledger.execute("SELECT count(*) FROM calls WHERE operation = 'asks'").fetchone()
+    return one._replace(missing=one.missing + len(asked ^ entered) + abs(booked - charged))
+
+
 FAULTS: dict[str, Callable[[Path, random.Random], Round]] = {
     "kill -9": killed,
     "orderly end": ended,
     "folder unusable": deleted,
     "sampling": sampled,
     "hanging sink": hung,
+    "forks under load": forked,
 }
 
 
