@@ -91,9 +91,8 @@ class Tally:
         self._start: int | None = None
         self._end = 0
         self._new_times = _Times if timings else _Counts
-        self._times: dict[tuple[str, str], _Times | _Counts] = {}
-        self._calls: dict[tuple[str, ...], Sum] = {}
-        self._call_times: dict[tuple[str, str], _Times | _Counts] = {}
+        self._times: dict[tuple[str, ...], _Times | _Counts] = {}
+        self._calls: dict[tuple[str, ...], tuple[Sum, _Times | _Counts]] = {}
         self._steps: dict[str, int] = {}
         self._numbered: dict[str, int] = {}
         self._failures = Failures()
@@ -139,11 +138,12 @@ class Tally:
 
     def metrics(self, wall_ns: int | None = None) -> Metrics:
         """What it has come to; `wall_ns` in place of the time from the first start to the last end."""
-        for times in self._times.values():
+        call_times = {group: times for group, (_, times) in self._calls.items()}
+        for times in (*self._times.values(), *call_times.values()):
             times.settle()  # runs that are in order are merged much faster than they are sorted anew
         tools = {name: times.count for (name, kind), times in self._times.items() if kind == "tool"}
         whole = Sum()
-        for spent in self._calls.values():
+        for spent, _ in self._calls.values():
             whole.include(spent)
         return Metrics(
             spans=self.spans,
@@ -164,8 +164,8 @@ class Tally:
             by_agent=self._totals(2),
             spent_by_name=self._totals(3),
             spent_by_kind=self._totals(4),
-            times_by_model=self._timings(self._call_times, 0),
-            times_by_agent=self._timings(self._call_times, 1),
+            times_by_model=self._timings(call_times, 0),
+            times_by_agent=self._timings(call_times, 2),
         )
 
     def _step(self, span: Any) -> None:
@@ -175,18 +175,16 @@ class Tally:
             self._numbered[trace_id] = self._numbered.get(trace_id, 0) + 1
 
     def _call(self, span: Any, call: Call) -> None:
-        model, agent = model_of(span), agent_of(span)
-        group = model, operation_of(span), agent, span.name, span.kind
-        spent = self._calls.get(group)
-        if spent is None:
+        group = model_of(span), operation_of(span), agent_of(span), span.name, span.kind
+        found = self._calls.get(group)
+        if found is None:
             group = group if len(self._calls) < MOST_GROUPS else (OTHERS, OTHERS, OTHERS, OTHERS, span.kind)
-            spent = self._calls.setdefault(group, Sum())
+            found = self._calls.setdefault(group, (Sum(), self._new_times()))
+        spent, times = found
         spent.add(call)
-        key = (model, agent) if len(self._call_times) < MOST_GROUPS else (OTHERS, OTHERS)
-        times = self._call_times.get((model, agent)) or self._call_times.setdefault(key, self._new_times())
         times.add(span.duration_ns if is_timed(span) else None, span.status == "error")
 
-    def _timings(self, kept: Mapping[tuple[str, str], _Times | _Counts], part: int) -> dict[str, Timing]:
+    def _timings(self, kept: Mapping[tuple[str, ...], _Times | _Counts], part: int) -> dict[str, Timing]:
         """The times by one part of their group."""
         merged: dict[str, _Times | _Counts] = {}
         for group, times in kept.items():
@@ -195,7 +193,7 @@ class Tally:
 
     def _totals(self, part: int) -> dict[str, Total]:
         """Tokens and money by one part of their group: the model, the operation, the agent, the name or the kind."""
-        return totals(self._calls, part)
+        return totals({group: spent for group, (spent, _) in self._calls.items()}, part)
 
 
 def by_time(timings: Mapping[str, Timing]) -> dict[str, Timing]:
@@ -336,7 +334,8 @@ def percentile(ordered: list[int], share: float) -> float:
 
 def is_timed(span: Any) -> bool:
     """Whether the times of a span are known, not only its place in the order."""
-    return span.attributes.get(TIMES) is None
+    attributes = span.attributes
+    return not attributes or attributes.get(TIMES) is None
 
 
 def model_of(span: Any) -> str:

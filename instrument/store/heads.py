@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 from msgspec import Struct
@@ -29,27 +29,8 @@ NAMES = {
     "user": "user.id",
     "times": TIMES,
 }
-_FIELDS = {name: attribute for attribute, name in NAMES.items()}
-
-
-class Attributes(Struct, frozen=True, gc=False, rename=NAMES):
-    """The attributes that totals are grouped by; `get` as of the mapping that a whole span has."""
-
-    label: Any = None
-    operation: Any = None
-    outcome: Any = None
-    iteration: Any = None
-    request_model: Any = None
-    response_model: Any = None
-    agent_id: Any = None
-    agent_name: Any = None
-    session: Any = None
-    user: Any = None
-    times: Any = None
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The attribute by its full name; those that are not kept read as missing."""
-        return getattr(self, _FIELDS.get(name, name), default)
+Attributes = TypedDict("Attributes", dict.fromkeys(NAMES.values(), Any), total=False)  # type: ignore[misc]
+"""Those of them that the record has, by their full names."""
 
 
 class SpanHead(Struct, frozen=True, kw_only=True, tag="span", tag_field="type"):
@@ -65,7 +46,7 @@ class SpanHead(Struct, frozen=True, kw_only=True, tag="span", tag_field="type"):
     name: str
     status: str
     error: Failure | None = None
-    attributes: Attributes = Attributes()
+    attributes: Attributes = {}
     usage: Usage | None = None
     cost: Cost | None = None
 
@@ -80,7 +61,7 @@ class OpenHead(Struct, frozen=True, kw_only=True, tag="open", tag_field="type"):
     start_ns: int
     kind: str = "span"
     name: str
-    attributes: Attributes = Attributes()
+    attributes: Attributes = {}
 
 
 class LogHead(Struct, frozen=True, kw_only=True, gc=False, tag="log", tag_field="type"):
@@ -115,7 +96,7 @@ _decoder: msgspec.json.Decoder[Head] = msgspec.json.Decoder(Head)
 
 def heads(path: str | os.PathLike[str], notices: list[str] | None = None) -> Iterator[Head | Other]:
     """The head of every record below `path`, as `jsonl.records` would give the records."""
-    return decoded(path, head_of, notices)
+    return decoded(path, head_of, notices, usual=_decoder.decode)
 
 
 def head_of(line: bytes) -> Head | Other:
@@ -132,5 +113,4 @@ def head_of(line: bytes) -> Head | Other:
 def span_of(head: SpanHead) -> Span:
     """A span with what its head holds."""
     fields = {name: getattr(head, name) for name in head.__struct_fields__ if name != "attributes"}
-    kept = {NAMES[name]: value for name in NAMES if (value := getattr(head.attributes, name)) is not None}
-    return Span(**fields, attributes=kept)
+    return Span(**fields, attributes={name: value for name, value in head.attributes.items() if value is not None})

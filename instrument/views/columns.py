@@ -17,7 +17,7 @@ from msgspec import Raw
 
 from instrument.detectors import ADVICE
 from instrument.model import Event, Finding, Link, Log, Other, Run, Score, Update, decode
-from instrument.store.heads import Attributes, OpenHead, SpanHead
+from instrument.store.heads import OpenHead, SpanHead
 
 NAME, BRIEF, MESSAGE = 200, 160, 4000
 """So many letters of a name, of what a span was called with, and of a log are in the columns."""
@@ -213,11 +213,8 @@ def _cut_brief(text: str) -> str:
 
 def _facts(attributes: Any) -> tuple[Any, Any, Any, Any]:
     """Label, model, agent and iteration."""
-    if attributes.__class__ is Attributes:
-        held = attributes
-        model, agent = held.response_model, held.agent_id
-        asked, called = held.request_model, held.agent_name
-        return held.label, asked if model is None else model, called if agent is None else agent, held.iteration
+    if not attributes:
+        return None, None, None, None
     get = attributes.get
     agent = get("gen_ai.agent.id") or get("gen_ai.agent.name")
     model = get("gen_ai.response.model") or get("gen_ai.request.model")
