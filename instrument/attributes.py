@@ -53,6 +53,8 @@ CLOSED_EARLY = "instrument.closed_early"
 CACHE_HIT = "instrument.cache.hit"
 """Set to true on a model call that a cache of the program's own answered: it was not billed."""
 UNREAD_BODY = "instrument.unread_body_bytes"
+AROUND_CALL = "instrument.around_call"
+"""True on a step that would be the model call, were there not another inside of it: it is no iteration of an agent."""
 
 REQUEST = {
     "model": REQUEST_MODEL,
@@ -100,7 +102,17 @@ TELLS_NO_CONTENT = frozenset(
         *(name for field, name in REQUEST.items() if field != "stop"),
         *RESPONSE.values(),
         *(OPERATION, PROVIDER, API_TYPE, SERVER_ADDRESS, SERVER_PORT, STATUS_CODE, ERROR_TYPE),
-        *(STREAM, FIRST_CHUNK, FIRST_TOKEN, CHUNKS, TOKENS_PER_SECOND, CLOSED_EARLY, CACHE_HIT, UNREAD_BODY),
+        *(
+            STREAM,
+            FIRST_CHUNK,
+            FIRST_TOKEN,
+            CHUNKS,
+            TOKENS_PER_SECOND,
+            CLOSED_EARLY,
+            CACHE_HIT,
+            UNREAD_BODY,
+            AROUND_CALL,
+        ),
         *(AGENT_ID, AGENT_NAME, LEDGER_OPERATION, SESSION, USER, TAGS, TIMES),
         *("gen_ai.tool.name", "gen_ai.tool.call.id", "gen_ai.tool.type"),
     }

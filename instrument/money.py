@@ -1,8 +1,8 @@
-"""Decimal arithmetic for money: exact, whatever the user's own decimal context says, and its text."""
+"""Decimal arithmetic for money: exact, whatever the user's own decimal context says; its text, exact and for people."""
 
 from __future__ import annotations
 
-from decimal import Context, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 EXACT = Context(prec=60)
 """Arithmetic in which sums and products of money never round."""
@@ -14,3 +14,12 @@ def decimal_text(value: Decimal) -> str:
     if "E" in text:
         text = format(value, "f")
     return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
+
+
+def money(usd: Decimal) -> str:
+    """US dollars: cents from one dollar on, below that three digits that mean something, at least four decimals."""
+    if usd == 0:
+        return "$0"
+    size = abs(usd)
+    places = 2 if size >= 1 else max(4, 2 - size.adjusted())
+    return f"${usd.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN, EXACT):,f}"

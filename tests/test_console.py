@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from instrument.model import Batch, Finding, Other, Record, Span
+from instrument.model import Batch, Finding, Other, Record, Score, Span
 from instrument.sinks.console import ConsoleSink
 from instrument.sinks.unfinished import KEPT_SPANS
-from tests.recorded import MS, NOON, call, finding, head, log, review, run, span
+from tests.recorded import MS, NOON, TRACE, call, finding, head, log, review, run, span
 
 
 class Stream(io.StringIO):
@@ -64,12 +64,13 @@ def test_a_long_span_is_told_when_it_begins() -> None:
 
 
 def test_a_trace_ends_with_its_tree_and_what_it_came_to() -> None:
-    """The tree, money, tokens, calls by model, tools, iterations, what went wrong, and where the files are."""
-    text = shown(*in_order_of_ending(review()), paths=["events/a.jsonl"])
+    """The tree, money, tokens, calls by model, tools, iterations, scores, what went wrong, and where the files are."""
+    records = [*in_order_of_ending(review())[:-1], Score(trace_id=TRACE, time_ns=1, name="helpful", value=0.8)]
+    text = shown(*records, in_order_of_ending(review())[-1], paths=["events/a.jsonl"])
     tree_and_summary = text.split("\n\n", 1)[1]
     wanted = ["├─ ✔ create_plan", "money       $0.00240 (1 call unpriced)", "tokens      6,818 in, 405 out"]
     wanted += ["iterations  3", "tool calls  3 (read_file 3)", "1 error, 1 warning, 1 finding"]
-    wanted += ["files       events/a.jsonl"]
+    wanted += ["scores      helpful 0.8", "files       events/a.jsonl"]
     assert [] == [part for part in wanted if part not in tree_and_summary]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import instrument
 from instrument import current_span, llm_call, span
+from instrument.analysis.metrics import measure
 from instrument.model import Usage
 from instrument.testing import Recording, record
 
@@ -128,7 +129,7 @@ def test_operation_of_a_decorated_model_call_is_its_own_name(recording: Recordin
 
 
 def test_inner_model_call_is_the_llm_span(recording: Recording) -> None:
-    """Where one model call is made by another, the outer one is a step and has no usage of its own."""
+    """Where one model call is made by another, the outer one is a step without usage, and no iteration."""
 
     @llm_call(model="m")
     def inner() -> Any:
@@ -142,6 +143,7 @@ def test_inner_model_call_is_the_llm_span(recording: Recording) -> None:
     assert [("inner", "llm", True), ("outer", "step", False)] == [
         (span.name, span.kind, span.usage is not None) for span in recording.spans
     ]
+    assert 0 == measure(recording.spans).iterations
 
 
 def test_failed_call_has_no_usage(recording: Recording) -> None:

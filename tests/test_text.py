@@ -188,12 +188,33 @@ def test_siblings_are_folded_around_what_went_wrong() -> None:
 
 
 def test_a_failure_that_was_not_shown_yet_is_never_folded_away() -> None:
-    """Of many equal ones the first are shown; those that are folded are counted in red."""
-    errors = {n: Failure("E", "always the same" if n % 2 else f"number {n}") for n in range(100, 200)}
-    calls = [span(n, 1, name="leaf", status="error", error=error) for n, error in errors.items()]
+    """Of many equal ones, also where numbers in them differ, the first are shown; the rest is counted in red."""
+    said = {n: f"row {n} is bad" if n % 2 else f"no {chr(n)}{chr(n)}" for n in range(0x4E00, 0x4E64)}
+    calls = [span(n, 1, name="leaf", status="error", error=Failure("E", told)) for n, told in said.items()]
     shown = outline(fold(span(1), *calls), Theme(None))
-    assert [] == [n for n in errors if n % 2 == 0 and f"E: number {n}" not in shown]
-    assert shown.count("always the same") >= 4
+    assert [] == [told for n, told in said.items() if n % 2 == 0 and f"E: {told}" not in shown]
+    assert 4 <= shown.count("is bad") <= 50
+
+
+def test_a_folded_tree_is_short_whatever_failed() -> None:
+    """A thousand failures, no two alike, between calls that went well: as many rows as there is room, the rest counted."""
+    calls = [span(n, 1, name="leaf") for n in range(0x4E00, 0x4E00 + 2000)]
+    calls[::2] = [
+        span(int(one.span_id, 16), 1, name="leaf", status="error", error=Failure("E", chr(int(one.span_id, 16))))
+        for one in calls[::2]
+    ]
+    shown = outline(fold(span(1), *calls), Theme(None), rows=60, unseen=7, unfold="--all").splitlines()
+    assert (True, True, True) == (
+        len(shown) < 250,
+        " failed: leaf × " in "".join(shown),
+        shown[-1].endswith(" more spans: --all"),
+    )
+
+
+def test_what_failed_below_a_fold_is_counted() -> None:
+    """Where a tree is cut at a depth, too."""
+    trace = fold(span(1), span(2, 1), span(3, 2, status="error"), span(4, 2))
+    assert "└─ ✔ span2 · 2 below, 1 failed" == outline(trace, Theme(None), depth=2).splitlines()[1][:31].rstrip()
 
 
 def test_a_failure_deep_down_is_never_folded_away() -> None:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instrument.analysis.totals import Total
-from instrument.views.theme import bill, cells, clean, count, cut, cut_painted, duration, money, theme_for, wrapped
+from instrument.money import money
+from instrument.views.theme import bill, cells, clean, count, cut, cut_painted, duration, theme_for, wrapped
 
 # Text from records is data
 
@@ -66,6 +67,7 @@ def test_durations_have_three_digits(ns: int, expected: str) -> None:
         ("0.5", "$0.5000"),
         ("0.000144", "$0.000144"),
         ("1e-9", "$0.00000000100"),
+        ("1.5e-14", "$0.0000000000000150"),
     ],
 )
 def test_money_keeps_the_digits_that_mean_something(usd: str, expected: str) -> None:

@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 from msgspec.json import decode
 
 from instrument.analysis.totals import MODEL_CALLS, Call, Sum, Total, call_of
-from instrument.attributes import TIMES
+from instrument.attributes import AROUND_CALL, TIMES
 from instrument.model import FAILED, REFUSED
 
 ALARMING = frozenset({"WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"})
@@ -49,11 +49,11 @@ class Metrics(Struct, frozen=True, kw_only=True):
     """What some spans, logs and findings come to.
 
     `iterations` are the spans of kind `step` that carry `instrument.iteration`, or in a trace where none does, all of
-    kind `step`. `errors` are failed spans; one that only passed its child's exception on is not counted again. Calls
-    that were `refused` are no model or tool calls, no errors, and have no part in any times. `findings` are those
-    beyond severity info. `by_name` and `by_kind` count every span; `spent_by_…` are the tokens and money of the model
-    calls among them, `times_by_…` how long the model calls took. `wall_ns` is the time from the first start to the last
-    end.
+    kind `step` but those around a model call that is the same one. `errors` are failed spans; one that only passed its
+    child's exception on is not counted again. Calls that were `refused` are no model or tool calls, no errors, and have
+    no part in any times. `findings` are those beyond severity info. `by_name` and `by_kind` count every span;
+    `spent_by_…` are the tokens and money of the model calls among them, `times_by_…` how long the model calls took.
+    `wall_ns` is the time from the first start to the last end.
     """
 
     spans: int = 0
@@ -170,7 +170,7 @@ class Tally:
 
     def _step(self, span: Any) -> None:
         trace_id = span.trace_id
-        self._steps[trace_id] = self._steps.get(trace_id, 0) + 1
+        self._steps[trace_id] = self._steps.get(trace_id, 0) + (span.attributes.get(AROUND_CALL) is None)
         if span.attributes.get("instrument.iteration") is not None:
             self._numbered[trace_id] = self._numbered.get(trace_id, 0) + 1
 

@@ -69,7 +69,8 @@ def _time(trace: Trace) -> Iterator[Reason]:
     path = critical_path(trace)
     whole = path.duration_ns
     spans = len({stretch.span.span_id for stretch in path.stretches})
-    where = f", on a critical path of {count(spans)} spans" if spans > 1 else ""
+    known = len(trace.spans)
+    where = f", on a critical path of {count(spans)} of its {count(known)} spans" if 1 < spans < known else ""
     yield Reason(f"{trace.root.name} took {duration(whole)}{where}", _ids(trace))
     causes = sorted(_by_name(path).items(), key=lambda item: -sum(item[1].values()))
     for (name, is_leaf), times in causes[:MOST_CAUSES]:

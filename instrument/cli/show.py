@@ -90,7 +90,8 @@ def _print_tree(trace: Trace, args: argparse.Namespace, history: History) -> Non
     matches = _choice(args, report)
     found, keep = matching(trace, matches) if matches is not None else (None, None)
     if keep is None or keep:
-        say(outline(trace, theme, findings=report.findings, all=args.all, depth=args.depth, keep=keep, ids=args.ids))
+        chosen = {"all": args.all, "depth": args.depth, "keep": keep, "ids": args.ids}
+        say(outline(trace, theme, findings=report.findings, unfold="--all shows every one", **chosen))
     if found is not None:
         say(theme.paint(f"{count(len(found))} of {count(len(trace.spans))} spans", "dim"))
     say("")

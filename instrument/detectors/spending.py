@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from instrument.detectors.calls import plain
 from instrument.detectors.history import Beyond, History
 from instrument.detectors.told import Growth, clock
 from instrument.model import Finding, Span
+from instrument.money import EXACT, money
 from instrument.thresholds import Thresholds
 
 _MICRO = 1_000_000
@@ -95,4 +98,4 @@ def _beyond(limits: Thresholds, least: float, enough: int) -> Beyond:
 
 
 def _amount(measure: str, value: float) -> str:
-    return f"${value / _MICRO:.4f}" if measure.endswith("usd") else f"{value:,.0f} tokens"
+    return money(EXACT.divide(Decimal(value), _MICRO)) if measure.endswith("usd") else f"{value:,.0f} tokens"

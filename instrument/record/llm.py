@@ -11,7 +11,15 @@ import msgspec
 from msgspec import Raw
 
 from instrument import tokens
-from instrument.attributes import CACHE_HIT, PROVIDER, REQUEST_MODEL, REQUEST_TIER, RESPONSE_MODEL, RESPONSE_TIER
+from instrument.attributes import (
+    AROUND_CALL,
+    CACHE_HIT,
+    PROVIDER,
+    REQUEST_MODEL,
+    REQUEST_TIER,
+    RESPONSE_MODEL,
+    RESPONSE_TIER,
+)
 from instrument.model import Cost, Usage
 from instrument.pricing import Prices
 from instrument.record.capture import Large
@@ -34,6 +42,9 @@ def make_step(reference: ReferenceType[Any] | None) -> None:
     while outer is not None:
         if outer.kind == "llm" and outer.duration is None:
             outer.kind = "step"
+            if isinstance(outer, LiveSpan):
+                outer.attributes = {**(outer.attributes or {}), AROUND_CALL: True}
+                outer.recorder.announce(outer)
             for scope in outer.budgets:
                 scope.settle(outer.span_id, None)
         above = getattr(outer, "above", None)  # only what stands for a span of others may have another around it

@@ -147,9 +147,13 @@ class Recorder:
             self.sampling.met(span.trace_id, is_root=span.parent_id is None)
         if span.kind in ANNOUNCED_AT_ONCE:
             span.started = self.clock()
-            self.pipeline.put(Begun(span))
+            self.announce(span)
         if self.pipeline.asleep:
             self.pipeline.wake()
+
+    def announce(self, span: LiveSpan) -> None:
+        """Have live views show the span before what happens below it."""
+        self.pipeline.put(Begun(span))
 
     def ask_guards(self, span: LiveSpan) -> None:
         """Raise what a guard refuses the call with; the call is recorded as refused."""

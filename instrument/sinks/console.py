@@ -27,7 +27,7 @@ OF_STATUS = {"error": "ERROR", REFUSED: "WARNING", "cancelled": "WARNING"}
 ANNOUNCED = frozenset({"agent", "workflow", "step"})
 """Kinds of spans that are also told when they begin (those that stay open for a moment)."""
 SHOWN = frozenset({Span, Log, Finding, Open, Score})
-COUNTED = frozenset({Span, Log, Finding})
+COUNTED = frozenset({Span, Log, Finding, Score})
 OPEN_TRACES = 1000
 KEPT_IN_ALL = 50_000
 """So many spans are kept for the trees of all traces that are not over, some 250 bytes each."""
@@ -92,7 +92,7 @@ class ConsoleSink:
         if stream is None:
             return
         theme = theme_for(stream, self._color)
-        said = [text for flood in self._floods.values() for text in flood.rest(theme)]
+        said = self._hidden(theme)
         for seen in self._open.values():
             said += self._closing(seen, None, theme)
         self._open.clear()
@@ -144,14 +144,17 @@ class ConsoleSink:
         trace = seen.trace()
         flood = self._flood("summaries of traces", SUMMARIES_A_SECOND)
         told = flood.rest(theme) if flood.is_over(trace.end_ns) else []
-        return [*told, *self._ending(seen, trace, theme)] if flood.lets_pass() else told
+        return [*told, *self._hidden(theme), *self._ending(seen, trace, theme)] if flood.lets_pass() else told
+
+    def _hidden(self, theme: Theme) -> list[str]:
+        """What was counted instead of shown, up to now."""
+        return [text for flood in self._floods.values() for text in flood.rest(theme)]
 
     def _ending(self, seen: Unfinished, trace: Trace, theme: Theme) -> list[str]:
-        parts = ["", outline(trace, theme, rows=TREE_ROWS)]
-        if seen.left:
-            parts.append(f"{theme.ellipsis} {count(seen.left)} more spans: instrument show {trace.trace_id[:8]}")
+        unfold = f"instrument show {trace.trace_id[:8]} --all"
+        tree = outline(trace, theme, rows=TREE_ROWS, unseen=seen.left, unfold=unfold)
         metrics = seen.tally.metrics()
-        return [*parts, "", summary(trace, metrics, theme, paths=self._files()), ""]
+        return ["", tree, "", summary(trace, metrics, theme, paths=self._files()), ""]
 
     def _files(self) -> list[str]:
         if self._paths is not None:

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from instrument.analysis.metrics import Tally
 from instrument.analysis.tree import Trace, traces
-from instrument.model import Failure, Finding, Log, Span, decode_known, encode
+from instrument.model import Failure, Finding, Log, Score, Span, decode_known, encode
 
 KEPT_SPANS = 2000
-KEPT_FINDINGS = 50
+KEPT_FINDINGS = KEPT_SCORES = 50
 KEPT_ATTRIBUTES = (
     "instrument.label",
     "instrument.iteration",
@@ -34,6 +34,7 @@ class Unfinished:
         self._lines: list[bytes] = []
         self._depths: list[int] = []
         self._findings: list[Finding] = []
+        self._scores: list[Score] = []
         self._deepest = sys.maxsize
 
     @property
@@ -51,10 +52,12 @@ class Unfinished:
         elif isinstance(record, Finding):
             self.tally.add_finding(record)
             self._findings = [*self._findings, record][:KEPT_FINDINGS]
+        elif isinstance(record, Score):
+            self._scores = [*self._scores, record][:KEPT_SCORES]
 
     def trace(self) -> Trace:
         """What is kept, as a trace."""
-        return next(traces([*map(decode_known, self._lines), *self._findings]))
+        return next(traces([*map(decode_known, self._lines), *self._findings, *self._scores]))
 
     def _keep(self, span: Span, depth: int, has_room: bool) -> None:
         if depth > self._deepest or not has_room:

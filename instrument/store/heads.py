@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 import msgspec
 from msgspec import Struct
 
-from instrument.attributes import TIMES
+from instrument.attributes import AROUND_CALL, TIMES
 from instrument.model import Cost, Failure, Other, Run, Span, Update, Usage, decode
 from instrument.store.jsonl import decoded
 
@@ -27,6 +27,7 @@ NAMES = {
     "agent_name": "gen_ai.agent.name",
     "session": "session.id",
     "user": "user.id",
+    "around_call": AROUND_CALL,
     "times": TIMES,
 }
 Attributes = TypedDict("Attributes", dict.fromkeys(NAMES.values(), Any), total=False)  # type: ignore[misc]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from instrument.analysis.volatile import steady_text
+from instrument.money import money
 from instrument.views.tables import Cell, Column, table
-from instrument.views.theme import Theme, bill, clean, count, cut, duration, moment, money, wrapped
+from instrument.views.theme import Theme, bill, clean, count, cut, duration, moment, wrapped
 from instrument.views.words import changed_words
 
 if TYPE_CHECKING:

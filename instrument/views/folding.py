@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
 from instrument.analysis.tree import Trace
-from instrument.model import FAILED, UNENDED, Span
+from instrument.model import FAILED, UNENDED, Failure, Span
 
 SIBLINGS = 12
 """More children than this are folded: the first and last ones stay, and those below which something went wrong."""
 KEPT_FIRST, KEPT_LAST = 6, 3
+LONGEST_MESSAGE = 500
+"""Messages that begin alike for so many characters are alike."""
 KEPT_ALIKE = 4
 """The same failure is shown so many times on each level; more of it may be folded, and is counted there."""
 LONG_RUN = 5
-"""So many equal siblings in a row have a line of their own, fewer are told together with those beside them."""
+"""So many siblings of one name in a row have a line of their own, fewer are told together with those beside them."""
+MOST_CHANGES = 4
+"""Where some of them failed and others did not, each stretch has its line as long as there are no more of them."""
+_WITH_DIGITS = re.compile(r"\w*\d\w*")
 
 
 class Fold(NamedTuple):
@@ -28,6 +34,12 @@ class Fold(NamedTuple):
     def alike(self) -> bool:
         """Whether they have one name, kind and status."""
         return len({_likeness(span) for span in self.spans}) == 1
+
+    @property
+    def kind(self) -> str:
+        """The kind of all of them, empty where there are several."""
+        kinds = {span.kind for span in self.spans}
+        return kinds.pop() if len(kinds) == 1 else ""
 
 
 Shown = Mapping[str | None, Sequence[Span | Fold]]
@@ -49,11 +61,11 @@ def shown(
         children = [span for span in trace.children(span_id) if keep is None or span.span_id in keep]
         items: Sequence[Span | Fold] = children
         if room is not None and span_id not in troubles and span_id is not None:
-            items = folded(children, troubles, seen[level])
+            items = folded(children, troubles, seen[level], room)
             if len(items) > room:
                 continue
         elif room is not None:  # what went wrong is shown in any case, with little around it where there is no room
-            items = folded(children, troubles, seen[level], ends=room >= SIBLINGS)
+            items = folded(children, troubles, seen[level], room, ends=room >= SIBLINGS)
         if room is not None:
             room -= len(items)
         below[span_id] = items
@@ -65,13 +77,19 @@ def shown(
 
 
 def folded(
-    children: Sequence[Span], troubles: Mapping[str, frozenset[object]], seen: Counter[object], *, ends: bool = True
+    children: Sequence[Span],
+    troubles: Mapping[str, frozenset[object]],
+    seen: Counter[object],
+    room: int,
+    *,
+    ends: bool = True,
 ) -> list[Span | Fold]:
     """The children, in place of those that are left out one line for each run of equal ones.
 
-    Where there are many, the first and the last ones are shown if `ends` is true; else only what must be.
+    Where there are many, the first and the last ones are shown if `ends` is true; else only what must be. Of what
+    failed in a way not seen yet so many are shown as there is `room`, some at least.
     """
-    kept = _kept(children, troubles, seen, ends)
+    kept = _kept(children, troubles, seen, max(room, SIBLINGS), ends)
     items: list[Span | Fold] = []
     for is_kept, group in groupby(children, lambda span: span.span_id in kept):
         stretch = list(group)
@@ -80,7 +98,7 @@ def folded(
 
 
 def _kept(
-    children: Sequence[Span], troubles: Mapping[str, frozenset[object]], seen: Counter[object], ends: bool
+    children: Sequence[Span], troubles: Mapping[str, frozenset[object]], seen: Counter[object], most: int, ends: bool
 ) -> Collection[str]:
     shown: Sequence[Span] = children if ends else ()
     if ends and len(children) > SIBLINGS:
@@ -88,7 +106,8 @@ def _kept(
     kept = {span.span_id for span in shown}
     for span in children:
         found = troubles.get(span.span_id, frozenset())
-        if any(seen[trouble] < KEPT_ALIKE for trouble in found):
+        fresh = [trouble for trouble in found if seen[trouble] < KEPT_ALIKE]
+        if fresh and (len(kept) < most or not all(isinstance(trouble, tuple) for trouble in fresh)):
             kept.add(span.span_id)
         if span.span_id in kept:
             seen.update(found)
@@ -96,20 +115,26 @@ def _kept(
 
 
 def _folds(stretch: Sequence[Span]) -> Iterator[Span | Fold]:
-    """A line for each long run of equal siblings, and one for each mixture between two of them."""
+    """A line or a few for each long run of one name, and one for each mixture between two of them."""
     mixed: list[Span] = []
-    for _, group in groupby(stretch, _likeness):
+    for _, group in groupby(stretch, lambda span: (span.name, span.kind)):
         run = list(group)
         if len(run) < LONG_RUN and len(run) < len(stretch):
             mixed += run
             continue
-        yield from _mixture(mixed)
-        yield Fold(run)
+        yield from _line(mixed)
+        yield from _by_status(run)
         mixed = []
-    yield from _mixture(mixed)
+    yield from _line(mixed)
 
 
-def _mixture(spans: Sequence[Span]) -> Sequence[Span | Fold]:
+def _by_status(run: Sequence[Span]) -> Iterator[Span | Fold]:
+    parts = [list(group) for _, group in groupby(run, lambda span: span.status)]
+    for part in parts if len(parts) <= MOST_CHANGES else [run]:
+        yield from _line(part)
+
+
+def _line(spans: Sequence[Span]) -> Sequence[Span | Fold]:
     return [Fold(spans)] if len(spans) > 1 else spans
 
 
@@ -120,17 +145,24 @@ def _likeness(span: Span) -> tuple[str, str, str]:
 def troubles_of(
     trace: Trace, order: Sequence[Span], found: Mapping[str, Iterable[object]]
 ) -> dict[str, frozenset[object]]:
-    """What failed, was refused or found, or is open at or below each span of `order`, in which parents come first."""
+    """What failed, was refused or found, or is open at or below each span of `order`, in which parents come first.
+
+    Failures are tuples; those whose messages differ only in numbers, ids and the like are equal.
+    """
     troubles: dict[str, frozenset[object]] = {}
     for span in reversed(order):
         here: set[object] = {id(finding) for finding in found.get(span.span_id, ())}
         if span.status in (*FAILED, *UNENDED):
-            here.add(_likeness(span) if span.error is None else (span.error.type, span.error.message))
+            here.add(_likeness(span) if span.error is None else _alike(span.error))
         for child in trace.children(span.span_id):
             here |= troubles.get(child.span_id, frozenset())
         if here:
             troubles[span.span_id] = frozenset(here)
     return troubles
+
+
+def _alike(error: Failure) -> tuple[str, str]:
+    return error.type, _WITH_DIGITS.sub("0", error.message[:LONGEST_MESSAGE])
 
 
 def matching(trace: Trace, matches: Callable[[Span], bool]) -> tuple[set[str], set[str]]:

@@ -64,6 +64,7 @@ class Row(Struct, frozen=True):
     stretch: tuple[float, float] = (0.0, 0.0)
     notes: Sequence[tuple[str, str]] = ()
     opens: bool = False
+    folds: bool = False
 
 
 def outline(
@@ -76,16 +77,29 @@ def outline(
     depth: int | None = None,
     keep: Collection[str] | None = None,
     ids: bool = False,
+    unseen: int = 0,
+    unfold: str = "",
 ) -> str:
     """The tree of a trace; big ones are folded to some `rows`, with `all` every span is shown.
 
     `findings` stand below the span that they name last; those of the trace if none are given. Of the spans only those
-    whose id is in `keep` are shown, and only so many levels as `depth` says; with `ids` each with its id.
+    whose id is in `keep` are shown, and only so many levels as `depth` says; with `ids` each with its id. Where spans
+    were folded the last line says how many, `unseen` ones that the trace lacks with them, and how to `unfold` them.
     """
     tree = _Tree(trace, theme, trace.findings if findings is None else findings, ids)
     levels = depth if depth is not None else len(trace.spans) + 1
     drawn = list(tree.rows(shown(trace, tree.troubles, keep, levels, None if all else rows)))
-    return "\n".join(_drawn(drawn, theme))
+    lines = [*_drawn(drawn, theme)]
+    left = unseen + (len(trace.spans if keep is None else keep) - sum(not row.folds for row in drawn))
+    if unfold and left and depth is None:
+        lines += (
+            theme.paint(part, "dim") for part in wrapped(f"{theme.ellipsis} {_more(left)}: {unfold}", theme.width)
+        )
+    return "\n".join(lines)
+
+
+def _more(left: int) -> str:
+    return f"{count(left)} more span{'s' if left > 1 else ''}"
 
 
 class _Tree:
@@ -125,9 +139,9 @@ class _Tree:
             yield style, f"{self.theme.mark('finding')} {told}"
 
     def _span(self, span: Span, opened: bool) -> Row:
-        spent, hidden = self.sums[span.span_id]
+        spent, hidden, failed = self.sums[span.span_id]
         label = clean(attribute(span, "instrument.label") or "", 300)
-        below = f"{count(hidden)} below" if hidden and not opened else ""
+        below = "" if opened else _below(hidden, failed)
         return Row(
             (),
             0,
@@ -140,22 +154,24 @@ class _Tree:
         )
 
     def _fold(self, fold: Fold) -> Row:
-        spent, below = Sum(), 0
+        spent, below, failed_below = Sum(), 0, 0
         for span in fold.spans:
-            of_span, hidden = self.sums[span.span_id]
+            of_span, hidden, wrong = self.sums[span.span_id]
             spent.include(of_span)
             below += hidden
+            failed_below += wrong
         first, number = fold.spans[0], len(fold.spans)
         failed = sum(span.status == "error" for span in fold.spans)
         name = f"{clean(first.name, 200)} {self.theme.times} {count(number)}" if fold.alike else self._mixture(fold)
         return Row(
             (),
             0,
-            self.theme.mark(first.status) if fold.alike else self.theme.ellipsis,
+            self.theme.mark(first.status if fold.alike else "fold"),
             f"{count(failed)} of {count(number)} failed: {name}" if 0 < failed < number else name,
-            label=f"{count(below)} below" if below else "",
+            label=_below(below, failed_below),
             status="error" if failed else first.status if fold.alike else "dim",
-            **self._columns(fold.spans, first.kind if fold.alike else "", spent.total()),
+            folds=True,
+            **self._columns(fold.spans, fold.kind, spent.total()),
         )
 
     def _mixture(self, fold: Fold) -> str:
@@ -207,19 +223,25 @@ def said(span: Span, again: bool = False) -> str:
     return f"{clean(span.error.type, 100)}: {message}" if message else clean(span.error.type, 100)
 
 
-def _sums(trace: Trace, order: Sequence[Span]) -> dict[str, tuple[Sum, int]]:
-    """Tokens and money of every span with all below it, and how many spans lie below it."""
-    sums: dict[str, tuple[Sum, int]] = {}
+def _below(spans: int, failed: int) -> str:
+    """What lies below a row that has none of its own below it."""
+    return f"{count(spans)} below{f', {count(failed)} failed' if failed else ''}" if spans else ""
+
+
+def _sums(trace: Trace, order: Sequence[Span]) -> dict[str, tuple[Sum, int, int]]:
+    """Tokens and money of every span with all below it, how many spans lie below it, and how many of them failed."""
+    sums: dict[str, tuple[Sum, int, int]] = {}
     for span in reversed(order):
-        spent, below = Sum(), 0
+        spent, below, failed = Sum(), 0, 0
         call = call_of(span)
         if call is not None:
             spent.add(call)
         for child in trace.children(span.span_id):
-            of_child, deeper = sums[child.span_id]
+            of_child, deeper, wrong = sums[child.span_id]
             spent.include(of_child)
             below += 1 + deeper
-        sums[span.span_id] = spent, below
+            failed += (child.status == "error") + wrong
+        sums[span.span_id] = spent, below, failed
     return sums
 
 

@@ -14,6 +14,7 @@ from instrument.analysis.totals import Total, total
 from instrument.analysis.tree import Trace
 from instrument.attributes import SESSION, USER
 from instrument.model import OPEN, REFUSED, UNFINISHED, Finding, Log, Open, Score, Span
+from instrument.money import money
 from instrument.views.outline import name_of, said, took
 from instrument.views.theme import (
     LEVELS,
@@ -29,7 +30,6 @@ from instrument.views.theme import (
     cut,
     cut_painted,
     duration,
-    money,
     pad,
     wrapped,
 )

@@ -7,12 +7,12 @@ import re
 import time
 import unicodedata
 from collections.abc import Mapping
-from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from msgspec import Struct
 
 from instrument.analysis.totals import Total
+from instrument.money import money
 
 STYLES = {
     "bold": "1",
@@ -55,6 +55,7 @@ _MARKS = {
     "unfinished": "⊘",
     "finding": "▲",
     "begin": "▸",
+    "fold": "…",
 }
 _PLAIN_MARKS = {
     "ok": "+",
@@ -65,6 +66,7 @@ _PLAIN_MARKS = {
     "unfinished": "-",
     "finding": "!",
     "begin": ">",
+    "fold": ":",
 }
 _JOINERS = "\u200c\u200d"
 """Invisible, but part of emoji and of several scripts, and harmless."""
@@ -83,7 +85,7 @@ class Theme(Struct, frozen=True):
         return f"\x1b[{codes}m{text}\x1b[0m" if self.color and codes and text else text
 
     def mark(self, status: str) -> str:
-        """The sign of a status, of a `finding`, or of a span that `begin`s."""
+        """The sign of a status, of a `finding`, of a span that `begin`s, or of several in a `fold`."""
         return (_MARKS if self.unicode else _PLAIN_MARKS).get(status, "·" if self.unicode else "?")
 
     @property
@@ -293,15 +295,6 @@ def _three_digits(value: float) -> str:
 def count(number: int) -> str:
     """A number with separators, shortened from a million on."""
     return f"{number:,}" if number < 1_000_000 else f"{number / 1e6:,.2f}M"
-
-
-def money(usd: Decimal) -> str:
-    """US dollars: cents from one dollar on, below that three digits that mean something, at least four decimals."""
-    if usd == 0:
-        return "$0"
-    size = abs(usd)
-    places = 2 if size >= 1 else min(12, max(4, 2 - size.adjusted()))
-    return f"${usd.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN):,f}"
 
 
 def bill(total: Total) -> str:

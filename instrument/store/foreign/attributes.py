@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from instrument.attributes import PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_TIER
+from instrument.attributes import AROUND_CALL, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_TIER
 from instrument.messages import Message, message_of, messages_of, parts_of, said
 from instrument.model import Event, Failure, Link, Span, Usage
 from instrument.pricing import Prices
@@ -109,7 +109,9 @@ def as_step(span: Span) -> Span:
     """The span as a step: its tokens are those of a model call inside it, and only told as attributes."""
     tokens = msgspec.to_builtins(span.usage)
     held = {f"gen_ai.usage.{key}_tokens": tokens[key] for key in ("input", "output") if key in tokens}
-    return msgspec.structs.replace(span, kind="step", usage=None, attributes={**span.attributes, **held})
+    return msgspec.structs.replace(
+        span, kind="step", usage=None, attributes={**span.attributes, **held, AROUND_CALL: True}
+    )
 
 
 def _with_content_events(bare: Bare) -> Fields:

@@ -45,7 +45,7 @@ export function money(usd) {
   const size = Math.abs(usd);
   if (size === 0) return "$0";
   if (size >= 1) return `$${CENTS.format(usd)}`;
-  const places = Math.min(12, Math.max(4, 2 - Math.floor(Math.log10(size))));
+  const places = Math.min(100, Math.max(4, 2 - Math.floor(Math.log10(size))));
   return `$${usd.toFixed(places)}`;
 }
 
