@@ -70,8 +70,8 @@ def watch(one: Watched, *, first: bool = False) -> None:
 
 
 _watched: list[ref[Watched]] = []
-loading = Lock()
-"""Held while a call loads what it needs on the thread of its caller: whoever imports holds locks of the modules."""
+importing = Lock()
+"""Held while a call imports what it needs on the thread of its caller, who holds locks of the modules meanwhile."""
 
 _taken: list[Watched] = []
 _turn = threading.Lock()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
@@ -303,6 +304,7 @@ def _list_version() -> str:
 
 
 _is_loaded = False
+_loading = forks.Lock()
 
 
 def load() -> None:
@@ -313,7 +315,7 @@ def load() -> None:
 def _genai_prices() -> Any:
     """A function (provider, model) → the model's entry and whether it is the provider's own, or None."""
     global _is_loaded
-    with forks.loading:
+    with nullcontext() if _is_loaded else _loading:
         try:
             from genai_prices.data_snapshot import get_snapshot
         except ImportError:

@@ -54,6 +54,7 @@ _TOOLS_END = "\n\n} // namespace functions"
 _IMAGES = ("image_url", "input_image", "image")
 
 _encodings: dict[str, Encoding] = {}
+_building = forks.Lock()
 
 
 def count(text: str, model: str | None = None) -> int:
@@ -105,7 +106,7 @@ def is_built(model: str | None = None) -> bool:
 
 
 def _build_once(name: str, just_before: Callable[[], None] | None) -> Encoding:
-    with forks.loading:
+    with _building:
         from tiktoken import Encoding
 
         if name not in _encodings:

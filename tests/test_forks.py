@@ -65,7 +65,7 @@ def write_one(connection: Connection, n: int) -> None:
         write(opened, [row(n)])
 
 
-@pytest.mark.parametrize("lock", [forks.loading, switch.lock, forks.Lock()], ids=["loading", "switch", "any"])
+@pytest.mark.parametrize("lock", [forks.importing, switch.lock, forks.Lock()], ids=["importing", "switch", "any"])
 def test_a_child_finds_free_what_another_thread_held(lock: forks.Lock) -> None:
     """A fork waits for a thread that holds a lock; the child has it, and so has the parent afterwards."""
     let_go = threading.Event()

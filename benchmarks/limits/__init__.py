@@ -26,15 +26,20 @@ class Limit(NamedTuple):
         return self.aim is not None and self.measured > self.aim
 
 
-def in_a_child(module: str, *arguments: str, timeout: float = 120) -> Any:
-    """What `python -m benchmarks.limits.MODULE` prints, as JSON: a process and a recording folder of its own."""
+def environment(folder: str) -> dict[str, str]:
+    """That of a process which records by default settings into the folder."""
     ours = ("INSTRUMENT_", "OTEL_", "PYTHON", "MALLOC_")
     plain = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**plain, "INSTRUMENT_DIR": f"{folder}/.instrument", "XDG_STATE_HOME": f"{folder}/state"}
+
+
+def in_a_child(module: str, *arguments: str, timeout: float = 120) -> Any:
+    """What `python -m benchmarks.limits.MODULE` prints, as JSON: a process and a recording folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, "-m", f"benchmarks.limits.{module}", *arguments],
             cwd=ROOT,
-            env={**plain, "INSTRUMENT_DIR": f"{folder}/.instrument", "XDG_STATE_HOME": f"{folder}/state"},
+            env=environment(folder),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL if module != "imports" else None,
             timeout=timeout,

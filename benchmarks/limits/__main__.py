@@ -1,6 +1,6 @@
 """Everything that is bounded, measured, with the aim beside it: a table, also in `benchmarks/results/limits.md`.
 
-python -m benchmarks.limits                 everything (some two minutes)
+python -m benchmarks.limits                 everything (some four minutes)
 python -m benchmarks.limits memory fsync    some of it, not kept
 """
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.limits import Limit, event_loop, fsync, imports, large_arguments, memory
+from benchmarks.limits import Limit, event_loop, fsync, imports, kill, large_arguments, memory
 from benchmarks.overhead import _processor
 from instrument.version import __version__
 
@@ -23,6 +23,7 @@ MEASURES: dict[str, Callable[[], list[Limit]]] = {
     "memory": memory.found,
     "large_arguments": large_arguments.found,
     "fsync": fsync.found,
+    "kill": kill.found,
 }
 
 

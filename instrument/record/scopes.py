@@ -325,7 +325,7 @@ def scope_of(given: Mapping[str, Any], called: str | None = None) -> Budget:
         raise SettingsError(f"budget period={period!r}: a period is one of {', '.join(PERIODS)}")
     if not isinstance(name, str) or not name:
         raise SettingsError(f"budget period={period!r}: a budget that processes share needs a name")
-    with forks.loading:
+    with forks.importing:
         from instrument.record.shared import SharedBudget
 
     return SharedBudget(limits, name, period)

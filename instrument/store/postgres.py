@@ -67,7 +67,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[Any]]:
         """Everything in the block or nothing of it. Raises `Unreachable` or `InstrumentError`."""
-        with forks.loading:
+        with forks.importing:
             import psycopg
 
         try:
@@ -101,7 +101,7 @@ _left_to_parents: list[Any] = []
 
 def _opened(url: str) -> psycopg.Connection[Any]:
     try:
-        with forks.loading:
+        with forks.importing:
             import psycopg
     except ImportError:
         raise InstrumentError(

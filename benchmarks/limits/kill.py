@@ -1,0 +1,113 @@
+"""How old what a `kill -9` takes away can be: a process is killed at random instants, by default settings.
+
+The process notes each span that has ended, and when, straight into a file before it goes on. What it noted and what is
+readable afterwards are compared; a span that is missing has the age that it had when the process was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from benchmarks.limits import ROOT, Limit, environment
+
+KILLS = 120
+AIM_MS = 50.0
+PAUSES = (0.0, 0.0005, 0.005)
+"""Seconds between the calls of a thread: one that only calls, a busy one, one that waits for something."""
+
+
+def found(kills: int = KILLS) -> list[Limit]:
+    """The age of the oldest span that was lost, of each kill; 0 where none was."""
+    chance = random.Random(11)
+    ages = sorted(_oldest_lost_ms(chance) for _ in range(kills))
+    what = f"kill -9 at {kills} instants: what was lost had ended so long before"
+    return [
+        Limit(f"{what}, p50", ages[kills // 2], "ms"),
+        Limit(f"{what}, p99", ages[int(kills * 0.99)], "ms"),
+        Limit(f"{what}, max", ages[-1], "ms", AIM_MS),
+    ]
+
+
+def _oldest_lost_ms(chance: random.Random) -> float:
+    from instrument import records
+    from instrument.model import Span
+
+    with tempfile.TemporaryDirectory(dir=ROOT, prefix=".limits-") as folder:
+        diary = Path(folder) / "diary"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.limits.kill", str(diary), str(chance.randrange(10**6))],
+            cwd=ROOT,
+            env=environment(folder),
+            stderr=subprocess.DEVNULL,
+        )
+        while not (diary.exists() and diary.stat().st_size):
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0.02, 0.6))
+        os.kill(process.pid, signal.SIGKILL)
+        killed = time.monotonic_ns()
+        process.wait()
+        there = {one.span_id for one in records(Path(folder) / ".instrument", []) if isinstance(one, Span)}
+        lost = [int(at) for span_id, at in map(str.split, diary.read_text().splitlines()) if span_id not in there]
+    return max(0.0, (killed - min(lost, default=killed)) / 1e6)
+
+
+def main(diary: str, seed: int) -> None:
+    """The process that is killed: one thread or some, each an agent that calls tools and a model."""
+    from instrument import agent, current_span, llm_call, tool
+
+    file = os.open(diary, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    ids = threading.local()
+
+    def remember() -> None:
+        live = current_span()
+        assert live is not None
+        ids.last = live.span_id
+
+    def ended() -> None:
+        os.write(file, f"{ids.last} {time.monotonic_ns()}\n".encode())
+
+    @tool
+    def look_up(query: str) -> list[str]:
+        remember()
+        return [query] * 3
+
+    @llm_call(model="gpt-4.1-mini")
+    def think(prompt: str) -> str:
+        live = current_span()
+        assert live is not None
+        live.usage(input=len(prompt) // 4, output=7)
+        remember()
+        return f"an answer to {prompt}"
+
+    @agent
+    def review(chance: random.Random, pause: float) -> None:
+        for n in range(chance.randrange(1, 30)):
+            if n % 10 == 0:
+                think(f"question {n} " + "and some words of the conversation so far " * 10)
+            else:
+                look_up(f"what {n}")
+            ended()
+            if pause:
+                time.sleep(pause)
+
+    def go_on(chance: random.Random) -> None:
+        pause = chance.choice(PAUSES)
+        while True:
+            review(chance, pause)
+
+    chance = random.Random(seed)
+    for _ in range(chance.randrange(3)):
+        threading.Thread(target=go_on, args=(random.Random(chance.random()),)).start()
+    go_on(chance)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
