@@ -72,6 +72,14 @@ def test_money_is_a_counter() -> None:
     assert 0.002 == pytest.approx(point.as_double)
 
 
+def test_a_refused_call_has_no_part_in_the_durations() -> None:
+    """It did not take place: a histogram of calls would be drawn to zero by it. A counter of its own has it."""
+    refused = span(2, kind="tool", name="read", status="refused", error=Failure("BudgetExceeded"), duration_ns=0)
+    found = measured(span(1, kind="tool", name="read"), refused)
+    (took,), (counted,) = found["gen_ai.execute_tool.duration"].histogram.data_points, found["instrument.refused"].sum.data_points  # fmt: skip
+    assert (1, 1.0, "BudgetExceeded") == (took.count, counted.as_int or counted.as_double, about(counted)["error.type"])
+
+
 def test_failures_have_their_type() -> None:
     """As a dimension of their own."""
     failed = span(1, kind="tool", name="read", status="error", error=Failure("OSError"))
@@ -100,7 +108,7 @@ def test_buckets_are_those_of_the_sdk(values: list[float]) -> None:
     theirs, ours = meter.create_histogram("h", explicit_bucket_boundaries_advisory=bounds), Spread("h", "s", bounds)
     for value in values:
         theirs.record(value)
-        ours.add(value, ())
+        ours.of(()).add(value)
     data: Any = reader.get_metrics_data()
     (expected,) = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
     (found,) = ours.told(0, 1, None).data.data_points  # type: ignore[arg-type]
@@ -116,6 +124,6 @@ def test_series_are_bounded() -> None:
     """Names without end do not fill the memory: what comes late is counted together."""
     spread = Spread("h", "s", [1.0])
     for number in range(MOST_SERIES + 5):
-        spread.add(0.5, (("name", str(number)),))
+        spread.of((("name", str(number)),)).add(0.5)
     points: Any = spread.told(0, MS, None).data.data_points  # type: ignore[arg-type]
     assert (MOST_SERIES + 1, 5, dict(OVERFLOW)) == (len(points), points[-1].count, points[-1].attributes)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Raw
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.common", reason="needs the extra otlp")
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.trace import Event as TheirEvent
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link as TheirLink
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
 
-from instrument.model import Link as OurLink
-from instrument.model import Span, encode
+from instrument.model import Event, Link, Span, encode
 from instrument.sinks.otlp import wire
 from instrument.version import __version__
+from instrument.views.carried import decode_span
 from instrument.views.otel import DIALECTS, told
 from tests.random_traces import spans
 from tests.recorded import span
@@ -46,8 +49,8 @@ def _readable(record: Span, dialect: str) -> ReadableSpan:
         parent=_context(record.trace_id, record.parent_id) if record.parent_id else None,
         resource=ABOUT,
         attributes=there.attributes,
-        events=[Event(event.name, event.attributes, event.time_ns) for event in there.events],
-        links=[Link(_context(link.trace_id, link.span_id), link.attributes) for link in there.links],
+        events=[TheirEvent(event.name, event.attributes, event.time_ns) for event in there.events],
+        links=[TheirLink(_context(link.trace_id, link.span_id), link.attributes) for link in there.links],
         kind={1: SpanKind.INTERNAL, 3: SpanKind.CLIENT}[there.kind],
         status=Status(StatusCode(there.status), there.message or None),
         start_time=record.start_ns,
@@ -62,8 +65,7 @@ def _context(trace_id: str, span_id: str) -> SpanContext:
 
 def ours(records: list[Span], dialect: str, about: Any = ABOUT.attributes) -> Any:
     """Our request, read by the official classes."""
-    read = wire.decoder(dialect)
-    spans = [wire.span(cast(Span, read(encode(one))), dialect) for one in records]
+    spans = [wire.span(wire.readable(one, encode(one), dialect), dialect) for one in records]
     return ExportTraceServiceRequest.FromString(wire.request(spans, about))
 
 
@@ -78,7 +80,7 @@ def test_our_message_is_the_official_one(dialect: str, found: list[Span]) -> Non
 @given(st.dictionaries(st.text("abc.é", max_size=6), VALUES, max_size=6))
 def test_every_value_is_encoded_as_by_the_official_one(attributes: dict[str, Any]) -> None:
     """For all attributes, of spans and of links: numbers at their limits, texts, lists."""
-    record = span(1, attributes=attributes, links=[OurLink("a" * 32, "b" * 16, attributes)])
+    record = span(1, attributes=attributes, links=[Link("a" * 32, "b" * 16, attributes)])
     assert officially([record], "1.41") == ours([record], "1.41")
 
 
@@ -113,3 +115,19 @@ def test_content_is_carried_as_it_would_be_told(kind: str, asked: Any, answered:
     """For all kinds, and whatever a call took and gave: JSON that is not decoded on its way says the same."""
     record = span(1, kind=kind, input=asked, output=answered)
     assert officially([record], dialect) == ours([record], dialect)
+
+
+AS_CAPTURED = SCALARS | st.sampled_from([
+    Raw(b'"a text"'), Raw(b"null"), Raw(b'{"a":1}'), float("nan"), ("a", "b"), ["a", "b"], [1, 2], [1, "a"], [Raw(b'"a"')],
+    {"a": Raw(b"[1]")}, [], {}, None,
+])  # fmt: skip
+BESIDE = st.sampled_from([{}, {"events": [Event("e", 7, {"v": Raw(b'"x"')})]}, {"links": [Link("a" * 32, "b" * 16, {"v": (1,)})]}])  # fmt: skip
+
+
+@settings(max_examples=150)
+@given(st.sampled_from(["llm", "tool", "step"]), AS_CAPTURED, AS_CAPTURED, st.dictionaries(st.text("ab"), AS_CAPTURED), BESIDE)  # fmt: skip
+def test_a_record_says_what_its_line_says(kind: str, asked: Any, gave: Any, about: dict[str, Any], more: Any) -> None:
+    """For all records as they come from the pipeline, encoded in part: no other message than from the JSON on disk."""
+    record = span(1, kind=kind, input=asked, output=gave, attributes=about, **more)
+    line = encode(record)
+    assert wire.span(decode_span(line), "1.41") == wire.span(wire.readable(record, line, "1.41"), "1.41")

@@ -6,6 +6,7 @@ own form is decoded and told as by `genai.plain_content`, and what comes out say
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from instrument.model import Span
-from instrument.views.genai import Attributes, plain_content
+from instrument.views.genai import Attributes, plain_content, plain_sides
 
 
 class CarriedSpan(Span, frozen=True, kw_only=True, omit_defaults=True, tag="span"):
@@ -39,6 +40,9 @@ class _Instructions(Struct, gc=False):
 
 
 _NOTHING = frozenset({b"null", b"[]", b"{}", b'""', b"0", b"0.0", b"false"})
+_SAME = frozenset({str, int, bool, dict, type(None)})
+"""Types of attributes that are told the same before they are encoded and after they were decoded again."""
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
 _conversation = msgspec.json.Decoder(_Conversation).decode
 _messages = msgspec.json.Decoder(list[_Message]).decode
@@ -48,11 +52,27 @@ decode_span = msgspec.json.Decoder(CarriedSpan).decode
 """A span from its line."""
 
 
+def carried_span(span: Span, line: bytes) -> Span:
+    """The span for `content`: the record itself where nothing of it would be told in another way than its line."""
+    if span.events or span.links:
+        return decode_span(line)
+    for value in span.attributes.values():
+        if value.__class__ not in _SAME and not _is_same(value):
+            return decode_span(line)
+    return span
+
+
+def _is_same(value: Any) -> bool:
+    if value.__class__ is float:
+        return isfinite(value)
+    return value.__class__ is list and all(item.__class__ is str for item in value)
+
+
 def content(span: Span) -> Attributes:
-    """The content of a span from `decode_span`; what is `Raw` in it is the JSON that is the text."""
-    asked, answered = span.input, span.output
+    """The content of a span from `carried_span`; what is `Raw` in it is the JSON that is the text."""
     if span.kind not in ("llm", "embedding"):
-        return plain_content(replace(span, input=_value(asked), output=_value(answered)))
+        return plain_sides(span.kind, _text(span.input), _text(span.output))
+    asked, answered = _json(span.input), _json(span.output)
     try:
         told = _asked(asked) if asked is not None else {}
         if answered is not None:
@@ -62,6 +82,10 @@ def content(span: Span) -> Attributes:
         return told
     except msgspec.ValidationError:
         return plain_content(replace(span, input=_decoded(asked), output=_decoded(answered)))
+
+
+def _json(side: Any) -> Any:
+    return side if side is None or side.__class__ is Raw else Raw(_encode(side))
 
 
 def _asked(side: Raw) -> Attributes:
@@ -82,9 +106,12 @@ def _asked(side: Raw) -> Attributes:
     return told
 
 
-def _value(side: Raw | None) -> Any:
+def _text(side: Any) -> Any:
     """A text is told as it is, all else as the JSON that it is."""
-    return _decode(side) if side is not None and memoryview(side)[0] in b'"n' else side
+    if side is None or side.__class__ is str:
+        return side
+    told = _json(side)
+    return _decode(told) if memoryview(told)[0] in b'"n' else told
 
 
 def _decoded(side: Raw | None) -> Any:

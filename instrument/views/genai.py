@@ -88,14 +88,19 @@ _COUNTS = [*_NEWEST_COUNTS, ("gen_ai.usage.cache_creation.input_tokens", "cache_
 def plain_content(span: Span) -> Attributes:
     """What the span took and gave, as texts."""
     asked, answered = span.input, span.output
-    if span.kind == "tool":
+    if span.kind not in ("llm", "embedding"):
+        return plain_sides(span.kind, asked, answered)
+    request = conversation(asked)
+    reply = conversation(answered)
+    told = _asked(request) if request is not None else {**_plain("input", asked), **_recognised(span)}
+    said = {"gen_ai.output.messages": reply["messages"]} if reply is not None else _plain("output", answered)
+    return _texts({**told, **said})
+
+
+def plain_sides(kind: str, asked: Any, answered: Any) -> Attributes:
+    """What a call of another kind than a model's took and gave, as texts."""
+    if kind == "tool":
         return _texts({"gen_ai.tool.call.arguments": asked, "gen_ai.tool.call.result": answered})
-    if span.kind in ("llm", "embedding"):
-        request = conversation(asked)
-        reply = conversation(answered)
-        told = _asked(request) if request is not None else {**_plain("input", asked), **_recognised(span)}
-        said = {"gen_ai.output.messages": reply["messages"]} if reply is not None else _plain("output", answered)
-        return _texts({**told, **said})
     return _texts({**_plain("input", asked), **_plain("output", answered)})
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
@@ -23,7 +23,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from instrument.model import Finding, Log, Record, Run, Score, Span, decode_known
+from instrument.model import Finding, Log, Run, Score, Span, decode_known
 from instrument.sinks.otlp import wire
 from instrument.sinks.otlp.waiting import Waiting
 from instrument.version import __version__
@@ -69,29 +69,28 @@ def requests(
     What cannot be encoded is left out and counted in `lost`, by reason.
     """
 
-    def encoded(span: Span) -> tuple[str, bytes]:
+    def encoded(waits: tuple[Span, bytes]) -> tuple[str, bytes]:
+        span = wire.readable(*waits, dialect)
         count(span)
         return span.span_id, wire.span(span, dialect) if "traces" in signals else b""
 
-    spans = [*_each(waiting.spans, wire.decoder(dialect), encoded, lost)]
-    findings = [*_each(waiting.findings, decode_known, lambda finding: _finding(finding, about), lost)]
+    spans = [*_each(waiting.spans, encoded, lost)]
+    findings = [*_each(waiting.findings, lambda line: _finding(line, about), lost)]
     if "traces" in signals:
         findings = _without_span(spans, findings)
         for some in _parts([span for _, span in spans]):
             yield Request("traces", len(some), wire.request(some, about.attributes))
     if "logs" in signals:
-        logs = [*_each(waiting.logs, decode_known, lambda record: _line(record, about), lost)]
+        logs = [*_each(waiting.logs, lambda line: _line(cast(Log | Score, decode_known(line)), about), lost)]
         logs += [finding.line for finding in findings]
         for part in _parts(logs):
             yield Request("logs", len(part), encode_logs(part).SerializeToString())
 
 
-def _each(
-    lines: Iterable[bytes], decode: Callable[[bytes], Record], encode: Callable[[Any], _Any], lost: Counter[str]
-) -> Iterator[_Any]:
-    for line in lines:
+def _each(waiting: Iterable[Any], encode: Callable[[Any], _Any], lost: Counter[str]) -> Iterator[_Any]:
+    for one in waiting:
         try:
-            yield encode(decode(line))
+            yield encode(one)
         except Exception as error:  # noqa: BLE001 - a record that cannot be encoded must not hold up the others
             lost[f"cannot be encoded ({type(error).__name__})"] += 1
 
@@ -100,7 +99,8 @@ def _parts(items: list[_Any]) -> Iterator[list[_Any]]:
     return (items[start : start + MOST_RECORDS] for start in range(0, len(items), MOST_RECORDS))
 
 
-def _finding(finding: Finding, about: Resource) -> _Finding:
+def _finding(line: bytes, about: Resource) -> _Finding:
+    finding = cast(Finding, decode_known(line))
     return _Finding(finding.span_ids, wire.event(otel.finding_event(finding)), _line(finding, about))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -21,13 +21,39 @@ MOST_SERIES = 2000
 OVERFLOW: Dimensions = (("otel.metric.overflow", True),)
 
 
-class _Buckets:
-    __slots__ = ("counts", "most", "least", "number", "total")  # noqa: RUF023 - in the order of their use
+class Buckets:
+    """The values of one series of a histogram."""
+
+    __slots__ = ("bounds", "counts", "most", "least", "number", "total")  # noqa: RUF023 - in the order of their use
 
     def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.number, self.total = 0, 0.0
         self.least, self.most = float("inf"), float("-inf")
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.number += 1
+        self.total += value
+        if value < self.least:
+            self.least = value
+        if value > self.most:
+            self.most = value
+
+
+class Total:
+    """The sum of one series of a counter."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: float = 0
+
+    def add(self, value: float) -> None:
+        """Add a number."""
+        self.value += value
 
 
 class Spread:
@@ -35,21 +61,14 @@ class Spread:
 
     def __init__(self, name: str, unit: str, bounds: Sequence[float]) -> None:
         self.name, self.unit, self.bounds = name, unit, bounds
-        self._series: dict[Dimensions, _Buckets] = {}
+        self._series: dict[Dimensions, Buckets] = {}
 
-    def add(self, value: float, about: Dimensions) -> None:
-        """Count one value."""
-        found = self._series.get(about)
-        if found is None:
-            about = about if len(self._series) < MOST_SERIES else OVERFLOW
-            found = self._series.setdefault(about, _Buckets(self.bounds))
-        found.counts[bisect_left(self.bounds, value)] += 1
-        found.number += 1
-        found.total += value
-        if value < found.least:
-            found.least = value
-        if value > found.most:
-            found.most = value
+    def of(self, about: Dimensions) -> Buckets:
+        """Where the values with these dimensions are counted."""
+        known = self._series.get(about)
+        if known is None:
+            known = self._series.setdefault(_place(about, self._series), Buckets(self.bounds))
+        return known
 
     def told(self, since_ns: int, now_ns: int, temporality: AggregationTemporality) -> Metric:
         """All that was counted."""
@@ -75,16 +94,20 @@ class Count:
 
     def __init__(self, name: str, unit: str) -> None:
         self.name, self.unit = name, unit
-        self._series: dict[Dimensions, float] = {}
+        self._series: dict[Dimensions, Total] = {}
 
-    def add(self, value: float, about: Dimensions) -> None:
-        """Add a number."""
+    def of(self, about: Dimensions) -> Total:
+        """Where the numbers with these dimensions are added up."""
         known = self._series.get(about)
-        if known is None and len(self._series) >= MOST_SERIES:
-            about, known = OVERFLOW, self._series.get(OVERFLOW)
-        self._series[about] = value if known is None else known + value
+        if known is None:
+            known = self._series.setdefault(_place(about, self._series), Total())
+        return known
 
     def told(self, since_ns: int, now_ns: int, temporality: AggregationTemporality) -> Metric:
         """All that was counted."""
-        points = [NumberDataPoint(dict(about), since_ns, now_ns, value) for about, value in self._series.items()]
+        points = [NumberDataPoint(dict(about), since_ns, now_ns, one.value) for about, one in self._series.items()]
         return Metric(self.name, None, self.unit, Sum(points, temporality, is_monotonic=True))
+
+
+def _place(about: Dimensions, series: Mapping[Dimensions, object]) -> Dimensions:
+    return about if len(series) < MOST_SERIES else OVERFLOW

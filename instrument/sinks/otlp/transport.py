@@ -39,12 +39,18 @@ def sender(signal: str, target: Target) -> Send:
 
 def _http(signal: str, target: Target) -> Send:
     import requests
+    from requests.utils import get_environ_proxies, get_netrc_auth
 
     session = requests.Session()
+    session.proxies.update(get_environ_proxies(target.url))
+    session.auth = get_netrc_auth(target.url)
+    session.trust_env = (
+        False  # what the environment says was looked up, once: for each request it takes as long as that
+    )
     session.headers.update({"Content-Type": "application/x-protobuf", **dict(target.headers)})
     if target.gzip:
         session.headers["Content-Encoding"] = "gzip"
-    trusted = target.certificate or True  # said with each request: else variables of requests win over ours
+    trusted = target.certificate or True
     if target.client_certificate:
         pair = (target.client_certificate, target.client_key)
         session.cert = pair if target.client_key else target.client_certificate  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Records that wait to be encoded, each the line of JSON that it is on disk."""
+"""Records that wait to be encoded, each with, or as, the line of JSON that it is on disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from instrument.model import OPEN, Finding, Log, Record, Score, Span
 class Waiting(NamedTuple):
     """Lines by what becomes of them; a span that is still open is sent when it has ended."""
 
-    spans: list[bytes]
+    spans: list[tuple[Span, bytes]]
     logs: list[bytes]
     findings: list[bytes]
 
@@ -21,7 +21,7 @@ class Waiting(NamedTuple):
             kind = record.__class__
             if kind is Span:
                 if record.status != OPEN:  # type: ignore[attr-defined]
-                    self.spans.append(line)
+                    self.spans.append((record, line))  # type: ignore[arg-type]
             elif kind is Finding:
                 self.findings.append(line)
             elif kind is Log or kind is Score:
@@ -34,8 +34,9 @@ class Waiting(NamedTuple):
 
     def lines(self) -> Iterator[bytes]:
         """All of them."""
-        for part in self:
-            yield from part
+        yield from (line for _, line in self.spans)
+        yield from self.logs
+        yield from self.findings
 
 
 def nothing() -> Waiting:

@@ -8,15 +8,16 @@ encoded once.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from msgspec import Raw
 
-from instrument.model import Event, Link, Record, Span, decode_known
+from instrument.model import Event, Link, Span, decode_known
 from instrument.version import __version__
-from instrument.views.carried import content, decode_span
+from instrument.views.carried import carried_span, content
 from instrument.views.otel import SCOPE, plain_value, told_with
 
 _REMOTE_IS_KNOWN = 0x100
@@ -45,14 +46,14 @@ def request(spans: Iterable[bytes], about: Mapping[str, Any]) -> bytes:
     return b"".join((b"\x0a", _varint(len(head) + size), head, *scoped))
 
 
-def decoder(dialect: str) -> Callable[[bytes], Record]:
-    """What reads lines of spans for `span`: by the GenAI conventions what they took and gave stays JSON."""
-    return decode_known if dialect == "openinference" else decode_span
+def readable(record: Span, line: bytes, dialect: str) -> Span:
+    """A record and its line for `span`: by the GenAI conventions what it took and gave stays JSON."""
+    return decode_known(line) if dialect == "openinference" else carried_span(record, line)  # type: ignore[return-value]
 
 
 def span(record: Span, dialect: str) -> bytes:
-    """One span, read by `decoder`. What is appended to it of other fields belongs to it as well: see `event`."""
-    there = told_with(record, dialect, content, dict)
+    """One span that is `readable`. What is appended to it of other fields belongs to it as well: see `event`."""
+    there = told_with(record, dialect, content, _as_they_are)
     above = f"2208{record.parent_id}" if record.parent_id else ""
     start = record.start_ns
     return b"".join(
@@ -76,6 +77,11 @@ def event(told: Event) -> bytes:
     return _part(b"\x5a", head + b"".join(_pairs(b"\x1a", told.attributes)))
 
 
+def _as_they_are(attributes: dict[str, Any]) -> dict[str, Any]:
+    """They become plain while they are encoded."""
+    return attributes
+
+
 @lru_cache(maxsize=1024)
 def _known_text(tag: bytes, text: str) -> bytes:
     return _part(tag, text.encode())
@@ -92,19 +98,21 @@ def _status(code: int, message: str) -> bytes:
 
 def _pairs(tag: bytes, attributes: Mapping[str, Any]) -> list[bytes]:
     parts: list[bytes] = []
+    known = _known[tag]
     for key, value in attributes.items():
         kind = value.__class__
-        if kind is Raw or (kind is str and len(value) > _SHORT):
-            text = bytes(value) if kind is Raw else value.encode()
-            name, size = _name(key), _varint(len(text))
-            inner = 1 + len(size) + len(text)
-            length = _varint(inner)
-            parts += (tag, _varint(len(name) + len(length) + inner), name, length, b"\x0a", size, text)
-        elif kind is str or kind is bool or (kind is int and 0 <= value < _LARGE) or (kind is float and value):
-            try:
-                parts.append(_known[tag, key, kind, value])
-            except KeyError:
-                parts.append(_remembered(tag, key, value))
+        if kind is str and len(value) <= _SHORT:
+            parts.append(known.get((key, value)) or _remembered(tag, key, value, (key, value)))
+        elif kind is str or kind is Raw:
+            text = value.encode() if kind is str else bytes(value)
+            name, long = _name(key), len(text)
+            size = _SIZES[long] if long < _MOST_SIZES else _varint(long)
+            long += 1 + len(size)
+            length = _SIZES[long] if long < _MOST_SIZES else _varint(long)
+            long += len(name) + len(length)
+            parts += (tag, _SIZES[long] if long < _MOST_SIZES else _varint(long), name, length, b"\x0a", size, text)
+        elif kind is bool or (kind is int and 0 <= value < _LARGE) or (kind is float and value):
+            parts.append(known.get((key, value, kind)) or _remembered(tag, key, value, (key, value, kind)))
         elif value is not None:
             parts.append(_pair(tag, key, value if kind is tuple or kind is float else plain_value(value)))
     return parts
@@ -114,14 +122,16 @@ def _pair(tag: bytes, key: str, value: Any) -> bytes:
     return _part(tag, _name(key) + _part(b"", _value(value)))
 
 
-def _remembered(tag: bytes, key: str, value: Any) -> bytes:
-    if len(_known) >= _MOST_KNOWN:
-        _known.clear()
-    made = _known[tag, key, value.__class__, value] = _pair(tag, key, value)
+def _remembered(tag: bytes, key: str, value: Any, place: tuple[Any, ...]) -> bytes:
+    known = _known[tag]
+    if len(known) >= _MOST_KNOWN:
+        known.clear()
+    made = known[place] = _pair(tag, key, value)
     return made
 
 
-_known: dict[tuple[bytes, str, type, Any], bytes] = {}
+_known: defaultdict[bytes, dict[tuple[Any, ...], bytes]] = defaultdict(dict)
+"""Pairs by tag, then by key and value; numbers by their type as well, since 1, 1.0 and True are equal."""
 
 
 @lru_cache(_MOST_KNOWN)
@@ -162,4 +172,6 @@ def _varint(number: int) -> bytes:
 
 
 _SMALL = [bytes([number]) for number in range(0x80)]
+_MOST_SIZES = 2048
+_SIZES = [_varint(number) for number in range(_MOST_SIZES)]
 _KINDS = [bytes([0x30, kind]) for kind in range(6)]
