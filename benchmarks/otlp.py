@@ -22,6 +22,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,6 +64,8 @@ def model_calls(number: int) -> Iterator[Span]:
         return Raw(msgspec.json.encode(told))
 
     for place in range(number):
+        asked, answered = dice.randrange(200, 20_000), dice.randrange(20, 2_000)
+        paid, earned = Decimal(asked) * 2 / 10**6, Decimal(answered) * 8 / 10**6
         yield Span(
             run="r1",
             trace_id=f"{place + 1:032x}",
@@ -82,8 +85,16 @@ def model_calls(number: int) -> Iterator[Span]:
                 "gen_ai.response.id": f"resp_{place}",
                 "instrument.operation": "think",
             },
-            usage=Usage(input=100 + place % 50, output=20),
-            cost=Cost(usd="0.001", basis="priced"),
+            usage=Usage(input=asked, output=answered),
+            cost=Cost(
+                usd=str(paid + earned),
+                input=str(paid),
+                cached="0",
+                cache_write="0",
+                output=str(earned),
+                basis="priced",
+                price_date="prices 0.2.3",
+            ),
         )
 
 

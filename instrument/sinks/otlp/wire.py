@@ -8,7 +8,6 @@ encoded once.
 from __future__ import annotations
 
 import struct
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -27,8 +26,9 @@ _LINK_FLAGS = b"\x35" + struct.pack("<I", _REMOTE_IS_KNOWN)
 _SHORT = 80
 """Longer texts seldom come twice."""
 _MOST_KNOWN = 4096
-_LARGE = 1 << 62
-"""Larger whole numbers, negative ones and zeros (two of which are equal) are rare, and not remembered."""
+_LARGE = 1 << 63
+_TOLD = frozenset({bool, tuple})
+"""Types of values that the protocol has; whole numbers are told as texts where they are too large for it."""
 _fixed64 = struct.Struct("<Q").pack
 _times = struct.Struct("<BQBQ").pack
 _double = struct.Struct("<d").pack
@@ -98,11 +98,11 @@ def _status(code: int, message: str) -> bytes:
 
 def _pairs(tag: bytes, attributes: Mapping[str, Any]) -> list[bytes]:
     parts: list[bytes] = []
-    known = _known[tag]
+    known = _known
     for key, value in attributes.items():
         kind = value.__class__
         if kind is str and len(value) <= _SHORT:
-            parts.append(known.get((key, value)) or _remembered(tag, key, value, (key, value)))
+            parts += (tag, known.get((key, value)) or _remembered(known, key, value))
         elif kind is str or kind is Raw:
             text = value.encode() if kind is str else bytes(value)
             name, long = _name(key), len(text)
@@ -111,33 +111,44 @@ def _pairs(tag: bytes, attributes: Mapping[str, Any]) -> list[bytes]:
             length = _SIZES[long] if long < _MOST_SIZES else _varint(long)
             long += len(name) + len(length)
             parts += (tag, _SIZES[long] if long < _MOST_SIZES else _varint(long), name, length, b"\x0a", size, text)
-        elif kind is bool or (kind is int and 0 <= value < _LARGE) or (kind is float and value):
-            parts.append(known.get((key, value, kind)) or _remembered(tag, key, value, (key, value, kind)))
+        elif kind is float:
+            parts += (tag, _float_head(key), _double(value))
+        elif kind is int and 0 <= value < _LARGE:
+            name, number = _name(key), _SIZES[value] if value < _MOST_SIZES else _varint(value)
+            long = len(name) + len(number) + 2
+            size = _SIZES[long] if long < _MOST_SIZES else _varint(long)
+            parts += (tag, size, name, _SMALL[len(number) + 1], b"\x18", number)
         elif value is not None:
-            parts.append(_pair(tag, key, value if kind is tuple or kind is float else plain_value(value)))
+            parts += (tag, _part(b"", _pair(key, value if kind in _TOLD else plain_value(value))))
     return parts
 
 
-def _pair(tag: bytes, key: str, value: Any) -> bytes:
-    return _part(tag, _name(key) + _part(b"", _value(value)))
+def _pair(key: str, value: Any) -> bytes:
+    return _name(key) + _part(b"", _value(value))
 
 
-def _remembered(tag: bytes, key: str, value: Any, place: tuple[Any, ...]) -> bytes:
-    known = _known[tag]
+def _remembered(known: dict[tuple[str, str], bytes], key: str, text: str) -> bytes:
     if len(known) >= _MOST_KNOWN:
         known.clear()
-    made = known[place] = _pair(tag, key, value)
+    made = known[key, text] = _part(b"", _pair(key, text))
     return made
 
 
-_known: defaultdict[bytes, dict[tuple[Any, ...], bytes]] = defaultdict(dict)
-"""Pairs by tag, then by key and value; numbers by their type as well, since 1, 1.0 and True are equal."""
+_known: dict[tuple[str, str], bytes] = {}
+"""Pairs of short texts, each with its size."""
 
 
 @lru_cache(_MOST_KNOWN)
 def _name(key: str) -> bytes:
     """The key of a pair, and the tag of its value."""
     return _part(b"\x0a", key.encode()) + b"\x12"
+
+
+@lru_cache(_MOST_KNOWN)
+def _float_head(key: str) -> bytes:
+    """All of a pair but its eight bytes, and without the tag of its field."""
+    name = _name(key)
+    return _varint(len(name) + 10) + name + b"\x09\x21"
 
 
 def _value(value: Any) -> bytes:
