@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,6 +36,11 @@ SCRIPTS = (
 UNSEEN = "\x1b[31mred\x1b[0m \u202eevil\u202c\u200b\u2066x\u2069\x07\x00"
 
 
+OUT_OF_SIGHT = """
+[...document.querySelectorAll("select, .toggle, .runs .rows :is(.c-errors, .c-finds, .c-cost, .c-state), .waterfall .c-usd, .run .sums tr > :nth-child(-n + 4), .costs .sums tr > :nth-child(-n + 3)")]
+    .filter((one) => one.getClientRects().length && (one.getBoundingClientRect().right > 360 || one.scrollWidth > one.clientWidth + 1))
+    .map((one) => `${one.className} ${one.textContent}`)
+"""
 DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
@@ -220,12 +224,13 @@ def test_findings_are_pinned_and_lead_to_their_spans(browser: Browser, address: 
 
 
 def test_steps_add_up(browser: Browser, address: str) -> None:
-    """Tokens and money of each step, and what they have come to."""
+    """Money and tokens of each step, and what they have come to."""
     with browser.page(f"{address}#/run/{TRACE}?tab=steps") as page:
         page.locator(".sums").first.wait_for()
         lines = page.locator(".sums").first.locator("tbody tr").all_inner_texts()
-        ends = [re.split(r"\s*\t\s*", line.strip())[-2:] for line in lines]
-        assert [["857", "$0.000397"], ["2,978", "$0.00140"], ["5,100", "$0.00240"], ["7,223", "$0.00240+"]] == ends
+        cells = [line.strip().split("\t") for line in lines]
+        sums = [("857", "$0.000397"), ("2,978", "$0.00140"), ("5,100", "$0.00240"), ("7,223", "$0.00240+")]
+        assert sums == [(one[-1].strip(), one[4].strip()) for one in cells]
 
 
 def test_logs_stand_among_the_spans_and_alone(browser: Browser, address: str) -> None:
@@ -452,10 +457,14 @@ def test_no_view_violates_the_rules_of_accessibility(browser: Browser, address: 
     "hash_", ["", f"#/run/{TRACE}", f"#/run/{TRACE}/{2:016x}", f"#/run/{TRACE}?tab=steps", "#/costs"]
 )
 def test_nothing_is_wider_than_a_small_screen(browser: Browser, address: str, hash_: str) -> None:
-    """At 360 pixels nobody has to scroll sideways."""
+    """At 360 pixels nobody has to scroll sideways, not for filters, errors and money either, nor for a long name."""
     with browser.page(address + hash_, viewport={"width": 360, "height": 740}) as page:
         page.locator(".runname, .waterfall .label, .sums, .chart").first.wait_for()
-        assert 360 == page.evaluate("document.documentElement.scrollWidth")
+        page.evaluate("for (const one of document.querySelectorAll('h1, .runname')) one.textContent += 'a'.repeat(90)")
+        assert (360, []) == (page.evaluate("document.documentElement.scrollWidth"), page.evaluate(OUT_OF_SIGHT))
+        assert page.evaluate(
+            "[...document.querySelectorAll('.c-errors, .c-usd, .sums, h1')].some((one) => one.getClientRects().length)"
+        )
 
 
 def test_dark_and_light_are_chosen_by_a_key(browser: Browser, address: str) -> None:

@@ -17,17 +17,21 @@ import pytest
 
 from instrument.cli.main import main
 from instrument.model import encode
+from instrument.store import history
 from tests.browser import serving
-from tests.recorded import TRACE, review
+from tests.recorded import MS, TRACE, review, span
 
+SLOW = "510f" * 8
 Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where a review in one file is served."""
+    """Where one file is served: a review, and a search far slower than is usual in its folder."""
     file = tmp_path_factory.mktemp("served") / "a.jsonl"
-    file.write_bytes(b"".join(encode(record) + b"\n" for record in review()))
+    slow = span(1, trace_id=SLOW, run="r9", name="search", kind="tool", duration_ns=9_000 * MS)
+    file.write_bytes(b"".join(encode(record) + b"\n" for record in (*review(), slow)))
+    history.save(file.parent, {"duration": {"search": {"200": 40}}})
     with serving(file) as found:
         yield found
 
@@ -54,6 +58,11 @@ def asked(
 def test_it_listens_on_loopback_only(address: str) -> None:
     """No other machine reaches it."""
     assert "127.0.0.1" == urlsplit(address).hostname
+
+
+def test_a_run_is_judged_as_check_judges_it(address: str) -> None:
+    """By what is usual in the folder, too."""
+    assert b'"slow"' in asked(address, f"api/run/{SLOW}/findings")[2]
 
 
 def test_the_token_is_long_and_always_another(address: str) -> None:

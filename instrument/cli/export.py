@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from instrument.cli.printing import say
-from instrument.cli.source import add_trace, find_trace, json_document, path_of, place_trace, tell
+from instrument.cli.source import add_trace, find_trace, json_document, judge_of, path_of, place_trace, tell
 from instrument.errors import InstrumentError
 from instrument.store import blobs
 
@@ -92,13 +93,15 @@ def _place_target(args: argparse.Namespace, form: Format | None) -> str:
 
 
 def _is_trace(word: str) -> bool:
-    return word == "last" or (set(word.lower()) <= set("0123456789abcdef") and not os.path.exists(word))
+    if re.fullmatch(r"last(~\d+)?", word):
+        return True
+    return set(word.lower()) <= set("0123456789abcdef") and not os.path.exists(word)
 
 
 def _content(form: Format, trace: Trace, path: str) -> Iterable[bytes]:
     module, _, function = form.view.partition(":")
     pieces: Callable[..., Iterable[bytes]] = getattr(importlib.import_module(module), function)
-    return pieces(trace, blobs.folder_for(path)) if form.with_blobs else pieces(trace)
+    return pieces(trace, blobs.folder_for(path), judge_of(path)) if form.with_blobs else pieces(trace)
 
 
 def _print(content: Iterable[bytes]) -> None:

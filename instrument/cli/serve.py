@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from instrument.cli.source import path_of
+from instrument.cli.source import judge_of, path_of
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     with _listening(args.port) as listener:
         port, token = listener.getsockname()[1], new_token()
         address = f"http://{LOOPBACK}:{port}/{token}/"
-        app = application(path, token, port, receiving)
+        app = application(path, token, port, receiving, judge_of(path))
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         sys.stdout.write(f"{address}\n")
         sys.stdout.flush()

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -15,7 +15,9 @@ from msgspec.structs import replace
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
+    from instrument.analysis.tree import Trace
     from instrument.detectors import History
+    from instrument.model import Finding
     from instrument.thresholds import Thresholds
 
 
@@ -51,6 +53,14 @@ def usual(path: str, notices: list[str]) -> History:
     except InstrumentError as damaged:
         notices.append(f"{history.NAME} of {path} cannot be used: {damaged}")
         return History()
+
+
+def judge_of(path: str) -> Callable[[Trace], Sequence[Finding]]:
+    """What finds in a trace what `show` finds: by the settings, and by what is usual in the folder of the path."""
+    from instrument.analysis.report import findings_of
+
+    thresholds = limits()
+    return lambda trace: findings_of(trace, thresholds, usual(path, []))
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:

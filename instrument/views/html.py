@@ -11,7 +11,7 @@ import hashlib
 import html
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,10 +19,12 @@ import msgspec
 from instrument.analysis.critical_path import waited_for
 from instrument.analysis.report import findings_of
 from instrument.analysis.tree import Trace
-from instrument.model import Record, Span
+from instrument.model import Finding, Record, Span
 from instrument.store import blobs
 from instrument.views.columns import columns
 
+Judge = Callable[[Trace], Sequence[Finding]]
+"""The findings of a trace."""
 PAGE = Path(__file__).parent / "page"
 TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 PART_BYTES = 400_000
@@ -38,12 +40,15 @@ def shell() -> bytes:
     return (PAGE / "index.html").read_bytes()
 
 
-def pieces(trace: Trace, blob_folder: Path | None = None) -> Iterator[bytes]:
-    """The file, piece by piece, with the long values that lie in `blob_folder`, as far as there is room."""
-    return (piece.encode() for piece in _page(trace, blob_folder))
+def pieces(trace: Trace, blob_folder: Path | None = None, judge: Judge = findings_of) -> Iterator[bytes]:
+    """The file, piece by piece, with what `judge` finds in the trace.
+
+    The long values that lie in `blob_folder` are in it as far as there is room.
+    """
+    return (piece.encode() for piece in _page(trace, blob_folder, judge(trace)))
 
 
-def _page(trace: Trace, blob_folder: Path | None) -> Iterator[str]:
+def _page(trace: Trace, blob_folder: Path | None, findings: Sequence[Finding]) -> Iterator[str]:
     style, code = _style(), script()
     policy = (
         f"default-src 'none'; script-src '{_hash(code)}'; style-src '{_hash(style)}'; img-src data:; "
@@ -56,18 +61,18 @@ def _page(trace: Trace, blob_folder: Path | None) -> Iterator[str]:
     yield f"<style>{style}</style>\n"
     before, after = body[body.index("\n") :].split("</body>")
     yield before
-    data = _data(trace, blob_folder)
+    data = _data(trace, blob_folder, findings)
     yield next(data)
     yield f"<script>{code}</script>\n"  # it shows the run while the browser still reads the contents of the spans
     yield from data
     yield f"</body>{after}"
 
 
-def _data(trace: Trace, blob_folder: Path | None) -> Iterator[str]:
+def _data(trace: Trace, blob_folder: Path | None, findings: Sequence[Finding]) -> Iterator[str]:
     parts = _parts(trace.spans)
     starts = [start for start, _ in parts]
     stored = _blobs(trace, blob_folder)
-    records = [*trace.runs, *trace.spans, *trace.logs, *findings_of(trace), *trace.scores]
+    records = [*trace.runs, *trace.spans, *trace.logs, *findings, *trace.scores]
     told = columns(records, trace.start_ns).told(
         trace=trace.trace_id,
         live=False,

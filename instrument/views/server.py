@@ -34,7 +34,7 @@ from instrument.model import Usage
 from instrument.store import blobs, ledger
 from instrument.views.catalog import Catalog, day_of, spent_told
 from instrument.views.columns import columns
-from instrument.views.html import PAGE, TYPES, script, shell
+from instrument.views.html import PAGE, TYPES, Judge, script, shell
 
 T = TypeVar("T")
 
@@ -63,13 +63,15 @@ def new_token() -> str:
     return secrets.token_urlsafe(18)
 
 
-def application(path: str | os.PathLike[str], token: str, port: int, receiving: Sequence[Route] = ()) -> Starlette:
+def application(
+    path: str | os.PathLike[str], token: str, port: int, receiving: Sequence[Route] = (), judge: Judge = findings_of
+) -> Starlette:
     """The page for what lies below `path`, at `http://127.0.0.1:{port}/{token}/`.
 
-    `receiving` are routes that take in what programs send, and never pages. `app.state.end()` lets those who watch go,
-    so that the server can stop.
+    `receiving` are routes that take in what programs send, and never pages. `judge` gives the findings of a trace.
+    `app.state.end()` lets those who watch go, so that the server can stop.
     """
-    served = _Served(Path(path))
+    served = _Served(Path(path), judge)
     threading.Thread(target=served.prepare, name="instrument-page", daemon=True).start()
     guard = Middleware(
         _Guarded, token=token, port=port, taking=frozenset(f"/{token}{route.path}" for route in receiving)
@@ -122,8 +124,8 @@ class _Guarded:
 class _Served:
     """The answers. One thread at a time asks the catalogue."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, judge: Judge) -> None:
+        self._path, self._judge = path, judge
         self._catalog = Catalog(path)
         self._lock = threading.Lock()
         self._looked = 0.0
@@ -186,7 +188,7 @@ class _Served:
         return await self._of(request, lambda catalog, trace: catalog.span(trace, span_id))
 
     async def findings(self, request: Request) -> Response:
-        return await self._of(request, _examined)
+        return await self._of(request, partial(_examined, judge=self._judge))
 
     async def search(self, request: Request) -> Response:
         text = request.query_params.get("q", "")[:200]
@@ -285,14 +287,14 @@ def _moment(catalog: Catalog, trace: str) -> dict[str, Any]:
     return {"live": catalog.is_live(trace), "now": str(time.time_ns())}
 
 
-def _examined(catalog: Catalog, trace: str) -> Any:
+def _examined(catalog: Catalog, trace: str, judge: Judge) -> Any:
     """The findings, those that only show afterwards among them, and what the run waited for."""
     if catalog.lines(trace) > MOST_EXAMINED:
         return {"findings": None, "most": MOST_EXAMINED}
     whole = catalog.trace(trace)
     if whole is None:
         return None
-    return columns(findings_of(whole), whole.start_ns).told(path=waited_for(whole))
+    return columns(judge(whole), whole.start_ns).told(path=waited_for(whole))
 
 
 def _ledger_rows(place: Path) -> list[list[Any]]:

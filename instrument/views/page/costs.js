@@ -99,7 +99,7 @@ export class CostsView {
     const all = groups.reduce((total, group) => total + group[this.measure], 0) || 1;
     const rows = groups.map((group, place) => {
       const share = (100 * group[this.measure]) / all;
-      return h("tr", {}, h("th", { scope: "row" }, h("i", { class: `swatch shade-${Math.min(place, SHADES - 1)}` }), line(group.key, 80)), cells(group), h("td", { class: "num share" }, h("i", { class: "meter", style: { width: `${share}%` } }), `${share.toFixed(share < 10 ? 1 : 0)} %`));
+      return h("tr", {}, h("th", { scope: "row" }, h("i", { class: `swatch shade-${Math.min(place, SHADES - 1)}` }), line(group.key, 80)), h("td", { class: "num share" }, h("i", { class: "meter", style: { width: `${share}%` } }), `${share.toFixed(share < 10 ? 1 : 0)} %`), cells(group));
     });
     return sheet(this.by === "model" ? "Model" : "Agent", rows, "Share");
   }
@@ -110,7 +110,7 @@ export class CostsView {
     const lines = byDay.map((row) => {
       const cumulated = sum;
       sum -= row.usd;
-      return h("tr", {}, h("th", { scope: "row" }, row.key), cells(row), h("td", { class: "num" }, money(cumulated)));
+      return h("tr", {}, h("th", { scope: "row" }, row.key), h("td", { class: "num" }, money(cumulated)), cells(row));
     });
     return sheet("Day", lines, "Cumulated");
   }
@@ -124,11 +124,11 @@ export class CostsView {
 
 function cells(row) {
   const counts = [row.calls, row.input, row.cached, row.output, row.unpriced || null];
-  return counts.map((value) => h("td", { class: "num" }, count(value))).concat(h("td", { class: "num" }, bill(row.usd, row) || money(row.usd)));
+  return [bill(row.usd, row) || money(row.usd), ...counts.map(count)].map((cell) => h("td", { class: "num" }, cell));
 }
 
 function sheet(name, rows, last) {
-  const heads = [name, "Calls", "Input", "Cached", "Output", "Unpriced", "Money", last];
+  const heads = [name, last, "Money", "Calls", "Input", "Cached", "Output", "Unpriced"];
   return h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": `by ${name.toLowerCase()}` }, h("table", { class: "sums" }, h("thead", {}, h("tr", {}, heads.map((head, place) => h("th", { scope: "col", class: place ? "num" : "" }, head)))), h("tbody", {}, rows)));
 }
 

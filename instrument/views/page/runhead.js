@@ -51,7 +51,7 @@ function figuresOf(tree) {
     ["Cost", bill(sum(tree.usd), { estimated: sum(tree.estimated), unpriced: sum(tree.unpriced) }) || (sum(tree.input) + sum(tree.output) ? "free" : "")],
     ["Errors", count(sum(tree.failures)), "bad"],
     ["Refused", count(sum(tree.refused)), "odd"],
-    ["Findings", count(trace.findings.length), "odd"],
+    ["Findings", count(trace.findings.filter((one) => one.severity !== "info").length), "odd"],
   ];
 }
 

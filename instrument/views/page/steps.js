@@ -20,17 +20,17 @@ export function stepsView(tree, opened) {
     tokens += tree.input[row] + tree.output[row];
     usd += tree.usd[row];
     for (const name in doubts) doubts[name] += tree[name][row];
-    const cells = [duration(trace.start[row] - tree.start), duration(trace.lasts(row)), count(tree.calls[row]) , count(tree.tools[row]), count(tree.input[row]), count(tree.cached[row]), count(tree.output[row]), tree.bill(row)];
+    const times = [duration(trace.start[row] - tree.start), duration(trace.lasts(row)), tree.bill(row), bill(usd, doubts)];
+    const counts = [tree.calls, tree.tools, tree.input, tree.cached, tree.output].map((values) => count(values[row]));
     return h("tr", { class: `${kindClass(trace.kindOf(row))} s-${trace.statusOf(row)}` },
       h("th", { scope: "row" }, h("span", { class: "mark", "aria-hidden": "true" }), button(nameOfStep(trace, row), () => opened(row), { class: "quiet linkish" }), tree.failures[row] ? h("span", { class: "bad" }, ` ${count(tree.failures[row])} failed`) : ""),
-      cells.map((cell) => h("td", { class: "num" }, cell === "0" || cell === "$0" ? "" : cell)),
-      h("td", { class: "num share" }, h("i", { class: "meter", style: { width: `${(100 * tokens) / all}%` } }), short(tokens)),
-      h("td", { class: "num" }, bill(usd, doubts)));
+      [...times, ...counts].map((cell) => h("td", { class: "num" }, cell === "0" || cell === "$0" ? "" : cell)),
+      h("td", { class: "num share" }, h("i", { class: "meter", style: { width: `${(100 * tokens) / all}%` } }), short(tokens)));
   });
-  const heads = ["Step", "At", "Took", "Model calls", "Tool calls", "Input", "Cached", "Output", "Money", "Σ tokens", "Σ money"];
+  const heads = ["Step", "At", "Took", "Money", "Σ money", "Model calls", "Tool calls", "Input", "Cached", "Output", "Σ tokens"];
   return h("div", { class: "sheet" },
     h("h2", {}, "Step by step"),
-    table(heads, lines, "step by step"),
+    table(heads, lines, "step by step", "steps"),
     rows.length > MOST ? h("p", { class: "aside" }, `The first ${count(MOST)} of ${count(rows.length)} steps.`) : "",
     used(tree, "Models", (row) => trace.calls.has(row) && (trace.fact(row, 0) || "-")),
     used(tree, "Tools", (row) => trace.kindOf(row) === "tool" && trace.nameOf(row)),
@@ -75,12 +75,12 @@ function used(tree, title, groupOf) {
   }
   if (!groups.size) return "";
   const lines = [...groups].sort(([, one], [, other]) => other.took - one.took).slice(0, 100).map(([name, group]) => {
-    const cells = [count(group.count), group.failed ? count(group.failed) : "", duration(group.took), duration(group.took / group.count), duration(group.longest), group.input ? count(group.input) : "", group.output ? count(group.output) : "", bill(group.usd, group)];
+    const cells = [count(group.count), group.failed ? count(group.failed) : "", bill(group.usd, group), duration(group.took), duration(group.took / group.count), duration(group.longest), group.input ? count(group.input) : "", group.output ? count(group.output) : ""];
     return h("tr", {}, h("th", { scope: "row" }, line(name, 80)), cells.map((cell) => h("td", { class: "num" }, cell)));
   });
-  return [h("h2", {}, title), table([title.slice(0, -1), "Count", "Failed", "Time", "Mean", "Longest", "Input", "Output", "Money"], lines, title.toLowerCase())];
+  return [h("h2", {}, title), table([title.slice(0, -1), "Count", "Failed", "Money", "Time", "Mean", "Longest", "Input", "Output"], lines, title.toLowerCase())];
 }
 
-function table(heads, lines, label) {
-  return h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label }, h("table", { class: "sums" }, h("thead", {}, h("tr", {}, heads.map((head, place) => h("th", { scope: "col", class: place ? "num" : "" }, head)))), h("tbody", {}, lines)));
+function table(heads, lines, label, name = "") {
+  return h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label }, h("table", { class: `sums ${name}` }, h("thead", {}, h("tr", {}, heads.map((head, place) => h("th", { scope: "col", class: place ? "num" : "" }, head)))), h("tbody", {}, lines)));
 }

@@ -26,7 +26,7 @@ export class Trace {
     this.logs = [];
     this.findings = [];
     this.scores = [];
-    this.critical = new Set(); // rows that the critical path leads through
+    this.critical = new Set(); // rows that the critical path leads through, none where it leads through all
     this.runs = new Map();
     this.pieces = null;
     this.live = false;
@@ -124,7 +124,7 @@ export class Trace {
 
   // What is known of a run as a whole; says whether that is more than was known.
   learn(told) {
-    if (told.path) this.critical = new Set(told.path.map((id) => this.rows.get(id)));
+    if (told.path) this.critical = new Set(told.path.length < this.size ? told.path.map((id) => this.rows.get(id)) : []);
     return this.addFindings(told) || Boolean(told.path);
   }
 
