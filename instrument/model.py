@@ -129,15 +129,6 @@ class Head(Struct, frozen=True, gc=False):
     name: str
 
 
-OPEN, UNFINISHED = "open", "unfinished"
-"""Statuses of spans without an end: those that may still run, and those whose process is known to run no more."""
-UNENDED = (OPEN, UNFINISHED)
-REFUSED = "refused"
-"""The status of a call that a budget or the loop breaker did not let be made: no model or tool call, and no failure."""
-FAILED = ("error", REFUSED)
-"""Statuses of spans that did not come to what was asked for."""
-
-
 class Span(Record, frozen=True, kw_only=True, omit_defaults=True, tag="span"):
     """One unit of work that has ended (or, on reading, one that never did: status `open`).
 

@@ -85,6 +85,12 @@ def from_pyproject(is_table: IsTable) -> Iterator[Given | Unreadable]:
         yield from from_file("pyproject.toml", path, is_table, is_ours=False)
 
 
+def are_there() -> bool:
+    """Whether any source but keywords sets anything: where none does all settings are their defaults."""
+    sources = (from_environment, from_config, from_pyproject)
+    return any(True for source in sources for _ in source(lambda key: False))
+
+
 def config_path() -> Path | None:
     """The absolute path of the file that INSTRUMENT_CONFIG names."""
     name = os.environ.get(CONFIG, "").strip()

@@ -93,3 +93,12 @@ def test_a_recorded_call_loads_no_client_library(tmp_path: Path) -> None:
         "\nadd(1, 2)\nimport instrument; instrument.flush()"
     )
     assert set() == loaded_by(program) & {"loguru", "numpy", "openai", "rich", "tiktoken"}
+
+
+def test_reading_a_file_loads_no_settings_where_none_are_given(tmp_path: Path) -> None:
+    """A verb starts sooner where nothing sets anything; all settings are their defaults then."""
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"type":"run","run":"r","schema":1,"start_ns":1,"pid":1}\n')
+    program = f"import contextlib, io, os\nos.chdir({str(tmp_path)!r})\nfrom instrument.cli.main import main"
+    told = f"with contextlib.redirect_stdout(io.StringIO()): main(['runs', {str(file)!r}])"
+    assert "pydantic" not in loaded_by(f"{program}\n{told}")

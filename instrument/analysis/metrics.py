@@ -15,7 +15,7 @@ from msgspec.json import decode
 
 from instrument.analysis.totals import MODEL_CALLS, Call, Sum, Total, call_of
 from instrument.attributes import AROUND_CALL, TIMES
-from instrument.model import FAILED, REFUSED
+from instrument.statuses import FAILED, REFUSED
 
 ALARMING = frozenset({"WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"})
 NOBODY = "-"

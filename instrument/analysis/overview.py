@@ -16,7 +16,8 @@ from instrument.analysis.metrics import ALARMING, Failures, Metrics, Tally, attr
 from instrument.analysis.totals import MODEL_CALLS, Sum, Total, call_of
 from instrument.analysis.tree import NOT_RECORDED, last_sign
 from instrument.attributes import SESSION, USER
-from instrument.model import OPEN, Update
+from instrument.model import Update
+from instrument.statuses import OPEN
 
 Heads = Callable[[], Iterable[Any]]
 """Gives the heads (or whole records), and gives them again when it is called again."""

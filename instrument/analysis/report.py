@@ -9,7 +9,8 @@ from msgspec import Struct
 from instrument.analysis.metrics import Metrics, measure
 from instrument.analysis.tree import Trace
 from instrument.detectors import Detectors, History
-from instrument.model import UNENDED, UNWATCHED, Finding, Open, Span
+from instrument.model import UNWATCHED, Finding, Open, Span
+from instrument.statuses import UNENDED
 from instrument.thresholds import Thresholds, thresholds
 
 _BY_HISTORY = frozenset({"slow", "spending"})

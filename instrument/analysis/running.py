@@ -18,7 +18,8 @@ from msgspec import Struct
 
 from instrument.analysis.metrics import OTHERS, Timing, model_of
 from instrument.analysis.totals import MODEL_CALLS, Sum, Total, call_of
-from instrument.model import REFUSED, Finding, Span, Update
+from instrument.model import Finding, Span, Update
+from instrument.statuses import REFUSED
 
 MOST_NAMES = 1_000
 """So many names and models are told apart, the rest stand under `(others)`."""

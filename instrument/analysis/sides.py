@@ -11,7 +11,8 @@ from instrument.analysis.metrics import Failures
 from instrument.analysis.totals import Sum, Total, call_of
 from instrument.analysis.totals import total as total_of
 from instrument.analysis.tree import Trace
-from instrument.model import REFUSED, Span
+from instrument.model import Span
+from instrument.statuses import REFUSED
 
 
 class Side(Struct, frozen=True, kw_only=True):

@@ -11,8 +11,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from instrument.model import REFUSED, Cost, Usage
+from instrument.model import Cost, Usage
 from instrument.money import EXACT
+from instrument.statuses import REFUSED
 
 MODEL_CALLS = frozenset({"llm", "embedding"})
 NO_USAGE = Usage()

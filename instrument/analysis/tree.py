@@ -18,7 +18,8 @@ import msgspec
 from msgspec import Struct
 
 from instrument.analysis.totals import Total, total, usage_of
-from instrument.model import OPEN, Finding, Log, Open, Record, Run, Score, Span, Update, Usage
+from instrument.model import Finding, Log, Open, Record, Run, Score, Span, Update, Usage
+from instrument.statuses import OPEN
 
 T = TypeVar("T", bound="Trace")
 

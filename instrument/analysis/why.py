@@ -13,7 +13,8 @@ from instrument.analysis.metrics import attribute, is_timed, model_of, operation
 from instrument.analysis.report import Report
 from instrument.analysis.totals import Total, carries, dollars, total
 from instrument.analysis.tree import Trace
-from instrument.model import FAILED, OPEN, REFUSED, UNENDED, Finding, Span
+from instrument.model import Finding, Span
+from instrument.statuses import FAILED, OPEN, REFUSED, UNENDED
 from instrument.views.theme import bill, count, duration
 
 WORTH_TELLING = 0.05

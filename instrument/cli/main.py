@@ -111,9 +111,12 @@ class _Version(argparse.Action):
 
 
 def _check_settings() -> None:
-    from instrument.settings import load
+    from instrument import origins
 
-    load()
+    if origins.are_there():
+        from instrument.settings import load
+
+        load()
 
 
 def _unreadable(problem: OSError) -> str:

@@ -49,7 +49,7 @@ def _as_they_are(rows: list[Row], path: str) -> list[Row]:
     """The rows, those unfinished of which the process is known to run no more."""
     from msgspec.structs import replace
 
-    from instrument.model import OPEN, UNFINISHED
+    from instrument.statuses import OPEN, UNFINISHED
     from instrument.store.folder import processes_alive
     from instrument.store.jsonl import files
 

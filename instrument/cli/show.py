@@ -102,7 +102,7 @@ def _choice(args: argparse.Namespace, report: Report) -> Callable[[Span], bool] 
     """Whether a span is one of those that were asked for; None where all are."""
     if not (args.kind or args.errors or args.min_ms is not None):
         return None
-    from instrument.model import UNFINISHED
+    from instrument.statuses import UNFINISHED
 
     kinds = {kind for given in args.kind or () for kind in given.split(",")}
     _refuse_unknown(kinds, report.trace)

@@ -38,6 +38,10 @@ def add_trace(
 
 def limits() -> Thresholds:
     """The thresholds that the settings give the detectors."""
+    from instrument import origins, thresholds
+
+    if not origins.are_there():
+        return thresholds.thresholds()
     from instrument.settings import load
 
     return load().thresholds
@@ -86,9 +90,9 @@ def path_of(args: argparse.Namespace) -> str:
     given = args.named_path or args.path
     if given is not None:
         return str(given)
-    from instrument.settings import find_folder
+    from instrument.store.folder import find
 
-    folder = find_folder()
+    folder = find()
     if folder is None:
         raise InstrumentError("there is no recording here or above: run a decorated program first, or name a file")
     return str(folder)
@@ -129,7 +133,7 @@ def find_trace(path: str, wanted: str | None, notices: list[str]) -> Any:
 
 def _until_now(trace: Any) -> Any:
     """The trace; its spans that are open last until now where their process lives, else they are unfinished."""
-    from instrument.model import OPEN, UNFINISHED
+    from instrument.statuses import OPEN, UNFINISHED
     from instrument.store.folder import is_running
 
     if all(span.status != OPEN for span in trace.spans):

@@ -26,7 +26,8 @@ from instrument.detectors.history import History
 from instrument.detectors.run import Run
 from instrument.detectors.slow import Slow
 from instrument.detectors.stalled import Stalled
-from instrument.model import REFUSED, Finding, Head, Open, Span
+from instrument.model import Finding, Head, Open, Span
+from instrument.statuses import REFUSED
 from instrument.thresholds import Thresholds, thresholds
 
 __all__ = ["ADVICE", "Detectors", "History", "Thresholds", "default", "fingerprint", "outcome", "thresholds"]

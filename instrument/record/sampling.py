@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from instrument.model import FAILED, Batch, Finding, Record, Span, Update, decode, encode
+from instrument.model import Batch, Finding, Record, Span, Update, decode, encode
+from instrument.statuses import FAILED
 from instrument.store.spool import DROPPED, KEPT, Spool
 
 REMEMBERED = 20_000

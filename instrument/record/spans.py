@@ -11,10 +11,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from instrument.errors import InstrumentError
-from instrument.model import REFUSED
 from instrument.record.context import NOWHERE, Place, below
 from instrument.record.failures import describe, is_cancellation
 from instrument.record.plan import MODEL_KINDS, Plan
+from instrument.statuses import REFUSED
 
 if TYPE_CHECKING:
     from contextvars import Context

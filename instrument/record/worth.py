@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from instrument.model import FAILED, Finding, Log, Open, Run, Score, Update
+from instrument.model import Finding, Log, Open, Run, Score, Update
+from instrument.statuses import FAILED
 
 MOST = 3
 _ANYWAY = (Run, Update, Finding, Score)

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from instrument.analysis.tree import Trace
-from instrument.model import REFUSED, Batch, Failure, Finding, Log, Open, Run, Score, Span
+from instrument.model import Batch, Failure, Finding, Log, Open, Run, Score, Span
 from instrument.sinks.unfinished import Unfinished
+from instrument.statuses import REFUSED
 from instrument.store.jsonl import event_file
 from instrument.views.outline import outline
 from instrument.views.text import line, summary

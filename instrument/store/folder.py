@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from instrument import origins
+
 NAME = ".instrument"
 TRIM_TO = 0.9
 """A folder over its cap is cut to this share of it, so that not every start of a process has to cut again."""
@@ -104,6 +106,8 @@ def create(folder: str | os.PathLike[str]) -> Path:
 
 def find(start: str | os.PathLike[str] | None = None) -> Path | None:
     """The nearest existing folder at or above `start`, as `settings.find_folder` says."""
+    if not origins.are_there():
+        return origins.nearest(NAME, os.path.isdir, start or "")
     from instrument.settings import find_folder
 
     return find_folder(start)

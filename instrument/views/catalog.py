@@ -18,7 +18,8 @@ from instrument.analysis.overview import Updated, both
 from instrument.analysis.totals import Sum, call_of, carries
 from instrument.analysis.tree import NOT_RECORDED, Trace, last_sign, traces
 from instrument.attributes import SESSION, USER
-from instrument.model import OPEN, Finding, Log, Open, Record, Run, Span, Update, decode
+from instrument.model import Finding, Log, Open, Record, Run, Span, Update, decode
+from instrument.statuses import OPEN
 from instrument.store.folder import is_running
 from instrument.store.follow import Follower, Place
 from instrument.views.columns import BRIEF, Columns, OpenRow, SpanRow, brief, columns, row_of

@@ -11,7 +11,8 @@ from instrument.analysis.metrics import attribute, is_timed
 from instrument.analysis.totals import total
 from instrument.analysis.tree import Trace
 from instrument.messages import messages_of
-from instrument.model import OPEN, Event, Failure, Finding, Span
+from instrument.model import Event, Failure, Finding, Span
+from instrument.statuses import OPEN
 from instrument.views.code import code, prose
 from instrument.views.outline import name_of, said, took
 from instrument.views.text import fact, line, money_in_words, scores_in_words, tokens_in_words

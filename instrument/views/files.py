@@ -14,7 +14,8 @@ from msgspec.structs import asdict
 from instrument.analysis.metrics import Metrics, agent_of, measure, model_of, operation_of
 from instrument.analysis.totals import Total, carries
 from instrument.analysis.tree import Trace
-from instrument.model import UNENDED, Cost, Log, Span, Usage
+from instrument.model import Cost, Log, Span, Usage
+from instrument.statuses import UNENDED
 from instrument.views.theme import iso
 
 MS = 1_000_000

@@ -9,7 +9,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 from instrument.analysis.tree import Trace
-from instrument.model import FAILED, UNENDED, Failure, Span
+from instrument.model import Failure, Span
+from instrument.statuses import FAILED, UNENDED
 
 SIBLINGS = 12
 """More children than this are folded: the first and last ones stay, and those below which something went wrong."""

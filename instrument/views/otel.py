@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from instrument.model import FAILED, Event, Failure, Finding, Link, Log, Run, Score, Span
+from instrument.model import Event, Failure, Finding, Link, Log, Run, Score, Span
+from instrument.statuses import FAILED
 from instrument.version import __version__
 from instrument.views import genai, openinference
 

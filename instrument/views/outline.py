@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from instrument.analysis.metrics import attribute, is_timed
 from instrument.analysis.totals import Sum, Total, call_of, carries
 from instrument.analysis.tree import Trace
-from instrument.model import OPEN, REFUSED, Finding, Open, Span
+from instrument.model import Finding, Open, Span
+from instrument.statuses import OPEN, REFUSED
 from instrument.views.folding import Fold, Shown, shown, troubles_of, walk
 from instrument.views.theme import (
     KINDS,

@@ -13,8 +13,9 @@ from instrument.analysis.metrics import Metrics, attribute, is_timed
 from instrument.analysis.totals import Total, total
 from instrument.analysis.tree import Trace
 from instrument.attributes import SESSION, USER
-from instrument.model import OPEN, REFUSED, UNFINISHED, Finding, Log, Open, Score, Span
+from instrument.model import Finding, Log, Open, Score, Span
 from instrument.money import money
+from instrument.statuses import OPEN, REFUSED, UNFINISHED
 from instrument.views.outline import name_of, said, took
 from instrument.views.theme import (
     LEVELS,

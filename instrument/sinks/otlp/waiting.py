@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from instrument.model import OPEN, Finding, Log, Record, Score, Span
+from instrument.model import Finding, Log, Record, Score, Span
+from instrument.statuses import OPEN
 
 
 class Waiting(NamedTuple):

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from instrument.errors import InstrumentError
-from instrument.model import OPEN, Record, Span
+from instrument.model import Record, Span
+from instrument.statuses import OPEN
 from instrument.store.foreign import claude_code, codex, messages, openinference, otlp, trajectory
 from instrument.store.foreign.agents import named_by_agents
 from instrument.store.foreign.attributes import one_model_call
