@@ -15,8 +15,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from instrument.analysis.totals import dollars
-from instrument.model import REFUSED, Span, Usage
+from instrument.model import Span, Usage
 from instrument.sinks.otlp.series import MOST_SERIES, Buckets, Count, Dimensions, Spread, Total
+from instrument.statuses import REFUSED
 from instrument.version import __version__
 from instrument.views.genai import OPERATIONS
 from instrument.views.otel import SCOPE
