@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instrument.model import Span
+from instrument.model import Span, encode
 from instrument.store.foreign import calls
 from instrument.store.foreign.calls import CallsSeen
-from tests.recorded import call, span
+from instrument.store.jsonl import Appender, event_file
+from tests.recorded import call, log, span
 
 OUTER, BETWEEN, INNER = call(1), span(2, 1), call(3, 2)
 BESIDE = call(4)
@@ -44,6 +47,28 @@ def test_each_call_is_counted_once(order: list[Span], cuts: list[int]) -> None:
     assert "4" in found
     if not unknown:
         assert inner_first == [one for one in found if one in "13"]
+
+
+@given(st.permutations([OUTER, BETWEEN, INNER, BESIDE]), st.integers(1, 3))
+def test_what_was_stored_is_remembered(order: list[Span], cut: int) -> None:
+    """For all orders: the same calls are counted where the receiver was started anew in between."""
+    first, second = CallsSeen(), CallsSeen()
+    before = first.once_each(order[:cut])
+    with TemporaryDirectory() as folder:
+        Appender(event_file(Path(folder), "otlp-1", 0)).append([encode(one) for one in before])
+        second.remember(calls.stored_last(Path(folder), "otlp"))
+    assert first.once_each(order[cut:]) == second.once_each(order[cut:])
+
+
+def test_what_was_stored_last_is_read(tmp_path: Path) -> None:
+    """So many bytes of it, from whole lines of the newest files on; half a line and other records are passed over."""
+    lines = [encode(call(number)) for number in range(6)]
+    for number, some in enumerate((lines[:2], [*lines[2:4], encode(log(1))], [*lines[4:], lines[0][:40]])):
+        Appender(event_file(tmp_path, "otlp-1", number * 10**9)).append(some)
+    Appender(event_file(tmp_path, "another", 10**9)).append(lines)
+    found = [[one.span_id[-1] for one in calls.stored_last(tmp_path, "otlp", size)]
+             for size in (10**6, 3 * len(lines[0]) + len(encode(log(1))) + 60, 60)]  # fmt: skip
+    assert [[*"012345"], [*"345"], []] == found
 
 
 def test_a_request_that_is_sent_again_is_told_the_same() -> None:

@@ -12,6 +12,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def endpoint(folder: Path) -> Iterator[str]:
     """The address that an exporter is given."""
+    with receiving(folder) as address:
+        yield address
+
+
+@contextmanager
+def receiving(folder: Path, end: signal.Signals = signal.SIGINT) -> Iterator[str]:
+    """A server of its own, ended by that signal."""
     command = [sys.executable, "-m", "instrument", "serve", str(folder), "--otlp"]
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("INSTRUMENT_", "OTEL_"))}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=plain) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip().rstrip("/")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(end)
         process.communicate(timeout=20)
 
 
@@ -144,18 +152,23 @@ def test_what_our_own_sink_sends_is_what_was_recorded(endpoint: str, folder: Pat
     assert [[]] == [span.events for span in trace.spans]
 
 
-def test_a_call_that_two_tell_of_in_two_requests_is_counted_once(endpoint: str, folder: Path) -> None:
+def chat(name: str, span: int, parent: int = 0) -> bytes:
+    """A request with one span, by which a call of a model is told of."""
+    about = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "twice-told", "gen_ai.usage.input_tokens": 10}
+    request = json.loads(spans(name, trace="6" * 32, **about, **{"gen_ai.usage.output_tokens": 5}))
+    (told,) = request["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    told |= {"spanId": f"{span:016x}", **({"parentSpanId": f"{parent:016x}"} if parent else {})}
+    return json.dumps(request).encode()
+
+
+def test_a_call_that_is_told_of_before_and_after_a_restart_is_counted_once(tmp_path: Path) -> None:
     """The inner span comes first, because it ends first; the outer one is a step then, also for the ledger."""
-    for inside, names in ((True, "inner"), (False, "outer")):
-        request = json.loads(
-            spans(names, trace="6" * 32, **{"gen_ai.operation.name": "chat", "gen_ai.request.model": "twice-told",
-                                            "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5})
-        )  # fmt: skip
-        (told,) = request["resourceSpans"][0]["scopeSpans"][0]["spans"]
-        told |= {"spanId": f"{2:016x}", "parentSpanId": f"{1:016x}"} if inside else {}
-        assert (200, {}) == send(f"{endpoint}/v1/traces", json.dumps(request).encode())
-    assert {"inner": "llm", "outer": "step"} == {span.name: span.kind for span in received(folder, "6" * 32)}
-    assert [1] == [total.calls for total in totals(folder / "ledger.db", "model") if total.key == "twice-told"]
+    with receiving(tmp_path, signal.SIGKILL) as address:
+        send(f"{address}/v1/traces", chat("inner", 2, 1))
+    with receiving(tmp_path, signal.SIGKILL) as address:
+        send(f"{address}/v1/traces", chat("outer", 1))
+    assert {"inner": "llm", "outer": "step"} == {span.name: span.kind for span in received(tmp_path, "6" * 32)}
+    assert [1] == [total.calls for total in totals(tmp_path / "ledger.db", "model")]
 
 
 def test_metrics_are_refused_politely(endpoint: str) -> None:

@@ -23,7 +23,7 @@ from instrument.pricing import Prices
 from instrument.redact import Redactor
 from instrument.store.foreign import otlp
 from instrument.store.foreign.attributes import priced
-from instrument.store.foreign.calls import CallsSeen
+from instrument.store.foreign.calls import CallsSeen, stored_last
 from instrument.store.jsonl import Appender, event_file
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -40,8 +40,9 @@ class Receiver:
         self._ledger = ledger
         self._prices = prices
         self._redactor = redactor
-        self._file = Appender(event_file(folder, f"otlp-{os.urandom(6).hex()}", time.time_ns()))
-        self._calls = CallsSeen()
+        self._file = Appender(event_file(folder, f"{SOURCE}-{os.urandom(6).hex()}", time.time_ns()))
+        self._folder = folder
+        self._calls: CallsSeen | None = None
         self._runs: set[str] = set()
         self._lock = threading.Lock()
 
@@ -80,7 +81,7 @@ class Receiver:
     def _keep(self, records: Sequence[Record]) -> None:
         others = [one for one in records if not isinstance(one, Run | Span)]
         with self._lock:
-            calls = self._calls.once_each([one for one in records if isinstance(one, Span)])
+            calls = self._calls_seen().once_each([one for one in records if isinstance(one, Span)])
             spans = [priced(span, self._prices) for span in calls]
             heads = [one for one in records if isinstance(one, Run) and one.run not in self._runs]
             kept = [*heads, *spans, *others]
@@ -88,6 +89,13 @@ class Receiver:
                 self._file.append([self._redactor.line(encode(record)) for record in kept])
                 self._runs.update(head.run for head in heads)
                 entered(spans, self._ledger)
+
+    def _calls_seen(self) -> CallsSeen:
+        """What was counted already, by this process or by those before it."""
+        if self._calls is None:
+            self._calls = CallsSeen()
+            self._calls.remember(stored_last(self._folder, SOURCE))
+        return self._calls
 
 
 async def _body(request: Request) -> bytes:

@@ -14,6 +14,7 @@ from instrument.pricing import Prices
 from instrument.store.foreign import names
 from instrument.store.foreign.ours import restored
 from instrument.store.foreign.shape import Fields, fields, items, parsed, run_id, whole, words
+from instrument.store.heads import SpanHead
 from instrument.usage import answer
 
 MODEL_KINDS = frozenset({"llm", "embedding"})
@@ -91,7 +92,7 @@ def one_model_call(spans: Sequence[Span]) -> list[Span]:
     return [as_step(span) if id(span) in outer else span for span in spans]
 
 
-def counts(span: Span) -> bool:
+def counts(span: Span | SpanHead) -> bool:
     """Whether the span is a model call with tokens."""
     return span.kind == "llm" and span.usage is not None
 

@@ -1,17 +1,26 @@
-"""One model call is counted once, also where the spans that tell of it come in several requests."""
+"""One model call is counted once, also where the spans that tell of it come in several requests.
+
+What was counted before the receiver was started anew is known from the spans that it stored: those of a call that was
+counted with another span are steps there.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from instrument.model import Span
 from instrument.store.foreign.attributes import as_step, counts, one_model_call
+from instrument.store.heads import SpanHead, head_of
 
 MOST_TRACES = 1_000
 """Traces that are remembered: those that were heard of last."""
 MOST_SPANS = 10_000
 """Spans of one trace that are remembered; of a longer one those that come later are looked at request by request."""
+MOST_BYTES = 32 * 1024 * 1024
+"""So much of what was stored last is read to know what was counted."""
 
 
 class CallsSeen:
@@ -37,6 +46,14 @@ class CallsSeen:
                 self._trace(one.trace_id).count(one)
         return [as_step(span) if counts(span) and id(span) not in counted else span for span in alone]
 
+    def remember(self, stored: Iterable[SpanHead]) -> None:
+        """Spans as they were given out and stored, oldest first."""
+        for span in stored:
+            trace = self._trace(span.trace_id)
+            trace.meet(span)
+            if counts(span):
+                trace.count(span)
+
     def _trace(self, trace_id: str) -> _Trace:
         found = self._traces.get(trace_id)
         if found is None:
@@ -56,7 +73,7 @@ class _Trace:
         self._around: set[str] = set()
         """Spans, perhaps still to come, inside of which a call was counted."""
 
-    def meet(self, span: Span) -> None:
+    def meet(self, span: Span | SpanHead) -> None:
         """Know where the span is; it may close the gap between a call and what is around it."""
         if span.parent_id is not None and len(self._parents) < MOST_SPANS:
             self._parents[span.span_id] = span.parent_id
@@ -67,7 +84,7 @@ class _Trace:
         """Whether the call of this span has been counted with another one, inside or around."""
         return span.span_id in self._around or not self._counted.isdisjoint(self.above(span.span_id))
 
-    def count(self, span: Span) -> None:
+    def count(self, span: Span | SpanHead) -> None:
         """It is counted with this span."""
         self._counted.add(span.span_id)
         self._around.update(self.above(span.span_id))
@@ -80,3 +97,34 @@ class _Trace:
             seen.add(above)
             yield above
             above = self._parents.get(above)
+
+
+def stored_last(folder: Path, source: str, most_bytes: int = MOST_BYTES) -> Iterator[SpanHead]:
+    """The heads of the spans that receivers called `source` stored last in a recording folder, oldest first.
+
+    Files that are packed or cannot be read are passed over: they tell of traces that have long ended.
+    """
+    ends: list[tuple[Path, int]] = []
+    for path in sorted((folder / "events").glob(f"*-{source}-*.jsonl"), reverse=True):
+        with suppress(OSError):
+            size = path.stat().st_size
+            ends.append((path, max(0, size - most_bytes)))
+            most_bytes -= size
+        if most_bytes <= 0:
+            break
+    for path, start in reversed(ends):
+        with suppress(OSError):
+            yield from _spans_from(path, start)
+
+
+def _spans_from(path: Path, start: int) -> Iterator[SpanHead]:
+    with path.open("rb") as file:
+        if start > 0:
+            file.seek(start - 1)
+            file.readline()  # the line that this is in the middle of
+        for line in file:
+            if line.startswith(b'{"type":"span"'):
+                with suppress(ValueError):  # cut off where the process was killed
+                    head = head_of(line)
+                    if isinstance(head, SpanHead):
+                        yield head
