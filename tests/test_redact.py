@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from instrument import redact, secret_shapes
@@ -554,6 +554,7 @@ FILLERS = st.sampled_from(
 )
 
 
+@example([("", "password", "': '", '"""hunter2abc', "'")])
 @given(st.lists(st.tuples(FILLERS, NAMES, SIGNS, VALUES | ODD_VALUES, FILLERS), min_size=1, max_size=4))
 def test_quick_look_misses_nothing(parts: list[tuple[str, ...]]) -> None:
     """What the careful look would replace, the quick look suspects: beside a sure secret a text fares as alone."""
