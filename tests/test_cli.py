@@ -131,6 +131,7 @@ def test_logs_are_in_order_of_time(here: Path, capsys: Capture) -> None:
         (["--since", "2026-11-23T11:59"], ["SETUP", "AGENT_INIT", "ACT_ERROR"]),
         (["--since", "2026-11-24"], []),
         (["--trace", "3f"], ["AGENT_INIT", "ACT_ERROR"]),
+        (["--trace", "last"], ["AGENT_INIT", "ACT_ERROR"]),
         (["--level", "error", "--event", "SETUP"], []),
     ],
 )

@@ -160,6 +160,12 @@ def test_order_of_concurrent_calls_is_chance() -> None:
     assert None is compare(one, two).first
 
 
+def test_runs_of_two_programs_part_at_their_roots() -> None:
+    """That another function was called comes before its arguments."""
+    told = compare(of(span(1, name="sweep", input={"n": 1})), of(span(1, name="order", input={"n": 2})))
+    assert "other call" == (told.first and told.first.cause)
+
+
 def test_a_removed_call_takes_all_below_it_along() -> None:
     """One change, with the number of its spans."""
     told = compare(of(span(1), span(2, 1), span(3, 2), span(4, 3)), of(span(1)))

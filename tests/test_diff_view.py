@@ -86,7 +86,7 @@ def test_equal_runs_say_so(here: Path, capsys: Capture) -> None:
     ("words", "sentence"),
     [
         (["abc"], "no trace"),
-        (["last~7"], "there is no trace 7 before the last one: "),
+        (["last~7"], "there is no last~7: "),
         (["missing.jsonl"], "missing.jsonl"),
     ],
 )

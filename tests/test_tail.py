@@ -114,6 +114,15 @@ def test_the_latest_lines(tmp_path: Path, capsys: Capture) -> None:
     assert 20 == len(told(capsys, path).splitlines())
 
 
+def test_the_file_that_was_written_last_is_told_last(tmp_path: Path, capsys: Capture) -> None:
+    """Whatever its name: two programs that begin in one second differ by chance."""
+    for age, name in ((9, "b"), (5, "a")):
+        (tmp_path / f"{name}.jsonl").write_bytes(encode(log(0, event=name.upper())) + b"\n")
+        os.utime(tmp_path / f"{name}.jsonl", (1000 - age, 1000 - age))
+    assert 0 == main(["tail", str(tmp_path)])
+    assert "[INFO] B\n[INFO] A\n" == capsys.readouterr().out
+
+
 def test_the_records_themselves(tmp_path: Path, capsys: Capture) -> None:
     """One JSON object a line, as on disk."""
     path = str(written(tmp_path, [call(1), finding(1)]))

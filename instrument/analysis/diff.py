@@ -20,7 +20,7 @@ from instrument.analysis.tree import Trace
 from instrument.model import Span
 
 CAUSES = (
-    "model", "setting", "tools", "prompt", "arguments", "other call", "removed", "added", "order", "error", "result",
+    "other call", "model", "setting", "tools", "prompt", "arguments", "removed", "added", "order", "error", "result",
     "answer", "concurrency",
 )  # fmt: skip
 """What a difference can come from. Of several at one moment the first named here counts as the first divergence."""

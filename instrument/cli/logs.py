@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
-from instrument.cli.source import add_path, json_document, path_of, tell
+from instrument.cli.source import add_path, chosen_id, json_document, path_of, tell
 
 if TYPE_CHECKING:
     from instrument.model import Log
@@ -26,15 +26,20 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--event", metavar="NAME", help="only this event; * and ? stand for any letters")
     parser.add_argument("--level", type=_level, metavar="LEVEL", help="this level and above, such as WARNING")
     parser.add_argument("--since", type=_since, metavar="TIME", help="from then on: 2026-11-23, 2026-11-23T09:30, 2h")
-    parser.add_argument("--trace", metavar="TRACE", help="only of the trace whose id begins so")
+    parser.add_argument("--trace", metavar="TRACE", help="only of the trace whose id begins so, or `last`")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the logs."""
     notices: list[str] = []
-    logs = sorted(_logs(path_of(args), _wanted(args), notices), key=lambda log: log.time_ns)
+    path = path_of(args)
+    if args.trace and args.trace.startswith("last"):
+        args.trace = chosen_id(path, args.trace)
+    logs = sorted(_logs(path, _wanted(args), notices), key=lambda log: log.time_ns)
     (_print_json if args.json else _print_lines)(logs)
+    if not logs:
+        notices.append(f"no log in {path}" + (" fits" if args.event or args.level or args.since or args.trace else ""))
     tell(notices)
     return 0
 

@@ -193,6 +193,11 @@ def trace_ids(path: str) -> dict[str, int]:
     return began
 
 
+def chosen_id(path: str, wanted: str | None) -> str:
+    """The id of the trace that `wanted` means, as with `find_trace`. Raises `InstrumentError` where there is none."""
+    return _choose(trace_ids(path), wanted, path)
+
+
 def _choose(began: dict[str, int], wanted: str | None, path: str) -> str:
     if not began:
         raise InstrumentError(f"there is no trace in {path}")
@@ -213,7 +218,7 @@ def _before_last(began: dict[str, int], number: int, path: str) -> str:
     ordered = sorted(began, key=lambda trace_id: (began[trace_id], trace_id))
     if number >= len(ordered):
         held = "only 1 trace" if len(ordered) == 1 else f"only {len(ordered)} traces"
-        raise InstrumentError(f"there is no trace {number} before the last one: {path} has {held}")
+        raise InstrumentError(f"there is no last~{number}: {path} has {held}")
     return ordered[-1 - number]
 
 

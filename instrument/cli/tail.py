@@ -82,7 +82,7 @@ def _latest(follower: Follower) -> list[bytes]:
     """The last lines, and before them the heads of processes and of spans that have not ended."""
     heads: dict[bytes, bytes] = {}
     latest: deque[bytes] = deque(maxlen=KEPT_LINES)
-    for _, line in follower.new():
+    for _, line in follower.new(by_age=True):
         latest.append(line)
         kind = _KIND.match(line)
         if kind is None:

@@ -65,14 +65,16 @@ class ToolAbuse:
         series = self._history.known("calls", span.name)
         usual = series.quantile(_MANY) if series is not None and series.total else None
         measure = (
-            f"nine of ten earlier successful runs needed at most {usual:.0f}" if usual else f"the limit is {self._most}"
+            f"nine of ten earlier successful runs needed at most {usual:,.0f}"
+            if usual
+            else f"the limit is {self._most:,}"
         )
         return Finding(
             trace_id=span.trace_id,
             span_ids=[first, span.span_id],
             time_ns=span.start_ns + span.duration_ns,
             detector="tool_abuse",
-            message=f"{span.name} was called {times} times in this run, {measure}, since {clock(since)}.",
+            message=f"{span.name} was called {times:,} times in this run, {measure}, since {clock(since)}.",
             data={
                 "calls": [span.name],
                 "times": times,

@@ -41,10 +41,13 @@ class Follower:
         self._files: list[_File] = []
         self._by_inode: dict[tuple[int, int], _File] = {}
 
-    def new(self) -> Iterator[tuple[Place, bytes]]:
-        """The lines that came since the last call. Nothing where there is no file (any more)."""
+    def new(self, *, by_age: bool = False) -> Iterator[tuple[Place, bytes]]:
+        """The lines that came since the last call, `by_age` those of the file that was written last at the end.
+
+        Nothing where there is no file (any more).
+        """
         with suppress(FileNotFoundError):
-            for path in files(self.path):
+            for path in sorted(files(self.path), key=_written) if by_age else files(self.path):
                 with suppress(OSError, EOFError, zlib.error):
                     yield from self._grown(path)
 
@@ -105,6 +108,13 @@ class Follower:
             file = _File(len(self._files), path, stream.read(2) == GZIP)
         self._files.append(file)
         return file
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _open(file: _File) -> Any:
