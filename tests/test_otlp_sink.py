@@ -407,6 +407,30 @@ def test_records_that_were_never_encoded_are_sent_by_the_next_process(tmp_path: 
         assert (1, NOON) == (point.count, point.start_time_unix_nano)
 
 
+ENDING = """
+import sys, threading
+import instrument
+
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "instrument.sinks.otlp.encode":
+            threading.main_thread().join()  # until Python ends
+
+sys.meta_path.insert(0, Slow())
+instrument.configure(sinks=["otlp"], otlp={"endpoint": "http://127.0.0.1:9"}, dir=sys.argv[1])
+look = instrument.tool(lambda: None)
+look()
+loading = next(thread for thread in threading.enumerate() if thread.name == "instrument otlp")
+threading.Thread(target=lambda: [loading.join(), look()]).start()
+"""
+
+
+def test_a_program_that_ends_while_the_encoders_are_loaded_loses_nothing(tmp_path: Path) -> None:
+    """A real process: they cannot be loaded once Python ends; what was recorded before and after that waits on disk."""
+    done = subprocess.run([sys.executable, "-c", ENDING, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert ("", 2) == (done.stderr, waiting(tmp_path))
+
+
 def test_records_on_disk_that_cannot_be_read_hold_up_nothing(tmp_path: Path, target: Receiver) -> None:
     """They are counted as lost, and what came after them is sent."""
     found = sink(tmp_path, target.url, signals=("traces",))

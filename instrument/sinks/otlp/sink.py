@@ -75,6 +75,7 @@ class OtlpSink:
         self._waiting = nothing()
         self._loaded = threading.Event()
         self._fault: Exception | None = None
+        self._is_late = False
         self._since: float | None = None
         self._gather_seconds = gather_seconds
         self._measured_at = time.monotonic()
@@ -141,13 +142,14 @@ class OtlpSink:
             import instrument.sinks.otlp.encode
             import instrument.sinks.otlp.measures
             import instrument.sinks.otlp.transport  # noqa: F401 - imported once, so that it is there when it is used
-        except Exception as error:  # noqa: BLE001 - the next write says so; while Python ends there is none
-            self._fault = error
+        except Exception as error:  # noqa: BLE001 - the next write says so
+            self._is_late = not threading.main_thread().is_alive()  # Python ends: OpenTelemetry cannot be imported then
+            self._fault = None if self._is_late else error
         self._loaded.set()
-        return self._fault is None
+        return self._fault is None and not self._is_late
 
     def _can_encode(self, seconds: float) -> bool:
-        return self._loaded.wait(seconds) and self._fault is None
+        return self._loaded.wait(seconds) and self._fault is None and not self._is_late
 
     def _about(self) -> Any:
         if self._resource is None:
