@@ -92,10 +92,10 @@ def test_a_run_of_a_living_process_is_running(file: Path) -> None:
     assert ("running", "ok") == (before, row(file)["status"])
 
 
-def test_a_run_whose_process_died_is_open(file: Path) -> None:
+def test_a_run_whose_process_died_is_unfinished(file: Path) -> None:
     """It lasted until the last sign of life."""
     write(file, run(pid=2**22 - 1), head(1), log(300, 1))
-    assert ("open", 299 * MS) == (row(file)["status"], row(file)["duration_ns"])
+    assert ("unfinished", 299 * MS) == (row(file)["status"], row(file)["duration_ns"])
 
 
 def test_broken_lines_are_passed_over(file: Path) -> None:

@@ -38,10 +38,10 @@ def taken(*records: Any, alive: bool = True) -> tuple[Live, list[str]]:
 
 
 def test_a_record_stands_at_its_depth() -> None:
-    """Below the spans that are open; ends stand where beginnings stood."""
+    """Below the spans that are open; ends stand where beginnings stood, and findings beside the last span that they name."""
     agent, step = head(1, kind="agent", name="agent"), head(2, 1, kind="step", name="step")
-    _, lines = taken(agent, step, span(3, 2), log(4, 2), span(2, 1, name="step"), span(1, name="agent"))
-    assert [0, 2, 4, 4, 2, 0] == [len(text) - len(text.lstrip()) for text in lines]
+    _, lines = taken(agent, step, span(3, 2), finding(3), log(4, 2), span(2, 1, name="step"), span(1, name="agent"))
+    assert [0, 2, 4, 4, 4, 2, 0] == [len(text) - len(text.lstrip()) for text in lines]
 
 
 def test_below_a_parent_that_is_not_known_is_one_deeper() -> None:

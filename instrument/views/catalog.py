@@ -19,7 +19,7 @@ from instrument.analysis.totals import Sum, call_of, carries
 from instrument.analysis.tree import NOT_RECORDED, Trace, last_sign, traces
 from instrument.attributes import SESSION, USER
 from instrument.model import Finding, Log, Open, Record, Run, Span, Update, decode
-from instrument.statuses import OPEN
+from instrument.statuses import OPEN, UNFINISHED
 from instrument.store.folder import is_running
 from instrument.store.follow import Follower, Place
 from instrument.views.columns import BRIEF, Columns, OpenRow, SpanRow, brief, columns, row_of
@@ -198,7 +198,7 @@ class Catalog:
             "name": run.name or NOT_RECORDED,
             "brief": run.brief,
             "outcome": run.outcome,
-            "status": "running" if live else run.status,
+            "status": "running" if live else UNFINISHED if run.status == OPEN else run.status,
             "start_ms": run.start // 1_000_000,
             "duration_ns": max(0, end - run.start),
             "spans": run.spans,

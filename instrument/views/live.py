@@ -46,7 +46,8 @@ class Live:
             case Log() | Score():
                 return line(record, self._depth(record.trace_id, record.span_id), theme)
             case Finding():
-                return line(record, 0, theme)
+                known = [span_id for span_id in record.span_ids if span_id in self._parents]
+                return line(record, self._depth(record.trace_id, self._parents[known[-1]]) if known else 0, theme)
             case _:
                 return ""
 
