@@ -55,6 +55,15 @@ def test_of_parallel_branches_the_longest_is_why() -> None:
     assert expected == (found[1].text, numbers(found[1]))
 
 
+def test_refused_calls_are_counted_apart() -> None:
+    """They did not take place, though to refuse them may have taken time."""
+    refused = at(2, 1, 0, 30, name="ask", status="refused", error=Failure("BudgetExceeded", "no"))
+    found = answers(at(1, None, 0, 100), refused, at(3, 1, 30, 90, name="ask")).slow
+    assert ["ask: 60% of the time, 60 ms in 1 call", "ask: 30% of the time, 30 ms in 1 refused call"] == [
+        one.text.partition(";")[0] for one in found if one.text.startswith("ask")
+    ]
+
+
 def test_time_between_calls_is_the_agents_own() -> None:
     """A loop that sleeps is found in the span that sleeps."""
     found = answers(at(1, None, 0, 100, name="agent"), at(2, 1, 40, 50, name="f")).slow[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -74,30 +75,39 @@ def _time(trace: Trace) -> Iterator[Reason]:
     where = f", on a critical path of {count(spans)} of its {count(known)} spans" if 1 < spans < known else ""
     yield Reason(f"{trace.root.name} took {duration(whole)}{where}", _ids(trace))
     causes = sorted(_by_name(path).items(), key=lambda item: -sum(item[1].values()))
-    for (name, is_leaf), times in causes[:MOST_CAUSES]:
+    for cause, times in causes[:MOST_CAUSES]:
         took = sum(times.values())
         if took >= WORTH_TELLING * whole:
-            yield Reason(_share_of_time(trace, name, is_leaf, times, whole), list(times))
+            yield Reason(_share_of_time(trace, cause, times, whole), list(times))
     yield from _lost_time(path, whole)
 
 
-def _by_name(path: CriticalPath) -> dict[tuple[str, bool], dict[str, int]]:
-    """Nanoseconds on the path by name, and whether nothing runs inside it, and span id, the longest first."""
+class _Cause(NamedTuple):
+    """What took time: spans of a name. `leaves` says what those are in which nothing else runs, else it is None."""
+
+    name: str
+    leaves: str | None
+
+
+def _by_name(path: CriticalPath) -> dict[_Cause, dict[str, int]]:
+    """Nanoseconds on the path by cause and span id, the longest first."""
     inner = {stretch.span.parent_id for stretch in path.stretches}
     spans = {stretch.span.span_id: stretch.span for stretch in path.stretches}
-    found: dict[tuple[str, bool], dict[str, int]] = defaultdict(dict)
+    found: dict[_Cause, dict[str, int]] = defaultdict(dict)
     for span_id, took in path.self_times().items():
-        found[spans[span_id].name, span_id not in inner][span_id] = took
+        span = spans[span_id]
+        leaves = "refused call" if span.status == REFUSED else "call"
+        found[_Cause(span.name, None if span_id in inner else leaves)][span_id] = took
     return found
 
 
-def _share_of_time(trace: Trace, name: str, is_leaf: bool, times: dict[str, int], whole: int) -> str:
+def _share_of_time(trace: Trace, cause: _Cause, times: dict[str, int], whole: int) -> str:
     took = sum(times.values())
     share = f"{percent(took, whole)} of the time, {duration(took)}"
-    if not is_leaf:
-        return f"{name} itself, outside of what it calls: {share}"
-    saved = whole - shortest_without(trace, times.keys())
-    return f"{name}: {share} in {many(len(times), 'call')}; without {_it(times)} the run is {duration(saved)} shorter"
+    if cause.leaves is None:
+        return f"{cause.name} itself, outside of what it calls: {share}"
+    saved = duration(whole - shortest_without(trace, times.keys()))
+    return f"{cause.name}: {share} in {many(len(times), cause.leaves)}; without {_it(times)} the run is {saved} shorter"
 
 
 def _it(times: dict[str, int]) -> str:
