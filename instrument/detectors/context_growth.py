@@ -84,7 +84,7 @@ class Conversation:
         saved = round(again * (1 - limits.cached_price))
         sentence = (
             f"{again:,} of {self._sent:,} prompt tokens of {span.name} were sent before and paid for again; "
-            f"a prompt cache would have saved the price of about {saved:,}"
+            f"a prompt cache would have saved the price of about {saved:,} of them"
         )
         return self._told(span, "info", sentence, resent=again, sent=self._sent, saved=saved)
 

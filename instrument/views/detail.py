@@ -11,7 +11,7 @@ from instrument.analysis.metrics import attribute, is_timed
 from instrument.analysis.totals import total
 from instrument.analysis.tree import Trace
 from instrument.messages import messages_of
-from instrument.model import Event, Failure, Finding, Span
+from instrument.model import Event, Failure, Finding, Log, Span
 from instrument.statuses import OPEN
 from instrument.views.code import code, prose
 from instrument.views.outline import name_of, said, took
@@ -215,12 +215,12 @@ def _happened(trace: Trace, span: Span, findings: Iterable[Finding], theme: Them
         yield _section("error", _failure(span.error, theme), theme)
     about = [one for one in findings if span.span_id in one.span_ids]
     if about:
-        yield _section("findings", (line(one, 0, _inner(theme)) for one in about), theme)
+        yield _section("findings", _whole_lines(about, theme), theme)
     if span.events:
         yield _section("events", (_event(one, theme) for one in span.events), theme)
     logs = [one for one in trace.logs if one.span_id == span.span_id]
     if logs:
-        yield _section("logs", (line(one, 0, _inner(theme)) for one in logs), theme)
+        yield _section("logs", _whole_lines(logs, theme), theme)
     if span.links:
         yield _section("links", (f"{clean(one.trace_id, 64)} {clean(one.span_id, 32)}" for one in span.links), theme)
     children = trace.children(span.span_id)
@@ -250,8 +250,10 @@ def _failure(error: Failure, theme: Theme) -> Iterator[str]:
         yield from _failure(cause, theme)
 
 
-def _inner(theme: Theme) -> Theme:
-    return msgspec.structs.replace(theme, width=None if theme.width is None else max(8, theme.width - len(INDENT)))
+def _whole_lines(records: Iterable[Finding | Log], theme: Theme) -> Iterator[str]:
+    """Each as it happened, in as many lines as it takes."""
+    uncut = msgspec.structs.replace(theme, width=None)
+    return _wrapped((line(one, 0, uncut) for one in records), theme, 0)
 
 
 def _section(title: str, lines: Iterable[str], theme: Theme) -> list[str]:

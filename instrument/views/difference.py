@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_CHANGES = 12
 MOST_NAMES = 12
+MOST_OF_NAME = 30
 NOTHING = "no difference: the same calls with the same arguments, answers and results"
 
 SAID = {
@@ -60,7 +61,7 @@ def difference(diff: Diff, theme: Theme) -> str:
 
 def _header(a: Side, b: Side, theme: Theme) -> str:
     rows: list[list[Cell]] = [
-        ["run", clean(a.name, 30), clean(b.name, 30), ""],
+        ["run", *(cut(clean(side.name, 200), MOST_OF_NAME, theme.ellipsis) for side in (a, b)), ""],
         ["trace", a.trace_id[:12], b.trace_id[:12], ""],
         ["began", moment(a.start_ns), moment(b.start_ns), ""],
         ["status", a.status, b.status, "" if a.status == b.status else ("differs", "yellow")],

@@ -23,6 +23,9 @@ class Column(Struct, frozen=True):
     flexible: bool = False
 
 
+LEAST_FLEXIBLE = 8
+"""Narrower than this a flexible column does not get."""
+
 Cell = str | tuple[str, str | None]
 """A text that is clean already, or one with its style."""
 
@@ -44,13 +47,16 @@ def _fitted(columns: Sequence[Column], widths: list[int], room: int | None) -> l
         return widths
     widths = list(widths)
     for place in sorted(range(len(columns)), key=lambda place: -columns[place].gives_way):
-        flexible = sum(min(width, 16) - width for column, width in zip(columns, widths, strict=True) if column.flexible)
-        if _taken(widths) + flexible <= room or not columns[place].gives_way:
+        spare = sum(min(width, 16) - width for column, width in zip(columns, widths, strict=True) if column.flexible)
+        if _taken(widths) + spare <= room or not columns[place].gives_way:
             break
         widths[place] = 0
-    for place, column in enumerate(columns):
-        if column.flexible and _taken(widths) > room:
-            widths[place] = max(min(widths[place], 8), widths[place] - (_taken(widths) - room))
+    flexible = [place for place, column in enumerate(columns) if column.flexible]
+    while flexible and _taken(widths) > room:
+        widest = max(flexible, key=widths.__getitem__)
+        if widths[widest] <= LEAST_FLEXIBLE:
+            break
+        widths[widest] -= 1
     return widths
 
 
