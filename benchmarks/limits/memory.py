@@ -52,7 +52,7 @@ def main() -> None:
     gc.collect()
     before = _resident_mb()
     record(SPANS, WARM)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6  # it is in KiB
     gc.collect()
     print(json.dumps({"end": _resident_mb() - before, "peak": peak - before}))
 
