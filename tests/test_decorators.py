@@ -1190,14 +1190,15 @@ def test_agent_id_is_read_from_the_instance() -> None:
 
 
 def test_model_calls_of_an_agent_without_id_carry_its_name() -> None:
-    """So that `costs` and `stats` can add up by agent; other spans need not say it, and logs have no id."""
+    """So that `costs` and `stats` can add up by agent, also where its id is not found; other spans need not say it, and
+    logs have no id."""
     with record() as recording:
 
         @llm_call(model="m")
         def ask() -> None:
             log("ASKED")
 
-        @agent
+        @agent(id="no_method_has_it")
         def inner() -> None:
             ask()
 

@@ -69,7 +69,7 @@ class Plan:
         self.attributes = attributes
         self.model = model
         self.agent_id = agent_id
-        self.agent_name = name if kind == "agent" and agent_id is None else None
+        self.agent_name = name if kind == "agent" else None
         self.budget = budget
         self.skippable = kind not in MODEL_KINDS and budget is None and agent_id is None
         self.is_common = kind not in ("agent", *MODEL_KINDS) and attributes is None and agent_id is None
