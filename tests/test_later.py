@@ -87,6 +87,15 @@ def test_what_was_reported_outlives_a_kill(tmp_path: Path) -> None:
     assert (10, 5, 1) == (trace.usage.input, trace.usage.output, trace.cost.unpriced)
 
 
+def test_what_was_reported_needs_no_ranks(tmp_path: Path) -> None:
+    """Where the service told the tokens, the ranks to count with are not built: all threads would stand still."""
+    program = (
+        "told('hello')\nwhile not on_disk('\"type\":\"update\"'): time.sleep(0.001)\n"
+        "from instrument import tokens\nprint(tokens.is_built('gpt-4o'))"
+    )
+    assert "False\n" == run(tmp_path, program).stdout
+
+
 def test_what_ends_meanwhile_outlives_a_kill(tmp_path: Path) -> None:
     """While tables load, other spans are written as ever."""
     program = "ask('hello')\nquick(1)\nwhile not on_disk('\"name\":\"quick\"'): time.sleep(0.001)\nkill()"

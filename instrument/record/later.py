@@ -52,7 +52,7 @@ class Later:
             self._fault("price", error)
             return False
         self.unpriced[live.span_id] = live
-        self._tables.load(llm.model_of(live))
+        self._tables.load(llm.model_of(live), llm.must_be_counted(live))
         return True
 
     def complete(self, batch: Batch) -> tuple[Batch, Batch]:

@@ -71,7 +71,7 @@ def settled(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage | None
     """Usage and cost of a model call that has ended; its attributes get what its arguments say of the request."""
     if span.kind in MODEL_KINDS:
         asked = described(span)
-        if _must_be_counted(span):
+        if must_be_counted(span):
             span.tokens = _counted(span, asked)
     return _spoken(span, prices, start_ns) if span.tokens else (None, None)
 
@@ -94,7 +94,7 @@ def model_of(span: LiveSpan) -> str | None:
 
 def waits_for_tables(span: LiveSpan, prices: Prices) -> bool:
     """Whether prices or ranks must be loaded before usage and cost of the call can be told."""
-    counts = _must_be_counted(span)
+    counts = must_be_counted(span)
     if not counts and (not span.tokens or prices.are_loaded()):
         return False
     if span.kind in MODEL_KINDS:
@@ -103,7 +103,8 @@ def waits_for_tables(span: LiveSpan, prices: Prices) -> bool:
     return not prices.are_at_hand(model) or (counts and not tokens.is_built(model))
 
 
-def _must_be_counted(span: LiveSpan) -> bool:
+def must_be_counted(span: LiveSpan) -> bool:
+    """Whether nobody told the tokens of a model call that took some."""
     return span.kind in MODEL_KINDS and span.tokens is None and (span.output is not None or span.wants_estimate)
 
 

@@ -22,12 +22,12 @@ class Tables:
         self.busy = threading.Lock()
         self._hurry = hurry
         self._done = done
-        self._wanted: deque[str | None] = deque()
+        self._wanted: deque[tuple[str | None, bool]] = deque()
         self._thread: threading.Thread | None = None
 
-    def load(self, model: str | None) -> None:
-        """Begin to load what this model needs."""
-        self._wanted.append(model)
+    def load(self, model: str | None, counts: bool) -> None:
+        """Begin to load what a call of this model needs; ranks only where its tokens must be counted."""
+        self._wanted.append((model, counts))
         if self.is_ready():
             try:
                 self._thread = threading.Thread(target=self._load, name="instrument-tables", daemon=True)
@@ -43,10 +43,11 @@ class Tables:
         current.set(Place(sampled=None))
         with self.busy:
             while self._wanted:
-                model = self._wanted.popleft()
+                model, counts = self._wanted.popleft()
                 try:
                     pricing.load()
-                    tokens.encoding(model, self._hurry)
+                    if counts:
+                        tokens.encoding(model, self._hurry)
                 except Exception:  # noqa: BLE001, S110 - who needs the tables meets the same fault and reports it
                     pass
         self._thread = None
