@@ -28,6 +28,7 @@ from instrument.model import Batch
 from instrument.sinks.otlp.sink import OtlpSink
 from instrument.store.ledgers import totals
 from tests import recorded
+from tests.otlp_receiver import free_port
 
 SECRET = "sk-proj-" + "a1B2c3D4" * 6
 
@@ -45,9 +46,9 @@ def endpoint(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def receiving(folder: Path, end: signal.Signals = signal.SIGINT) -> Iterator[str]:
+def receiving(folder: Path, *options: str, end: signal.Signals = signal.SIGINT) -> Iterator[str]:
     """A server of its own, ended by that signal."""
-    command = [sys.executable, "-m", "instrument", "serve", str(folder), "--otlp"]
+    command = [sys.executable, "-m", "instrument", "serve", str(folder), "--otlp", *options]
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("INSTRUMENT_", "OTEL_"))}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=plain) as process:
         assert process.stdout is not None
@@ -162,11 +163,13 @@ def chat(name: str, span: int, parent: int = 0) -> bytes:
 
 
 def test_a_call_that_is_told_of_before_and_after_a_restart_is_counted_once(tmp_path: Path) -> None:
-    """The inner span comes first, because it ends first; the outer one is a step then, also for the ledger."""
-    with receiving(tmp_path, signal.SIGKILL) as address:
-        send(f"{address}/v1/traces", chat("inner", 2, 1))
-    with receiving(tmp_path, signal.SIGKILL) as address:
-        send(f"{address}/v1/traces", chat("outer", 1))
+    """The inner span comes first, because it ends first; the outer one is a step then, also for the ledger. Who sends
+    need not know of the restart: the address is the same where a port was given."""
+    port = f"--port={free_port()}"
+    with receiving(tmp_path, port, end=signal.SIGKILL) as address:
+        assert (200, {}) == send(f"{address}/v1/traces", chat("inner", 2, 1))
+    with receiving(tmp_path, port, end=signal.SIGKILL):
+        assert (200, {}) == send(f"{address}/v1/traces", chat("outer", 1))
     assert {"inner": "llm", "outer": "step"} == {span.name: span.kind for span in received(tmp_path, "6" * 32)}
     assert [1] == [total.calls for total in totals(tmp_path / "ledger.db", "model")]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import hmac
 import socket
 import sys
 import webbrowser
+from base64 import urlsafe_b64encode
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,8 @@ def add(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "serve",
         help="show the runs in a browser, live while they are recorded",
-        description="Serves a page on this machine only, at an address with a random token, until Ctrl-C.",
+        description="Serves a page on this machine only, at an address with a random token, until Ctrl-C. With both "
+        "--port and --otlp the address is the same each time, for programs that send to it.",
     )
     parser.add_argument("path", nargs="?", help="a file, or a folder with files (default: the nearest .instrument)")
     parser.add_argument("--path", dest="named_path", metavar="PATH", help=argparse.SUPPRESS)
@@ -50,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
         raise InstrumentError(f"there is no file or folder {path!r}")
     receiving = _receiver(Path(path)).routes() if args.otlp else []
     with _listening(args.port) as listener:
-        port, token = listener.getsockname()[1], new_token()
+        port = listener.getsockname()[1]
+        token = _steady_token(path, port) if args.otlp and args.port else new_token()
         address = f"http://{LOOPBACK}:{port}/{token}/"
         app = application(path, token, port, receiving, judge_of(path))
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
@@ -69,6 +73,14 @@ def run(args: argparse.Namespace) -> int:
 
         Server(config).run(sockets=[listener])
     return 0
+
+
+def _steady_token(path: str, port: int) -> str:
+    """As secret as `views.server.new_token`, and the same again: programs that send here outlive a restart."""
+    from instrument.redact import installation_key
+
+    told = f"serve {Path(path).resolve()} {port}"
+    return urlsafe_b64encode(hmac.digest(installation_key(), told.encode(), "sha256")[:18]).decode()
 
 
 def _folder_to_be(args: argparse.Namespace) -> str:
