@@ -2,7 +2,8 @@
 
 A secret is known by its shape (a key of a provider, a signed token, a private key, the password in a URL) or by the
 name that it is kept under (`password`, `api_key`, `Authorization`), as a key of an object, in JSON text held in a
-string, in a query string, in `NAME=value`, in a header or behind `--flag`. The tables are in `secret_shapes`.
+string, in a query string, in `NAME=value`, in a header or behind `--flag`, or as the neighbour of its value in a pair
+or an object. What lies in pieces is looked at as a whole. The tables are in `secret_shapes`.
 
 Nearly every line is clean, so there are two looks. The quick one asks whether there could be a secret at all: a few
 searches by Rust's regular expressions, which pydantic-core brings along and which skip through text by its
@@ -121,6 +122,24 @@ class Redactor:
         """A plain JSON value (dicts, lists, strings, numbers) without its secrets; `value` itself is left alone."""
         return self._walk(value)
 
+    def pieces(self, parts: list[Any], between: str = "") -> list[Any]:
+        """Values that belong together, such as what a stream gave, without the secrets that only the whole shows.
+
+        The first text that a secret goes over has its placeholder. The very same list where there is none.
+        """
+        texts = [_text_in(part) or "" for part in parts]
+        whole = between.join(texts)
+        if sum(map(bool, texts)) < 2 or not (self._patterns or self._suspects(whole)):
+            return parts
+        secrets, cut, begin = list(self._found_in(whole)), list(parts), 0
+        for at, text in enumerate(texts):
+            end = begin + len(text)
+            here = [one for one in secrets if one.start < end and one.end > begin]
+            if here:
+                cut[at] = _with_text(parts[at], self._left_of(whole, begin, end, here))
+            begin = end + len(between)
+        return cut
+
     def placeholder(self, secret: str) -> str:
         """What stands for the secret."""
         digest = hmac.digest(self._key, secret.encode("utf-8", "surrogatepass"), "sha256")
@@ -179,6 +198,8 @@ class Redactor:
 
     def _walk_object(self, node: dict[str, Any]) -> dict[str, Any]:
         walked = {}
+        if (named := _named_value(node)) is not None and self.secret_name(node[named[0]]):
+            node = {**node, named[1]: self._hide(node[named[0]], node[named[1]])}
         for name, value in node.items():
             if self.secret_name(name) and not (name == "token" and "logprob" in node):
                 walked[self.text(name)] = self._hide(name, value)
@@ -188,12 +209,25 @@ class Redactor:
 
     def _walk_array(self, node: list[Any]) -> list[Any]:
         """Every element; after an element that is a flag (`--password`) the next one is its value."""
+        if _are_pairs(node):
+            return [self._walk_pair(*pair) for pair in node]
+        if any(type(one) is str and "-----BEGIN " in one for one in node):
+            node = self.pieces(node)
+        elif _is_command(node):
+            node = self.pieces(node, " ")
         walked, flag = [], None
         for element in node:
             is_text = type(element) is str
             walked.append(self._hide(flag, element) if flag and is_text else self._walk(element))
             flag = element if is_text and element[:2] == "--" and self.secret_name(element) else None
         return walked
+
+    def _walk_pair(self, name: Any, value: Any) -> list[Any]:
+        """A name and its value, as headers and the items of a mapping are listed."""
+        text = _text_in(name)
+        if _text_in(value) is not None and text is not None and self.secret_name(text):
+            return [name, self._hide(text, value)]
+        return [self._walk(name), self._walk(value)]
 
     def _hide(self, name: str, value: Any) -> Any:
         """What is kept under a secret name, every scalar replaced."""
@@ -239,6 +273,15 @@ class Redactor:
                 at = found.end
         return "".join((*parts, text[at : max(at, end)])) if parts else text[begin:end]
 
+    def _left_of(self, whole: str, begin: int, end: int, found: list[Found]) -> str:
+        """One piece of a text, with the placeholders of what begins in it and without what goes on in it."""
+        left = ""
+        for one in found:
+            left += whole[begin : max(begin, one.start)]
+            left += f"{one.quote}{self.placeholder(one.secret)}{one.quote}" if one.start >= begin else ""
+            begin = min(one.end, end)
+        return left + whole[begin:end]
+
     def _found_in(self, text: str) -> Iterator[Found]:
         """The secrets of a text in order, block by block; of two that overlap the first stands for both."""
         last = 0
@@ -283,6 +326,45 @@ def _is_schema(value: dict[str, Any]) -> bool:
     kind = value.get("type")
     named = type(kind) is str and kind in ("string", "number", "integer", "boolean", "object", "array", "null")
     return named or type(kind) is list or "$ref" in value or "anyOf" in value or "oneOf" in value or "allOf" in value
+
+
+def _text_in(value: Any) -> str | None:
+    """The text of a string or of bytes as `capture` shows them; None for anything else."""
+    if type(value) is msgspec.Raw and bytes(memoryview(value)[:9]) == b'{"$bytes"':
+        value = msgspec.json.decode(value)
+    if type(value) is dict and "$bytes" in value:
+        value = value.get("text", value.get("escaped"))
+    return value if type(value) is str else None
+
+
+def _with_text(value: Any, text: str) -> Any:
+    """The same string or bytes with another text."""
+    if type(value) is str:
+        return text
+    shown = msgspec.json.decode(value) if type(value) is msgspec.Raw else value
+    return {**shown, "text" if "text" in shown else "escaped": text}
+
+
+def _are_pairs(node: list[Any]) -> bool:
+    """Whether it lists names with their values, as the headers of a request are."""
+    return bool(node) and all(type(one) is list and len(one) == 2 and _text_in(one[0]) is not None for one in node)
+
+
+def _is_command(node: list[Any]) -> bool:
+    """Whether it is the command line of a program that takes a password as an argument."""
+    return len(node) > 1 and type(node[0]) is str and bool(_has_own_flag(node[0]))
+
+
+_has_own_flag = re.compile(r"(?:.*[/\\])?(?:curl|sshpass|(?:mysql|mariadb)\w*)(?:\.exe)?").fullmatch
+
+
+def _named_value(node: dict[str, Any]) -> tuple[str, str] | None:
+    """The keys of name and value where an object holds one of each: `{"name": "API_KEY", "value": "…"}`."""
+    for value in ("value", "Value"):
+        if _text_in(node.get(value)) is not None:
+            names = ("name", "key", "header", "Name", "Key", "Header")
+            return next(((name, value) for name in names if type(node.get(name)) is str), None)
+    return None
 
 
 def _merged(text: str, found: Iterable[Found]) -> list[Found]:

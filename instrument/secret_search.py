@@ -27,6 +27,7 @@ AHEAD = 1_024
 
 _LONGEST_QUOTATION = 65_536
 _MOST_TOKENS = 500
+_LEAST_URL_TOKEN = 20
 _EXPRESSION_SIGNS = ("(", "[")
 _AFTER_WORD = frozenset(["", *" \t\r\n<&;#\"'`\\"])
 
@@ -39,6 +40,10 @@ _private_key_begin = re.compile("-----BEGIN ")
 _private_key_end = re.compile(shapes.PRIVATE_KEY_END)
 _url_password = re.compile(shapes.URL_PASSWORD)
 _signed_url = re.compile(shapes.SIGNED_URL)
+_url_token = re.compile(shapes.URL_TOKEN)
+_encoded_url_password = re.compile(shapes.ENCODED_URL_PASSWORD)
+_commands = tuple(map(re.compile, shapes.COMMANDS))
+_told = re.compile(shapes.TOLD)
 _bearer = re.compile(shapes.BEARER)
 _basic = re.compile(shapes.BASIC)
 _flag = re.compile(shapes.FLAG)
@@ -156,11 +161,14 @@ def _private_keys(text: str, begin: int, end: int) -> Iterator[Found]:
 
 
 def _credentials(text: str, begin: int, end: int) -> Iterator[Found]:
-    """Passwords in URLs, signatures of URLs, what stands behind `Bearer` and `Basic`."""
-    for pattern in (_url_password, _signed_url):
+    """Passwords in URLs and commands, signatures of URLs, what stands behind `Bearer` and `Basic`."""
+    for pattern in (_url_password, _encoded_url_password, _signed_url, *_commands):
         for match in _beginning_in(pattern, text, begin, end):
             if not is_harmless(match["password"], "url"):
                 yield Found(*match.span("password"), _unquoted(match["password"]))
+    for match in _beginning_in(_url_token, text, begin, end):
+        if len(match["password"]) >= _LEAST_URL_TOKEN:
+            yield Found(*match.span("password"), match["password"])
     for match in _beginning_in(_bearer, text, begin, end):
         if _is_bearer_token(text, match):
             yield Found(*match.span("password"), match["password"])
@@ -230,6 +238,9 @@ def _name_in(text: str, match: re.Match[str], is_secret: Callable[[str], bool]) 
 def _values(text: str, match: re.Match[str], name: str) -> Iterator[Found]:
     """The secret values that the name is bound to."""
     sign, at = match["sep"], match.end()
+    if sign in ("is", "was"):
+        yield from _told_value(text, at, name)
+        return
     if sign == ":" and not _is_header(name) and (annotation := _annotation.match(text, at)):
         sign, at = "=", annotation.end()
     at = _end(_blank, text, at)
@@ -360,17 +371,30 @@ def _header_values(text: str, at: int, name: str) -> Iterator[Found]:
         yield Found(at + start, at + start + len(value), value)
 
 
+def _told_value(text: str, at: int, name: str) -> Iterator[Found]:
+    """`The password is hunter2`: what a sentence says a password or key is, where it cannot be a word of it."""
+    if not name.lower().endswith(("password", "passwd", "pwd", "passphrase", "passcode", "key")):
+        return
+    if found := _told.match(text, at):
+        value = found["value"].rstrip(".,:;!?)]}")
+        is_mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
+        if is_mixed and "://" not in value and not stays(value, name) and not _expression.match(value):
+            start = found.start("value")
+            yield Found(start, start + len(value), value)
+
+
 def _bare_value(text: str, match: re.Match[str], at: int, sign: str, name: str) -> Found | None:
     """A value without quotes. How far it goes, and whether it may be code, depends on where the name stands."""
     before = text[max(0, match.start() - 40) : match.start()]
     is_tight = at == match.end()
-    in_query = is_tight and sign == "=" and (before[-1:] in ("?", "&") or before[-5:] == "&amp;")
+    is_encoded = sign[:1] in ("%", "\\")
+    in_query = is_encoded or (is_tight and sign == "=" and (before[-1:] in ("?", "&") or before[-5:] == "&amp;"))
     is_flag = is_tight and sign == "=" and name[:2] == "--"
     at_line_start = bool(_line_start.search(before)) and (is_tight or sign == ":")
     found = (_query_value if in_query else _line_value if is_flag or at_line_start else _word_value).match(text, at)
     if found is None:
         return None
-    value = found[0].rstrip(".,:;!?)]}")
+    value = (found[0].partition("%26")[0] if is_encoded else found[0]).rstrip(".,:;!?)]}")
     end = at + len(value)
     if stays(value, name):
         return None

@@ -172,7 +172,7 @@ AUTH_SCHEMES = r"(?:bearer|basic|token|apikey|api-key|digest|negotiate|ntlm|hawk
 
 DISTINCT, BOUNDED = "|".join(DISTINCT_TOKENS), "|".join(BOUNDED_TOKENS)
 
-BEFORE_BOUNDED = r"(?:^|[^A-Za-z0-9]|\\[nrtbf]|\\u[0-9a-f]{4}|%[0-9A-F]{2}|\[[0-9;]*m)$"
+BEFORE_BOUNDED = r"(?:^|[^A-Za-z0-9]|\\[nrtbf]|\\u[0-9a-f]{4}|\\x[0-9a-f]{2}|%[0-9A-F]{2}|\[[0-9;]*m)$"
 """What may stand before a bounded token: no letter or digit, unless it belongs to an escape."""
 
 _KEY_LABEL = r"[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
@@ -199,14 +199,39 @@ SIGNED_URL = (
 )
 """What makes a signed URL work."""
 
-BEARER = r"\b(?:[Bb]earer|BEARER)[ \t]+(?P<password>[A-Za-z0-9._~+/=-]{8,})"
-BASIC = r"\b(?:[Bb]asic|BASIC)[ \t]+(?P<password>[A-Za-z0-9+/]{6,}={0,2})"
+URL_TOKEN = r"https?://(?P<password>[A-Za-z_-]*[0-9][A-Za-z0-9_-]*)@(?=[A-Za-z0-9\[])"
+"""What stands in the place of a user and is too long for the name of one: a token."""
+
+ENCODED_URL_PASSWORD = (
+    r"%3[Aa]%2[Ff]%2[Ff][^\s\"'`&%]{0,256}%3[Aa](?P<password>(?:[^\s\"'`&%]|%(?!40))+)%40(?=[A-Za-z0-9])"
+)
+"""The password of a URL that is itself an argument in another one."""
+
+_GAP = r"(?:\s|\\+[nrt])+"
+COMMAND_PASSWORD = (
+    r"\bcurl\b[^\r\n|;]{0,400}?[\s\"',](?:-u|--user|--proxy-user)[\s\"',\\=]*[^\s:\"',\\]{1,100}:{password}",
+    r"\bsshpass\s+-p[\s\"',\\]*{password}",
+    r"\b(?:mysql|mysqldump|mysqladmin|mariadb)\s(?:[^\r\n|;]{0,300}?\s)?-p{password}",
+    rf"\bmachine{_GAP}[^\s\\]+{_GAP}login{_GAP}[^\s\\]+{_GAP}password{_GAP}{{password}}",
+)
+COMMANDS = tuple(one.replace("{password}", r"(?P<password>[^\s\"'`\\,]+)") for one in COMMAND_PASSWORD)
+"""Passwords of commands that have an option of their own for them, and of `.netrc`."""
+
+BEARER = r"(?:\b|(?<=%20))(?:[Bb]earer|BEARER)(?:[ \t]|%20)+(?P<password>[A-Za-z0-9._~+/=-]{8,})"
+BASIC = r"(?:\b|(?<=%20))(?:[Bb]asic|BASIC)(?:[ \t]|%20)+(?P<password>[A-Za-z0-9+/]{6,}={0,2})"
 
 ASSIGNMENT = (
     r"(?<![A-Za-z0-9_$.-])(?P<name>{own}[A-Za-z0-9_$.-]{{2,80}}+)(?P<close>\\*[\"'`])?\]?(?:\s|\\+[nrt]){{0,8}}"
-    r"(?P<sep>=>|:=|={{1,3}}|!==?|:|(?<=\w)>(?=[^\s<>]))"
+    r"(?P<sep>=>|:=|={{1,3}}|!==?|:|(?<=\w)>(?=[^\s<>])|%3[Dd]|\\+u003[dD]|(?:is|was)(?=[ \t:])"
+    r"|(?(close),?(?:\s|\\+[nrt]){{0,8}}\\*[\"']?(?:[vV]alue|VALUE)\\*[\"']?\s?[:=]|(?!)))"
 )
-"""A name and what binds it to a value; `{own}` takes names of the user's that are no identifiers."""
+"""A name and what binds it to a value; `{own}` takes names of the user's that are no identifiers.
+
+The value may be a neighbour's: `"name": "API_KEY", "value": "…"`, and the sign may be written for a URL or for HTML.
+"""
+
+TOLD = r"[ \t:]*[\"'`]?(?P<value>[^\s\"'`<>]{6,})"
+"""What somebody says a password is."""
 
 FLAG = r"(?<![\w-])--(?P<name>[a-z][a-z0-9-]{1,60})(?P<close>\\*[\"'])?(?:,\s*|[ \t]+)(?=[^\s-])"
 """An option of a command line whose value is the next word."""
@@ -266,7 +291,14 @@ _VALUE = (
     r"(?:[A-Za-z_ ][A-Za-z0-9_.|\[\], ]*=)?(?:[ \t\r\n]|\\+[nrt])*"
     rf"(?:{_QUOTED}|[{{(]|{_NOT_OURS}|{_BARE}|{_SCHEME_AND_MORE}|{_LAST_WORD}|[A-Za-z_.:]*\\+[^nrt\"'`\\])"
 )
-_BOUND = rf"{_TRAIL}{_CLOSE}(?:(?:[!:=]?=+|=>|:|>){_VALUE}|[=>][A-Za-z_]+[ \t])"
+_PAIRED = (
+    r",?(?:\\+[nrt]|[ \t\r\n])*[\\\"']*(?:[vV]alue|VALUE)|,(?:\"(?:[^\"\\]|\\.)*\"|\{\"\$bytes[^{}]*\})\]"
+    r"|\},\{\"\$bytes"
+)
+_BOUND = (
+    rf"{_TRAIL}{_CLOSE}(?:(?:[!:=]?=+|=>|:|>){_VALUE}|[=>][A-Za-z_]+[ \t]|%3[Dd]|\\+u003[dD]|{_PAIRED}"
+    r"|(?:is|was)[ \t:][^ \t\r\n]*[ \t:]*[^ \t\r\n]*[0-9])"
+)
 
 _WORDS = (
     "(?:ssword|SSWORD|ssWord|sswd|SSWD|cret|CRET|ookie|OOKIE|dential|DENTIAL)[sS]?"
@@ -274,8 +306,8 @@ _WORDS = (
 )
 LOOK_FOR_SHORT = (
     r"sk[-_][A-Za-z0-9_-]{8}|hf_[A-Za-z0-9]{20}|xox[a-z][.-]|SG\.[A-Za-z0-9_-]{16}|eyJ[A-Za-z0-9_-]{8,}\.|r8_[A-Za-z0-9]{20}"
-    r"|fw_[A-Za-z0-9]{16}|:AA[A-Za-z0-9_-]{30}|(?:earer|EARER)[ \t]+[A-Za-z0-9._~+/=-]{8}"
-    r"|://[^ \t\r\n/@:\"'`<>]*:[^ \t\r\n\"'`<>]+@"
+    r"|fw_[A-Za-z0-9]{16}|:AA[A-Za-z0-9_-]{30}|(?:earer|EARER)(?:[ \t]|%20)+[A-Za-z0-9._~+/=-]{8}"
+    r"|://[^ \t\r\n/@:\"'`<>]*:[^ \t\r\n\"'`<>]+@|://[A-Za-z0-9_-]{20}[A-Za-z0-9_-]*@"
 )
 LOOK_FOR_NAMES = rf"(?:{_WORDS}|(?:key|Key|KEY)[sS]?|_pass|_PASS|_auth|_AUTH|-auth|-Auth){_BOUND}|{LOOK_FOR_SHORT}"
 """Names with a value, and the tokens that begin with few letters."""
@@ -299,8 +331,10 @@ LOOK_FOR_MORE_TOKENS = (
     r"gh[opsur]_[A-Za-z0-9]{16}|-----BEGIN [A-Z0-9 ]*PRIVATE|pat[-_][A-Za-z0-9_.-]{16}"
     r"|k_(?:live|test|prod)_[A-Za-z0-9]{8}"
     r"|xai-[A-Za-z0-9]{16}|curity-Token=|tvly-|pplx-[A-Za-z0-9]{16}|pk-lf-|_v1_[a-f0-9]{32}|glrt-"
-    r"|(?:asic|ASIC)[ \t]+[A-Za-z0-9+/][a-z+/]*[A-Z0-9=]|ASIA[A-Z0-9]{16}|ATATT3|ya29\.|ntry[us]_|scale_"
-    r"|key-[a-f0-9]{32}|xapp-[0-9]|api_org_|dapi[a-f0-9]{32}"
+    r"|(?:asic|ASIC)(?:[ \t]|%20)+[A-Za-z0-9+/][a-z+/]*[A-Z0-9=]|ASIA[A-Z0-9]{16}|ATATT3|ya29\.|ntry[us]_|scale_"
+    r"|key-[a-f0-9]{32}|xapp-[0-9]|api_org_|dapi[a-f0-9]{32}|sshpass|%2[Ff]%2[Ff][^ \t\r\n%]*%3[Aa]"
+    r"|curl[^\r\n|;]*[ \t\"',](?:-u|--user|--proxy-user)[ \t\"',\\=]|(?:mysql|mariadb)[a-z]*[ \t\"][^\r\n|;]*-p"
+    r"|machine(?:[ \t\r\n]|\\+[nrt])+[^ \t]+(?:[ \t\r\n]|\\+[nrt])+login"
 )
 """And more of them: two searches for some thirty literals each take two thirds of the time of one for all."""
 

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from instrument import redact, secret_shapes
+from instrument import redact, secret_shapes, traced
 from instrument.errors import SettingsError
 from instrument.redact import Redactor, installation_key
+from instrument.testing import record
 
 SECRET = "zQ7xK2mP9vLw4RtY"
 MIXED = "aB3dE5gH7jK9mN1pQ3sT5vW7xY9zA1cE3gI5kM7oQ9sU1wY3"
@@ -105,6 +107,20 @@ BOUND_TO_A_NAME = [
     "redis://:{}@localhost",
     "mongodb+srv://u:{}@c.example.net/?x=y",
     "https://user:{}@example.com/x.git",
+    "https://{}123456@example.com/x.git",
+    '{{"name": "API_KEY", "value": "{}"}}',
+    '{{"Key": "DB_PASSWORD",\n  "Value": "{}"}}',
+    '<add key="password" value="{}"/>',
+    "?next=https%3A%2F%2Fh%2F%3Faccess_token%3D{}%26x%3D1",
+    "url=https%3A%2F%2Fbob%3A{}%40host%2Fdb",
+    "Authorization%3A%20Bearer%20{}",
+    "https://h/?password\\u003d{}",
+    "curl -s -u bob:{} https://h/",
+    "sshpass -p {} ssh h",
+    "mysql -u root -p{} db",
+    "machine h login bob password {}",
+    "The password is {}.",
+    "my API key is `{}`",
 ]
 
 TOKENS = [
@@ -263,6 +279,12 @@ HARMLESS = [
     f"call_{MIXED[:24]}",
     f"resp_{HEX}",
     "-----BEGIN CERTIFICATE-----\nMIID\n-----END CERTIFICATE-----",
+    "the password is required",
+    "the token is 'cat4'",
+    "password value",
+    "docker run -u 1000:1000 x",
+    "curl -u bob:$PASSWORD https://h/",
+    "https://a-user@github.com/x",
     "it looks for -----BEGIN PRIVATE KEY----- and so on",
 ]
 
@@ -338,6 +360,58 @@ def test_value_after_a_flag_goes() -> None:
         redactor.line(msgspec.json.encode({"argv": ["prog", "--password", "hunter2", "--verbose"]}))
     )
     assert ["prog", "--password", redactor.placeholder("hunter2"), "--verbose"] == told["argv"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [["x-api-key", SECRET], ["accept", "*/*"]],
+        [[{"$bytes": 9, "text": "x-api-key"}, {"$bytes": 16, "text": SECRET}]],
+        {"name": "DB_PASSWORD", "value": SECRET},
+        [{"Key": "api_key", "Value": SECRET}],
+        ["-----BEGIN PRIVATE KEY-----", SECRET, SECRET, "-----END PRIVATE KEY-----"],
+        ["/usr/bin/curl", "-u", f"bob:{SECRET}", "https://h/"],
+        ["mysql", "-u", "root", f"-p{SECRET}"],
+        {"$bytes": 40, "escaped": f"\\xffsk-{SECRET.lower()}"},
+    ],
+    ids=[
+        "pairs",
+        "headers as bytes",
+        "name and value",
+        "key and value",
+        "lines of a private key",
+        "curl",
+        "mysql",
+        "binary",
+    ],
+)
+def test_secret_that_only_its_neighbour_tells_goes(value: Any) -> None:
+    """What is a secret by the element or member beside it goes, in a line that the quick look has to suspect."""
+    assert SECRET[-8:].lower() not in redactor.line(line_of(value)).decode().lower()
+
+
+@given(st.integers(1, 20), st.booleans())
+def test_secret_in_pieces_goes(size: int, as_bytes: bool) -> None:
+    """Of a secret that goes over several texts of a stream nothing is left, and what surrounds it stays."""
+    text = f"your key is {TOKENS[1]}, keep it"
+    parts: list[Any] = [text[at : at + size] for at in range(0, len(text), size)]
+    shown = [msgspec.Raw(msgspec.json.encode({"$bytes": size, "text": part})) if as_bytes else part for part in parts]
+    told = msgspec.json.decode(msgspec.json.encode(redactor.pieces(shown)))
+    expected = f"your key is {redactor.placeholder(TOKENS[1])}, keep it"
+    assert expected == "".join(one["text"] if as_bytes else one for one in told)
+
+
+def test_secret_over_several_yields_goes() -> None:
+    """What a decorated generator yields bit by bit is looked at as a whole."""
+
+    @traced
+    def stream() -> Iterator[str]:
+        yield from (TOKENS[1][:9], TOKENS[1][9:20], TOKENS[1][20:])
+
+    with record() as recording:
+        list(stream())
+    (told,) = [span.output for span in recording.spans]
+    assert [12, "", ""] == [len(told[0].removeprefix("[redacted:").removesuffix("]")), *told[1:]]
 
 
 def test_only_the_password_of_a_url_goes() -> None:

@@ -48,7 +48,7 @@ _UNFINISHED = (Large, list)
 
 
 def _output(told: Any, value: Value) -> Any:
-    return [value(one) for one in told] if told.__class__ is list else value(told)  # a list: what a generator yielded
+    return value([value(one) for one in told] if told.__class__ is list else told)  # a list: what a generator yielded
 
 
 def _rarer_fields(live: LiveSpan, value: Value, usage: Usage | None, cost: Cost | None) -> dict[str, Any]:

@@ -206,6 +206,8 @@ class Settling:
             return (reported(live), Cost()) if live.tokens else (None, None)
 
     def _finish(self, captured: Any) -> Any:
+        if captured.__class__ is list and self._redactor is not None:
+            return self._redactor.pieces(captured)
         return settle(captured, self._redactor, self._blobs)
 
     def watch(self) -> tuple[list[Any], float | None]:
