@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
-from instrument.cli.sizes import in_bytes, in_words
+from instrument.cli.sizes import from_zero_up, in_bytes, in_words
 from instrument.errors import InstrumentError
 from instrument.origins import visible
 from instrument.store.folder import NAME, Pruned, find, prune
@@ -73,11 +72,8 @@ def _size(text: str) -> int:
 
 
 def _days(text: str) -> float:
-    try:
-        days = float(text)
-    except ValueError:
-        days = math.nan
-    if not 0 <= days < math.inf:
+    days = from_zero_up(text)
+    if days is None:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of days from 0 up")
     return days
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
+from instrument.cli.sizes import from_zero_up
 from instrument.cli.source import (
     add_trace,
     find_trace,
@@ -159,10 +159,7 @@ def _levels(text: str) -> int:
 
 
 def _milliseconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < math.inf:
+    number = from_zero_up(text)
+    if number is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no duration in milliseconds: give a number such as 250 or 0.5")
     return number

@@ -1,7 +1,8 @@
-"""Sizes in bytes as people write them: `10 MB` is 10,000,000 bytes, `10 MiB` is 10,485,760."""
+"""Sizes and numbers as people write them: `10 MB` is 10,000,000 bytes, `10 MiB` is 10,485,760."""
 
 from __future__ import annotations
 
+import math
 import re
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
@@ -24,3 +25,12 @@ def in_words(size: int) -> str:
             break
         number /= 1000
     return f"{size} B" if unit == "B" else f"{number:.3g} {unit}"
+
+
+def from_zero_up(text: str) -> float | None:
+    """The number, unless it is none, negative or without end."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0 <= number < math.inf else None

@@ -17,6 +17,18 @@ export function button(label, onclick, props = {}) {
   return h("button", { type: "button", onclick, ...props }, label);
 }
 
+// Tells `move` of the pointer from the event that pressed it until it is let go.
+export function drag(event, move) {
+  const ends = ["pointerup", "pointercancel"];
+  const stop = () => {
+    removeEventListener("pointermove", move);
+    for (const end of ends) removeEventListener(end, stop);
+  };
+  addEventListener("pointermove", move);
+  for (const end of ends) addEventListener(end, stop);
+  event.preventDefault();
+}
+
 // A button that copies what `give` gives (a text or a promise of one) and says so for a moment.
 export function copyButton(give, label = "Copy") {
   const made = button(label, async () => {

@@ -1,7 +1,7 @@
 // The whole run in one strip: where time went by kind and depth, how tokens and money came together, where findings
 // are. A part of it can be chosen with the mouse; the rows below then show that part.
 
-import { h, once } from "./dom.js";
+import { drag, h, once } from "./dom.js";
 import { color, kindColor, onTheme } from "./theme.js";
 import { bill, short, duration } from "./format.js";
 import { line } from "./text.js";
@@ -140,18 +140,11 @@ export class Overview {
   press(event) {
     const from = this.timeAt(event);
     const began = event.clientX;
-    const move = (next) => {
+    drag(event, (next) => {
       if (Math.abs(next.clientX - began) < EDGE) return;
       const to = this.timeAt(next);
       this.chosen(Math.min(from, to), Math.max(from, to));
-    };
-    const up = () => {
-      removeEventListener("pointermove", move);
-      removeEventListener("pointerup", up);
-    };
-    addEventListener("pointermove", move);
-    addEventListener("pointerup", up);
-    event.preventDefault();
+    });
   }
 
   close() {

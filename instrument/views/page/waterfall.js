@@ -1,6 +1,6 @@
 // Tree and waterfall side by side: one list of rows, so that both halves always show the same spans.
 
-import { h, remember, remembered } from "./dom.js";
+import { drag, h, remember, remembered } from "./dom.js";
 import { duration, short, tickStep, count } from "./format.js";
 import { List } from "./list.js";
 import { line } from "./text.js";
@@ -259,14 +259,7 @@ export class Waterfall {
 
   drag(event) {
     const box = this.element.getBoundingClientRect();
-    const move = (next) => this.setShare((100 * (next.clientX - box.left)) / box.width);
-    const up = () => {
-      removeEventListener("pointermove", move);
-      removeEventListener("pointerup", up);
-    };
-    addEventListener("pointermove", move);
-    addEventListener("pointerup", up);
-    event.preventDefault();
+    drag(event, (next) => this.setShare((100 * (next.clientX - box.left)) / box.width));
   }
 
   close() {
