@@ -50,8 +50,8 @@ PATH_FAULTS = {
 WHY_FAULTS = {
     "what ran most often is to blame": ("-sum(item[1].values())", "-len(item[1])"),
     "what took the longest outside of the path too": ("path.self_times().items()", "{s.span.span_id: s.span.duration_ns for s in path.stretches}.items()"),
-    "it saves what it took": ("saved = whole - shortest_without(trace, times.keys())", "saved = took"),
-    "own time is told as calls": ("if not is_leaf:", "if is_leaf:"),
+    "it saves what it took": ("whole - shortest_without(trace, times.keys())", "took"),
+    "own time is told as calls": ("if cause.leaves is None:", "if cause.leaves is not None:"),
     "failed calls cost no time": ('stretch.span.status == "error" and', "False and"),
     "calls without a price weigh nothing": ("Decimal(_tokens(call)) / 1_000_000", "Decimal(0)"),
     "the cheapest call stands out": ("return max(calls, key=weight)", "return min(calls, key=weight)"),

@@ -149,7 +149,8 @@ def _money(trace: Trace) -> Iterator[Reason]:
 
 
 def _amount(spent: Total) -> str:
-    return f"{bill(spent) or 'nothing'} for {count(spent.input)} tokens in, {count(spent.output)} out"
+    paid = {"": "nothing", "free": "nothing", "unpriced": "an unknown amount"}.get(bill(spent), bill(spent))
+    return f"{paid} for {count(spent.input)} tokens in, {count(spent.output)} out"
 
 
 def _share_of_money(what: str, key: Callable[[Span], str], calls: Sequence[Span]) -> Iterator[Reason]:
