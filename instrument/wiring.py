@@ -200,6 +200,8 @@ def _trim(settings: Settings) -> None:
 def _put_in_force(recorder: Recorder) -> None:
     switch.recorder, switch.decided = recorder, True
     _watch_process()
+    if threading.current_thread() is threading.main_thread() and not threading.main_thread().is_alive():
+        _at_exit()  # a handler of `atexit` made the first call of all, and those that it adds are not run any more
 
 
 def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any) -> Recorder:

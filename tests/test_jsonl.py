@@ -311,6 +311,24 @@ def in_the_way(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("is_taken", [False, True], ids=["free", "taken by another file"])
+def test_a_program_that_closes_all_descriptors_loses_nothing(tmp_path: Path, is_taken: bool) -> None:
+    """A daemon closes every descriptor: ours is opened anew, and a file that got its number is left alone."""
+    sink = JsonlSink(tmp_path / ".instrument", run())
+    sink.write(Batch([span(1)]))
+    assert sink._appender is not None
+    number = sink._appender._fd
+    with (tmp_path / "theirs").open("wb") as theirs:
+        os.dup2(theirs.fileno(), number)
+    if not is_taken:
+        os.close(number)
+    sink.write(Batch([span(2)]))
+    sink.close()
+    if is_taken:
+        os.close(number)  # raises if we did
+    assert ([span(1), span(2)], b"") == (read(tmp_path)[0], (tmp_path / "theirs").read_bytes())
+
+
 def test_what_cannot_be_written_is_written_when_it_can_be(tmp_path: Path) -> None:
     """An unusable folder costs nothing as long as it becomes usable within the bound, and it is said once."""
     said: list[str] = []

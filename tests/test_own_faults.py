@@ -12,6 +12,7 @@ import pytest
 
 from instrument import agent, budget, current_span, llm_call, log, score, session, span, tool, traced, wiring
 from instrument.record.context import current
+from instrument.record.notices import notice
 from instrument.record.recorder import Recorder
 from instrument.record.spans import LiveSpan
 from instrument.record.switch import switch
@@ -199,6 +200,22 @@ def test_agent_whose_id_raises_is_recorded() -> None:
     with record() as recording:
         assert 1 == Nameless().run()
     assert ["Nameless.run"] == [span.name for span in recording.spans]
+
+
+def test_fault_while_the_recording_ends() -> None:
+    """What comes last of all, the history, may fail: the end of the program, or `shutdown()`, is none the wiser."""
+    with record():
+        recorder = switch.recorder
+        assert recorder is not None
+        recorder._closing = lambda: [][0]
+    assert {"fault in closing: IndexError": 1} == recorder.told().lost
+
+
+def test_what_is_said_of_a_fault_holds_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    """An error that quotes a value is said without it."""
+    notice("it failed (https://bob:hunter22@host/db, api_key='k3y9x')")
+    told = capsys.readouterr().err
+    assert [True, False, False] == [text in told for text in ("it failed", "hunter22", "k3y9x")]
 
 
 def test_disabled_by_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

@@ -233,8 +233,11 @@ class Recorder:
             elif span.duration is None:
                 self.pipeline.put(Begun(span))
         self.pipeline.close(timeout)
-        if self._closing is not None:
-            self._closing()
+        try:
+            if self._closing is not None:
+                self._closing()
+        except Exception as error:  # noqa: BLE001 - the program may have put anything in the place of what it needs
+            self.fault("closing", error)
         return self.told()
 
     def abandon(self) -> None:

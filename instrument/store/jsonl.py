@@ -37,6 +37,9 @@ MAX_LINE = 64 * 1024 * 1024
 
 # Writing
 
+LOOK_SECONDS = 0.05
+"""What is written to a file of our own in so short a time after it was moved away goes with it."""
+
 
 def event_file(folder: Path, run: str, start_ns: int) -> Path:
     """Where the records of one process go: `events/<utc>-<run>.jsonl` below the recording folder."""
@@ -48,7 +51,8 @@ class Appender:
     """Appends whole lines to one file, `shared` with other processes or its own.
 
     `rotate_bytes` is the size beyond which a new file begins, `fsync` asks the disk to confirm every append.
-    A file that was renamed or deleted meanwhile is opened anew; `prepare` is called before, for what lies above it.
+    A file that was renamed or deleted meanwhile is opened anew; `prepare` is called before, for what lies above it. So
+    is one whose descriptor the program has closed; what it may have opened under that number is not touched.
     Every call of the system lets other threads run, and a busy one keeps us waiting for 5 ms: there are few.
     """
 
@@ -68,6 +72,8 @@ class Appender:
         self._prepare = prepare
         self._fd = -1
         self._place = (0, 0)
+        self._looked = 0.0
+        self._is_deleted = False
         self._pid = 0
         self._torn = False
 
@@ -78,7 +84,7 @@ class Appender:
     def append_data(self, data: bytes) -> None:
         """Write lines that are joined already, each with its newline, as `append` does."""
         while True:
-            if self._fd < 0 or self._pid != os.getpid():
+            if self._pid != os.getpid() or not self._is_ours():
                 self._open()
             with turn(self._fd) if self._shared else nullcontext(True) as is_alone:
                 if self._is_current() and not (self._is_full(len(data)) and self._retire()):
@@ -87,8 +93,8 @@ class Appender:
 
     def close(self) -> None:
         """Give the file back."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
+        is_ours, fd, self._fd = self._is_ours(), self._fd, -1
+        if is_ours:
             os.close(fd)
 
     def _open(self) -> None:
@@ -100,9 +106,26 @@ class Appender:
         self._pid = os.getpid()
         opened = os.fstat(self._fd)
         self._place = (opened.st_dev, opened.st_ino)
+        self._looked = 0.0
         self._torn = _ends_torn(self._fd)
 
+    def _is_ours(self) -> bool:
+        """Whether the descriptor is still that of our file."""
+        if self._fd < 0:
+            return False
+        try:
+            found = os.fstat(self._fd)
+        except OSError:
+            return False
+        self._is_deleted = found.st_nlink == 0
+        return (found.st_dev, found.st_ino) == self._place
+
     def _is_current(self) -> bool:
+        """Whether the file is where it was. One of our own is looked for no more often than `LOOK_SECONDS` say."""
+        now = time.monotonic()
+        if not (self._shared or self._is_deleted) and now - self._looked < LOOK_SECONDS:
+            return True
+        self._looked = now
         try:
             found = os.stat(self.path)
         except OSError:

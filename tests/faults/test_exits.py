@@ -43,6 +43,12 @@ def test_spans_of_the_last_moment(tmp_path: Path) -> None:
     assert [5, 6, 7] == worked(tmp_path)
 
 
+def test_first_call_of_all_at_the_end(tmp_path: Path) -> None:
+    """What is called in handlers of `atexit` and nowhere else is recorded as well."""
+    run(tmp_path, "import atexit\natexit.register(work, 7)\natexit.register(work, 6)\n")
+    assert [6, 7] == worked(tmp_path)
+
+
 def test_what_is_open_at_the_end_is_there_as_unfinished(tmp_path: Path) -> None:
     """A call that a daemon thread is still in when the program ends, however young, is written with its input."""
     program = """
