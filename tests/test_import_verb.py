@@ -11,7 +11,9 @@ import pytest
 
 from instrument import read
 from instrument.cli.main import main
+from instrument.model import Score, encode
 from instrument.store.ledger import added_up, totals
+from tests.recorded import NOON, TRACE, review
 from tests.test_import_claude_code import SESSION as CLAUDE
 from tests.test_import_codex import SESSION as CODEX
 from tests.test_import_messages import TALK
@@ -75,6 +77,23 @@ def test_twice_is_once(tmp_path: Path, folder: Path) -> None:
         added_up(totals(folder / "ledger.db")).calls,
         len(list((folder / "events").iterdir())),
     )
+
+
+def test_what_was_recorded_here_is_not_told_twice(tmp_path: Path, folder: Path) -> None:
+    """An export of our own, imported where it came from, adds no log, score or finding."""
+    (folder / "events").mkdir(parents=True)
+    (folder / "events/a.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in (*review(), score())))
+    before = [(len(trace.spans), len(trace.logs), len(trace.scores), len(trace.findings)) for trace in read(folder)]
+    main(["export", "last", str(folder), "--otlp", str(tmp_path / "own.json")])
+    main(["import", str(tmp_path / "own.json"), "--dir", str(folder)])
+    assert (before, 2) == (
+        [(len(trace.spans), len(trace.logs), len(trace.scores), len(trace.findings)) for trace in read(folder)],
+        len(list((folder / "events").iterdir())),
+    )
+
+
+def score() -> Score:
+    return Score(trace_id=TRACE, span_id=f"{1:016x}", time_ns=NOON, name="helpful", value=0.8)
 
 
 def test_a_session_that_went_on_is_one(tmp_path: Path, folder: Path) -> None:

@@ -105,9 +105,10 @@ def _write(records: Sequence[Record], name: str, to: Place) -> Path:
 
     told = to.settings.redact
     redactor = Redactor(installation_key(), names=told.names, patterns=told.patterns, keep=told.keep)
-    lines = [redactor.line(encode(record)) for record in records]
     start = min((record.start_ns for record in _spans(records)), default=0)
     target = event_file(to.folder, f"import-{_mark(records, name)}", start)
+    told_already = _told_beside(target)
+    lines = [redactor.line(encode(record)) for record in records if _sign(record) not in told_already]
     unfinished = target.with_suffix(".part")
     unfinished.unlink(missing_ok=True)
     appender = Appender(unfinished)
@@ -117,6 +118,36 @@ def _write(records: Sequence[Record], name: str, to: Place) -> Path:
         appender.close()
     os.replace(unfinished, target)
     return target
+
+
+def _told_beside(target: Path) -> set[Any]:
+    """The logs, scores and findings that other files have: unlike spans they have no id by which a second is known."""
+    from instrument.store.jsonl import decoded, files, record_of
+
+    others = [file for file in files(target.parent) if file != target] if target.parent.is_dir() else []
+    found = (_sign(record) for file in others for record in decoded(file, record_of, [], _may_have_sign))
+    return {sign for sign in found if sign is not None}
+
+
+def _may_have_sign(line: bytes) -> bool:
+    return line.startswith((b'{"type":"log"', b'{"type":"score"', b'{"type":"finding"'))
+
+
+def _sign(record: Any) -> Any:
+    """What tells a log, score or finding of a trace from another one."""
+    from instrument.model import Finding, Log, Score
+
+    if getattr(record, "trace_id", None) is None:
+        return None
+    match record:
+        case Log():
+            return record.trace_id, record.span_id, record.time_ns, record.event, record.message
+        case Score():
+            return record.trace_id, record.span_id, record.time_ns, record.name, record.value, record.label
+        case Finding():
+            return record.trace_id, record.time_ns, record.detector, *record.span_ids
+        case _:
+            return None
 
 
 def _mark(records: Sequence[Record], name: str) -> str:

@@ -99,7 +99,7 @@ export class CostsView {
     const all = groups.reduce((total, group) => total + group[this.measure], 0) || 1;
     const rows = groups.map((group, place) => {
       const share = (100 * group[this.measure]) / all;
-      return h("tr", {}, h("th", { scope: "row" }, h("i", { class: `swatch shade-${Math.min(place, SHADES - 1)}` }), line(group.key, 80)), h("td", { class: "num share" }, h("i", { class: "meter", style: { width: `${share}%` } }), `${share.toFixed(share < 10 ? 1 : 0)} %`), cells(group));
+      return h("tr", {}, h("th", { scope: "row" }, h("i", { class: `swatch shade-${Math.min(place, SHADES - 1)}` }), line(group.key, 80)), h("td", { class: "num share" }, h("i", { class: "meter", style: { width: `${share}%` } }), share ? `${share.toFixed(share < 10 ? 1 : 0)} %` : ""), cells(group));
     });
     return sheet(this.by === "model" ? "Model" : "Agent", rows, "Share");
   }
@@ -124,7 +124,7 @@ export class CostsView {
 
 function cells(row) {
   const counts = [row.calls, row.input, row.cached, row.output, row.unpriced || null];
-  return [bill(row.usd, row) || money(row.usd), ...counts.map(count)].map((cell) => h("td", { class: "num" }, cell));
+  return [bill(row.usd, row) || (row.calls ? "free" : money(row.usd)), ...counts.map(count)].map((cell) => h("td", { class: "num" }, cell));
 }
 
 function sheet(name, rows, last) {
