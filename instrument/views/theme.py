@@ -81,8 +81,10 @@ class Theme(Struct, frozen=True):
 
     def paint(self, text: str, *styles: str | None) -> str:
         """The text in the given styles, where there are colours."""
+        if not self.color:
+            return text
         codes = ";".join(STYLES[style] for style in styles if style)
-        return f"\x1b[{codes}m{text}\x1b[0m" if self.color and codes and text else text
+        return f"\x1b[{codes}m{text}\x1b[0m" if codes and text else text
 
     def mark(self, status: str) -> str:
         """The sign of a status, of a `finding`, of a span that `begin`s, or of several in a `fold`."""
@@ -202,6 +204,8 @@ def cut(text: str, width: int, ellipsis: str = "…") -> str:
 
 def pad(text: str, width: int, right: bool = False) -> str:
     """The text filled up with spaces to `width` columns, on the left for numbers."""
+    if text.isascii():
+        return text.rjust(width) if right else text.ljust(width)
     gap = " " * (width - cells(text))
     return gap + text if right else text + gap
 
