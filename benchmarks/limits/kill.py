@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.limits import ROOT, Limit, environment
 
@@ -30,16 +31,26 @@ def found(kills: int = KILLS) -> list[Limit]:
     return [limit for pace in PAUSES for limit in _found(pace, kills)]
 
 
+class Lost(NamedTuple):
+    """Of one kill: how long ago the oldest span that was lost had ended, and the newest of all (milliseconds)."""
+
+    oldest: float
+    newest: float
+
+
 def _found(pace: str, kills: int) -> Iterator[Limit]:
     chance = random.Random(11)
-    ages = sorted(_oldest_lost_ms(pace, chance) for _ in range(kills))
+    lost = [_killed(pace, chance) for _ in range(kills)]
+    ages = sorted(one.oldest for one in lost)
     what = f"kill -9 at {kills} instants, {pace}: what was lost had ended at most so long before"
     yield Limit(f"{what}, p50", ages[kills // 2], "ms")
     yield Limit(f"{what}, p99", ages[kills * 99 // 100 - 1], "ms")
     yield Limit(f"{what}, max", ages[-1], "ms", AIM_MS)
+    behind = max(max(0.0, one.oldest - one.newest) for one in lost)
+    yield Limit(f"{what}, max, less the time that all threads had stood still", behind, "ms")
 
 
-def _oldest_lost_ms(pace: str, chance: random.Random) -> float:
+def _killed(pace: str, chance: random.Random) -> Lost:
     from instrument import records
     from instrument.model import Span
 
@@ -59,8 +70,10 @@ def _oldest_lost_ms(pace: str, chance: random.Random) -> float:
         process.wait()
         events = Path(folder) / ".instrument"
         there = {one.span_id for one in records(events, []) if isinstance(one, Span)} if events.exists() else set()
-        lost = [int(at) for span_id, at in map(str.split, diary.read_text().splitlines()) if span_id not in there]
-    return max(0.0, (killed - min(lost, default=killed)) / 1e6)
+        ended = dict(map(str.split, diary.read_text().splitlines()))
+    lost = [int(at) for span_id, at in ended.items() if span_id not in there]
+    oldest, newest = min(lost, default=killed), max(map(int, ended.values()))
+    return Lost(max(0.0, (killed - oldest) / 1e6), max(0.0, (killed - newest) / 1e6))
 
 
 def main(diary: str, pace: str, seed: int) -> None:
