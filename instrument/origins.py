@@ -31,9 +31,12 @@ _SECTION: Key = ("tool", "instrument")
 _HEADER = re.compile(r"\s*\[+\s*([^\]]+?)\s*\]")
 _ASSIGNMENT = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[^=#"'])+?)\s*=""")
 _SECRET_NAME = re.compile(
-    r"pass|secret|token|api.?key|key$|auth|credential|cookie|bearer|signature|private|dsn", re.IGNORECASE
+    r"pass|secret|token|api.?key|key$|auth|credential|cookie|bearer|signature|private|dsn|headers", re.IGNORECASE
 )
 _URL_PASSWORD = re.compile(r"(://[^\s:/@]*:)\S*@")
+_NAMED_SECRET = re.compile(
+    r"\b(\w*(?:password|passwd|pwd|passphrase|secret|token|api_?key)=)[^\s&;,'\"]+", re.IGNORECASE
+)
 _SECRET_SHAPE = re.compile(
     r"(?:sk-|pk-|rk-|gh[pousr]_|github_pat_|xox[a-z]-|AKIA|AIza|eyJ)[\w.-]{8,}|bearer\s+\S+", re.IGNORECASE
 )
@@ -220,7 +223,7 @@ def masked(value: object, name: str = "", depth: int = 0) -> Any:
 def _masked_text(text: str) -> str:
     if len(text) > 2000:  # neither worth showing nor worth searching
         return f"({len(text)} characters)"
-    return _SECRET_SHAPE.sub("***", _URL_PASSWORD.sub(r"\1***@", text))
+    return _SECRET_SHAPE.sub("***", _NAMED_SECRET.sub(r"\1***", _URL_PASSWORD.sub(r"\1***@", text)))
 
 
 def shown(value: object) -> str:

@@ -34,6 +34,7 @@ from instrument.record.notices import notice
 from instrument.record.pipeline import Flushed
 from instrument.record.recorder import Recorder
 from instrument.record.sampling import KEEPS, Rules
+from instrument.record.settle import line_of
 from instrument.record.switch import switch
 from instrument.redact import Redactor, installation_key
 from instrument.settings import Settings, for_children
@@ -209,7 +210,7 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
     redactor = parts.get("redactor") or Redactor(
         installation_key(), names=settings.redact.names, patterns=settings.redact.patterns, keep=settings.redact.keep
     )
-    run = run_record(settings)
+    run = cast("Run", line_of(run_record(settings), redactor.line)[0])  # without the secrets of the command line
     capture = settings.capture
     prices = Prices(settings.prices)
     per_trace = _limits(settings)

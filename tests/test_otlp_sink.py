@@ -126,17 +126,18 @@ def test_the_standard_variables_are_honoured(tmp_path: Path, target: Receiver) -
         "OTEL_EXPORTER_OTLP_HEADERS": "Authorization=Bearer%20abc,x-team=ai",
         "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
         "OTEL_SERVICE_NAME": "from-env",
-        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test,service.name=other",
+        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test,service.name=other,team.password=hunter2",
     }
     send(tmp_path, "", span(1), endpoint=None, environ=environ)
     resource = told(target.requests["traces"][0].resource_spans[0].resource.attributes)
     headers = target.headers[0]
-    assert ("Bearer abc", "ai", False, "from-env", "test") == (
+    assert ("Bearer abc", "ai", False, "from-env", "test", "[redacted:") == (
         headers["authorization"],
         headers["x-team"],
         "content-encoding" in headers,
         resource["service.name"],
         resource["deployment.environment.name"],
+        resource["team.password"][:10],
     )
 
 

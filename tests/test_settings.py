@@ -383,6 +383,8 @@ def test_overridden_values_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) ->
         ("agent_id", "\nsk-hunter2hunter2"),
         ("sink", {"otpl": {"headers": {"authorization": "Basic hunter2"}}}),
         ("sink", '{"otlp": {"password": "hunter2"'),
+        ("otlp", {"headers": "hunter2"}),
+        ("ledger.url", "postgresql+x://h/db?user=me&password=hunter2"),
     ],
 )
 def test_secrets_are_not_repeated(key: str, value: object) -> None:

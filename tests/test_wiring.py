@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import instrument
+from instrument import wiring
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = """
@@ -108,6 +109,14 @@ def test_sink_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text('sinks = ["mine:Mine"]\n[sink."mine:Mine"]\nlabel = "got"\n')
     done = run(tmp_path, INSTRUMENT_CONFIG="own.toml")
     assert "got Span {'a': 1, 'b': 2}" in done.stdout and done.stdout.endswith("closed\n")
+
+
+def test_sinks_that_keep_the_run_get_it_without_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The command line goes to a collector with every request: what is handed to its sink holds no password."""
+    monkeypatch.setattr(sys, "argv", ["x.py", "--password", "hunter2", "--api-key=k3y9x8"])
+    recorder = wiring.build(instrument.Settings(dir=str(tmp_path)), [])
+    recorder.close()
+    assert not [word for word in recorder.run.argv if "hunter2" in word or "k3y9x8" in word]
 
 
 def test_missing_sink_costs_only_itself(tmp_path: Path) -> None:

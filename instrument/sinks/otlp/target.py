@@ -7,6 +7,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from instrument.errors import SettingsError
+from instrument.redact import Redactor, installation_key
 
 HTTP, GRPC = "http/protobuf", "grpc"
 SIGNALS = ("traces", "logs", "metrics")
@@ -109,8 +110,8 @@ def _seconds(variable: str, text: str) -> float:
 
 
 def resource_of(environ: Mapping[str, str]) -> dict[str, str]:
-    """What the standard variables say of this process."""
-    found = dict(_pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", "")))
+    """What the standard variables say of this process, without secrets."""
+    found = Redactor(installation_key()).value(dict(_pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))))
     service = environ.get("OTEL_SERVICE_NAME", "").strip()
     return {**found, "service.name": service} if service else found
 
