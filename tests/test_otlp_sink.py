@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from instrument.errors import SettingsError
-from instrument.model import Batch, Record, Run, Score, encode
+from instrument.model import Batch, Record, Run, Score
 from instrument.sinks.otlp.courier import RAW
 from instrument.sinks.otlp.sink import OtlpSink
 from instrument.sinks.otlp.target import SIGNALS, target_of
@@ -316,7 +316,7 @@ def test_every_finding_is_told_once(records: list[Record], cuts: list[int]) -> N
     told = 0
     for start, end in pairwise(sorted({0, *cuts, len(records)})):
         waiting = nothing()
-        waiting.take((record, encode(record)) for record in records[start:end])
+        waiting.take(records[start:end])
         for request in requests(waiting, about, "1.41", SIGNALS, lost, lambda _: None):
             parsed = REQUESTS[request.signal].FromString(request.body)
             told += str(parsed).count('"instrument.detector"')

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from instrument.model import Span
+from instrument.model import Span, encode
 from instrument.views.genai import Attributes, plain_content, plain_sides
 
 
@@ -52,13 +52,13 @@ decode_span = msgspec.json.Decoder(CarriedSpan).decode
 """A span from its line."""
 
 
-def carried_span(span: Span, line: bytes) -> Span:
-    """The span for `content`: the record itself where nothing of it would be told in another way than its line."""
+def carried_span(span: Span) -> Span:
+    """The span for `content`: itself, where nothing of it would be told in another way when read from its line."""
     if span.events or span.links:
-        return decode_span(line)
+        return decode_span(encode(span))
     for value in span.attributes.values():
         if value.__class__ not in _SAME and not _is_same(value):
-            return decode_span(line)
+            return decode_span(encode(span))
     return span
 
 

@@ -23,7 +23,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from instrument.model import Finding, Log, Run, Score, Span, decode_known
+from instrument.model import Finding, Log, Run, Score, Span, decode_known, encode
 from instrument.sinks.otlp import wire
 from instrument.sinks.otlp.waiting import Waiting
 from instrument.version import __version__
@@ -69,38 +69,42 @@ def requests(
     What cannot be encoded is left out and counted in `lost`, by reason.
     """
 
-    def encoded(waits: tuple[Span, bytes]) -> tuple[str, bytes]:
-        span = wire.readable(*waits, dialect)
+    def encoded(record: Span) -> tuple[str, bytes]:
+        span = wire.readable(record, dialect)
         count(span)
         return span.span_id, wire.span(span, dialect) if "traces" in signals else b""
 
     spans = [*_each(waiting.spans, encoded, lost)]
-    findings = [*_each(waiting.findings, lambda line: _finding(line, about), lost)]
+    findings = [*_each(waiting.findings, lambda finding: _finding(_plain(finding), about), lost)]
     if "traces" in signals:
         findings = _without_span(spans, findings)
         for some in _parts([span for _, span in spans]):
             yield Request("traces", len(some), wire.request(some, about.attributes))
     if "logs" in signals:
-        logs = [*_each(waiting.logs, lambda line: _line(cast(Log | Score, decode_known(line)), about), lost)]
+        logs = [*_each(waiting.logs, lambda record: _line(_plain(record), about), lost)]
         logs += [finding.line for finding in findings]
         for part in _parts(logs):
             yield Request("logs", len(part), encode_logs(part).SerializeToString())
 
 
-def _each(waiting: Iterable[Any], encode: Callable[[Any], _Any], lost: Counter[str]) -> Iterator[_Any]:
-    for one in waiting:
+def _each(records: Iterable[Any], told: Callable[[Any], _Any], lost: Counter[str]) -> Iterator[_Any]:
+    for record in records:
         try:
-            yield encode(one)
+            yield told(record)
         except Exception as error:  # noqa: BLE001 - a record that cannot be encoded must not hold up the others
             lost[f"cannot be encoded ({type(error).__name__})"] += 1
+
+
+def _plain(record: _Any) -> _Any:
+    """Every encoded part of it decoded."""
+    return cast(_Any, decode_known(encode(record)))  # type: ignore[arg-type]
 
 
 def _parts(items: list[_Any]) -> Iterator[list[_Any]]:
     return (items[start : start + MOST_RECORDS] for start in range(0, len(items), MOST_RECORDS))
 
 
-def _finding(line: bytes, about: Resource) -> _Finding:
-    finding = cast(Finding, decode_known(line))
+def _finding(finding: Finding, about: Resource) -> _Finding:
     return _Finding(finding.span_ids, wire.event(otel.finding_event(finding)), _line(finding, about))
 
 

@@ -109,7 +109,7 @@ class OtlpSink:
             self._run = next((record for record in batch if isinstance(record, Run)), None)
         self._courier.start()  # if it could not before
         with self._lock:
-            self._waiting.take(zip(batch, batch.lines, strict=True))
+            self._waiting.take(batch)
             if self._since is None and any(self._waiting):
                 self._since = time.monotonic()
             if self._can_encode(0) and (self._waiting.longest >= ENOUGH_RECORDS or self._is_due()):
@@ -212,12 +212,11 @@ class OtlpSink:
         from instrument.sinks.otlp.encode import Request, requests, resource
         from instrument.sinks.otlp.measures import Measures
 
-        lines = unpacked(parcel.body).split(b"\n")
-        records = [decode(line) for line in lines]
+        records = [decode(line) for line in unpacked(parcel.body).split(b"\n")]
         run = next((record for record in records if isinstance(record, Run)), None)
         about = resource(run, run.run if run is not None else "", self._told)
         waiting = nothing()
-        waiting.take(zip(records, lines, strict=True))
+        waiting.take(records)
         measures = Measures(about, self._dialect, self._temporality, run.start_ns if run is not None else None)
         found = [*requests(waiting, about, self._dialect, self._targets, self._lost, measures.add)]
         counted = measures.request() if "metrics" in self._targets else None

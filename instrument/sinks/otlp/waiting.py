@@ -1,32 +1,31 @@
-"""Records that wait to be encoded, each with, or as, the line of JSON that it is on disk."""
+"""Records that wait to be encoded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from instrument.model import Finding, Log, Record, Score, Span
+from instrument.model import Finding, Log, Record, Score, Span, encode
 from instrument.statuses import OPEN
 
 
 class Waiting(NamedTuple):
-    """Lines by what becomes of them; a span that is still open is sent when it has ended."""
+    """Records by what becomes of them; a span that is still open is sent when it has ended."""
 
-    spans: list[tuple[Span, bytes]]
-    logs: list[bytes]
-    findings: list[bytes]
+    spans: list[Span]
+    logs: list[Log | Score]
+    findings: list[Finding]
 
-    def take(self, records: Iterable[tuple[Record, bytes]]) -> None:
-        """Those records that are sent."""
-        for record, line in records:
-            kind = record.__class__
-            if kind is Span:
-                if record.status != OPEN:  # type: ignore[attr-defined]
-                    self.spans.append((record, line))  # type: ignore[arg-type]
-            elif kind is Finding:
-                self.findings.append(line)
-            elif kind is Log or kind is Score:
-                self.logs.append(line)
+    def take(self, records: Iterable[Record]) -> None:
+        """Those of them that are sent."""
+        for record in records:
+            if isinstance(record, Span):
+                if record.status != OPEN:
+                    self.spans.append(record)
+            elif isinstance(record, Finding):
+                self.findings.append(record)
+            elif isinstance(record, Log | Score):
+                self.logs.append(record)
 
     @property
     def longest(self) -> int:
@@ -34,10 +33,9 @@ class Waiting(NamedTuple):
         return max(len(self.spans), len(self.logs) + len(self.findings))
 
     def lines(self) -> Iterator[bytes]:
-        """All of them."""
-        yield from (line for _, line in self.spans)
-        yield from self.logs
-        yield from self.findings
+        """All of them as they are on disk."""
+        for part in self:
+            yield from map(encode, part)
 
 
 def nothing() -> Waiting:

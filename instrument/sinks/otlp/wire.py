@@ -10,11 +10,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Raw
 
-from instrument.model import Event, Link, Span, decode_known
+from instrument.model import Event, Link, Span, decode_known, encode
 from instrument.version import __version__
 from instrument.views.carried import carried_span, content
 from instrument.views.otel import SCOPE, plain_value, told_with
@@ -46,9 +46,9 @@ def request(spans: Iterable[bytes], about: Mapping[str, Any]) -> bytes:
     return b"".join((b"\x0a", _varint(len(head) + size), head, *scoped))
 
 
-def readable(record: Span, line: bytes, dialect: str) -> Span:
-    """A record and its line for `span`: by the GenAI conventions what it took and gave stays JSON."""
-    return decode_known(line) if dialect == "openinference" else carried_span(record, line)  # type: ignore[return-value]
+def readable(record: Span, dialect: str) -> Span:
+    """The record for `span`: by the GenAI conventions what it took and gave stays JSON."""
+    return cast(Span, decode_known(encode(record))) if dialect == "openinference" else carried_span(record)
 
 
 def span(record: Span, dialect: str) -> bytes:
