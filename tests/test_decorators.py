@@ -231,6 +231,16 @@ def test_what_a_function_is_not(decorate: Any) -> Any:
 
 
 @same
+def test_exit_stack_takes_a_function(decorate: Any) -> Any:
+    """`ExitStack.push` asks the type of what it is given for `__exit__`, which that of a function does not have."""
+    told = []
+    with contextlib.ExitStack() as stack:
+        stack.push(decorate(lambda kind, error, traceback: told.append(kind) or True))
+        raise KeyError
+    return told
+
+
+@same
 def test_method_of_a_class_is_one_object(decorate: Any) -> Any:
     """A method taken from its class is the same object each time, so that overriding can be seen with `is`."""
 

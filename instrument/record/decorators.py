@@ -346,6 +346,18 @@ def _global(module: str | None, qualified_name: str) -> Any:
         return None
 
 
+class _Absent:
+    """A method of a base that is not there: the class has none, and for an instance it is None, as for `isinstance`."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if instance is None:
+            raise AttributeError(f"type object 'function' has no attribute {self._name!r}", name=self._name)
+        return None
+
+
 class Decorated(_Twin, wrapt.FunctionWrapper[..., Any]):
     """A decorated function. In a class it becomes a method as a plain one does, without wrapt's bound wrapper."""
 
@@ -365,7 +377,8 @@ class Decorated(_Twin, wrapt.FunctionWrapper[..., Any]):
 
     # A proxy of wrapt can do whatever its target may be able to do; a function cannot, and is asked by isinstance.
     __len__ = __contains__ = __int__ = __float__ = __index__ = __complex__ = __abs__ = None  # type: ignore[assignment]
-    __round__ = __bytes__ = __enter__ = __exit__ = __aenter__ = __aexit__ = None  # type: ignore[assignment]
+    __round__ = __bytes__ = __enter__ = __aenter__ = None  # type: ignore[assignment]
+    __exit__ = __aexit__ = _Absent()  # `ExitStack.push` asks the type for them
 
 
 _BOUND_BY_NAME = {"__init_subclass__": classmethod, "__class_getitem__": classmethod, "__new__": staticmethod}
