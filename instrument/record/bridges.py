@@ -19,6 +19,9 @@ from instrument.record.logs import write
 from instrument.record.spans import amiss
 from instrument.record.switch import switch
 
+OURS = "instrument"
+"""Bound to True on what the recording says about itself through loguru."""
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "extra"}
 _forwarding = threading.local()
 _attached = False
@@ -108,7 +111,7 @@ class _Patcher:
     def __call__(self, record: dict[str, Any]) -> None:
         if self.theirs is not None:
             self.theirs(record)
-        if switch.recorder is not None and _in_span():
+        if switch.recorder is not None and _in_span() and record["extra"].get(OURS) is not True:
             _forward_loguru(record)
 
 
