@@ -203,6 +203,8 @@ class Redactor:
         for name, value in node.items():
             if self.secret_name(name) and not (name == "token" and "logprob" in node):
                 walked[self.text(name)] = self._hide(name, value)
+            elif name == "auth" and type(value) is list and len(value) == 2:
+                walked[name] = [self._walk(value[0]), self._hide("password", value[1])]
             else:
                 walked[self.text(name)] = self._walk(value)
         return walked

@@ -120,8 +120,8 @@ STRONG_ENDINGS = (
 KEY_OWNERS = _table(
     """
     api access secret private account auth signing encryption encrypt master shared subscription storage ssh deploy
-    service licence license session openai anthropic gemini azure aws groq mistral cohere hf huggingface sendgrid
-    stripe
+    service licence license session hmac webhook jwt openai anthropic gemini azure aws groq mistral cohere hf
+    huggingface sendgrid stripe
     """
 )
 """Words before `key` that make it a secret; `sort_key`, `primary_key`, `public_key` are none."""
@@ -151,7 +151,7 @@ AUTH_OWNERS = _table(
 
 TRAILING_WORDS = _table(
     """
-    value confirmation confirm prod production staging dev live old new
+    value confirmation confirm prod production staging dev live old new base json pem
     """
 )
 """Words after a secret name that leave it one: `password_confirmation`, `OPENAI_API_KEY_PROD`."""
@@ -211,11 +211,13 @@ _GAP = r"(?:\s|\\+[nrt])+"
 COMMAND_PASSWORD = (
     r"\bcurl\b[^\r\n|;]{0,400}?[\s\"',](?:-u|--user|--proxy-user)[\s\"',\\=]*[^\s:\"',\\]{1,100}:{password}",
     r"\bsshpass\s+-p[\s\"',\\]*{password}",
+    r"\bdocker\s+login\b[^\r\n|;]{0,200}?\s-p[\s=]+{password}",
+    r"<Cookie [^\s=<>]+={password}(?= for )",
     r"\b(?:mysql|mysqldump|mysqladmin|mariadb)\s(?:[^\r\n|;]{0,300}?\s)?-p{password}",
     rf"\bmachine{_GAP}[^\s\\]+{_GAP}login{_GAP}[^\s\\]+{_GAP}password{_GAP}{{password}}",
 )
 COMMANDS = tuple(one.replace("{password}", r"(?P<password>[^\s\"'`\\,]+)") for one in COMMAND_PASSWORD)
-"""Passwords of commands that have an option of their own for them, and of `.netrc`."""
+"""Passwords of commands that have an option of their own for them and of `.netrc`; cookies as a jar shows them."""
 
 BEARER = r"(?:\b|(?<=%20))(?:[Bb]earer|BEARER)(?:[ \t]|%20)+(?P<password>[A-Za-z0-9._~+/=-]{8,})"
 BASIC = r"(?:\b|(?<=%20))(?:[Bb]asic|BASIC)(?:[ \t]|%20)+(?P<password>[A-Za-z0-9+/]{6,}={0,2})"
@@ -340,7 +342,8 @@ LOOK_FOR_MORE_TOKENS = (
 
 LOOK_FOR_REST = (
     r"--(?:[A-Za-z0-9-]*-)?(?i:pass|secret|token|key|api-?key|pwd|auth|credential|cookie|jwt|bearer)[A-Za-z0-9-]*"
-    r"[\"'\\]*,?[\"'\\ \t]+[^ -]|SK[a-f0-9]{32}|sq0[a-z]{3}-|rubygems_|hooks\.slack\.com/|[?&]sig="
+    r"[\"'\\]*,?[\"'\\ \t]+[^ -]|\"auth\":\[|docker[ \t]+login|<Cookie |SK[a-f0-9]{32}"
+    r"|sq0[a-z]{3}-|rubygems_|hooks\.slack\.com/|[?&]sig="
 )
 """What would slow the others down, as its literals are short."""
 

@@ -119,6 +119,9 @@ BOUND_TO_A_NAME = [
     "sshpass -p {} ssh h",
     "mysql -u root -p{} db",
     "machine h login bob password {}",
+    "docker login -u bob -p {} registry",
+    "<Cookies[<Cookie sid={} for h/>]>",
+    "SECRET_KEY_BASE={}",
     "The password is {}.",
     "my API key is `{}`",
 ]
@@ -367,6 +370,7 @@ def test_value_after_a_flag_goes() -> None:
     [
         [["x-api-key", SECRET], ["accept", "*/*"]],
         [[{"$bytes": 9, "text": "x-api-key"}, {"$bytes": 16, "text": SECRET}]],
+        {"auth": ["bob", SECRET]},
         {"name": "DB_PASSWORD", "value": SECRET},
         [{"Key": "api_key", "Value": SECRET}],
         ["-----BEGIN PRIVATE KEY-----", SECRET, SECRET, "-----END PRIVATE KEY-----"],
@@ -377,6 +381,7 @@ def test_value_after_a_flag_goes() -> None:
     ids=[
         "pairs",
         "headers as bytes",
+        "auth",
         "name and value",
         "key and value",
         "lines of a private key",
