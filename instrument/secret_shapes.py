@@ -203,13 +203,13 @@ URL_TOKEN = r"https?://(?P<password>[A-Za-z_-]*[0-9][A-Za-z0-9_-]*)@(?=[A-Za-z0-
 """What stands in the place of a user and is too long for the name of one: a token."""
 
 ENCODED_URL_PASSWORD = (
-    r"%3[Aa]%2[Ff]%2[Ff][^\s\"'`&%]{0,256}%3[Aa](?P<password>(?:[^\s\"'`&%]|%(?!40))+)%40(?=[A-Za-z0-9])"
+    r"%3[Aa]%2[Ff]%2[Ff][^\s\"'`&%]{0,256}%3[Aa](?P<password>(?:[^\s\"'`&%]|%(?!40)){1,128}+)%40(?=[A-Za-z0-9])"
 )
 """The password of a URL that is itself an argument in another one."""
 
 _GAP = r"(?:\s|\\+[nrt])+"
 COMMAND_PASSWORD = (
-    r"\bcurl\b[^\r\n|;]{0,400}?[\s\"',](?:-u|--user|--proxy-user)[\s\"',\\=]*[^\s:\"',\\]{1,100}:{password}",
+    r"\bcurl\b[^\r\n|;]{0,200}?[\s\"',](?:-u|--user|--proxy-user)[\s\"',\\=]*[^\s:\"',\\]{1,100}:{password}",
     r"\bsshpass\s+-p[\s\"',\\]*{password}",
     r"\bdocker\s+login\b[^\r\n|;]{0,200}?\s-p[\s=]+{password}",
     r"<Cookie [^\s=<>]+={password}(?= for )",
