@@ -229,7 +229,7 @@ class Redactor:
         text = _text_in(name)
         if _text_in(value) is not None and text is not None and self.secret_name(text):
             return [name, self._hide(text, value)]
-        return [self._walk(name), self._walk(value)]
+        return self._walk_array([name, value])
 
     def _hide(self, name: str, value: Any) -> Any:
         """What is kept under a secret name, every scalar replaced."""

@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -327,6 +328,27 @@ def test_a_program_that_closes_all_descriptors_loses_nothing(tmp_path: Path, is_
     if is_taken:
         os.close(number)  # raises if we did
     assert ([span(1), span(2)], b"") == (read(tmp_path)[0], (tmp_path / "theirs").read_bytes())
+
+
+def test_a_closed_stderr_does_not_become_the_file(tmp_path: Path) -> None:
+    """What is written to descriptor 2 after it was closed does not get between the records."""
+    program = """
+    import os, sys
+    from pathlib import Path
+    from instrument.sinks.jsonl import JsonlSink
+    from instrument.model import Batch
+    from tests.recorded import run, span
+    os.close(2)
+    sink = JsonlSink(Path(sys.argv[1]), run())
+    sink.write(Batch([span(1)]))
+    try:
+        os.write(2, b"lost")
+    except OSError:
+        pass
+    sink.close()
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program), str(tmp_path)], check=True)
+    assert ([span(1)], []) == read(tmp_path)
 
 
 def test_what_cannot_be_written_is_written_when_it_can_be(tmp_path: Path) -> None:

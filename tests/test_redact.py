@@ -375,7 +375,7 @@ def test_value_after_a_flag_goes() -> None:
         [{"Key": "api_key", "Value": SECRET}],
         ["-----BEGIN PRIVATE KEY-----", SECRET, SECRET, "-----END PRIVATE KEY-----"],
         ["/usr/bin/curl", "-u", f"bob:{SECRET}", "https://h/"],
-        ["mysql", "-u", "root", f"-p{SECRET}"],
+        [["mysql", f"-p{SECRET}"]],
         {"$bytes": 40, "escaped": f"\\xffsk-{SECRET.lower()}"},
     ],
     ids=[

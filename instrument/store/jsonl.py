@@ -12,6 +12,7 @@ import gzip
 import io
 import os
 import re
+import sys
 import time
 import warnings
 import zlib
@@ -28,6 +29,9 @@ from msgspec import Raw
 from instrument.model import AnyRecord, Record, decode, decode_known
 from instrument.store import spool
 from instrument.store.turns import turn
+
+if sys.platform != "win32":
+    import fcntl
 
 T = TypeVar("T")
 
@@ -102,7 +106,8 @@ class Appender:
         if self._prepare is not None:
             self._prepare()
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        self._fd = _above_stderr(os.open(self.path, flags, 0o600))
         self._pid = os.getpid()
         opened = os.fstat(self._fd)
         self._place = (opened.st_dev, opened.st_ino)
@@ -157,6 +162,16 @@ class Appender:
         self._torn = False
         if self._fsync:
             os.fsync(self._fd)
+
+
+def _above_stderr(fd: int) -> int:
+    """The file under a number above 2: what a program still writes to a stderr that it has closed must not get in."""
+    if fd > 2 or sys.platform == "win32":
+        return fd
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(fd)
 
 
 def _taken_back(fd: int, written: int) -> bool:
