@@ -14,7 +14,8 @@ import pytest
 
 from instrument import span, tool
 from instrument.model import Batch, Finding, Log, Record
-from instrument.record.lanes import Bounds
+from instrument.record import lanes
+from instrument.record.lanes import Bounds, Lane
 from instrument.record.pipeline import Pipeline
 from instrument.record.worth import weight, worth
 from instrument.testing import record
@@ -347,3 +348,26 @@ def test_settings_reach_the_queue() -> None:
 def test_findings_are_never_the_first_to_go() -> None:
     """A finding is worth as much as anything can be."""
     assert worth(Finding(detector="d", message="m")) == 3
+
+
+def test_a_sink_that_is_at_work_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sink that has just taken something is behind where more waits than it may; one that stands still is not."""
+    let_on = threading.Semaphore(0)
+
+    class Slow(Keeping):
+        def write(self, batch: Batch) -> None:
+            let_on.acquire(timeout=20)
+            super().write(batch)
+
+    lane = Lane(Slow(), Bounds(), lambda *_: None)
+    for n in range(3):
+        lane.put(Batch([note(n)] * 10))
+    found = [lane.is_behind(5)]
+    let_on.release()
+    while lane.done < 10:
+        time.sleep(0.001)
+    for still in (60.0, 0.0):
+        monkeypatch.setattr(lanes, "STILL_SECONDS", still)
+        found.append(lane.is_behind(5))
+    let_on.release(2)
+    assert [False, True, False] == found

@@ -7,6 +7,7 @@ the least valuable records are left out and counted.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,6 +19,9 @@ from instrument.record.worth import worth
 
 ROOMY = 0.9
 """A lane over its bound is cut to this share of it, so that not every batch has to cut again."""
+
+STILL_SECONDS = 0.25
+"""A sink that has taken nothing for so long stands still."""
 
 
 class Bounds(NamedTuple):
@@ -41,7 +45,8 @@ class Lane:
         self.sink = sink
         self.busy = threading.Lock()
         self.lost: Counter[str] = Counter()
-        self.done = self._seen = 0
+        self.done = 0
+        self._done_at = 0.0
         self._failed = failed
         self._bounds = bounds
         self._queue: deque[Batch | _Ask] = deque()
@@ -64,8 +69,7 @@ class Lane:
 
     def is_behind(self, records: int) -> bool:
         """Whether more than so many wait for a sink that is at work: nobody waits for one that stands still."""
-        before, self._seen = self._seen, self.done
-        return self.waiting > records and self.done != before
+        return self.waiting > records and time.monotonic() - self._done_at < STILL_SECONDS
 
     def is_mine(self, thread: threading.Thread) -> bool:
         """Whether this is the thread that the sink runs on."""
@@ -147,6 +151,7 @@ class Lane:
                 self._call("write", item)
                 self.done += len(item)
                 self._done_bytes += _bytes_of(item)
+                self._done_at = time.monotonic()
                 if self._queue:
                     self._breath.take()
         return False

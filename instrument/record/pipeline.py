@@ -8,6 +8,7 @@ or hangs holds up what is written to disk. A sink that raises is switched off, r
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -33,7 +34,11 @@ HASTE = 256
 CROWD = 4_000
 """Where more things wait every 16th call stops for `EASE_SECONDS` at most: memory stays small where a loop does nothing
 but call."""
+LATE_SECONDS = 0.02
+"""So does it where more wait than the worker takes in this time, because what waits is lost by a `kill -9`."""
 EASE_SECONDS = 0.005
+CATCH_UP_SECONDS = 0.005
+"""So long what waited for prices keeps from what is queued."""
 LOOK_SHARE = 20
 """Looking at what is open takes at most this part of the time."""
 STEP = 1000
@@ -125,6 +130,8 @@ class Pipeline:
         self._closing: list[threading.Event] = []
         self._stopping = self._is_closed = self._in_sink = self.writes_late = False
         self._mark = self._room = min(HASTE, bounds.records)
+        self._crowd = CROWD
+        self._waited = sys.maxsize
         self._is_gathering = False
         self._look_due = 0.0
         self._settled = self._weighed_at = 0
@@ -295,7 +302,7 @@ class Pipeline:
             self.draining.release()
 
     def _hasten(self) -> None:
-        self._room = min(STEP, self._bounds.records)
+        self._room = min(STEP, self._crowd, self._bounds.records)
         if self._is_gathering:
             self._is_gathering = False
             with suppress(RuntimeError):  # somebody else woke it
@@ -309,7 +316,11 @@ class Pipeline:
         self._room = min(self._bounds.records, len(self.queue) + 16)
 
     def _is_crowded(self) -> bool:
-        return len(self.queue) > CROWD or any(lane.is_behind(CROWD) for lane in self._lanes)
+        return len(self.queue) > self._crowd or self._is_behind() or any(lane.is_behind(CROWD) for lane in self._lanes)
+
+    def _is_behind(self) -> bool:
+        """Whether there is more that waited for prices than could be passed on at once."""
+        return self._waited < sys.maxsize
 
     def _is_queue_full(self) -> bool:
         length = len(self.queue)
@@ -318,7 +329,7 @@ class Pipeline:
             self._average = self._average_weight(min(length, STEP))
         if length >= self._bounds.records or length * self._average >= self._bounds.bytes:
             return True
-        self._room = min(self._bounds.records, length + STEP)
+        self._room = min(self._bounds.records, length + STEP, max(self._crowd, length) + 16)
         return False
 
     def _average_weight(self, newest: int) -> float:
@@ -453,20 +464,29 @@ class Pipeline:
 
     def _drain(self) -> None:
         """Settle and write what is queued now; what comes meanwhile waits for the next time."""
-        left = len(self.queue)
+        began, left = time.monotonic(), len(self.queue)
         while left > 0 and self.queue:
-            most = BATCH if left < CROWD // 4 else LARGE_BATCH
+            most = BATCH if left < self._crowd // 4 else LARGE_BATCH
             taken = [self.queue.popleft() for _ in range(min(most, len(self.queue)))]
             left -= len(taken)
             batch = self.settle(taken)
             if batch:
                 self._settled += len(batch)
                 self._write(batch)
-            crowded = self._bounds.waits and any(lane.is_full() for lane in self._lanes)
+            crowded = self._bounds.waits and (self._is_behind() or any(lane.is_full() for lane in self._lanes))
             self._room = 0 if crowded or self._is_closed else self._mark
             self._weighed_at = 0
             if left > 0 and not self._stopping and threading.current_thread() is self._thread:
                 self._breath.take()
+            began = self._timed(len(taken), began)
+
+    def _timed(self, things: int, began: float) -> float:
+        """Learn how many things may wait from how long so many took; what time it is."""
+        now = time.monotonic()
+        if things >= BATCH:
+            in_time = LATE_SECONDS * things / max(now - began, 1e-6)
+            self._crowd = int(min(CROWD, max(HASTE, (3 * self._crowd + in_time) / 4)))
+        return now
 
     def _write(self, batch: Batch) -> None:
         if not batch.unpriced and not self._unpriced:
@@ -478,8 +498,15 @@ class Pipeline:
         self._unpriced.append((batch, is_written))
 
     def _catch_up(self, waits: bool = False) -> None:
-        """Pass on what waited for usage and cost, in its order."""
+        """Pass on what waited for usage and cost, in its order; what has come meanwhile is written in between.
+
+        So that all of it has its turn less waits each time than the time before.
+        """
+        until, before, self._waited = time.monotonic() + CATCH_UP_SECONDS, self._waited, sys.maxsize
         while self._unpriced and self._later is not None and (waits or self._later.is_ready()):
+            if self.queue and not waits and len(self._unpriced) < before and time.monotonic() > until:
+                self._waited = len(self._unpriced)
+                return
             batch, is_written = self._unpriced.popleft()
             whole, rest = self._later.complete(batch)
             if is_written and rest:
