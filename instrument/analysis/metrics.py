@@ -138,13 +138,14 @@ class Tally:
 
     def metrics(self, wall_ns: int | None = None) -> Metrics:
         """What it has come to; `wall_ns` in place of the time from the first start to the last end."""
+        spent = {group: sum_ for group, (sum_, _) in self._calls.items()}
         call_times = {group: times for group, (_, times) in self._calls.items()}
         for times in (*self._times.values(), *call_times.values()):
             times.settle()  # runs that are in order are merged much faster than they are sorted anew
         tools = {name: times.count for (name, kind), times in self._times.items() if kind == "tool"}
         whole = Sum()
-        for spent, _ in self._calls.values():
-            whole.include(spent)
+        for part in spent.values():
+            whole.include(part)
         return Metrics(
             spans=self.spans,
             iterations=sum(self._numbered.get(trace_id, steps) for trace_id, steps in self._steps.items()),
@@ -159,11 +160,11 @@ class Tally:
             tools=dict(sorted(tools.items(), key=lambda item: (-item[1], item[0]))),
             by_name=self._timings(self._times, 0),
             by_kind=self._timings(self._times, 1),
-            by_model=self._totals(0),
-            by_operation=self._totals(1),
-            by_agent=self._totals(2),
-            spent_by_name=self._totals(3),
-            spent_by_kind=self._totals(4),
+            by_model=totals(spent, 0),
+            by_operation=totals(spent, 1),
+            by_agent=totals(spent, 2),
+            spent_by_name=totals(spent, 3),
+            spent_by_kind=totals(spent, 4),
             times_by_model=self._timings(call_times, 0),
             times_by_agent=self._timings(call_times, 2),
         )
@@ -190,10 +191,6 @@ class Tally:
         for group, times in kept.items():
             merged.setdefault(group[part], self._new_times()).include(times)
         return by_time({key: times.timing() for key, times in merged.items()})
-
-    def _totals(self, part: int) -> dict[str, Total]:
-        """Tokens and money by one part of their group: the model, the operation, the agent, the name or the kind."""
-        return totals({group: spent for group, (spent, _) in self._calls.items()}, part)
 
 
 def by_time(timings: Mapping[str, Timing]) -> dict[str, Timing]:

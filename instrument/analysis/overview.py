@@ -90,7 +90,7 @@ class _Fold:
         self.open: dict[int, Any] = {}
         self.counted: set[int] = set()
         self.last_signs: dict[str, int] = {}
-        self.takers: dict[type, Callable[[Any], None]] = {}
+        self.takers: dict[type, Callable[[Any], None] | None] = {}
         self.by_tag: dict[object, Callable[[Any], None]] = {
             "open": self._open,
             "log": self.log,
@@ -102,10 +102,11 @@ class _Fold:
         takers, last_signs, add = self.takers, self.last_signs, self.span
         counted, open_, updates = self.counted, self.open, self.updates
         for head in heads:
-            taker = takers.get(head.__class__)
-            if taker is None:
+            try:
+                taker = takers[head.__class__]
+            except KeyError:
                 taker = takers[head.__class__] = self._taker(head.__struct_config__.tag)
-            if taker is not _count:
+            if taker is not None:
                 taker(head)
                 continue
             end = head.start_ns + head.duration_ns
@@ -120,10 +121,10 @@ class _Fold:
             span = _Unended(head, self.last_signs.get(head.run, 0))
             self.span(span, span.start_ns + span.duration_ns)
 
-    def _taker(self, tag: object) -> Callable[[Any], None]:
-        """Takes in a record of this type."""
+    def _taker(self, tag: object) -> Callable[[Any], None] | None:
+        """Takes in a record of this type; None for spans, which nearly all records are and `take` counts itself."""
         if tag == "span":
-            return _count
+            return None
         take = self.by_tag.get(tag, _ignore)
 
         def timed(head: Any) -> None:
@@ -181,10 +182,6 @@ def both(earlier: Update, later: Update) -> Update:
 
 def _ignore(head: object) -> None:
     """A record of a type that is not counted."""
-
-
-def _count(head: object) -> None:
-    """Stands for spans, which `take` counts itself: nearly all records are spans."""
 
 
 class _Numbers(_Fold):

@@ -107,8 +107,10 @@ def _write(records: Sequence[Record], name: str, to: Place) -> Path:
     redactor = Redactor(installation_key(), names=told.names, patterns=told.patterns, keep=told.keep)
     start = min((record.start_ns for record in _spans(records)), default=0)
     target = event_file(to.folder, f"import-{_mark(records, name)}", start)
-    told_already = _told_beside(target)
-    lines = [redactor.line(encode(record)) for record in records if _sign(record) not in told_already]
+    signs = [_sign(record) for record in records]
+    told_already = _told_beside(target) if any(signs) else set()
+    kept = [record for record, sign in zip(records, signs, strict=True) if sign not in told_already]
+    lines = [redactor.line(encode(record)) for record in kept]
     unfinished = target.with_suffix(".part")
     unfinished.unlink(missing_ok=True)
     appender = Appender(unfinished)

@@ -128,8 +128,8 @@ def _unreadable(problem: OSError) -> str:
 def _complain(sentence: str) -> int:
     from instrument.views.theme import clean
 
-    lines = [clean(line) for line in sentence.split("\n")]
-    sys.stderr.write("\n".join(lines).join(("instrument: ", "\n")))
+    shown = "\n".join(map(clean, sentence.split("\n")))
+    sys.stderr.write(f"instrument: {shown}\n")
     return BAD_USE
 
 

@@ -131,7 +131,7 @@ class Pipeline:
         self._stopping = self._is_closed = self._in_sink = self.writes_late = False
         self._mark = self._room = min(HASTE, bounds.records)
         self._crowd = CROWD
-        self._waited = sys.maxsize
+        self._behind = 0
         self._is_gathering = False
         self._look_due = 0.0
         self._settled = self._weighed_at = 0
@@ -316,11 +316,7 @@ class Pipeline:
         self._room = min(self._bounds.records, len(self.queue) + 16)
 
     def _is_crowded(self) -> bool:
-        return len(self.queue) > self._crowd or self._is_behind() or any(lane.is_behind(CROWD) for lane in self._lanes)
-
-    def _is_behind(self) -> bool:
-        """Whether there is more that waited for prices than could be passed on at once."""
-        return self._waited < sys.maxsize
+        return len(self.queue) > self._crowd or self._behind > 0 or any(lane.is_behind(CROWD) for lane in self._lanes)
 
     def _is_queue_full(self) -> bool:
         length = len(self.queue)
@@ -473,7 +469,7 @@ class Pipeline:
             if batch:
                 self._settled += len(batch)
                 self._write(batch)
-            crowded = self._bounds.waits and (self._is_behind() or any(lane.is_full() for lane in self._lanes))
+            crowded = self._bounds.waits and (self._behind > 0 or any(lane.is_full() for lane in self._lanes))
             self._room = 0 if crowded or self._is_closed else self._mark
             self._weighed_at = 0
             if left > 0 and not self._stopping and threading.current_thread() is self._thread:
@@ -500,12 +496,12 @@ class Pipeline:
     def _catch_up(self, waits: bool = False) -> None:
         """Pass on what waited for usage and cost, in its order; what has come meanwhile is written in between.
 
-        So that all of it has its turn less waits each time than the time before.
+        So that all of it has its turn less waits each time than the time before; `_behind` is how many batches do.
         """
-        until, before, self._waited = time.monotonic() + CATCH_UP_SECONDS, self._waited, sys.maxsize
+        until, before, self._behind = time.monotonic() + CATCH_UP_SECONDS, self._behind or sys.maxsize, 0
         while self._unpriced and self._later is not None and (waits or self._later.is_ready()):
             if self.queue and not waits and len(self._unpriced) < before and time.monotonic() > until:
-                self._waited = len(self._unpriced)
+                self._behind = len(self._unpriced)
                 return
             batch, is_written = self._unpriced.popleft()
             whole, rest = self._later.complete(batch)

@@ -97,7 +97,7 @@ _decoder: msgspec.json.Decoder[Head] = msgspec.json.Decoder(Head)
 
 def heads(path: str | os.PathLike[str], notices: list[str] | None = None) -> Iterator[Head | Other]:
     """The head of every record below `path`, as `jsonl.records` would give the records."""
-    return decoded(path, head_of, notices, usual=_decoder.decode)
+    return decoded(path, _decoder.decode, notices, otherwise=_other)
 
 
 def head_of(line: bytes) -> Head | Other:
@@ -105,10 +105,14 @@ def head_of(line: bytes) -> Head | Other:
     try:
         return _decoder.decode(line)
     except msgspec.ValidationError:
-        record = decode(line)
-        if isinstance(record, Other):
-            return record
-        raise
+        return _other(line)
+
+
+def _other(line: bytes) -> Other:
+    record = decode(line)
+    if not isinstance(record, Other):
+        raise ValueError("a record of a known type that lacks something")
+    return record
 
 
 def span_of(head: SpanHead) -> Span:

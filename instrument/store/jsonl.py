@@ -229,17 +229,17 @@ def decoded(
     decode: Callable[[bytes], T],
     notices: list[str] | None = None,
     wanted: Callable[[bytes], bool] | None = None,
-    usual: Callable[[bytes], T] | None = None,
+    otherwise: Callable[[bytes], T] | None = None,
 ) -> Iterator[T]:
     """What `decode` makes of every line below `path` (as for `records`); with `wanted` only of those that are.
 
-    `usual` may give the same faster, and raises `ValueError` for lines that it does not know.
+    Lines that it raises `ValueError` for are given to `otherwise`, which may be slower and know more.
     """
     for file in files(path):
         problems = _Problems(file)
         try:
             with _opened(file) as stream:
-                yield from _decoded_lines(stream, decode, wanted, usual or decode, problems)
+                yield from _decoded_lines(stream, decode, wanted, otherwise, problems)
         except (EOFError, zlib.error) as error:
             problems.unreadable(error)
         except OSError as error:
@@ -293,26 +293,30 @@ def _decoded_lines(
     stream: io.BufferedIOBase,
     decode: Callable[[bytes], T],
     wanted: Callable[[bytes], bool] | None,
-    usual: Callable[[bytes], T],
+    otherwise: Callable[[bytes], T] | None,
     problems: _Problems,
 ) -> Iterator[T]:
     for number, line in enumerate(iter(partial(stream.readline, MAX_LINE), b""), 1):
         if wanted is not None and line.endswith(b"\n") and not wanted(line):
             continue
         try:
-            yield usual(line)
-            continue
-        except (ValueError, TypeError, RecursionError):
-            pass
-        try:
             yield decode(line)
-        except (ValueError, TypeError, RecursionError):
-            if len(line) == MAX_LINE and not line.endswith(b"\n"):
-                problems.endless()
-                _skip_line(stream)
-            elif line.strip():
-                problems.broken(number, line)
-                yield from _salvaged(line, decode)
+            continue
+        except _UNREADABLE:
+            pass
+        if otherwise is not None:
+            with suppress(*_UNREADABLE):
+                yield otherwise(line)
+                continue
+        if len(line) == MAX_LINE and not line.endswith(b"\n"):
+            problems.endless()
+            _skip_line(stream)
+        elif line.strip():
+            problems.broken(number, line)
+            yield from _salvaged(line, decode)
+
+
+_UNREADABLE = (ValueError, TypeError, RecursionError)
 
 
 def _skip_line(stream: io.BufferedIOBase) -> None:
@@ -323,7 +327,7 @@ def _skip_line(stream: io.BufferedIOBase) -> None:
 def _salvaged(line: bytes, decode: Callable[[bytes], T]) -> Iterator[T]:
     """The record that another process appended to a torn one, if there is one behind the break."""
     for start in islice(_RECORD_START.finditer(line, 1), 8):
-        with suppress(ValueError, TypeError, RecursionError):
+        with suppress(*_UNREADABLE):
             yield decode(line[start.start() :])
             return
 

@@ -146,7 +146,7 @@ class OtlpSink:
             self._is_late = not threading.main_thread().is_alive()  # Python ends: OpenTelemetry cannot be imported then
             self._fault = None if self._is_late else error
         self._loaded.set()
-        return self._fault is None and not self._is_late
+        return self._can_encode(0)
 
     def _can_encode(self, seconds: float) -> bool:
         return self._loaded.wait(seconds) and self._fault is None and not self._is_late

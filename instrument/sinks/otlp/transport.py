@@ -44,9 +44,7 @@ def _http(signal: str, target: Target) -> Send:
     session = requests.Session()
     session.proxies.update(get_environ_proxies(target.url))
     session.auth = get_netrc_auth(target.url)
-    session.trust_env = (
-        False  # what the environment says was looked up, once: for each request it takes as long as that
-    )
+    session.trust_env = False  # what the environment says was looked up once, which takes as long as a request
     session.headers.update({"Content-Type": "application/x-protobuf", **dict(target.headers)})
     if target.gzip:
         session.headers["Content-Encoding"] = "gzip"
