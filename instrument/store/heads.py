@@ -30,6 +30,7 @@ NAMES = {
     "around_call": AROUND_CALL,
     "times": TIMES,
 }
+# mypy wants a literal of all names, which would be `NAMES` once more
 Attributes = TypedDict("Attributes", dict.fromkeys(NAMES.values(), Any), total=False)  # type: ignore[misc]
 """Those of them that the record has, by their full names."""
 

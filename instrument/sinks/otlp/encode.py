@@ -23,7 +23,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from instrument.model import Finding, Log, Run, Score, Span, decode_known, encode
+from instrument.model import Finding, Log, Record, Run, Score, Span, decode_known, encode
 from instrument.sinks.otlp import wire
 from instrument.sinks.otlp.waiting import Waiting
 from instrument.version import __version__
@@ -35,6 +35,7 @@ MOST_RECORDS = 512
 _SCOPE = InstrumentationScope(otel.SCOPE, __version__)
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _Any = TypeVar("_Any")
+_Record = TypeVar("_Record", bound=Record)
 
 
 class Request(NamedTuple):
@@ -95,9 +96,9 @@ def _each(records: Iterable[Any], told: Callable[[Any], _Any], lost: Counter[str
             lost[f"cannot be encoded ({type(error).__name__})"] += 1
 
 
-def _plain(record: _Any) -> _Any:
+def _plain(record: _Record) -> _Record:
     """Every encoded part of it decoded."""
-    return cast(_Any, decode_known(encode(record)))  # type: ignore[arg-type]
+    return cast(_Record, decode_known(encode(record)))
 
 
 def _parts(items: list[_Any]) -> Iterator[list[_Any]]:
