@@ -49,6 +49,7 @@ class Heads:
         self._run(_UNENDED)
         self._refuse_repeated("unended")
         self._run("insert into heads by name from unended")
+        self._names["updated"] = _UPDATED if self._run("from heads where type = 'update' limit 1") else "heads"
 
     def select(self, sql: str) -> list[Any]:
         """Rows of the table `heads`."""
@@ -121,11 +122,14 @@ create table heads as select
     coalesce(attributes."gen_ai.response.model", attributes."gen_ai.request.model") model,
     coalesce(attributes."gen_ai.agent.id", attributes."gen_ai.agent.name") agent,
     attributes."instrument.operation" operation, usage, cost,
-    coalesce(type is null
-        or (type in ('span', 'open', 'update') and (trace is null or span_id is null))
-        or (type in ('span', 'open') and (start is null or last is null or name is null or kind is null))
-        or (type = 'span' and word is null) or (type in ('log', 'score') and start is null)
-        or (type = 'update' and coalesce({_SETTLED}) is not null), false) odd $more
+    case type
+        when 'span' then trace is null or span_id is null or start_ns is null or last is null or name is null
+            or kind is null or word is null
+        when 'open' then trace is null or span_id is null or start_ns is null or name is null
+        when 'update' then trace is null or span_id is null or coalesce({_SETTLED}) is not null
+        when 'log' then time_ns is null
+        when 'score' then time_ns is null
+        else type is null end odd $more
 from $source
 """
 _UNENDED = """
@@ -138,17 +142,18 @@ from (from opened anti join ended using (trace, span)) opened join signs on open
 """
 MONEY = "-?[0-9]{1,15}([.][0-9]{1,18})?"
 """Amounts that a DECIMAL(38, 18) holds exactly."""
-_CALLS = f"""
-with merged as (
+_UPDATED = """(
     select heads.* replace (coalesce(late.model, heads.model) as model, coalesce(late.usage, heads.usage) as usage,
         coalesce(late.cost, heads.cost) as cost)
     from heads left join (from heads where type = 'update') late
         on heads.word != 'open' and late.span = heads.span and late.trace = heads.trace
-    where heads.type = 'span' and heads.word != 'refused'
-), judged as (
+)"""
+_CALLS = f"""
+with judged as (
     select *, try_cast(cost.usd as decimal(38, 18)) usd, coalesce(cost.basis, 'unpriced') said,
         cost.usd is not null and not regexp_full_match(cost.usd, '{MONEY}') strange
-    from merged where usage is not null or cost is not null or kind in ('llm', 'embedding')
+    from $updated where type = 'span' and word != 'refused'
+        and (usage is not null or cost is not null or kind in ('llm', 'embedding'))
 )
 select *,
     case

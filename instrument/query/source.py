@@ -25,21 +25,21 @@ def connect(**config: str | bool | int) -> DuckDBPyConnection:
     return duckdb.connect(":memory:", config={**_ALONE, **config})
 
 
-def rows_of(files: Iterable[Path], columns: Mapping[str, str], longest_line: int) -> str:
-    """SQL for the lines of the files as rows; of a line that is no record every column is null.
+def rows_of(files: Iterable[Path], columns: Mapping[str, str], longest_line: int, *, filename: bool = False) -> str:
+    """SQL for the lines of the files as rows, with the `filename` if so; of what is no record every column is null.
 
     Raises `ValueError` for a path that DuckDB would take as a pattern.
     """
     paths = [str(file.absolute()) for file in files]
     if not paths:
         nothing = ", ".join(f'null::{kind} "{name}"' for name, kind in columns.items())
-        return f"(select {nothing}, null::varchar filename limit 0)"
+        return f"(select {nothing}{', null::varchar filename' if filename else ''} limit 0)"
     if any(_GLOB & set(path) for path in paths):
         raise ValueError("a path with *, ?, [ or { in it is a pattern for DuckDB")
     types = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in columns.items())
     return (
         f"read_json([{', '.join(map(literal, paths))}], columns = {{{types}}}, format = 'newline_delimited', "
-        f"ignore_errors = true, filename = true, maximum_object_size = {longest_line})"
+        f"ignore_errors = true, filename = {filename}, maximum_object_size = {longest_line})"
     )
 
 

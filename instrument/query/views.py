@@ -111,7 +111,7 @@ def _good_line(line: bytes) -> bytes:
 
 
 def _rows(every: Sequence[Path]) -> str:
-    return rows_of(every, _COLUMNS, LONGEST_LINE)
+    return rows_of(every, _COLUMNS, LONGEST_LINE, filename=True)
 
 
 # Views

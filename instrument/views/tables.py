@@ -32,14 +32,28 @@ Cell = str | tuple[str, str | None]
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], theme: Theme = PLAIN) -> str:
     """Aligned columns under their titles; flexible ones are cut where the width does not suffice."""
-    texts = [[cell if isinstance(cell, str) else cell[0] for cell in row] for row in rows]
-    widths = [
-        max([cells(column.title), *(cells(row[place]) for row in texts)]) if any(row[place] for row in texts) else 0
-        for place, column in enumerate(columns)
+    below = [[row[place] for row in rows] for place in range(len(columns))]
+    widths = _fitted(columns, [*map(_wanted, columns, below)], theme.width)
+    shown = [
+        [_shown(cell, column, width, theme) for cell in ((column.title, "dim"), *below[place])]
+        for place, (column, width) in enumerate(zip(columns, widths, strict=True))
+        if width
     ]
-    widths = _fitted(columns, widths, theme.width)
-    head = _table_line([column.title for column in columns], columns, widths, theme, "dim")
-    return "\n".join([head, *(_table_line(row, columns, widths, theme) for row in rows)])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*shown, strict=True))
+
+
+def _wanted(column: Column, below: Sequence[Cell]) -> int:
+    texts = [cell if isinstance(cell, str) else cell[0] for cell in below]
+    return max(cells(column.title), *map(cells, texts)) if any(texts) else 0
+
+
+def _shown(cell: Cell, column: Column, width: int, theme: Theme) -> str:
+    text, style = (cell, None) if isinstance(cell, str) else cell
+    if len(text) <= width and text.isascii():
+        fitted = text.rjust(width) if column.right else text.ljust(width)
+    else:
+        fitted = pad(cut(text, width, theme.ellipsis), width, column.right)
+    return theme.paint(fitted, style) if style and text else fitted
 
 
 def _fitted(columns: Sequence[Column], widths: list[int], room: int | None) -> list[int]:
@@ -62,18 +76,6 @@ def _fitted(columns: Sequence[Column], widths: list[int], room: int | None) -> l
 
 def _taken(widths: Sequence[int]) -> int:
     return sum(width + 2 for width in widths if width) - 2
-
-
-def _table_line(
-    row: Sequence[Cell], columns: Sequence[Column], widths: Sequence[int], theme: Theme, style: str | None = None
-) -> str:
-    shown = []
-    for cell, column, width in zip(row, columns, widths, strict=True):
-        if width:
-            text, painted = cell if isinstance(cell, tuple) else (cell, style)
-            fitted = pad(cut(text, width, theme.ellipsis), width, column.right)
-            shown.append(theme.paint(fitted, painted) if text else fitted)
-    return "  ".join(shown).rstrip()
 
 
 RUNS = (
