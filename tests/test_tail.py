@@ -30,8 +30,9 @@ ENVIRON = {**INHERITED, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
 def taken(*records: Any, alive: bool = True) -> tuple[Live, list[str]]:
+    """What is shown of records that come one by one."""
     live = Live(lambda _: alive)
-    return live, [text for record in records if (text := live.take(record, WIDE))]
+    return live, [text for record in records for text in live.told([record], WIDE)]
 
 
 # The live view
@@ -56,6 +57,34 @@ def test_only_agents_workflows_and_steps_are_announced() -> None:
     assert 1 == len(lines)
 
 
+def test_a_tool_is_announced_before_the_first_line_below_it() -> None:
+    """And those that it lies in, once."""
+    outer, inner = head(1, kind="tool"), head(2, 1, kind="tool")
+    _, lines = taken(outer, inner, span(3, 2), log(4, 2), span(2, 1), span(1))
+    assert [
+        "▸ span1",
+        "  ▸ span2",
+        "    ✔ span3  5 ms",
+        "    [INFO] EVENT4",
+        "  ✔ span2  5 ms",
+        "✔ span1  5 ms",
+    ] == lines
+
+
+def test_what_comes_at_once_is_told_from_above() -> None:
+    """A span without a line yet stands above what happened in it, whose own order stays."""
+    records = [log(1, 3), span(3, 2), span(2, 1), log(2, 5), head(5, kind="tool"), span(5)]
+    shown = Live(lambda _: True).told(records, WIDE)
+    assert [
+        "  ✔ span2  5 ms",
+        "    ✔ span3  5 ms",
+        "      [INFO] EVENT1",
+        "▸ span5",
+        "  [INFO] EVENT2",
+        "✔ span5  5 ms",
+    ] == shown
+
+
 def test_what_is_running_is_a_tree() -> None:
     """With the time each has taken; what has ended is gone."""
     live, _ = taken(
@@ -78,7 +107,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     deep = [head(n, n - 1 or None, name="a name that is rather long") for n in range(1, 30)]
     live = Live(lambda _: False)
     theme = Theme(width, color=True)
-    shown = [live.take(record, theme) for record in [run(), *deep, *review()]] + live.running(NOON, theme, 40)
+    shown = live.told([run(), *deep, *review()], theme) + live.running(NOON, theme, 40)
     assert [] == [text for text in [*shown, *live.gone(theme)] if cells(bare(text)) > width]
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
@@ -17,7 +18,7 @@ from instrument.cli.source import path_of
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
-    from instrument.model import Run
+    from instrument.model import Record, Run
     from instrument.store.follow import Follower
     from instrument.views.live import Live
     from instrument.views.theme import Theme
@@ -127,7 +128,7 @@ class _Screen:
         from instrument.views.theme import theme_for
 
         theme = theme_for(sys.stdout)
-        told = list(self._told(lines, theme))
+        told = self._live.told([*_records(lines)], theme)
         told = told if most is None else told[len(told) - min(most, len(told)) :]
         told += self._live.gone(theme)
         standing = self._running(theme) if self._redraws or most is not None else []
@@ -138,20 +139,18 @@ class _Screen:
             sys.stdout.flush()
         self._standing = len(standing) if self._redraws else 0
 
-    def _told(self, lines: Iterable[bytes], theme: Theme) -> Iterator[str]:
-        from instrument.store.jsonl import record_of
-
-        for line in lines:
-            try:
-                text = self._live.take(record_of(line), theme)
-            except (ValueError, TypeError, RecursionError):
-                continue  # a line that is no record; `show` and `runs` tell of it
-            if text:
-                yield text
-
     def _running(self, theme: Theme) -> list[str]:
         rows = max(3, min(12, shutil.get_terminal_size().lines // 2))
         return self._live.running(time.time_ns(), theme, rows)
+
+
+def _records(lines: Iterable[bytes]) -> Iterator[Record]:
+    from instrument.store.jsonl import record_of
+
+    for line in lines:
+        # a line that is no record is left out; `show` and `runs` tell of it
+        with suppress(ValueError, TypeError, RecursionError):
+            yield record_of(line)
 
 
 def _is_alive(run: Run) -> bool:

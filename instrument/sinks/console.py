@@ -18,15 +18,14 @@ from instrument.model import Batch, Failure, Finding, Log, Open, Run, Score, Spa
 from instrument.sinks.unfinished import Unfinished
 from instrument.statuses import REFUSED
 from instrument.store.jsonl import event_file
+from instrument.views.nesting import Nesting
 from instrument.views.outline import outline
 from instrument.views.text import line, summary
-from instrument.views.theme import RANKS, SEVERITIES, Theme, clean, count, encodable, theme_for
+from instrument.views.theme import PLAIN, RANKS, SEVERITIES, Theme, clean, count, encodable, theme_for
 
 Paths = Iterable[str | Path] | Callable[[], Iterable[str | Path]]
 
 OF_STATUS = {"error": "ERROR", REFUSED: "WARNING", "cancelled": "WARNING"}
-ANNOUNCED = frozenset({"agent", "workflow", "step"})
-"""Kinds of spans that are also told when they begin (those that stay open for a moment)."""
 SHOWN = frozenset({Span, Log, Finding, Open, Score})
 COUNTED = frozenset({Span, Log, Finding, Score})
 OPEN_TRACES = 1000
@@ -68,21 +67,22 @@ class ConsoleSink:
         self._kept = 0
         self._floods: dict[str, _Flood] = {}
         self._gone: object = None
+        self._theme = PLAIN
+        self._nesting = Nesting(self._lines)
 
     def write(self, batch: Batch) -> None:
         """Show what the batch tells."""
         stream = self._out()
         if stream is None:
             return
-        theme = theme_for(stream, self._color)
-        said: list[str] = []
+        self._theme = theme_for(stream, self._color)
         measured = any(batch.depths)
         for record, depth in zip(batch, batch.depths, strict=True):
             try:
-                said += self._told(record, depth, measured and depth == 0, theme)
+                self._take(record, depth, measured and depth == 0)
             except Exception as error:  # noqa: BLE001 - an odd record must not switch the console off
-                said.append(f"(a record cannot be shown: {type(error).__name__})")
-        self._say(stream, said)
+                self._nesting.stay([f"(a record cannot be shown: {type(error).__name__})"])
+        self._say(stream, self._nesting.taken())
 
     def flush(self) -> None:
         """Every line has been written already."""
@@ -101,15 +101,13 @@ class ConsoleSink:
         self._floods.clear()
         self._say(stream, said)
 
-    def _told(self, record: Any, depth: int, is_top: bool, theme: Theme) -> list[str]:
-        if record.__class__ not in SHOWN:
-            if isinstance(record, Run) and self._run is None:
-                self._run = record
-            return []
-        said = self._lines(record, depth, theme) if _level(record) >= self._least else []
-        if self._summary and record.__class__ in COUNTED and record.trace_id is not None:
-            said += self._count(record, depth, is_top, theme)
-        return said
+    def _take(self, record: Any, depth: int, is_top: bool) -> None:
+        if record.__class__ in SHOWN:
+            self._nesting.add(record, depth)
+            if self._summary and record.__class__ in COUNTED and record.trace_id is not None:
+                self._nesting.stay(self._count(record, depth, is_top, self._theme))
+        elif isinstance(record, Run) and self._run is None:
+            self._run = record
 
     def _count(self, record: Any, depth: int, is_top: bool, theme: Theme) -> list[str]:
         """Take the record into the account of its trace; with the root's end the trace is told."""
@@ -122,9 +120,10 @@ class ConsoleSink:
         self._kept -= self._open.pop(record.trace_id).kept
         return self._closing(seen, record, theme)
 
-    def _lines(self, record: Any, depth: int, theme: Theme) -> list[str]:
-        if isinstance(record, Open) and record.kind not in ANNOUNCED:
+    def _lines(self, record: Any, depth: int) -> list[str]:
+        if _level(record) < self._least:
             return []
+        theme = self._theme
         name = str(getattr(record, "name", None) or getattr(record, "event", ""))
         flood = self._flood(name, LINES_A_SECOND)
         told = flood.rest(theme) if flood.is_over(_moment(record)) else []

@@ -2,54 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from instrument.model import Finding, Log, Open, Run, Score, Span
+from instrument.views.nesting import Nesting
 from instrument.views.outline import name_of
-from instrument.views.text import line
-from instrument.views.theme import KINDS, Theme, cells, count, cut, duration, pad
+from instrument.views.text import INDENT, indented, line
+from instrument.views.theme import KINDS, PLAIN, Theme, cells, count, cut, duration, pad
 
-ANNOUNCED = frozenset({"agent", "workflow", "step"})
-"""Kinds of spans that have a line when they begin, if they stay open for a moment."""
 MOST_ANCESTORS = 10_000
 """So many spans are remembered that have ended, to know how deep what comes later lies."""
 
 
 class Live:
-    """What happens, taken in record by record. `is_alive` says of a process's record whether it still runs."""
+    """What happens, as lines. `is_alive` says of a process's record whether it still runs."""
 
     def __init__(self, is_alive: Callable[[Run], bool]) -> None:
         self._is_alive = is_alive
         self._runs: dict[str, Run] = {}
         self._open: dict[str, Open] = {}
         self._parents: dict[str, str | None] = {}
+        self._theme = PLAIN
+        self._nesting = Nesting(self._lines_of)
 
-    def take(self, record: Any, theme: Theme) -> str:
-        """The line of the record; empty for one that has none."""
+    def told(self, records: Sequence[Any], theme: Theme) -> list[str]:
+        """The lines of records that were written since the last call."""
+        self._theme = theme
+        for record in records:
+            if isinstance(record, Span):
+                self._remember(record)
+        for record in records:
+            self._nesting.add(record, self._taken(record))
+        return self._nesting.taken()
+
+    def _taken(self, record: Any) -> int:
+        """The depth of the record, when it has been taken in."""
         match record:
             case Run():
                 self._runs[record.run] = record
-                return ""
             case Open():
                 self._begin(record)
-                return (
-                    line(record, self._depth(record.trace_id, record.parent_id), theme)
-                    if record.kind in ANNOUNCED
-                    else ""
-                )
+                return self._depth(record.trace_id, record.parent_id)
             case Span():
-                depth = self._depth(record.trace_id, record.parent_id)
                 self._open.pop(record.span_id, None)
-                self._remember(record)
-                return line(record, depth, theme)
+                return self._depth(record.trace_id, record.parent_id)
             case Log() | Score():
-                return line(record, self._depth(record.trace_id, record.span_id), theme)
+                return self._depth(record.trace_id, record.span_id)
             case Finding():
                 known = [span_id for span_id in record.span_ids if span_id in self._parents]
-                return line(record, self._depth(record.trace_id, self._parents[known[-1]]) if known else 0, theme)
-            case _:
-                return ""
+                return self._depth(record.trace_id, self._parents[known[-1]]) if known else 0
+        return 0
+
+    def _lines_of(self, record: Any, depth: int) -> list[str]:
+        text = line(record, depth, self._theme)
+        return [text] if text else []
 
     def running(self, now_ns: int, theme: Theme, rows: int) -> list[str]:
         """The spans that are open now, those above before those below, with the time that they have taken so far."""
@@ -118,7 +125,7 @@ class Live:
 def _row(head: Open, depth: int, now_ns: int, theme: Theme) -> str:
     took = duration(max(0, now_ns - head.start_ns), theme.unicode)
     wide = theme.width or 80
-    indent = "  " * min(depth, 12, max(0, wide - 22) // 2)
+    indent = " " * INDENT * indented(depth, theme)
     mark = theme.paint(theme.mark("open"), "yellow")
     room = max(4, min(60, wide - cells(indent) - cells(theme.mark("open")) - 12))
     name = pad(cut(name_of(head), room, theme.ellipsis), room)

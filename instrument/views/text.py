@@ -37,7 +37,8 @@ from instrument.views.theme import (
 
 INDENT = 2
 DEEPEST = 12
-"""Live lines are indented no further than so many levels."""
+ROOM = 22
+"""Live lines are indented no further than so many levels, and no further than leaves them so many columns."""
 SHORTEST_NAME = 4
 LABELS = 12
 WRONG, NOTHING = "went wrong", "nothing"
@@ -53,7 +54,7 @@ def line(record: Any, depth: int = 0, theme: Theme = UNBOUNDED, again: bool = Fa
 
     An error that was told before is told in short `again`.
     """
-    indent = " " * (INDENT * min(depth, DEEPEST))
+    indent = " " * INDENT * indented(depth, theme)
     room = None if theme.width is None else theme.width - len(indent)
     match record:
         case Log():
@@ -69,6 +70,11 @@ def line(record: Any, depth: int = 0, theme: Theme = UNBOUNDED, again: bool = Fa
         case _:
             return ""
     return indent + (text if room is None else cut_painted(text, room, theme.ellipsis))
+
+
+def indented(depth: int, theme: Theme) -> int:
+    """By how many levels a live line at this depth is indented."""
+    return min(depth, DEEPEST if theme.width is None else max(0, min(DEEPEST, (theme.width - ROOM) // INDENT)))
 
 
 def _log_line(log: Log, theme: Theme) -> str:
