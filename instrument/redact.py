@@ -44,8 +44,8 @@ from instrument.secret_search import (
 BLOCK = 4_096
 """Characters that the careful look takes at once: no call into an engine holds the interpreter for long."""
 
-STRETCH = 1 << 18
-"""Bytes of lines that the quick look takes at once."""
+STRETCH = 1 << 15
+"""Bytes of lines that the quick look takes at once: so many are read again from the processor's nearest memory."""
 
 _BEHIND = 64
 _KEY_BYTES = 32
@@ -72,7 +72,6 @@ class Redactor:
         self._is_sure_of_names = _search(shapes.SURE_OF_NAMES)
         self._finds_short = _search(shapes.LOOK_FOR_SHORT)
         self._finds_tokens = _search(shapes.LOOK_FOR_TOKENS)
-        self._finds_more_tokens = _search(shapes.LOOK_FOR_MORE_TOKENS)
         self._finds_rest = _search(shapes.LOOK_FOR_REST)
         self._finds_own = _search(shapes.look_for_own(names)) if self._names else None
         self._assignment = re.compile(shapes.assignment(names))
@@ -87,7 +86,7 @@ class Redactor:
             text = data.decode()
         except UnicodeDecodeError:
             return self.text(data.decode(errors="backslashreplace")).encode()
-        if not self._patterns and not self._suspects(text):
+        if not self._patterns and not self._suspects_decoded(text):
             return data
         try:
             return self._careful_line(data, start)
@@ -99,7 +98,7 @@ class Redactor:
         if self._patterns:
             return False
         try:
-            return not any(self._suspects(lines[start:end].decode()) for start, end in _stretches(lines))
+            return not any(self._suspects_decoded(lines[start:end].decode()) for start, end in _stretches(lines))
         except UnicodeDecodeError:
             return False
 
@@ -153,19 +152,18 @@ class Redactor:
 
     def _suspects(self, text: str) -> bool:
         """Whether a secret could be there. Wrongly yes costs time, wrongly no would cost a secret."""
-        if self._suspects_token(text):
+        return self._suspects_decoded(text) or _has_surrogates(text)
+
+    def _suspects_decoded(self, text: str) -> bool:
+        """The same for what was decoded, which holds no surrogates."""
+        if self._finds_tokens(text) or self._finds_rest(text):
             return True
         if self._finds_names(text) and (self._finds_short(text) or self._is_sure_of_names(text)):
             return True
-        if self._finds_own is not None and self._finds_own(text):
-            return True
-        return _has_surrogates(text)
-
-    def _suspects_token(self, text: str) -> bool:
-        return self._finds_tokens(text) or self._finds_more_tokens(text) or self._finds_rest(text)
+        return self._finds_own is not None and self._finds_own(text)
 
     def _suspects_shape(self, text: str) -> bool:
-        return self._suspects_token(text) or self._finds_short(text)
+        return self._finds_tokens(text) or self._finds_rest(text) or self._finds_short(text)
 
     def _suspects_name(self, text: str) -> bool:
         own = self._finds_own is not None and self._finds_own(text)

@@ -771,7 +771,6 @@ def test_python_engine_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
         secret_shapes.LOOK_FOR_NAMES,
         secret_shapes.SURE_OF_NAMES,
         secret_shapes.LOOK_FOR_TOKENS,
-        secret_shapes.LOOK_FOR_MORE_TOKENS,
         secret_shapes.LOOK_FOR_REST,
     ]
     texts = [*HARMLESS, *(text.format(SECRET) for text in BOUND_TO_A_NAME), *TOKENS]
