@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from instrument.detectors.calls import Call, Window
-from instrument.detectors.similarity import likeness, overlap, same_object
+from instrument.detectors.similarity import in_common, likeness, same_object
 from instrument.detectors.told import Growth, brief, told
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -56,4 +56,4 @@ class AgainAfterFailure:
             return False  # a program that fails differently has been worked on
         if likeness(one, other) >= self._alike:
             return True
-        return same_object(one, other) and overlap(one.prose, other.prose) >= self._alike_after_failure
+        return same_object(one, other) and in_common(one, other) >= self._alike_after_failure

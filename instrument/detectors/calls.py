@@ -15,12 +15,11 @@ from instrument.detectors.glance import UNCLEAR
 from instrument.detectors.similarity import (
     PROSE_SPACES,
     Question,
-    distinct_words,
     json_text,
-    letters,
     likeness,
     question,
 )
+from instrument.detectors.words import Vocabulary, distinct_words, folded, letters, some_words
 from instrument.model import Failure, Span
 
 M = TypeVar("M")
@@ -140,8 +139,11 @@ class Call(Done, eq=False):
     wordy: bool
     asked_at_a_glance: tuple[str, int] = ("", UNCLEAR)
     told_at_a_glance: int = UNCLEAR
+    vocabulary: Vocabulary | None = None
     _letters: str | None = None
     _question: Question | None = None
+    _asked_text: str | None = None
+    _answer_text: str | None = None
     _asked: frozenset[str] | None = None
     _answer: frozenset[str] | None = None
     _likeness: dict[str, float] | None = None
@@ -171,22 +173,51 @@ class Call(Done, eq=False):
     def question(self) -> Question:
         """What was asked, decoded on first use."""
         if self._question is None:
-            self._question = question(self.input)
+            self._question = question(self.given, self.vocabulary)
         return self._question
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the result says nothing; one that is kept as it came is long."""
+        return type(self.told) is bytes and self.told in SILENT
+
+    @property
+    def asked_text(self) -> str:
+        """The arguments, as words are looked for in them."""
+        if self._asked_text is None:
+            self._asked_text = folded(self.input)
+        return self._asked_text
+
+    @property
+    def answer_text(self) -> str:
+        """The result, as words are looked for in it."""
+        if self._answer_text is None:
+            self._answer_text = folded(self.output)
+        return self._answer_text
 
     @property
     def asked(self) -> frozenset[str]:
         """The distinct words of the arguments, found on first use."""
         if self._asked is None:
-            self._asked = distinct_words(self.input)
+            self._asked = distinct_words(self.asked_text)
         return self._asked
 
     @property
     def answer(self) -> frozenset[str]:
         """The distinct words of the result, found on first use."""
         if self._answer is None:
-            self._answer = distinct_words(self.output)
+            self._answer = distinct_words(self.answer_text)
         return self._answer
+
+    def tells_no_more(self, before: Call) -> bool:
+        """Whether it was told nothing but what an earlier one was, and words of its question: `0 results for …`.
+
+        Mostly one of the first words is in neither text, so that the answers need not be taken apart.
+        """
+        asked, known = self.asked_text, before.answer_text
+        if any(word not in known and word not in asked for word in some_words(self.answer_text)):
+            return False
+        return self.answer.issubset(self.asked | before.answer)
 
     def likeness(self, before: Call) -> float:
         """How much this call and an earlier one ask the same, from 0 to 1; compared once, for all who want to know."""

@@ -6,7 +6,7 @@ another name into the same sentence is going through a list; only a long answer 
 
 from __future__ import annotations
 
-from instrument.detectors.calls import SILENT, UNKNOWN, Call, Window
+from instrument.detectors.calls import UNKNOWN, Call, Window
 from instrument.detectors.similarity import extends, fills_blanks
 from instrument.detectors.told import Growth, brief, told
 from instrument.model import Finding
@@ -69,9 +69,9 @@ class NearRepeat:
         if call.letters == before.letters or len(call.answer) >= self._telling:
             return True
         one, other = before.question, call.question
-        if call.output in SILENT or other.code:
+        if call.is_silent or other.code:
             return False  # what acts and says nothing says the same of every act
-        if not other.prose:
+        if not other.words:
             return extends(one, other)
         return call.likeness(before) >= self._alike_same_answer and not fills_blanks(one, other)
 
@@ -82,10 +82,9 @@ class NearRepeat:
         """
         if not call.wordy and before.letters != call.letters:
             return False
-        one, other = before.question, call.question
-        if other.code and not direct:
+        if call.likeness(before) < self._alike or (call.question.code and not direct):
             return False
-        return call.likeness(before) >= self._alike and not fills_blanks(one, other)
+        return not fills_blanks(before.question, call.question)
 
     def _told(self, call: Call, wordings: list[Call]) -> Finding | None:
         times = self._times_of_family(wordings)

@@ -7,8 +7,10 @@ print parts of what they are made of, which is no sign of silence, so more of th
 
 from __future__ import annotations
 
-from instrument.detectors.calls import SILENT, UNKNOWN, Call, Window
-from instrument.detectors.similarity import fills_blanks, news, same_object
+from collections.abc import Iterator
+
+from instrument.detectors.calls import UNKNOWN, Call, Window
+from instrument.detectors.similarity import fills_blanks, same_object
 from instrument.detectors.told import Growth, names, told
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -32,7 +34,7 @@ class NoProgress:
 
     def feed(self, call: Call, window: Window) -> Finding | None:
         """A finding when this call is one too many without news."""
-        if call.fingerprint == UNKNOWN or (call.output in SILENT and not call.failed):
+        if call.fingerprint == UNKNOWN or (call.is_silent and not call.failed):
             return None
         if not (call.wordy and self._is_idle(call, window)):
             self._wake()
@@ -62,18 +64,26 @@ class NoProgress:
     def _resembles(self, before: Call, call: Call) -> bool:
         if before.key == call.key:
             return before.outcome == call.outcome
-        one, other = before.question, call.question
         alike = call.likeness(before)
-        loose = alike >= self._resembling_same_answer and not other.code and _tells_no_more(before, call)
-        if loose or alike >= self._resembling:
-            return not fills_blanks(one, other)
-        return call.failed and before.failed and same_object(one, other)
+        loose = alike >= self._resembling_same_answer and not call.question.code
+        if alike >= self._resembling or (loose and call.tells_no_more(before)):
+            return not fills_blanks(before.question, call.question)
+        return call.failed and before.failed and same_object(before.question, call.question)
 
     def _brings_nothing(self, call: Call, window: Window) -> bool:
-        known = [call.asked, *(one.answer for one in window.calls), *(one.asked for one in window.calls)]
-        return news(call.answer, known) <= min(self._new_words, self._new_share * len(call.answer))
+        most = min(self._new_words, self._new_share * len(call.answer))
+        news = call.answer
+        for known in _known(call, window):
+            if len(news) <= most:
+                break
+            news = news - known
+        return len(news) <= most
 
 
-def _tells_no_more(before: Call, call: Call) -> bool:
-    """Whether a call was told nothing but what an earlier one was, and words of its question: `0 results for …`."""
-    return call.answer.issubset(call.asked | before.answer)
+def _known(call: Call, window: Window) -> Iterator[frozenset[str]]:
+    """The words that are no news; each text is read when it is asked for, likely ones first."""
+    yield call.asked
+    for one in reversed(window.calls):
+        yield one.answer
+    for one in reversed(window.calls):
+        yield one.asked

@@ -7,7 +7,7 @@ from itertools import repeat
 
 from instrument.detectors import glance
 from instrument.detectors.again_after_failure import AgainAfterFailure
-from instrument.detectors.calls import SILENT, Call, Window
+from instrument.detectors.calls import Call, Window
 from instrument.detectors.cycle import Cycle
 from instrument.detectors.error_storm import ErrorStorm
 from instrument.detectors.glance import UNCLEAR
@@ -16,6 +16,7 @@ from instrument.detectors.no_progress import NoProgress
 from instrument.detectors.repeated_call import RepeatedCall
 from instrument.detectors.restart import Restart
 from instrument.detectors.same_answer import SameAnswer
+from instrument.detectors.words import Vocabulary
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -48,6 +49,7 @@ class Patterns:
         self._calm = False
         self._time = float(READ_AT_ONCE)
         self._met_at = 0
+        self._vocabulary = Vocabulary()
 
     def passed_over(self, call: Call, times: int) -> None:
         """So many calls equal to this one were made and not looked at."""
@@ -104,12 +106,15 @@ class Patterns:
             call.failed
             or call.wordy
             or call.key in self._restart.keys
-            or (self._answers.again(call.name, call.outcome) and call.output not in SILENT)
+            or (self._answers.again(call.name, call.outcome) and not call.is_silent)
             or (self.window.holds_outcome(call.outcome) and len(call.output) > self._telling_bytes)
         )
 
     def _look(self, call: Call) -> list[Finding | None]:
         window = self.window
+        if self._vocabulary.is_full:
+            self._vocabulary = Vocabulary()
+        call.vocabulary = self._vocabulary
         cycle, restart = self._cycle.feed(call, window), self._restart.feed(call, window)
         found = [cycle]
         if not self._cycle.turning:

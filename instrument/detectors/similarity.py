@@ -1,4 +1,4 @@
-"""When two questions are one question in other words, and when an answer brings nothing new.
+"""When two questions are one question in other words.
 
 A question's parts are either *atoms* (identifiers, numbers, flags, short names), which name what is asked about, or
 *prose* (four words or more), which says how. Different atoms make a different question; prose is compared by its words.
@@ -7,25 +7,20 @@ A question's parts are either *atoms* (identifiers, numbers, flags, short names)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
+from msgspec import Struct
+
+from instrument.detectors.words import Vocabulary, words_of
 
 PROSE_SPACES = 3
 """Blanks in a text from which on it may hold four words; in scripts without blanks any text may."""
 
 _MOST_WORDS = 2_000
 _MOST = 0.5
-_ANSWER_BYTES = 8_192
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
-"""Words; where a script sets no blanks between them, its characters."""
-
-_BLANKED = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
-_LETTERS = 3
-_LONGER_WORD = re.compile(r"\w{3,}|\d+")
-_NUMBER = re.compile(r"\d+")
 _NO_SIGNS = dict.fromkeys(map(ord, "(){}[]=<>|&;$/\\*#@+%"))
 _DASHES = re.compile(r"(?<!\w)-+")
 _CODE_SYMBOLS = 0.3
@@ -34,39 +29,56 @@ _CODE_SYMBOLS = 0.3
 _ASSIGNED = re.compile(r"^[ \t]*[a-z_]\w*[ \t]*=[ \t]*\S", re.MULTILINE)
 """A name that is given a value: whatever prose may follow within the value, the text is a program."""
 
-_NO_LETTER = re.compile(r"\W+")
-_ESCAPE = re.compile(rb"\\+[nrt\"]")
 _decode = msgspec.json.Decoder().decode
 
 
-class Question(NamedTuple):
-    """What a call asks: its atoms by place, its prose as words in order and as a set; `code` for programs, commands."""
+class Question(Struct, eq=False):
+    """What a call asks: its atoms by place, its prose as words in order; `code` for programs and commands.
+
+    With a vocabulary it is compared faster with questions that share it, by one thread.
+    """
 
     atoms: dict[str, str]
     words: list[str]
-    prose: frozenset[str]
     code: bool
+    vocabulary: Vocabulary | None = None
+    _prose: frozenset[str] | None = None
+    _bits: int | None = None
+
+    @property
+    def prose(self) -> frozenset[str]:
+        """The distinct words, found on first use."""
+        if self._prose is None:
+            self._prose = frozenset(self.words)
+        return self._prose
+
+    def bits(self, vocabulary: Vocabulary) -> int:
+        """The distinct words as bits of its vocabulary, set on first use."""
+        if self._bits is None:
+            self._bits = vocabulary.bits(self.words)
+        return self._bits
 
 
-def question(raw: bytes) -> Question:
-    """The question that encoded arguments hold; what is no JSON counts as prose."""
+def question(given: bytes | dict[str, Any], vocabulary: Vocabulary | None = None) -> Question:
+    """The question that arguments hold, encoded or plain; what is no JSON counts as prose."""
     atoms: dict[str, str] = {}
     words: list[str] = []
     code = False
-    for place, leaf in _leaves(_decoded(raw), ""):
+    for place, leaf in _leaves(given if isinstance(given, dict) else _decoded(given), ""):
         text = str(leaf).casefold()
-        long = isinstance(leaf, str) and (text.count(" ") >= PROSE_SPACES or not text.isascii())
-        found = _words(text) if long else []
+        long = isinstance(leaf, str) and (not text.isascii() or len(text.split(" ", PROSE_SPACES)) > PROSE_SPACES)
+        found = words_of(text) if long else []
         if _has_words(found):
             words.extend(found)
-            code = code or _symbols(text) > _CODE_SYMBOLS * len(found) or _ASSIGNED.search(text) is not None
+            code = code or _symbols(text) > _CODE_SYMBOLS * len(found) or _assigns(text)
         elif text and not text.isspace():
             atoms[place] = " ".join(text.split())
-    return Question(atoms, words[:_MOST_WORDS], frozenset(words[:_MOST_WORDS]), code)
+    del words[_MOST_WORDS:]
+    return Question(atoms, words, code, vocabulary)
 
 
-def _words(text: str) -> list[str]:
-    return text.translate(_BLANKED).split() if text.isascii() else _WORD.findall(text)
+def _assigns(text: str) -> bool:
+    return "=" in text and _ASSIGNED.search(text) is not None
 
 
 def _symbols(text: str) -> int:
@@ -112,8 +124,16 @@ def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
         yield place, value
 
 
-def overlap(one: frozenset[str], other: frozenset[str]) -> float:
+def in_common(one: Question, other: Question) -> float:
     """Words in common: twice their number over all words of both (Dice's coefficient); 0 where there are none."""
+    if one.vocabulary is None or one.vocabulary is not other.vocabulary:
+        return _overlap(one.prose, other.prose)
+    here, there = one.bits(one.vocabulary), other.bits(one.vocabulary)
+    total = here.bit_count() + there.bit_count()
+    return 2 * (here & there).bit_count() / total if total else 0.0
+
+
+def _overlap(one: frozenset[str], other: frozenset[str]) -> float:
     total = len(one) + len(other)
     return 2 * len(one & other) / total if total else 0.0
 
@@ -123,22 +143,17 @@ def likeness(one: Question, other: Question) -> float:
 
     Without prose the atoms alone decide: they differ at most in case and blanks.
     """
-    if any(other.atoms.get(place, atom) != atom for place, atom in one.atoms.items()):
+    if one.atoms and any(other.atoms.get(place, atom) != atom for place, atom in one.atoms.items()):
         return 0.0
-    if not one.prose and not other.prose:
+    if not one.words and not other.words:
         return float(bool(one.atoms) and one.atoms.keys() == other.atoms.keys())
-    return overlap(one.prose, other.prose)
+    return in_common(one, other)
 
 
 def same_object(one: Question, other: Question) -> bool:
     """Whether both name at least one thing and name no different ones."""
     common = one.atoms.keys() & other.atoms.keys()
     return bool(common) and all(one.atoms[place] == other.atoms[place] for place in common)
-
-
-def letters(raw: bytes) -> str:
-    """An encoded input without case, blanks and punctuation."""
-    return _NO_LETTER.sub("", raw.decode("utf-8", "replace").casefold())
 
 
 def extends(one: Question, other: Question) -> bool:
@@ -152,7 +167,7 @@ def extends(one: Question, other: Question) -> bool:
 def _mostly(one: str, other: str) -> bool:
     if one == other or (" " not in one and " " not in other):
         return one == other
-    return overlap(frozenset(one.split()), frozenset(other.split())) > _MOST
+    return _overlap(frozenset(one.split()), frozenset(other.split())) > _MOST
 
 
 def fills_blanks(one: Question, other: Question) -> bool:
@@ -173,18 +188,3 @@ def fills_blanks(one: Question, other: Question) -> bool:
 def _common_start(first: list[str], second: list[str]) -> int:
     shorter = min(len(first), len(second))
     return next((n for n in range(shorter) if first[n] != second[n]), shorter)
-
-
-def distinct_words(raw: bytes) -> frozenset[str]:
-    """The distinct numbers, and words of three letters and more, in the first 8 KiB of an encoded text."""
-    text = _ESCAPE.sub(b" ", raw[:_ANSWER_BYTES]).decode("utf-8", "replace").casefold()
-    if not text.isascii():
-        return frozenset(_LONGER_WORD.findall(text))
-    words = set(text.translate(_BLANKED).split())  # a quarter of the time
-    short = {word for word in words if len(word) < _LETTERS}
-    return frozenset(words - short).union(number for word in short for number in _NUMBER.findall(word))
-
-
-def news(answer: frozenset[str], known: Iterable[frozenset[str]]) -> int:
-    """How many words of an answer are in none of the texts that were known before it."""
-    return len(answer.difference(*known))

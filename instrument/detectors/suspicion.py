@@ -14,7 +14,8 @@ from msgspec import Raw
 
 from instrument.detectors.calls import Call, Done, encoded
 from instrument.detectors.same_answer import is_empty
-from instrument.detectors.similarity import Question, fills_blanks, letters, likeness, question
+from instrument.detectors.similarity import Question, fills_blanks, likeness, question
+from instrument.detectors.words import letters
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
 
