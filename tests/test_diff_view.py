@@ -96,11 +96,19 @@ def test_bad_use_is_one_sentence(here: Path, capsys: Capture, words: list[str], 
 
 
 @pytest.mark.parametrize("cause", ["task", "prompt", "result", "removed", "added", "other call", "order", "concurrency", "error", "nothing"])  # fmt: skip
-@pytest.mark.parametrize("width", [60, 100])
+@pytest.mark.parametrize("width", [40, 60, 100])
 def test_every_cause_fits_the_width(cause: str, width: int) -> None:
     """No line of ours is wider than the terminal, but for values that are one long word."""
     text = difference(compare(simulate(PLAN), simulate(PLAN, Twist(cause), seed=2)), Theme(width=width))
     assert [] == [line for line in text.splitlines() if cells(line) > width and not line.startswith("    ")]
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_days_and_times_are_whole_where_it_is_narrow(width: int) -> None:
+    """In a line each."""
+    text = difference(compare(simulate(PLAN), simulate(PLAN, TWIST, seed=2)), Theme(width=width))
+    shown = {line.split()[0]: line.split() for line in text.splitlines() if line[:1].isalpha()}
+    assert [10, 10, 9, 9] == [len(word) for name in ("day", "began") for word in shown[name][1:3]]
 
 
 # Words

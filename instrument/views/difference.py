@@ -11,7 +11,7 @@ import msgspec
 from instrument.analysis.volatile import steady_text
 from instrument.money import money
 from instrument.views.tables import Cell, Column, table
-from instrument.views.theme import Theme, bill, clean, count, cut, duration, moment, wrapped
+from instrument.views.theme import Theme, bill, cells, clean, count, cut, duration, moment, wrapped
 from instrument.views.words import changed_words
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MOST_CHANGES = 12
 MOST_NAMES = 12
 MOST_OF_NAME = 30
+WIDE = 66
+"""From so many columns on the totals are not cut."""
 NOTHING = "no difference: the same calls with the same arguments, answers and results"
 
 SAID = {
@@ -63,7 +65,7 @@ def _header(a: Side, b: Side, theme: Theme) -> str:
     rows: list[list[Cell]] = [
         ["run", *(cut(clean(side.name, 200), MOST_OF_NAME, theme.ellipsis) for side in (a, b)), ""],
         ["trace", a.trace_id[:12], b.trace_id[:12], ""],
-        ["began", moment(a.start_ns), moment(b.start_ns), ""],
+        *_began(a, b, theme),
         ["status", a.status, b.status, "" if a.status == b.status else ("differs", "yellow")],
         ["time", duration(a.duration_ns, theme.unicode), duration(b.duration_ns, theme.unicode), _time(a, b, theme)],
         _counts("spans", a.spans, b.spans),
@@ -74,8 +76,17 @@ def _header(a: Side, b: Side, theme: Theme) -> str:
         _counts("tokens out", a.total.output, b.total.output),
         ["money", bill(a.total), bill(b.total), _money(a.total.usd, b.total.usd)],
     ]
-    columns = [Column(""), Column("A", True, flexible=True), Column("B", True, flexible=True), Column("B - A", True)]
-    return table(columns, rows, theme)
+    sides = (Column(side, True, flexible=True) for side in ("A", "B"))
+    return table([Column(""), *sides, Column("B - A", True, 1)], rows, theme)
+
+
+def _began(a: Side, b: Side, theme: Theme) -> list[list[Cell]]:
+    """Day and time; in two lines where both would be cut in one."""
+    one, two = moment(a.start_ns), moment(b.start_ns)
+    if theme.width is None or theme.width >= WIDE:
+        return [["began", one, two, ""]]
+    days, times = zip(one.split(" "), two.split(" "), strict=True)
+    return [["day", *days, ""], ["began", *times, ""]]
 
 
 def _counts(name: str, one: int, two: int) -> list[Cell]:
@@ -156,19 +167,24 @@ def _line(same: list[Change], theme: Theme) -> str:
     first = same[0]
     times = f" x{len(same)}" if len(same) > 1 else ""
     told = f"  {theme.dot} {clean(first.name, 40)}: {SAID_LATER.get(first.cause, first.cause)}{times}"
+    width = theme.width or 160
     if first.cause in ("added", "removed"):
         value = first.after if first.cause == "added" else first.before
         shown = clean(_text(value), 60) if value is not None else ""
     else:
-        shown = _in_short(first.before, first.after, theme)
-    return cut(f"{told}  {shown}".rstrip(), theme.width or 160, theme.ellipsis)
+        shown = _in_short(first.before, first.after, width - cells(told) - 2, theme)
+    if shown and cells(told) + 2 + cells(shown) > width:
+        return f"{cut(told, width, theme.ellipsis)}\n{cut(f'    {shown}', width, theme.ellipsis)}"
+    return cut(f"{told}  {shown}".rstrip(), width, theme.ellipsis)
 
 
-def _in_short(before: Any, after: Any, theme: Theme) -> str:
-    """Short values beside each other; of long texts a few words around the first change."""
+def _in_short(before: Any, after: Any, room: int, theme: Theme) -> str:
+    """Short values beside each other, where there is room; of longer texts a few words around the first change."""
     one, two = steady_text(_text(before)), steady_text(_text(after))
-    if max(len(one), len(two)) <= 40 or before is None or after is None:
-        return f"{clean(one, 40)} -> {clean(two, 40)}"
+    beside = f"{clean(one, 40)} -> {clean(two, 40)}"
+    are_short = max(len(one), len(two)) <= 40 and (cells(beside) <= room or max(len(one), len(two)) <= 20)
+    if are_short or before is None or after is None:
+        return beside
     return changed_words(one, two, Theme(width=None, unicode=theme.unicode), around=3)
 
 
