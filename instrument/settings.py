@@ -305,7 +305,11 @@ def find_folder(start: str | os.PathLike[str] | None = None) -> Path | None:
 
     Its name is the setting `dir`. None when there is none, also when INSTRUMENT_DIR names one that does not exist.
     """
-    settings, _ = load_lenient()
+    return nearest_folder(load_lenient()[0], start)
+
+
+def nearest_folder(settings: Settings, start: str | os.PathLike[str] | None = None) -> Path | None:
+    """What `find_folder` finds, by these settings."""
     if os.environ.get(f"{origins.PREFIX}DIR", "").strip():
         return settings.folder if os.path.isdir(settings.folder) else None
     return origins.nearest(settings.dir, os.path.isdir, start or "")

@@ -244,7 +244,7 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
 def _detectors(settings: Settings, remembers: bool) -> Detectors | None:
     if settings.loops.action == "off":
         return None
-    return detectors.default(settings, history=history.load(settings.folder) if remembers else None)
+    return detectors.default(settings, history=history.known(settings.folder, notice) if remembers else None)
 
 
 def _loop_guard(watch: Detectors, settings: Settings) -> LoopGuard:

@@ -14,7 +14,7 @@ from instrument import agent, tool
 from instrument.analysis.report import findings_of
 from instrument.analysis.tree import traces
 from instrument.cli.main import main
-from instrument.detectors import Detectors, History
+from instrument.detectors import Detectors, History, default
 from instrument.model import UNWATCHED, Finding, Run, Span, encode
 from instrument.store import history
 from instrument.testing import record
@@ -88,12 +88,28 @@ def test_a_run_says_that_nobody_watched(action: str, resource: dict[str, bool]) 
     assert [resource] == [one.resource for one in recorded.records if isinstance(one, Run)]
 
 
-def test_a_damaged_history_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One sentence says so; the check goes on without it."""
+DAMAGED = {
+    "no json": (b'{"duration": ', "is no JSON and counts for nothing: delete it"),
+    "no text": (b"\xff\x00", "is no JSON"),
+    "endless": (b"[" * 100_000, "is no JSON"),
+    "a list": (b"[1]", "counts for nothing: the history is damaged"),
+    "no numbers": (b'{"duration": {"search": {"many": "few"}}}', "the history of 'duration' is damaged"),
+    "a number without end": (b'{"duration": {"search": {"9": Infinity}}}', "the history of 'duration' is damaged"),
+    "a bucket that cannot be": (b'{"duration": {"search": {"999999999": 9}}}', "the history of 'duration' is damaged"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_history_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """One sentence says so, once; the check goes on without it, and so does a recording."""
+    content, sentence = DAMAGED[name]
     place = written(tmp_path, *slow())
-    history.save(tmp_path, {"duration": {"search": {"many": "few"}}})
-    main(["check", place])
-    assert "history.json of" in capsys.readouterr().err
+    (tmp_path / history.NAME).write_bytes(content)
+    assert 0 == main(["check", place])
+    (told,) = capsys.readouterr().err.splitlines()
+    assert (True, True) == (str(tmp_path / history.NAME) in told, sentence in told)
+    said: list[str] = []
+    assert ({}, 1) == (default(history=history.known(tmp_path, said.append)).history.save(), len(said))
 
 
 @given(

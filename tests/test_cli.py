@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from instrument import origins
 from instrument.cli.main import VERBS, main
 from instrument.model import Record, encode
 from tests.recorded import TRACE, call, head, log, review, span, update
@@ -341,6 +342,22 @@ def test_wrong_settings_stop_a_verb(here: Path, capsys: Capture, monkeypatch: py
     monkeypatch.setenv("INSTRUMENT_SINKZ", "x")
     out, err = told(capsys, "runs", code=2)
     assert ("", True) == (out, "SINKZ" in err or "sinkz" in err)
+
+
+@pytest.mark.parametrize("words", ["show", "show last", "why", "check", "runs", "costs", "prune --dry-run", "tail"])
+def test_settings_are_looked_for_once(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    """Whatever of them a verb needs: the folder, thresholds, prices."""
+    (here / "pyproject.toml").write_text('[tool.instrument]\nservice = "a"\n')
+    read: list[str] = []
+
+    def from_file(name: str, *others: Any, **more: Any) -> Any:
+        read.append(name)
+        return origins_from_file(name, *others, **more)
+
+    origins_from_file = origins.from_file
+    monkeypatch.setattr(origins, "from_file", from_file)
+    main(words.split())
+    assert ["pyproject.toml"] * 2 == read  # whether there is anything, and what
 
 
 def test_the_folder_above_is_found(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,12 +99,6 @@ def test_a_file_in_its_place_is_an_error(tmp_path: Path) -> None:
         create(tmp_path / "x")
 
 
-def test_find_is_that_of_the_settings(folder: Path) -> None:
-    """The folder is found from below."""
-    (folder.parent / "below").mkdir()
-    assert folder == folders.find(folder.parent / "below")
-
-
 def test_loading_it_loads_no_settings() -> None:
     """The module is loaded when recording starts and must not bring pydantic along."""
     code = "import sys, instrument.store.folder; sys.exit('pydantic' in sys.modules)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from instrument import read
 from instrument.cli.main import main
 from instrument.model import Score, encode
+from instrument.store.jsonl import files
 from instrument.store.ledger import added_up, totals
-from tests.recorded import NOON, TRACE, review
+from tests.recorded import NOON, TRACE, log, review
 from tests.test_import_claude_code import SESSION as CLAUDE
 from tests.test_import_codex import SESSION as CODEX
 from tests.test_import_messages import TALK
@@ -89,6 +91,32 @@ def test_what_was_recorded_here_is_not_told_twice(tmp_path: Path, folder: Path) 
     assert (before, 2) == (
         [(len(trace.spans), len(trace.logs), len(trace.scores), len(trace.findings)) for trace in read(folder)],
         len(list((folder / "events").iterdir())),
+    )
+
+
+def test_a_log_with_a_secret_is_not_told_twice(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files with the same content are compared as they are stored, and the folder is read once for all of them."""
+    secret = "sk-proj-" + "a1B2c3D4" * 6
+    there = tmp_path / "there.jsonl"
+    there.write_bytes(b"".join(encode(one) + b"\n" for one in (*review(), log(1, 1, message=f"the key is {secret}"))))
+    main(["export", "last", str(there), "--otlp", str(tmp_path / "0.json")])
+    main(["import", str(tmp_path / "0.json"), "--dir", str(folder)])
+    before = [len(trace.logs) for trace in read(folder)]
+    for number in range(1, 4):
+        copyfile(tmp_path / "0.json", tmp_path / f"{number}.json")
+    looked: list[Path] = []
+
+    def files_of(events: Path) -> list[Path]:
+        looked.append(events)
+        return files(events)
+
+    monkeypatch.setattr("instrument.cli.twice.files", files_of)
+    main(["import", *(str(tmp_path / f"{number}.json") for number in range(1, 4)), "--dir", str(folder)])
+    stored = b"".join(file.read_bytes() for file in (folder / "events").iterdir())
+    assert (before, [folder / "events"], False) == (
+        [len(trace.logs) for trace in read(folder)],
+        looked,
+        secret.encode() in stored,
     )
 
 

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from instrument.analysis.report import findings_of
 
     notices: list[str] = []
-    thresholds = limits()
+    thresholds = limits(args)
     checked = [(trace, findings_of(trace, thresholds, history)) for trace, history in _chosen(args, notices)]
     alarming = _alarming(checked, args.fail_on)
     if args.json:

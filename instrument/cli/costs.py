@@ -15,6 +15,7 @@ from typing import Any
 
 from instrument.cli.amounts import WITHOUT_TOKENS, calls, in_places, places, plain
 from instrument.cli.reprice import repriced
+from instrument.cli.source import folder_of, settings_of
 from instrument.errors import InstrumentError
 from instrument.store.ledger import Total, added_up
 from instrument.store.ledgers import Address, file_of, told, totals
@@ -55,9 +56,10 @@ def run(args: argparse.Namespace) -> int:
     if not args.reprice and (args.prices is not None or args.at is not None):
         raise InstrumentError("--prices and --at say by what prices to compute anew: add --reprice")
     try:
-        path = ledger_at(args.path)
+        path = ledger_at(args.path) if args.path is not None else _usual_ledger(args)
         if args.reprice:
-            shown = repriced(path, args.by, args.since, args.prices, args.at, as_json=args.json)
+            own = settings_of(args).prices
+            shown = repriced(path, args.by, args.since, own, args.prices, args.at, as_json=args.json)
             sys.stdout.write(f"{shown}\n")
             return 0
         groups = totals(path, by=args.by, since_ns=args.since)
@@ -68,13 +70,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def ledger_at(given: str | Path | None) -> Address:
-    """The ledger that a path names: itself, or the one in the folder; without a path the one that the settings name.
-
-    Raises `InstrumentError` when nothing is found.
-    """
-    if given is None:
-        return _usual_ledger()
+def ledger_at(given: str | Path) -> Address:
+    """The ledger that a path names: itself, or the one in the folder."""
     if is_postgres(given):
         return given
     path = file_of(given)
@@ -97,13 +94,12 @@ def since(text: str) -> int:
     return int((aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 10**9
 
 
-def _usual_ledger() -> Address:
-    from instrument.settings import find_folder, load
-
-    settings = load()
+def _usual_ledger(args: argparse.Namespace) -> Address:
+    """The one that the settings name, or that of the nearest folder. Raises `InstrumentError` when there is neither."""
+    settings = settings_of(args)
     if settings.ledger.url is not None:
         return settings.ledger_url if is_postgres(settings.ledger_url) else file_of(settings.ledger_url)
-    folder = find_folder()
+    folder = folder_of(args)
     if folder is None:
         raise InstrumentError("there is no recording folder here or above: run a decorated program, or name a ledger")
     return folder / "ledger.db"

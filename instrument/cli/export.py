@@ -68,9 +68,9 @@ def run(args: argparse.Namespace) -> int:
     notices: list[str] = []
     trace = find_trace(path_of(args), args.trace, notices)
     if form is not None and target == STDOUT:
-        _print(_content(form, trace, path_of(args)))
+        _print(_content(form, trace, args, notices))
     else:
-        _name(args, trace, _files(args, form, trace, target))
+        _name(args, trace, _files(args, form, trace, target, notices))
     tell(notices)
     return 0
 
@@ -98,10 +98,13 @@ def _is_trace(word: str) -> bool:
     return set(word.lower()) <= set("0123456789abcdef") and not os.path.exists(word)
 
 
-def _content(form: Format, trace: Trace, path: str) -> Iterable[bytes]:
+def _content(form: Format, trace: Trace, args: argparse.Namespace, notices: list[str]) -> Iterable[bytes]:
     module, _, function = form.view.partition(":")
     pieces: Callable[..., Iterable[bytes]] = getattr(importlib.import_module(module), function)
-    return pieces(trace, blobs.folder_for(path), judge_of(path)) if form.with_blobs else pieces(trace)
+    if not form.with_blobs:
+        return pieces(trace)
+    path = path_of(args)
+    return pieces(trace, blobs.folder_for(path), judge_of(args, path, notices))
 
 
 def _print(content: Iterable[bytes]) -> None:
@@ -114,10 +117,14 @@ def _print(content: Iterable[bytes]) -> None:
             sys.stdout.write(piece.decode())
 
 
-def _files(args: argparse.Namespace, form: Format | None, trace: Trace, target: str) -> Sequence[Path]:
+def _files(
+    args: argparse.Namespace, form: Format | None, trace: Trace, target: str, notices: list[str]
+) -> Sequence[Path]:
     from instrument.views.files import replace, save
 
-    return save(trace, target) if form is None else [replace(Path(target), _content(form, trace, path_of(args)))]
+    if form is None:
+        return save(trace, target)
+    return [replace(Path(target), _content(form, trace, args, notices))]
 
 
 def _name(args: argparse.Namespace, trace: Trace, files: Sequence[Path]) -> None:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from instrument.cli.printing import say
-from instrument.cli.source import json_document, tell
+from instrument.cli.source import folder_of, json_document, settings_of, tell
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
+    from instrument.cli.twice import Told
     from instrument.model import Record, Span
-    from instrument.settings import Settings
+    from instrument.pricing import Prices
+    from instrument.redact import Redactor
     from instrument.store.foreign import Imported
 
 FORMATS = ("auto", "otlp", "openinference", "openai", "claude-code", "codex", "trajectory")
@@ -42,9 +44,7 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Take the files in; 0 when all were read, 1 when some were not. Raises `InstrumentError` when none was."""
-    from instrument.settings import load
-
-    to = _place(args.dir, load())
+    to = _place(args)
     notices: list[str] = []
     done: list[dict[str, Any]] = []
     for file in args.files:
@@ -66,32 +66,38 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Place(NamedTuple):
-    """Where records go: the recording folder, the ledger, and the settings that redact and price them."""
+    """Where records go, the recording folder and the ledger, what redacts and prices them, and what is there."""
 
     folder: Path
     ledger: str
-    settings: Settings
+    redactor: Redactor
+    prices: Prices
+    told: Told
 
 
-def _place(named: Path | None, settings: Settings) -> Place:
-    from instrument.settings import find_folder
+def _place(args: argparse.Namespace) -> Place:
+    from instrument.cli.twice import Told
+    from instrument.pricing import Prices
+    from instrument.redact import Redactor, installation_key
 
-    folder = named if named is not None else find_folder() or settings.folder
+    settings, named = settings_of(args), args.dir
+    folder = named if named is not None else folder_of(args) or settings.folder
     own_ledger = None if named is not None else settings.ledger.url
-    return Place(folder, own_ledger or str(folder / "ledger.db"), settings)
+    hidden = settings.redact
+    redactor = Redactor(installation_key(), names=hidden.names, patterns=hidden.patterns, keep=hidden.keep)
+    ledger = own_ledger or str(folder / "ledger.db")
+    return Place(folder, ledger, redactor, Prices(settings.prices), Told(folder / "events"))
 
 
 def _import(file: Path, wanted: str | None, to: Place, notices: list[str]) -> dict[str, Any]:
     from instrument.cli.intake import entered
     from instrument.model import Span
-    from instrument.pricing import Prices
     from instrument.store.foreign import read
     from instrument.store.foreign.attributes import priced
 
     imported = read(file, wanted)
     notices.extend(imported.skipped)
-    prices = Prices(to.settings.prices)
-    records = [priced(record, prices) if isinstance(record, Span) else record for record in imported.records]
+    records = [priced(record, to.prices) if isinstance(record, Span) else record for record in imported.records]
     written = _write(records, file.name, to)
     entered(records, to.ledger)
     return _counted(file, imported, records, written)
@@ -100,17 +106,11 @@ def _import(file: Path, wanted: str | None, to: Place, notices: list[str]) -> di
 def _write(records: Sequence[Record], name: str, to: Place) -> Path:
     """Write the records, redacted, as one event file; the same traces of a file of that name replace it later."""
     from instrument.model import encode
-    from instrument.redact import Redactor, installation_key
     from instrument.store.jsonl import Appender, event_file
 
-    told = to.settings.redact
-    redactor = Redactor(installation_key(), names=told.names, patterns=told.patterns, keep=told.keep)
     start = min((record.start_ns for record in _spans(records)), default=0)
     target = event_file(to.folder, f"import-{_mark(records, name)}", start)
-    signs = [_sign(record) for record in records]
-    told_already = _told_beside(target) if any(signs) else set()
-    kept = [record for record, sign in zip(records, signs, strict=True) if sign not in told_already]
-    lines = [redactor.line(encode(record)) for record in kept]
+    lines = to.told.news([to.redactor.line(encode(record)) for record in records], target)
     unfinished = target.with_suffix(".part")
     unfinished.unlink(missing_ok=True)
     appender = Appender(unfinished)
@@ -120,36 +120,6 @@ def _write(records: Sequence[Record], name: str, to: Place) -> Path:
         appender.close()
     os.replace(unfinished, target)
     return target
-
-
-def _told_beside(target: Path) -> set[Any]:
-    """The logs, scores and findings that other files have: unlike spans they have no id by which a second is known."""
-    from instrument.store.jsonl import decoded, files, record_of
-
-    others = [file for file in files(target.parent) if file != target] if target.parent.is_dir() else []
-    found = (_sign(record) for file in others for record in decoded(file, record_of, [], _may_have_sign))
-    return {sign for sign in found if sign is not None}
-
-
-def _may_have_sign(line: bytes) -> bool:
-    return line.startswith((b'{"type":"log"', b'{"type":"score"', b'{"type":"finding"'))
-
-
-def _sign(record: Any) -> Any:
-    """What tells a log, score or finding of a trace from another one."""
-    from instrument.model import Finding, Log, Score
-
-    if getattr(record, "trace_id", None) is None:
-        return None
-    match record:
-        case Log():
-            return record.trace_id, record.span_id, record.time_ns, record.event, record.message
-        case Score():
-            return record.trace_id, record.span_id, record.time_ns, record.name, record.value, record.label
-        case Finding():
-            return record.trace_id, record.time_ns, record.detector, *record.span_ids
-        case _:
-            return None
 
 
 def _mark(records: Sequence[Record], name: str) -> str:

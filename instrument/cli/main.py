@@ -8,7 +8,10 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from instrument.settings import Settings
 
 VERBS = (
     "runs", "show", "why", "check", "logs", "costs", "stats", "query", "tail", "diff", "export", "import",
@@ -47,8 +50,7 @@ def _run(words: list[str]) -> int:
         parser.print_help()
         return BAD_USE if words else FINE
     try:
-        if args.verb not in SEES_BAD_SETTINGS:
-            _check_settings()
+        args.settings = None if args.verb in SEES_BAD_SETTINGS else _settings()
         code: int = args.run(args)
         sys.stdout.flush()
         return code
@@ -110,13 +112,15 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _check_settings() -> None:
+def _settings() -> Settings | None:
+    """The settings, looked for once for the whole verb; None where nothing is set, which spares loading them."""
     from instrument import origins
 
-    if origins.are_there():
-        from instrument.settings import load
+    if not origins.are_there():
+        return None
+    from instrument.settings import load
 
-        load()
+    return load()
 
 
 def _unreadable(problem: OSError) -> str:

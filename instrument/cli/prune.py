@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
 from instrument.cli.sizes import from_zero_up, in_bytes, in_words
+from instrument.cli.source import folder_of, settings_of
 from instrument.errors import InstrumentError
 from instrument.origins import visible
-from instrument.store.folder import NAME, Pruned, find, prune
+from instrument.store.folder import NAME, Pruned, prune
 
 if TYPE_CHECKING:
     from instrument.settings import Settings
@@ -40,9 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises `InstrumentError` where there is no folder, `SettingsError` for settings that cannot be used.
     """
-    from instrument.settings import load
-
-    settings, folder = load(), _folder(args.folder)
+    settings, folder = settings_of(args), _folder(args)
     max_bytes = args.max_bytes if args.max_bytes is not None or args.keep_days is not None else _cap(settings)
     pruned = prune(
         folder, max_bytes=max_bytes, keep_days=args.keep_days, dry_run=args.dry_run, shared=settings.jsonl_path
@@ -51,9 +50,10 @@ def run(args: argparse.Namespace) -> int:
     return 1 if pruned.failed else 0
 
 
-def _folder(named: Path | None) -> Path:
+def _folder(args: argparse.Namespace) -> Path:
     """The folder that was named, or the one in it, or the nearest. Raises `InstrumentError` when there is none."""
-    places = (named / NAME, named) if named is not None else filter(None, [find()])
+    named: Path | None = args.folder
+    places = (named / NAME, named) if named is not None else filter(None, [folder_of(args)])
     found = next((place for place in places if os.path.isdir(place)), None)
     if found is None:
         raise InstrumentError(f"there is no recording folder {visible(named) if named else 'here or above'}")

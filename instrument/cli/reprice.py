@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,26 +20,27 @@ from instrument.views.theme import Theme, clean
 
 
 def repriced(
-    ledger: Address, by: By, since_ns: int | None, file: Path | None, at_ns: int | None, *, as_json: bool
+    ledger: Address,
+    by: By,
+    since_ns: int | None,
+    own: Mapping[str, Any],
+    file: Path | None,
+    at_ns: int | None,
+    *,
+    as_json: bool,
 ) -> str:
     """Both amounts of every group and of all, as a table or as JSON. Nothing in the ledger is changed.
 
-    Prices of the file win over those of the settings, and both over the price list. Raises `SettingsError` for a price
-    that cannot be one, `InstrumentError` when the ledger cannot be read.
+    Prices of the file win over `own`, those of the settings, and both over the price list. Raises `SettingsError` for
+    a price that cannot be one, `InstrumentError` when the ledger cannot be read.
     """
-    groups = compared(rows(ledger, since_ns), Prices({**_own(), **_given(file)}), by, at_ns)
+    groups = compared(rows(ledger, since_ns), Prices({**own, **_given(file)}), by, at_ns)
     total = Compared(None, added_up(one.old for one in groups), added_up(one.new for one in groups))
     if as_json:
         about = {"ledger": told(ledger), "by": by, "prices": None if file is None else str(file), "at": _moment(at_ns)}
         shown = {**about, "groups": [*map(_plain, groups)], "total": _plain(total), "left_out": WITHOUT_TOKENS}
         return json.dumps(shown, indent=2)
     return "\n".join([_table(by, groups, total), *_doubts(groups, total), _basis(file, at_ns)])
-
-
-def _own() -> dict[str, Any]:
-    from instrument.settings import load
-
-    return dict(load().prices)
 
 
 def _given(file: Path | None) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from instrument.cli.source import judge_of, path_of
+from instrument.cli.source import folder_of, judge_of, path_of, settings_of, tell, usual
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
     from instrument.cli.receiving import Receiver
+    from instrument.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 
@@ -51,16 +52,19 @@ def run(args: argparse.Namespace) -> int:
     path = _folder_to_be(args) if args.otlp else path_of(args)
     if not Path(path).exists():
         raise InstrumentError(f"there is no file or folder {path!r}")
-    receiving = _receiver(Path(path)).routes() if args.otlp else []
+    receiving = _receiver(Path(path), settings_of(args)).routes() if args.otlp else []
     with _listening(args.port) as listener:
         port = listener.getsockname()[1]
         token = _steady_token(path, port) if args.otlp and args.port else new_token()
         address = f"http://{LOOPBACK}:{port}/{token}/"
-        app = application(path, token, port, receiving, judge_of(path))
+        notices: list[str] = []
+        usual(path, notices)
+        app = application(path, token, port, receiving, judge_of(args, path, []))
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         sys.stdout.write(f"{address}\n")
         sys.stdout.flush()
         sys.stderr.write(f"serving {path}; Ctrl-C ends it\n")
+        tell(notices)
         if args.otlp:
             sys.stderr.write(f"receiving with OTEL_EXPORTER_OTLP_ENDPOINT={address.rstrip('/')}\n")
         if args.open:
@@ -85,24 +89,21 @@ def _steady_token(path: str, port: int) -> str:
 
 def _folder_to_be(args: argparse.Namespace) -> str:
     """The recording folder, made where there is none yet: what is received needs one."""
-    from instrument.settings import find_folder, load
     from instrument.store.folder import create
 
     named = args.path or args.named_path
-    folder = Path(named) if named else find_folder() or load().folder
+    folder = Path(named) if named else folder_of(args) or settings_of(args).folder
     if folder.is_file():
         raise InstrumentError(f"{folder} is a file: what is received needs a recording folder")
     create(folder)
     return str(folder)
 
 
-def _receiver(folder: Path) -> Receiver:
+def _receiver(folder: Path, settings: Settings) -> Receiver:
     from instrument.cli.receiving import Receiver
     from instrument.pricing import Prices
     from instrument.redact import Redactor, installation_key
-    from instrument.settings import load
 
-    settings = load()
     told = settings.redact
     redactor = Redactor(installation_key(), names=told.names, patterns=told.patterns, keep=told.keep)
     ledger = settings.ledger_url if settings.ledger.url is not None else str(folder / "ledger.db")

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         args.trace = span_id[0]
     trace = find_trace(path, args.trace, notices)
     if span_id is not None:
-        _print_span(trace, span_id[1], path, args.json)
+        _print_span(trace, span_id[1], path, args, notices)
     elif args.json:
         from instrument.views.files import nested
 
@@ -86,7 +86,7 @@ def _print_tree(trace: Trace, args: argparse.Namespace, history: History) -> Non
     from instrument.views.theme import count, theme_for
 
     theme = theme_for(sys.stdout)
-    report = analyse(trace, limits(), history)
+    report = analyse(trace, limits(args), history)
     matches = _choice(args, report)
     found, keep = matching(trace, matches) if matches is not None else (None, None)
     if keep is None or keep:
@@ -130,7 +130,7 @@ def _refuse_unknown(kinds: set[str], trace: Trace) -> None:
         )
 
 
-def _print_span(trace: Trace, span_id: str, path: str, as_json: bool) -> None:
+def _print_span(trace: Trace, span_id: str, path: str, args: argparse.Namespace, notices: list[str]) -> None:
     from msgspec.structs import replace
 
     from instrument.analysis.report import findings_of
@@ -144,8 +144,9 @@ def _print_span(trace: Trace, span_id: str, path: str, as_json: bool) -> None:
         raise InstrumentError(f"span {span_id} has gone while it was read")
     stored = blobs.folder_for(path)
     span = replace(span, input=blobs.whole(span.input, stored), output=blobs.whole(span.output, stored))
-    if not as_json:
-        say(detail(trace, span, theme_for(sys.stdout), findings_of(trace, limits(), usual(path, []))))
+    if not args.json:
+        found = findings_of(trace, limits(args), usual(path, notices))
+        say(detail(trace, span, theme_for(sys.stdout), found))
         return
     logs = [log_told(log) for log in trace.logs if log.span_id == span_id]
     below = [child.span_id for child in trace.children(span_id)]

@@ -15,9 +15,12 @@ from msgspec.structs import replace
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from instrument.analysis.tree import Trace
     from instrument.detectors import History
     from instrument.model import Finding
+    from instrument.settings import Settings
     from instrument.thresholds import Thresholds
 
 
@@ -36,35 +39,34 @@ def add_trace(
     add_path(parser)
 
 
-def limits() -> Thresholds:
+def settings_of(args: argparse.Namespace) -> Settings:
+    """The settings as `main` found them."""
+    from instrument.settings import only
+
+    return only() if args.settings is None else args.settings
+
+
+def limits(args: argparse.Namespace) -> Thresholds:
     """The thresholds that the settings give the detectors."""
-    from instrument import origins, thresholds
+    from instrument import thresholds
 
-    if not origins.are_there():
-        return thresholds.thresholds()
-    from instrument.settings import load
-
-    return load().thresholds
+    known: Thresholds = thresholds.thresholds() if args.settings is None else args.settings.thresholds
+    return known
 
 
 def usual(path: str, notices: list[str]) -> History:
     """What is known to be usual in the folder of a path; a damaged history is told of and counts for nothing."""
-    from instrument.detectors import History
     from instrument.store import history
 
-    try:
-        return History(history.near(path))
-    except InstrumentError as damaged:
-        notices.append(f"{history.NAME} of {path} cannot be used: {damaged}")
-        return History()
+    return history.near(path, notices.append)
 
 
-def judge_of(path: str) -> Callable[[Trace], Sequence[Finding]]:
+def judge_of(args: argparse.Namespace, path: str, notices: list[str]) -> Callable[[Trace], Sequence[Finding]]:
     """What finds in a trace what `show` finds: by the settings, and by what is usual in the folder of the path."""
     from instrument.analysis.report import findings_of
 
-    thresholds = limits()
-    return lambda trace: findings_of(trace, thresholds, usual(path, []))
+    thresholds = limits(args)
+    return lambda trace: findings_of(trace, thresholds, usual(path, notices))
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
@@ -90,12 +92,22 @@ def path_of(args: argparse.Namespace) -> str:
     given = args.named_path or args.path
     if given is not None:
         return str(given)
-    from instrument.store.folder import find
-
-    folder = find()
+    folder = folder_of(args)
     if folder is None:
         raise InstrumentError("there is no recording here or above: run a decorated program first, or name a file")
     return str(folder)
+
+
+def folder_of(args: argparse.Namespace) -> Path | None:
+    """The nearest recording folder, if there is one."""
+    if args.settings is None:
+        from instrument.origins import nearest
+        from instrument.store.folder import NAME
+
+        return nearest(NAME, os.path.isdir)
+    from instrument.settings import nearest_folder
+
+    return nearest_folder(args.settings)
 
 
 def place_trace(args: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
-from instrument.cli.source import path_of
+from instrument.cli.source import path_of, settings_of
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
@@ -74,9 +74,7 @@ def _awaited(args: argparse.Namespace) -> str:
     try:
         return path_of(args)
     except InstrumentError:
-        from instrument.settings import load
-
-        return str(load().folder)
+        return str(settings_of(args).folder)
 
 
 def _latest(follower: Follower) -> list[bytes]:

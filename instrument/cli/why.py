@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     notices: list[str] = []
     path = path_of(args)
     trace = find_trace(path, args.trace, notices)
-    answers = why(analyse(trace, limits(), usual(path, notices)))
+    answers = why(analyse(trace, limits(args), usual(path, notices)))
     if args.json:
         from msgspec import to_builtins
 

@@ -210,7 +210,7 @@ def default(
     settings: Any = None,
     *,
     limits: Mapping[str, Any] | Thresholds | None = None,
-    history: Mapping[str, Any] | None = None,
+    history: Mapping[str, Any] | History | None = None,
 ) -> Detectors:
     """All detectors, with `limits`, else those of `settings`, else the defaults.
 
@@ -218,4 +218,5 @@ def default(
     used, `InstrumentError` for a damaged history.
     """
     given = limits if limits is not None else getattr(settings, "thresholds", None)
-    return Detectors(given if isinstance(given, Thresholds) else thresholds(given), History(history))
+    known = history if isinstance(history, History) else History(history)
+    return Detectors(given if isinstance(given, Thresholds) else thresholds(given), known)

@@ -20,6 +20,8 @@ _MOST_SERIES = 2_048
 _MOST_FRESH = 64
 _FINE = 16
 _MOST_LOG = 100.0
+_LAST, _MOST_TIMES = 8_000, 1 << 53
+"""No bucket of a float lies behind this one, no count is larger."""
 _NORMAL = 1.4826
 """Median absolute deviation of normally distributed values times this is their standard deviation."""
 
@@ -149,7 +151,7 @@ class History:
     def __init__(self, saved: Mapping[str, Any] | None = None) -> None:
         self._saved: dict[tuple[str, str], dict[int, int]] = {}
         self._series: dict[tuple[str, str], Series] = {}
-        if saved:
+        if saved is not None:
             self.load(saved)
 
     def series(self, measure: str, name: str, beyond: Beyond) -> Series | None:
@@ -172,6 +174,8 @@ class History:
 
     def load(self, saved: Mapping[str, Any]) -> None:
         """Add what `save()` gave, of this process or another; raises `InstrumentError` for anything else."""
+        if not isinstance(saved, Mapping):
+            raise InstrumentError("the history is damaged (no table of measures); delete it to begin a new one")
         for measure, by_name in saved.items():
             for name, counts in _checked(by_name, measure).items():
                 self._merge((measure, name), counts)
@@ -198,12 +202,15 @@ def _checked(by_name: Any, measure: str) -> dict[str, dict[int, int]]:
         read = {
             str(name): {int(number): int(times) for number, times in counts.items()} for name, counts in by_name.items()
         }
-    except (AttributeError, TypeError, ValueError) as fault:
+    except (AttributeError, TypeError, ValueError, OverflowError) as fault:
         raise InstrumentError(
             f"the history of {measure!r} is damaged ({fault}); delete it to begin a new one"
         ) from None
-    if any(number < 0 or times < 0 for counts in read.values() for number, times in counts.items()):
-        raise InstrumentError(f"the history of {measure!r} is damaged (a negative count); delete it to begin a new one")
+    for counts in read.values():
+        if not all(0 <= number <= _LAST and 0 <= times <= _MOST_TIMES for number, times in counts.items()):
+            raise InstrumentError(
+                f"the history of {measure!r} is damaged (a count that cannot be); delete it to begin a new one"
+            )
     return read
 
 

@@ -21,8 +21,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from instrument import origins
-
 NAME = ".instrument"
 TRIM_TO = 0.9
 """A folder over its cap is cut to this share of it, so that not every start of a process has to cut again."""
@@ -102,15 +100,6 @@ def create(folder: str | os.PathLike[str]) -> Path:
         with suppress(FileExistsError), open(place / ".gitignore", "x", encoding="ascii") as ignore:
             ignore.write("*\n")
     return place
-
-
-def find(start: str | os.PathLike[str] | None = None) -> Path | None:
-    """The nearest existing folder at or above `start`, as `settings.find_folder` says."""
-    if not origins.are_there():
-        return origins.nearest(NAME, os.path.isdir, start or "")
-    from instrument.settings import find_folder
-
-    return find_folder(start)
 
 
 def contents(folder: str | os.PathLike[str]) -> Contents:

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from instrument.detectors.history import History
+from instrument.errors import InstrumentError
 
 NAME = "history.json"
 
 
-def load(folder: Path) -> dict[str, Any]:
-    """What was saved last; nothing where there is none or where it cannot be read."""
+def known(folder: Path, tell: Callable[[str], object]) -> History:
+    """What was saved last. What cannot be used is told of in a sentence and counts for nothing."""
+    file = folder / NAME
     try:
-        found = json.loads((folder / NAME).read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return History(json.loads(file.read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as fault:
+        tell(f"{file} cannot be read ({fault.strerror}) and counts for nothing: let it be read, or delete it")
+    except (ValueError, RecursionError):
+        tell(f"{file} is no JSON and counts for nothing: delete it, or have it replaced when a recorded run ends")
+    except InstrumentError as damaged:
+        tell(f"{file} counts for nothing: {damaged}")
+    return History()
 
 
-def near(path: str | os.PathLike[str]) -> dict[str, Any]:
+def near(path: str | os.PathLike[str], tell: Callable[[str], object]) -> History:
     """What was saved in the folder that the records at `path`, a file or a folder, belong to."""
     place = Path(path)
     around = place if place.is_dir() else place.parent
     candidates = (around, around.parent, around / ".instrument")
-    return next((load(folder) for folder in candidates if (folder / NAME).is_file()), {})
+    return next((known(folder, tell) for folder in candidates if (folder / NAME).exists()), History())
 
 
 def save(folder: Path, history: dict[str, Any]) -> None:

@@ -116,8 +116,9 @@ def _divergence(diff: Diff, theme: Theme) -> Iterator[str]:
         *(f"  {part}" for part in wrapped(_place(first), theme.width and theme.width - 2)),
         f"  {_ids(first)}",
     ]
-    title = theme.paint(f"first divergence: {SAID.get(first.cause, first.cause)}", "bold", "yellow")
-    yield "\n".join([title, *lines, *(f"    {line}" for line in _values(first, theme))])
+    said = wrapped(f"first divergence: {SAID.get(first.cause, first.cause)}", theme.width)
+    title = (theme.paint(part, "bold", "yellow") for part in said)
+    yield "\n".join([*title, *lines, *(f"    {line}" for line in _values(first, theme))])
 
 
 def _place(change: Change) -> str:
