@@ -53,8 +53,8 @@ CLOSED_EARLY = "instrument.closed_early"
 CACHE_HIT = "instrument.cache.hit"
 """Set to true on a model call that a cache of the program's own answered: it was not billed."""
 UNREAD_BODY = "instrument.unread_body_bytes"
-AROUND_CALL = "instrument.around_call"
-"""True on a step that would be the model call, were there not another inside of it: it is no iteration of an agent."""
+NO_ITERATION = "instrument.no_iteration"
+"""True on a step that is no turn of an agent's loop: around a model call, of a framework's making, or a message."""
 
 REQUEST = {
     "model": REQUEST_MODEL,
@@ -103,7 +103,7 @@ TELLS_NO_CONTENT = frozenset(
         *RESPONSE.values(),
         *(OPERATION, PROVIDER, API_TYPE, SERVER_ADDRESS, SERVER_PORT, STATUS_CODE, ERROR_TYPE),
         *(STREAM, FIRST_CHUNK, FIRST_TOKEN, CHUNKS, TOKENS_PER_SECOND, CLOSED_EARLY),
-        *(CACHE_HIT, UNREAD_BODY, AROUND_CALL),
+        *(CACHE_HIT, UNREAD_BODY, NO_ITERATION),
         *(AGENT_ID, AGENT_NAME, LEDGER_OPERATION, SESSION, USER, TAGS, TIMES),
         *("gen_ai.tool.name", "gen_ai.tool.call.id", "gen_ai.tool.type"),
     }

@@ -28,7 +28,7 @@ numbered = st.sampled_from(
         {"instrument.iteration": 3},
         {"instrument.label": "a task", "session.id": "s", "other": [1, {"a": None}]},
         {"instrument.times": "order only"},
-        {"instrument.around_call": True},
+        {"instrument.no_iteration": True},
     ]
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from instrument.analysis.metrics import measure
 from instrument.model import Failure, Run, Span, Usage
 from instrument.store.foreign import detect, openinference
 
@@ -59,8 +60,8 @@ def test_nesting() -> None:
 
 
 def test_kinds() -> None:
-    """Its kinds are ours by the table."""
-    assert ["agent", "step", "llm"] == [one.kind for one in spans(TREE)]
+    """Its kinds are ours by the table; a chain is no iteration."""
+    assert (["agent", "step", "llm"], 0) == ([one.kind for one in spans(TREE)], measure(spans(TREE)).iterations)
 
 
 def test_times() -> None:

@@ -17,6 +17,7 @@ from langchain_core.tools import tool as langchain_tool
 from langgraph.graph import END, START, StateGraph
 
 from instrument import current_span, tool
+from instrument.analysis.metrics import measure
 from instrument.integrations.langchain import InstrumentCallbacks
 from instrument.testing import Recording, record
 
@@ -159,7 +160,7 @@ class State(TypedDict):
 
 @pytest.mark.parametrize("call", [invoke, ainvoke])
 def test_a_graph(call: Any, recording: Recording) -> None:
-    """Nodes of a graph are steps; its thread is the session."""
+    """Nodes of a graph are steps and no iterations; its thread is the session."""
     asked = model("hello")
     graph = StateGraph(State)
     graph.add_node(
@@ -178,7 +179,7 @@ def test_a_graph(call: Any, recording: Recording) -> None:
         parents["act"],
         parents["LangGraph"],
     )
-    assert "t-1" == recording.span("think").attributes["session.id"]
+    assert ("t-1", 0) == (recording.span("think").attributes["session.id"], measure(recording.spans).iterations)
 
 
 def test_nothing_is_kept(recording: Recording, config: Any) -> None:

@@ -15,6 +15,7 @@ from mcp.server import MCPServer
 
 import instrument
 from instrument import span, tool
+from instrument.analysis.metrics import measure
 from instrument.errors import LoopDetected
 from instrument.integrations.mcp import TraceMiddleware, trace_requests
 from instrument.testing import Recording, record
@@ -81,6 +82,7 @@ def test_both_sides_are_one_tree_and_one_tool(recording: Recording) -> None:
         [found for found in recording.spans if "discover" not in found.name and "list" not in found.name]
     )
     assert ["weather"] == [found.name for found in recording.spans if found.kind == "tool" and found.name != "ours"]
+    assert 0 == measure(recording.spans).iterations
 
 
 def test_a_server_alone_counts_its_tools(recording: Recording) -> None:

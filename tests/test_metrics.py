@@ -63,7 +63,7 @@ def test_numbered_steps_are_iterations() -> None:
 
 def test_without_numbers_every_step_is_an_iteration() -> None:
     """In a trace where none is numbered, but for those around a model call; each trace is judged by itself."""
-    around = span(3, kind="step", attributes={"instrument.around_call": True})
+    around = span(3, kind="step", attributes={"instrument.no_iteration": True})
     numbered = span(9, kind="step", trace_id="b" * 32, attributes={"instrument.iteration": 1})
     assert 3 == measure([span(1, kind="step"), span(2, kind="step"), around, numbered]).iterations
 

@@ -13,6 +13,7 @@ import pytest
 
 import instrument
 from instrument import tool
+from instrument.analysis.metrics import measure
 from instrument.integrations.openai_agents import AgentsProcessor
 from instrument.testing import Recording, record
 from tests.openai_endpoint import Endpoint, as_json, chat, response
@@ -78,7 +79,7 @@ def tree(recording: Recording) -> dict[str, str | None]:
 
 
 def test_a_run_is_one_tree(server: Endpoint, recording: Recording) -> None:
-    """Workflow, agent, turns, model calls and tools are nested as they ran, decorated functions among them."""
+    """Workflow, agent, turns, model calls and tools are nested as they ran; turns are the iterations."""
     server.answer = calling("weather")
     run(server, weather)
     parents = tree(recording)
@@ -86,7 +87,7 @@ def test_a_run_is_one_tree(server: Endpoint, recording: Recording) -> None:
     while parents[path[-1]] is not None:
         path.append(parents[path[-1]])  # type: ignore[arg-type]  # seen above
     assert ["lookup", "weather", "turn 1", "forecaster", "Agent workflow", "Forecast"] == path
-    assert 1 == len({found.trace_id for found in recording.spans})
+    assert (1, 2) == (len({found.trace_id for found in recording.spans}), measure(recording.spans).iterations)
 
 
 def test_what_the_spans_are(server: Endpoint, recording: Recording) -> None:

@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 from msgspec.json import decode
 
 from instrument.analysis.totals import MODEL_CALLS, Call, Sum, Total, call_of
-from instrument.attributes import AROUND_CALL, TIMES
+from instrument.attributes import NO_ITERATION, TIMES
 from instrument.statuses import FAILED, REFUSED
 
 ALARMING = frozenset({"WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"})
@@ -49,7 +49,8 @@ class Metrics(Struct, frozen=True, kw_only=True):
     """What some spans, logs and findings come to.
 
     `iterations` are the spans of kind `step` that carry `instrument.iteration`, or in a trace where none does, all of
-    kind `step` but those around a model call that is the same one. `errors` are failed spans; one that only passed its
+    kind `step` but those that are known to be none (`instrument.no_iteration`): what is around a model call, chains and
+    messages of frameworks, unnumbered steps of other tools. `errors` are failed spans; one that only passed its
     child's exception on is not counted again. Calls that were `refused` are no model or tool calls, no errors, and have
     no part in any times. `findings` are those beyond severity info. `by_name` and `by_kind` count every span;
     `spent_by_…` are the tokens and money of the model calls among them, `times_by_…` how long the model calls took.
@@ -171,7 +172,7 @@ class Tally:
 
     def _step(self, span: Any) -> None:
         trace_id = span.trace_id
-        self._steps[trace_id] = self._steps.get(trace_id, 0) + (span.attributes.get(AROUND_CALL) is None)
+        self._steps[trace_id] = self._steps.get(trace_id, 0) + (span.attributes.get(NO_ITERATION) is None)
         if span.attributes.get("instrument.iteration") is not None:
             self._numbered[trace_id] = self._numbered.get(trace_id, 0) + 1
 

@@ -19,6 +19,7 @@ import wrapt
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from pydantic import BaseModel
 
+from instrument.attributes import NO_ITERATION
 from instrument.record.context import Place, current, leave
 from instrument.record.headers import extract, inject, place_of
 from instrument.record.plan import Plan
@@ -83,7 +84,9 @@ def _begin(method: str, params: Mapping[str, Any], outer: LiveSpan | Place | Non
         return None
     target = params.get("name") or params.get("uri")
     name = str(target) if kind == "tool" and target else f"{method} {target or ''}".strip()
-    attributes = {"mcp.method.name": method}
+    attributes: dict[str, Any] = {"mcp.method.name": method}
+    if kind == "step":
+        attributes[NO_ITERATION] = True
     if method == CALL and target:
         attributes["gen_ai.tool.name"] = str(target)
     given = params.get("arguments") if method == CALL else {key: params[key] for key in params if key != "_meta"}

@@ -48,7 +48,8 @@ class AgentsProcessor(TracingProcessor):
         """One of its spans begins. Most of what it is about is known when it ends."""
         data = span.span_data
         above = span.parent_id if span.parent_id is not None else span.trace_id
-        self._told.begin(span.span_id, _name(data), KINDS.get(data.type, "span"), above=above)
+        turn = {"instrument.iteration": data.turn} if data.type == "turn" else None
+        self._told.begin(span.span_id, _name(data), KINDS.get(data.type, "span"), above=above, attributes=turn)
 
     def on_span_end(self, span: Span[Any]) -> None:
         """One of its spans ends."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
+from instrument.attributes import NO_ITERATION
 from instrument.record.context import Place, current
 from instrument.record.plan import Plan
 from instrument.record.safely import safely
@@ -83,6 +84,8 @@ class Told:
         if asked is not None:
             given, named = _described(asked)
             attributes = {**named, **(attributes or {})}
+        if kind == "step" and "instrument.iteration" not in (attributes or {}):
+            attributes = {**(attributes or {}), NO_ITERATION: True}
         captured = recorder.arguments(dict(given)) if given else None
         plan = ToldPlan(name, kind, attributes=attributes)
         span = begin(recorder, plan, _innermost(outer, self.place(above)), None, captured, asked, is_told=True)

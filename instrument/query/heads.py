@@ -118,7 +118,7 @@ create table heads as select
         else status end word,
     case when error is not null then hash(error.type, coalesce(error.message, '')) else 0 end exception,
     attributes."instrument.iteration" is not null numbered,
-    attributes."instrument.around_call" is not null around, attributes."instrument.times" is not null untimed,
+    attributes."instrument.no_iteration" is not null uncounted, attributes."instrument.times" is not null untimed,
     coalesce(attributes."gen_ai.response.model", attributes."gen_ai.request.model") model,
     coalesce(attributes."gen_ai.agent.id", attributes."gen_ai.agent.name") agent,
     attributes."instrument.operation" operation, usage, cost,

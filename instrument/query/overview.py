@@ -159,7 +159,7 @@ def _sum(row: Sequence[Any]) -> Sum:
 def _iterations(heads: Heads) -> int:
     ((iterations,),) = heads.select(
         "coalesce(sum(case when numbered_ones > 0 then numbered_ones else all_ones end), 0) from"
-        " (select count_if(numbered) numbered_ones, count_if(not around) all_ones from heads"
+        " (select count_if(numbered) numbered_ones, count_if(not uncounted) all_ones from heads"
         " where type = 'span' and word != 'refused' and kind = 'step' group by trace)"
     )
     return int(iterations)

@@ -12,8 +12,8 @@ from msgspec import Raw
 
 from instrument import tokens
 from instrument.attributes import (
-    AROUND_CALL,
     CACHE_HIT,
+    NO_ITERATION,
     PROVIDER,
     REQUEST_MODEL,
     REQUEST_TIER,
@@ -43,7 +43,7 @@ def make_step(reference: ReferenceType[Any] | None) -> None:
         if outer.kind == "llm" and outer.duration is None:
             outer.kind = "step"
             if isinstance(outer, LiveSpan):
-                outer.attributes = {**(outer.attributes or {}), AROUND_CALL: True}
+                outer.attributes = {**(outer.attributes or {}), NO_ITERATION: True}
                 outer.recorder.announce(outer)
             for scope in outer.budgets:
                 scope.settle(outer.span_id, None)

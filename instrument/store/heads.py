@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 import msgspec
 from msgspec import Struct
 
-from instrument.attributes import AROUND_CALL, TIMES
+from instrument.attributes import NO_ITERATION, TIMES
 from instrument.model import Cost, Failure, Other, Run, Span, Update, Usage, decode
 from instrument.store.jsonl import decoded
 
@@ -27,7 +27,7 @@ NAMES = {
     "agent_name": "gen_ai.agent.name",
     "session": "session.id",
     "user": "user.id",
-    "around_call": AROUND_CALL,
+    "no_iteration": NO_ITERATION,
     "times": TIMES,
 }
 # mypy wants a literal of all names, which would be `NAMES` once more

@@ -152,7 +152,7 @@ def stats_tables(metrics: Metrics, theme: Theme = PLAIN, *, traces: int = 1, nam
     told = {
         "traces": traces,
         "spans": metrics.spans,
-        "iterations": metrics.iterations,
+        **({"iterations": metrics.iterations} if metrics.iterations else {}),
         "model calls": metrics.model_calls,
         "tool calls": metrics.tool_calls,
         "errors": metrics.errors,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from instrument.attributes import AROUND_CALL, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_TIER
+from instrument.attributes import NO_ITERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_TIER
 from instrument.messages import Message, message_of, messages_of, parts_of, said
 from instrument.model import Event, Failure, Link, Span, Usage
 from instrument.pricing import Prices
@@ -67,7 +67,14 @@ def span_of(bare: Bare) -> Span:
         events=events,
         links=[*bare.links],
     )
-    return restored(span)
+    return restored(span) if "instrument.kind" in span.attributes else _as_framework(span)
+
+
+def _as_framework(span: Span) -> Span:
+    """What other tools call chain, task or plan is part of their making: only a step with a number is an iteration."""
+    if span.kind != "step" or "instrument.iteration" in span.attributes:
+        return span
+    return msgspec.structs.replace(span, attributes={**span.attributes, NO_ITERATION: True})
 
 
 def priced(span: Span, prices: Prices) -> Span:
@@ -111,7 +118,7 @@ def as_step(span: Span) -> Span:
     tokens = msgspec.to_builtins(span.usage)
     held = {f"gen_ai.usage.{key}_tokens": tokens[key] for key in ("input", "output") if key in tokens}
     return msgspec.structs.replace(
-        span, kind="step", usage=None, attributes={**span.attributes, **held, AROUND_CALL: True}
+        span, kind="step", usage=None, attributes={**span.attributes, **held, NO_ITERATION: True}
     )
 
 

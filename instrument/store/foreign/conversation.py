@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from instrument.attributes import TIMES
+from instrument.attributes import NO_ITERATION, TIMES
 from instrument.messages import Message
 from instrument.model import Event, Failure, Span, Usage
 from instrument.store.foreign.shape import Fields, digest, failure_told, fields, items, run_id, words
@@ -159,7 +159,7 @@ def _step(conversation: Conversation, turn: Turn, before: int) -> Span:
         kind="step",
         name=turn.message["role"],
         output={"messages": [turn.message]},
-        attributes=turn.attributes,
+        attributes={**turn.attributes, NO_ITERATION: True},
     )
 
 
