@@ -302,6 +302,13 @@ class Batch(tuple[Record, ...]):
         """The records at these places."""
         return Batch([self[at] for at in places], [self.lines[at] for at in places], [self.depths[at] for at in places])
 
+    def pieces(self, most: int) -> Iterator[Batch]:
+        """The batch in parts of so many records at most."""
+        for first in range(0, len(self), most):
+            piece = self if len(self) <= most else self.part(range(first, min(first + most, len(self))))
+            piece.unpriced = self.unpriced
+            yield piece
+
     def plain(self) -> Iterator[Record]:
         """The records with every encoded part decoded to plain values."""
         return map(decode, self.lines)

@@ -187,3 +187,52 @@ def test_close_waits_for_what_is_slow_but_is_no_sink() -> None:
     line.put(note(1))
     line.close(timeout=0.1)
     assert [1] == [record.time_ns for record in kept.records]
+
+
+class Prepared(Keeping):
+    """A direct sink that notes on which thread it was prepared, and can be told to hang there."""
+
+    direct = True
+
+    def __init__(self, hangs: bool = False) -> None:
+        super().__init__()
+        self.let_go = threading.Event()
+        self.ready: list[str] = []
+        if not hangs:
+            self.let_go.set()
+
+    def prepare(self) -> None:
+        self.let_go.wait(20)
+        self.ready.append(threading.current_thread().name)
+
+
+def test_files_are_open_when_the_first_call_goes_on() -> None:
+    """What opening takes passes before the first call goes on, and on the worker's thread."""
+    sink = Prepared()
+    line = pipeline(sink)
+    line.put(note(0))
+    assert sink.ready == ["instrument"]
+    line.close()
+
+
+def test_a_file_that_cannot_be_opened_in_time_holds_nobody() -> None:
+    """The call goes on while a sink is still being prepared, and what it queued is written afterwards."""
+    sink = Prepared(hangs=True)
+    line = pipeline(sink)
+    line.put(note(0))
+    assert sink.ready == []
+    sink.let_go.set()
+    line.close()
+    assert [note(0)] == sink.records
+
+
+def test_pieces_are_the_batch() -> None:
+    """Pieces of a batch hold its records, lines and depths in order, and know what it takes to price them."""
+    batch = Batch([note(n) for n in range(7)], depths=range(7))
+    batch.unpriced = {"a": 1}
+    pieces = list(batch.pieces(3))
+    assert [3, 3, 1] == [len(piece) for piece in pieces]
+    assert list(batch) == [record for piece in pieces for record in piece]
+    assert list(batch.lines) == [line for piece in pieces for line in piece.lines]
+    assert list(range(7)) == [depth for piece in pieces for depth in piece.depths]
+    assert all(piece.unpriced == {"a": 1} for piece in pieces)

@@ -36,3 +36,8 @@ class Breath:
         time.sleep(PAUSE)
         after = time.perf_counter()
         self._due = after + (LONG_PIECE if after - before > CONTENDED else PIECE)
+
+    def waited(self, seconds: float) -> None:
+        """A call of the system has just taken so long: one that was long was as good as a pause."""
+        if seconds > CONTENDED:
+            self._due = time.perf_counter() + LONG_PIECE

@@ -75,6 +75,11 @@ class Lane:
         """Whether this is the thread that the sink runs on."""
         return thread is self._thread
 
+    def prepare(self) -> None:
+        """Start the thread of a sink that wants everything."""
+        if self._wants is None and self._thread is None:
+            self._start()
+
     def put(self, batch: Batch) -> None:
         """Let the sink have the batch, or what it wants of it, when it comes to it."""
         if self._wants is not None and not all(wanted := [self._wants(record) for record in batch]):
@@ -210,4 +215,4 @@ def _cheapest(worths: list[tuple[int, int]], sizes: list[int], records: int, mos
 
 
 def _bytes_of(batch: Batch) -> int:
-    return sum(map(len, batch.lines))
+    return len(batch.data)

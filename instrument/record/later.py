@@ -52,8 +52,12 @@ class Later:
             self._fault("price", error)
             return False
         self.unpriced[live.span_id] = live
-        self._tables.load(llm.model_of(live), llm.must_be_counted(live))
+        self._tables.want(llm.model_of(live), llm.must_be_counted(live))
         return True
+
+    def load(self) -> None:
+        """Begin to load what these calls need."""
+        self._tables.load()
 
     def complete(self, batch: Batch) -> tuple[Batch, Batch]:
         """The batch with usage, cost and findings, and the updates and findings alone."""

@@ -29,6 +29,9 @@ LARGE_BATCH = 512
 CLOSE_SECONDS = 2.0
 SETTLE_SECONDS = 10.0
 LOOK_SECONDS = 0.02
+READY_SECONDS = 0.05
+"""So long the call that starts the worker waits at most until our files are open: beside threads that compute the
+worker would take as long for it as it has calls of the system to make, 5 ms each."""
 HASTE = 256
 """So many things in the queue end the gathering: more of them would have the garbage collector run for nothing."""
 CROWD = 4_000
@@ -78,6 +81,9 @@ class Later(Protocol):
     def is_ready(self) -> bool:
         """Whether that takes no time."""
 
+    def load(self) -> None:
+        """Begin to load what the batches that were made last need."""
+
     def complete(self, batch: Batch, /) -> tuple[Batch, Batch]:
         """The batch with what was still to come, and that alone, for sinks that have the rest."""
 
@@ -125,12 +131,13 @@ class Pipeline:
         self._next_look: float | None = None
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._ready = threading.Event()
         self._thinning = threading.Lock()
         self._flushes: deque[_Flush] = deque()
         self._closing: list[threading.Event] = []
         self._stopping = self._is_closed = self._in_sink = self.writes_late = False
         self._mark = self._room = min(HASTE, bounds.records)
-        self._crowd = CROWD
+        self._crowd = CROWD // 4
         self._behind = 0
         self._is_gathering = False
         self._look_due = 0.0
@@ -402,6 +409,7 @@ class Pipeline:
                 thread = threading.Thread(target=self._work, name="instrument", daemon=True)
                 thread.start()
                 self._thread = thread
+                self._ready.wait(READY_SECONDS)
         except RuntimeError:
             self.asleep = True  # no thread can start while the interpreter ends; close() drains
         finally:
@@ -409,6 +417,7 @@ class Pipeline:
 
     def _work(self) -> None:
         current.set(Place(sampled=None))
+        self._prepare()
         while not self._stopping:
             self._wait()
             with self.draining:
@@ -419,6 +428,14 @@ class Pipeline:
         with self.draining:
             self._finish()
             self._answer_flushes()
+
+    def _prepare(self) -> None:
+        """Have our files opened and threads started; what fails is told when something is to be written."""
+        with self.draining:
+            for one in (*self._direct, *self._lanes):
+                with suppress(Exception):
+                    getattr(one, "prepare", _nothing)()
+        self._ready.set()
 
     def _finish(self) -> None:
         self._room, self._is_closed = 0, True  # a thread that never stops recording must not keep us from ending
@@ -468,7 +485,9 @@ class Pipeline:
             batch = self.settle(taken)
             if batch:
                 self._settled += len(batch)
+                before = time.monotonic()
                 self._write(batch)
+                self._breath.waited(time.monotonic() - before)
             crowded = self._bounds.waits and (self._behind > 0 or any(lane.is_full() for lane in self._lanes))
             self._room = 0 if crowded or self._is_closed else self._mark
             self._weighed_at = 0
@@ -491,7 +510,9 @@ class Pipeline:
         is_written = self._sieve is None or self._sieve.stores_all(batch)
         if is_written:
             self._each_sink("write", batch, sinks=self._first)
-        self._unpriced.append((batch, is_written))
+        self._unpriced.extend((piece, is_written) for piece in batch.pieces(BATCH))
+        if batch.unpriced and self._later is not None:
+            self._later.load()
 
     def _catch_up(self, waits: bool = False) -> None:
         """Pass on what waited for usage and cost, in its order; what has come meanwhile is written in between.
@@ -573,6 +594,9 @@ class Pipeline:
 class _Flush(NamedTuple):
     done: threading.Event
     lanes: list[threading.Event]
+
+
+def _nothing() -> None: ...
 
 
 def _takes_all(sink: Sink) -> bool:

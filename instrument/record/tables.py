@@ -25,10 +25,13 @@ class Tables:
         self._wanted: deque[tuple[str | None, bool]] = deque()
         self._thread: threading.Thread | None = None
 
-    def load(self, model: str | None, counts: bool) -> None:
-        """Begin to load what a call of this model needs; ranks only where its tokens must be counted."""
+    def want(self, model: str | None, counts: bool) -> None:
+        """Note what a call of this model needs; ranks only where its tokens must be counted."""
         self._wanted.append((model, counts))
-        if self.is_ready():
+
+    def load(self) -> None:
+        """Begin to load what is wanted. To start the thread takes a while where others compute."""
+        if self._wanted and self.is_ready():
             try:
                 self._thread = threading.Thread(target=self._load, name="instrument-tables", daemon=True)
                 self._thread.start()

@@ -64,6 +64,11 @@ class JsonlSink:
             return self._shared
         return event_file(self._folder, self._run.run, self._run.start_ns) if self._run is not None else None
 
+    def prepare(self) -> None:
+        """Create and open the file, where it is known. Raises `OSError`, as the first batch will that is written."""
+        if self.path is not None:
+            self._ready().open()
+
     def write(self, batch: Batch) -> None:
         """Append the batch, after what an earlier one had to leave."""
         if self._run is None:

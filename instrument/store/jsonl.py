@@ -81,6 +81,11 @@ class Appender:
         self._pid = 0
         self._torn = False
 
+    def open(self) -> None:
+        """Create the file, or open it, unless it is open. Raises `OSError`."""
+        if self._pid != os.getpid() or not self._is_ours():
+            self._open()
+
     def append(self, lines: Sequence[bytes]) -> None:
         """Write the lines. Raises `OSError`; none of them counts as written then."""
         self.append_data(b"\n".join(lines) + b"\n")
@@ -88,8 +93,7 @@ class Appender:
     def append_data(self, data: bytes) -> None:
         """Write lines that are joined already, each with its newline, as `append` does."""
         while True:
-            if self._pid != os.getpid() or not self._is_ours():
-                self._open()
+            self.open()
             with turn(self._fd) if self._shared else nullcontext(True) as is_alone:
                 if self._is_current() and not (self._is_full(len(data)) and self._retire()):
                     return self._write(data, is_alone)
