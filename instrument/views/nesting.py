@@ -31,26 +31,32 @@ class Nesting:
 
     def add(self, record: Any, depth: int) -> None:
         """Lay the record's lines out, and before them those of what it is the first sign of."""
-        if isinstance(record, Open):
+        if record.__class__ is Span:
+            lines = self._lines_of(record, depth)
+            if lines or self._firsts or self._unannounced or self._announced:
+                self._end(record, lines)
+            return
+        if record.__class__ is Open:
             self._unannounced[record.span_id] = record, depth
             _bound(self._unannounced)
             if record.kind in ANNOUNCED or record.span_id in self._firsts:
                 self._announce(record.span_id)
             return
         lines = self._lines_of(record, depth)
-        if isinstance(record, Span):
-            self._end(record, lines)
-        elif lines:
+        if lines:
             above = getattr(record, "span_id", None)
             self._announce(above)
             self._put(lines, above, None)
 
     def stay(self, lines: Sequence[str]) -> None:
         """Lay out lines that come after all that was added before, and before all that is added later."""
-        self._put(lines, None, None)
+        if lines:
+            self._put(lines, None, None)
 
     def taken(self) -> list[str]:
         """The lines that were laid out since the last call."""
+        if not self._lines:
+            return []
         lines = [text for _, _, several in sorted(self._lines, key=lambda entry: entry[:2]) for text in several]
         self._lines.clear()
         self._firsts.clear()
