@@ -70,6 +70,8 @@ class Redactor:
         self._patterns = tuple(map(_compiled, patterns))
         self._finds_names = _search(shapes.LOOK_FOR_NAMES)
         self._is_sure_of_names = _search(shapes.SURE_OF_NAMES)
+        self._finds_owners = tuple(map(_search, shapes.LOOK_FOR_OWNERS))
+        self._is_sure_of_owners = _search(shapes.SURE_OF_OWNERS)
         self._finds_short = _search(shapes.LOOK_FOR_SHORT)
         self._finds_tokens = _search(shapes.LOOK_FOR_TOKENS)
         self._finds_rest = _search(shapes.LOOK_FOR_REST)
@@ -83,22 +85,21 @@ class Redactor:
         The part before `start` holds ids and numbers of ours and stays as it is. The result is JSON of the same shape.
         """
         try:
-            text = data.decode()
+            if not self._suspects_encoded(data) and not self._patterns:
+                return data
         except UnicodeDecodeError:
             return self.text(data.decode(errors="backslashreplace")).encode()
-        if not self._patterns and not self._suspects_decoded(text):
-            return data
         try:
             return self._careful_line(data, start)
         except (msgspec.MsgspecError, RecursionError):
-            return self._text(text).encode()
+            return self._text(data.decode()).encode()
 
     def is_clean(self, lines: bytes) -> bool:
         """Whether no line could hold a secret, by one quick look at all of them; if not, each is to be looked at."""
         if self._patterns:
             return False
         try:
-            return not any(self._suspects_decoded(lines[start:end].decode()) for start, end in _stretches(lines))
+            return not any(self._suspects_encoded(lines[start:end]) for start, end in _stretches(lines))
         except UnicodeDecodeError:
             return False
 
@@ -152,22 +153,29 @@ class Redactor:
 
     def _suspects(self, text: str) -> bool:
         """Whether a secret could be there. Wrongly yes costs time, wrongly no would cost a secret."""
-        return self._suspects_decoded(text) or _has_surrogates(text)
+        return self._suspects_readable(text) or _has_surrogates(text)
 
-    def _suspects_decoded(self, text: str) -> bool:
-        """The same for what was decoded, which holds no surrogates."""
+    def _suspects_encoded(self, data: bytes) -> bool:
+        """The same of UTF-8. Raises `UnicodeDecodeError` where it is none: Rust could not read it and would say no."""
+        text = data.decode()
+        return self._suspects_readable(text if text.isascii() else data)  # other text is encoded again to be searched
+
+    def _suspects_readable(self, text: str | bytes) -> bool:
         if self._finds_tokens(text) or self._finds_rest(text):
             return True
-        if self._finds_names(text) and (self._finds_short(text) or self._is_sure_of_names(text)):
+        if self._finds_names(text) and (self._is_sure_of_names(text) or self._suspects_owner(text)):
             return True
         return self._finds_own is not None and self._finds_own(text)
+
+    def _suspects_owner(self, text: str | bytes) -> bool:
+        return any(finds(text) for finds in self._finds_owners) and self._is_sure_of_owners(text)
 
     def _suspects_shape(self, text: str) -> bool:
         return self._finds_tokens(text) or self._finds_rest(text) or self._finds_short(text)
 
     def _suspects_name(self, text: str) -> bool:
         own = self._finds_own is not None and self._finds_own(text)
-        return own or self._is_sure_of_names(text) or self._finds_rest(text)
+        return own or self._is_sure_of_names(text) or self._suspects_owner(text) or self._finds_rest(text)
 
     # The careful look at a line
 
@@ -400,20 +408,26 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 @cache
-def _search(pattern: str) -> Callable[[str], bool]:
-    """A function that says whether the pattern occurs in a text.
+def _search(pattern: str) -> Callable[[str | bytes], bool]:
+    """A function that says whether the pattern occurs in a text, or in the UTF-8 of one.
 
     pydantic-core validates strings against patterns with Rust's engine; a yes or no is all that is asked of it here.
     Where it cannot be had Python's engine does the same, slower.
     """
     try:
-        from pydantic_core import SchemaValidator, core_schema
-
-        schema = core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")
-        return SchemaValidator(schema).isinstance_python
+        if not _rust_search("é")("é".encode()):
+            raise NotImplementedError
+        return _rust_search(pattern)
     except Exception:  # noqa: BLE001 - another version may not know the option; any fault here means the slow way
         search = re.compile(pattern).search
-        return lambda text: search(text) is not None
+        return lambda text: search(text if isinstance(text, str) else text.decode()) is not None
+
+
+def _rust_search(pattern: str) -> Callable[[str | bytes], bool]:
+    from pydantic_core import SchemaValidator, core_schema
+
+    schema = core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")
+    return SchemaValidator(schema).isinstance_python
 
 
 @cache

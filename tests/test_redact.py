@@ -770,6 +770,8 @@ def test_python_engine_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     patterns = [
         secret_shapes.LOOK_FOR_NAMES,
         secret_shapes.SURE_OF_NAMES,
+        secret_shapes.SURE_OF_OWNERS,
+        *secret_shapes.LOOK_FOR_OWNERS,
         secret_shapes.LOOK_FOR_TOKENS,
         secret_shapes.LOOK_FOR_REST,
     ]
