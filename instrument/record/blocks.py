@@ -67,6 +67,7 @@ class _Nowhere:
 
 def unrecorded() -> LiveSpan:
     """A live span that goes nowhere, so that `with span(...) as s: s.set(...)` works while recording is off."""
-    live = LiveSpan(cast("Recorder", _Nowhere()), Plan("", "span"), None)
+    live = LiveSpan()
+    live.hang(cast("Recorder", _Nowhere()), Plan("", "span"), None)
     live.duration = 0
     return live

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any
 
-from instrument.record.plain import ATOMS, NARROW, STRINGS
+from instrument.record.plain import NARROW
 
 SMALL = 8
 """What a number counts, in characters."""
@@ -56,12 +56,16 @@ def size_of(copy: Any) -> int:
 
 
 def _size_of_leaves(values: Any) -> int:
-    kinds = set(map(type, values))
-    if kinds == STRINGS:
-        return len("".join(values))
-    if not kinds <= ATOMS:
-        return _TOO_LONG
-    return sum([len(one) if type(one) is str else SMALL for one in values])
+    size = 0
+    for one in values:
+        kind = type(one)
+        if kind is str:
+            size += len(one)
+        elif kind is int or kind is bool or one is None:
+            size += SMALL
+        else:
+            return _TOO_LONG
+    return size
 
 
 _TOO_LONG = 1 << 62

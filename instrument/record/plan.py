@@ -8,6 +8,9 @@ from typing import Any
 MODEL_KINDS = ("llm", "embedding")
 """Kinds of spans that are calls of a model: they have usage and cost."""
 
+ANNOUNCED_AT_ONCE = frozenset({"agent", "workflow", "step"})
+"""Kinds of spans that live views show before what happens in them."""
+
 
 class Plan:
     """What is decided about a callable once, at decoration.

@@ -16,6 +16,7 @@ from instrument.record import llm, streams
 from instrument.record.capture import Camera
 from instrument.record.lanes import Bounds
 from instrument.record.pipeline import Flushed, Pipeline
+from instrument.record.plan import ANNOUNCED_AT_ONCE
 from instrument.record.safely import safely
 from instrument.record.sampling import Rules, Sampling
 from instrument.record.settling import Begun, Settling
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from instrument.record.context import Place
     from instrument.redact import Redactor
     from instrument.store.blobs import Blobs
-
-ANNOUNCED_AT_ONCE = frozenset({"agent", "workflow", "step"})
 
 
 class Guard(Protocol):
@@ -141,8 +140,7 @@ class Recorder:
         return [span.trace_id for span in list(self.open)]
 
     def opened(self, span: LiveSpan) -> None:
-        """Keep sight of a span that is running."""
-        self.open[span] = None
+        """See to what a span needs that has begun: traces that are not sampled, live views, a worker that sleeps."""
         if span.sampled is False:
             self.sampling.met(span.trace_id, is_root=span.parent_id is None)
         if span.kind in ANNOUNCED_AT_ONCE:

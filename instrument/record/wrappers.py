@@ -47,7 +47,7 @@ def plain(plan: Plan) -> Wrapper:
             return wrapped(*args, **kwargs)
         try:
             current.set(span)
-            result = wrapped(*args, **kwargs)
+            result = wrapped(*args, **kwargs) if kwargs else wrapped(*args)
         except BaseException as error:
             current.set(outer)
             try:
