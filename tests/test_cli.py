@@ -18,6 +18,7 @@ import pytest
 from instrument import origins
 from instrument.cli.main import VERBS, main
 from instrument.model import Record, encode
+from instrument.views.theme import cells
 from tests.recorded import TRACE, call, head, log, review, span, update
 
 Capture = pytest.CaptureFixture[str]
@@ -53,6 +54,14 @@ def as_json(capsys: Capture, *words: str) -> Any:
 
 
 # What is shown
+
+
+@pytest.mark.parametrize("verb", ["runs", "show", "logs", "stats", "why", "check", "tail"])
+def test_it_fits_a_narrow_terminal(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    """No line is wider, so that none is broken by the terminal."""
+    monkeypatch.setenv("COLUMNS", "60")
+    main([verb])
+    assert [] == [text for text in capsys.readouterr().out.splitlines() if cells(text) > 60]
 
 
 def test_runs_lists_the_traces(here: Path, capsys: Capture) -> None:

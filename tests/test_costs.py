@@ -49,6 +49,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("words", [[], ["--reprice"]])
+def test_it_fits_a_narrow_terminal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """Counts give way to the money, sentences are broken."""
+    monkeypatch.setenv("COLUMNS", "60")
+    main(["costs", *words])
+    assert [] == [line for line in capsys.readouterr().out.splitlines() if len(line) > 60]
+
+
 def test_the_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Amounts are exact and aligned, the dearest model first; what is unpriced or estimated is said below."""
     assert 0 == run()

@@ -102,12 +102,12 @@ def test_score_of_the_current_span(recorded: Recording) -> None:
 
 
 def test_score_stands_below_its_span() -> None:
-    """Its line on the console is indented as that of a log is."""
+    """Its line on the console is indented as that of a log is, below that of the span."""
     stream = StringIO()
     with record(sinks=(ConsoleSink(stream, summary=False),)), span("work"):
         log("SEEN")
         score("helpful", 0.75)
-    assert ["  [INFO] SEEN", "  [INFO] SCORE helpful=0.75"] == stream.getvalue().splitlines()[:2]
+    assert ["  [INFO] SEEN", "  [INFO] SCORE helpful=0.75"] == stream.getvalue().splitlines()[1:]
 
 
 def test_score_may_be_a_word(recorded: Recording) -> None:

@@ -21,7 +21,7 @@ from instrument.store.ledger import Total, added_up
 from instrument.store.ledgers import Address, file_of, told, totals
 from instrument.store.postgres import is_postgres
 from instrument.views.tables import Column, table
-from instrument.views.theme import Theme, clean
+from instrument.views.theme import clean, theme_for, wrapped
 
 BY = ("model", "operation", "agent", "day")
 
@@ -113,10 +113,15 @@ def _as_json(path: Address, by: str, groups: Sequence[Total], total: Total) -> s
 def _as_text(by: str, groups: Sequence[Total], total: Total) -> str:
     decimals = max((places(one.usd) for one in (*groups, total)), default=2)
     titles = ("calls", "input", "cached", "output", "reasoning", "unpriced", "USD")
-    columns = [Column(by), *(Column(title, right=True) for title in titles)]
+    theme = theme_for(sys.stdout)
+    columns = [Column(by, flexible=True), *(Column(title, True, _GIVES_WAY.get(title, 0)) for title in titles)]
     rows = [_cells(one, clean(one.key or "(none)", 60), decimals) for one in groups]
-    shown = table(columns, [*rows, _cells(total, "total", decimals)], Theme(width=None))
-    return "\n".join([shown, *_doubts(groups, total)])
+    shown = table(columns, [*rows, _cells(total, "total", decimals)], theme)
+    doubts = (line for doubt in _doubts(groups, total) for line in wrapped(doubt, theme.width))
+    return "\n".join([shown, *doubts])
+
+
+_GIVES_WAY = {"reasoning": 4, "cached": 3, "output": 2, "input": 1}
 
 
 def _cells(one: Total, name: str, decimals: int) -> list[str]:

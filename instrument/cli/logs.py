@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from instrument.model import Log
 
 
+WIDE = 100
+"""In narrower terminals the day is a line of its own and the time has milliseconds."""
+
+
 def add(subparsers: Any) -> None:
     """Add the verb to the command line."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
@@ -90,8 +94,15 @@ def _print_lines(logs: list[Log]) -> None:
 
     theme = theme_for(sys.stdout)
     uncut = replace(theme, width=None)
+    is_narrow = theme.width is not None and theme.width < WIDE
+    told = ""
     for log in logs:
-        head = f"{iso(log.time_ns)}  {clean((log.trace_id or '-')[:8]):8}"
+        moment = iso(log.time_ns)
+        day, _, time = moment.partition("T")
+        if is_narrow and time and day != told:
+            say(theme.paint(day, "dim"))
+            told = day
+        head = f"{time[:12] if is_narrow and time else moment}  {clean((log.trace_id or '-')[:8]):8}"
         text = f"{theme.paint(head, 'dim')}  {line(log, 0, uncut)}"
         say(text if theme.width is None else cut_painted(text, theme.width, theme.ellipsis))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,7 +17,7 @@ from instrument.pricing import Prices
 from instrument.store.ledger import By, added_up
 from instrument.store.ledgers import Address, rows, told
 from instrument.views.tables import Column, table
-from instrument.views.theme import Theme, clean
+from instrument.views.theme import Theme, clean, theme_for, wrapped
 
 
 def repriced(
@@ -40,7 +41,10 @@ def repriced(
         about = {"ledger": told(ledger), "by": by, "prices": None if file is None else str(file), "at": _moment(at_ns)}
         shown = {**about, "groups": [*map(_plain, groups)], "total": _plain(total), "left_out": WITHOUT_TOKENS}
         return json.dumps(shown, indent=2)
-    return "\n".join([_table(by, groups, total), *_doubts(groups, total), _basis(file, at_ns)])
+    theme = theme_for(sys.stdout)
+    below = (*_doubts(groups, total), _basis(file, at_ns))
+    lines = (part for line in below for part in wrapped(line, theme.width))
+    return "\n".join([_table(by, groups, total, theme), *lines])
 
 
 def _given(file: Path | None) -> dict[str, Any]:
@@ -54,12 +58,12 @@ def _plain(one: Compared) -> dict[str, Any]:
     return {"key": one.key, "old": plain(one.old), "new": plain(one.new), "difference": difference}
 
 
-def _table(by: str, groups: Sequence[Compared], total: Compared) -> str:
+def _table(by: str, groups: Sequence[Compared], total: Compared, theme: Theme) -> str:
     decimals = max((places(usd) for one in (*groups, total) for usd in _amounts(one)), default=2)
-    titles = ("calls", "unpriced", "still unpriced", "old USD", "new USD", "difference")
-    columns = [Column(by), *(Column(title, right=True) for title in titles)]
+    titles = {"calls": 2, "unpriced": 3, "still unpriced": 1, "old USD": 0, "new USD": 0, "difference": 0}
+    columns = [Column(by, flexible=True), *(Column(title, True, gives_way) for title, gives_way in titles.items())]
     lines = [_cells(one, clean(one.key or "(none)", 60), decimals) for one in groups]
-    return table(columns, [*lines, _cells(total, "total", decimals)], Theme(width=None))
+    return table(columns, [*lines, _cells(total, "total", decimals)], theme)
 
 
 def _amounts(one: Compared) -> tuple[Decimal | None, ...]:

@@ -11,7 +11,7 @@ import msgspec
 from instrument.analysis.volatile import steady_text
 from instrument.money import money
 from instrument.views.tables import Cell, Column, table
-from instrument.views.theme import Theme, bill, cells, clean, count, cut, duration, moment, wrapped
+from instrument.views.theme import Theme, bill, broken, cells, clean, count, cut, duration, moment, wrapped
 from instrument.views.words import changed_words
 
 if TYPE_CHECKING:
@@ -141,8 +141,8 @@ def _values(change: Change, theme: Theme) -> Iterator[str]:
         return
     before, after = _text(change.before), _text(change.after)
     if min(len(before), len(after)) > 20 and isinstance(change.before, str) and isinstance(change.after, str):
-        width = None if theme.color else theme.width and theme.width - 4
-        yield from wrapped(changed_words(steady_text(before), steady_text(after), theme), width)
+        words = changed_words(steady_text(before), steady_text(after), theme)
+        yield from [words] if theme.width is None else broken(words, theme.width - 4)
         return
     yield theme.paint(f"- {clean(before, 400) if change.before is not None else '(nothing)'}", "red")
     yield theme.paint(f"+ {clean(after, 400) if change.after is not None else '(nothing)'}", "green")
