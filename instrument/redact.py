@@ -94,14 +94,11 @@ class Redactor:
         except (msgspec.MsgspecError, RecursionError):
             return self._text(data.decode()).encode()
 
-    def is_clean(self, lines: bytes) -> bool:
-        """Whether no line could hold a secret, by one quick look at all of them; if not, each is to be looked at."""
+    def suspected(self, lines: bytes) -> list[tuple[int, int]]:
+        """Where in the lines a secret could be, by one quick look at all of them: stretches of whole lines."""
         if self._patterns:
-            return False
-        try:
-            return not any(self._suspects_encoded(lines[start:end]) for start, end in _stretches(lines))
-        except UnicodeDecodeError:
-            return False
+            return [(0, len(lines))]
+        return [(start, end) for start, end in _stretches(lines) if self._suspects_or_cannot_tell(lines[start:end])]
 
     def text(self, text: str) -> str:
         """Plain text without its secrets; the very same object when there are none."""
@@ -159,6 +156,12 @@ class Redactor:
         """The same of UTF-8. Raises `UnicodeDecodeError` where it is none: Rust could not read it and would say no."""
         text = data.decode()
         return self._suspects_readable(text if text.isascii() else data)  # other text is encoded again to be searched
+
+    def _suspects_or_cannot_tell(self, data: bytes) -> bool:
+        try:
+            return self._suspects_encoded(data)
+        except UnicodeDecodeError:
+            return True
 
     def _suspects_readable(self, text: str | bytes) -> bool:
         if self._finds_tokens(text) or self._finds_rest(text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -39,6 +40,19 @@ def test_one_odd_record_does_not_cost_the_others() -> None:
             recorder.put(Log(time_ns=1, metadata=metadata))
         assert [{"a": 1}, {"c": 3}] == [log.metadata for log in recording.logs]
         assert {"fault in settle: TypeError": 1} == recorder.told().lost
+
+
+def test_of_a_long_batch_the_lines_with_secrets_are_mended() -> None:
+    """Where one look at all lines suspects some, those lose their secrets, and all keep their order and their text."""
+    events = [f"{n} " + "tide " * 2_000 + ("AKIAIOSFODNN7EXAMPLE" if n in (1, 6, 11) else "ebbs") for n in range(12)]
+    with record() as recording:
+        recorder = switch.recorder
+        assert recorder is not None
+        for event in events:
+            recorder.put(Log(time_ns=1, event=event))
+        told = [log.event for log in recording.logs]
+    assert [1, 6, 11] == [n for n, event in enumerate(told) if "[redacted:" in event]
+    assert events == [re.sub(r"\[redacted:\w{12}\]", "AKIAIOSFODNN7EXAMPLE", event) for event in told]
 
 
 def test_a_finding_stands_directly_behind_its_span() -> None:

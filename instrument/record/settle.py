@@ -12,7 +12,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from instrument.attributes import AGENT_ID, AGENT_NAME, LEDGER_OPERATION, REQUEST_MODEL
-from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usage, decode_known, encode
+from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usage, decode_known, encode, split
 from instrument.record.capture import Large, encode_valid
 from instrument.record.plan import MODEL_KINDS
 from instrument.record.snapshot import snapshot
@@ -164,17 +164,31 @@ def _are_lines(data: bytes, number: int) -> bool:
     return end == len(data) - 1
 
 
+def apart(data: bytes, stretches: list[tuple[int, int]]) -> list[tuple[bytes | None, bool]]:
+    """The lines that `together` made, and of each whether it lies in one of the stretches."""
+    lines: list[tuple[bytes | None, bool]] = []
+    at = 0
+    for line in split(data):
+        lines.append((line, any(start <= at < end for start, end in stretches)))
+        at += len(line) + 1
+    return lines
+
+
 _extra_of = attrgetter("extra")
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
-def line_of(record: Record, redact: Callable[[bytes, int], bytes]) -> tuple[Record, bytes]:
-    """The record and its JSON line, both without secrets. The head of ids and numbers is ours and is not looked at."""
-    try:
-        line = encode(record)
-    except ValueError:
-        record = _mended(record)
-        line = encode(record)
+def line_of(record: Record, redact: Callable[[bytes, int], bytes], line: bytes | None = None) -> tuple[Record, bytes]:
+    """The record and its JSON line, both without secrets. The head of ids and numbers is ours and is not looked at.
+
+    `line` is what `together` made of the record.
+    """
+    if line is None:
+        try:
+            line = encode(record)
+        except ValueError:
+            record = _mended(record)
+            line = encode(record)
     clean = redact(line, max(line.find(b'"kind":'), 0))
     return (record, line) if clean is line else (decode_known(clean), clean)
 

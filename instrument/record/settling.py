@@ -15,7 +15,7 @@ from instrument.record.failures import describe
 from instrument.record.hidden import without_words
 from instrument.record.later import Later, reported
 from instrument.record.plan import MODEL_KINDS
-from instrument.record.settle import finished, line_of, open_record, span_record, together
+from instrument.record.settle import apart, finished, line_of, open_record, span_record, together
 from instrument.record.spans import LiveSpan
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Settling:
         self._offset = recorder.wall(0)
         self._redactor = redactor
         self._redact = _unredacted if redactor is None else redactor.line
-        self._is_clean: Callable[[bytes], bool] | None = getattr(redactor, "is_clean", None)
+        self._suspected: Callable[[bytes], list[tuple[int, int]]] | None = getattr(redactor, "suspected", None)
         self._hides_words = hides_words
         self._blobs = blobs
         self._detectors = detectors
@@ -126,13 +126,16 @@ class Settling:
 
     def _batch(self, records: list[Record], depths: list[int]) -> Batch:
         """Everything encoded and without secrets."""
-        data = None if self._is_clean is None else together(records)
-        if data is not None and self._is_clean is not None and self._is_clean(data):
+        data = None if self._suspected is None else together(records)
+        suspected = [] if data is None or self._suspected is None else self._suspected(data)
+        if data is not None and not suspected:
             return Batch(records, depths=depths, data=data)
+        lines = [(None, True)] * len(records) if data is None else apart(data, suspected)
         kept: list[tuple[Record, bytes, int]] = []
-        for record, depth in zip(records, depths, strict=True):
+        for record, depth, (line, is_suspected) in zip(records, depths, lines, strict=True):
             try:
-                kept.append((*line_of(record, self._redact), depth))
+                redact = self._redact if is_suspected else _unredacted
+                kept.append((*line_of(record, redact, line), depth))
             except Exception as error:  # noqa: BLE001 - one odd record must not cost the others
                 self._recorder.fault("settle", error)
         return Batch([record for record, _, _ in kept], [line for _, line, _ in kept], [depth for _, _, depth in kept])
