@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from instrument import detectors
 from instrument.detectors import default, fingerprint, outcome
-from instrument.detectors.glance import of_arguments
+from instrument.detectors.glance import answer_anew, ask_anew
 from instrument.model import Failure, Finding, Span
 
 TEXTS = ["a", "b", "seven words of prose about the tides", "prose about the seven tides in other words", "x" * 1_100]
@@ -73,14 +73,55 @@ def test_most_calls_of_a_healthy_run_pass() -> None:
     assert len(fed) < 20
 
 
-EQUALS = [{"a": 1, "b": "x"}, {"b": "x", "a": 1}, {"a": True, "b": "x"}, {"q": "y" * 2_000}, {"q": "y" * 1_999 + "z"}]
+LONG = "y" * 1_500
+PARTS = st.sampled_from(
+    [0, 1, -1, -2, True, None, 1.0, "x", "x ", " x", "z", "", "7", "[1]", '{"a": 1}', LONG, LONG + "z", "z" + LONG, [1], {"a": "x"}]
+)  # fmt: skip
+INPUTS = st.dictionaries(st.sampled_from("ab"), PARTS, max_size=2)
+ORDERED_INPUTS = st.tuples(INPUTS, st.booleans()).map(
+    lambda drawn: dict(reversed(drawn[0].items())) if drawn[1] else drawn[0]
+)
+RESULTS = PARTS | ORDERED_INPUTS | st.lists(PARTS, max_size=2) | st.just(Raw(b"1"))
 
 
-@given(st.sampled_from(EQUALS), st.sampled_from(EQUALS))
-def test_what_is_equal_is_equal_at_a_glance(one: Any, other: Any) -> None:
-    """Where a glance tells two inputs apart their fingerprints differ."""
-    seen = of_arguments(one), of_arguments(other)
-    assert seen[0] == seen[1] or fingerprint(one) != fingerprint(other)
+@given(st.lists(ORDERED_INPUTS, min_size=1, max_size=4), st.lists(ORDERED_INPUTS, max_size=3))
+def test_arguments_that_are_new_at_a_glance_are_new(row: list[Any], known: list[Any]) -> None:
+    """For all calls: their fingerprints differ from each other and from those that are known."""
+    if ask_anew(row, known):
+        assert len(row) == len({*map(fingerprint, row)} - {*map(fingerprint, known)})
+
+
+@given(st.lists(RESULTS, min_size=1, max_size=4), st.lists(RESULTS, max_size=3))
+def test_answers_that_are_new_at_a_glance_are_new(row: list[Any], known: list[Any]) -> None:
+    """For all results: their outcomes differ from each other and from those that are known."""
+    if answer_anew(row, known):
+        assert len(row) == len({*map(outcome, row)} - {*map(outcome, known)})
+
+
+NUMBERED = [
+    ([{"a": 1, "b": n} for n in range(5)], True),
+    ([{"a": n % 2, "b": n // 2} for n in range(4)], True),
+    ([{"q": f"{n} and {LONG}", "b": None} for n in range(5)], True),
+    ([{"q": f"{LONG} and {n}"} for n in range(5)], True),
+    ([{"q": f"key-{n}"} for n in range(5)], True),
+    ([{"q": f"key {n}"} for n in range(5)], False),
+    ([{"a": n % 4} for n in range(5)], False),
+]
+
+
+@pytest.mark.parametrize(("row", "is_new"), NUMBERED)
+def test_a_glance_sees_what_is_new(row: list[Any], is_new: bool) -> None:
+    """Numbers, names and the ends of long texts tell calls apart; of prose a glance says nothing."""
+    assert is_new == ask_anew(row, [])
+    assert not ask_anew(row, row[-1:])
+
+
+@pytest.mark.parametrize("told", [lambda n: n, str, lambda n: [f"{n}", "x"], lambda n: {"ok": "yes", "n": n}])
+def test_a_glance_sees_which_answers_are_new(told: Any) -> None:
+    """Numbers, texts and what holds them."""
+    row = [told(n) for n in range(5)]
+    assert answer_anew(row, [])
+    assert not answer_anew(row, row[-1:])
 
 
 @pytest.mark.parametrize(

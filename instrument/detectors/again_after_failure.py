@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from instrument.detectors.calls import Call, Window
+from instrument.detectors.calls import Call
 from instrument.detectors.similarity import in_common, likeness, same_object
 from instrument.detectors.told import Growth, brief, told
+from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Hashable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct
 
-from instrument.detectors import glance
-from instrument.detectors.glance import UNCLEAR
 from instrument.detectors.similarity import (
     PROSE_SPACES,
     Question,
@@ -21,8 +17,6 @@ from instrument.detectors.similarity import (
 )
 from instrument.detectors.words import Vocabulary, distinct_words, folded, letters, some_words
 from instrument.model import Failure, Span
-
-M = TypeVar("M")
 
 TOOL_KINDS = frozenset({"tool", "retrieval"})
 UNKNOWN = 0
@@ -37,8 +31,6 @@ _SHORT = 256
 _MANY = 64
 _NUMBERS_AND_SUCH = frozenset({int, float, bool, type(None)})
 _BLANK, _BACKSLASH = b" \\"
-SWEPT = 127
-"""After so many calls a window lets go of marks that it no longer holds."""
 _PLAIN = re.compile(rb'\{"[\w.-]+":(?:-?\d+|true|false|null|"[\w./:@-]*")\}').fullmatch
 _NUMBERS = re.compile(r"\w*\d\w*")
 _decode = msgspec.json.Decoder().decode
@@ -128,7 +120,8 @@ class Done(Struct, eq=False):
 class Call(Done, eq=False):
     """A call with the text that detectors may have to read; `wordy` says that its arguments may hold prose.
 
-    `asked_at_a_glance` belongs to its name and arguments, `told_at_a_glance` to its result.
+    `given_plain` and `told_plain` are arguments and result as they came; None where that would be much to keep, and for
+    the result of what failed.
     """
 
     end_ns: int
@@ -137,8 +130,8 @@ class Call(Done, eq=False):
     given: Any
     told: Any
     wordy: bool
-    asked_at_a_glance: tuple[str, int] = ("", UNCLEAR)
-    told_at_a_glance: int = UNCLEAR
+    given_plain: Any = None
+    told_plain: Any = None
     vocabulary: Vocabulary | None = None
     _letters: str | None = None
     _question: Question | None = None
@@ -275,9 +268,14 @@ def call_of(span: Span, readable: int = _READABLE) -> Call:
         marks.asked,
         marks.told,
         marks.wordy,
-        (name, glance.of_arguments(span.input)),
-        UNCLEAR if failed else glance.of_result(span.output),
+        _plain(span.input, marks.asked),
+        None if failed else _plain(span.output, marks.told),
     )
+
+
+def _plain(value: Any, kept: Any) -> Any:
+    """A value as it came, where what is kept of it is no less."""
+    return value if value is kept or len(kept) <= _CANONICAL else None
 
 
 def _asked(value: Any, readable: int) -> tuple[int, Any, bool]:
@@ -341,81 +339,3 @@ def _failure(span: Span) -> int:
     if span.error is not None:
         return outcome(None, span.error)
     return outcome(None, Failure("", encoded(span.output)[:500].decode("utf-8", "replace")))
-
-
-class Window:
-    """The last calls of one trace, oldest first: one less than `size`, so that with the next call `size` are seen.
-
-    Calls that could begin no pattern are only `noted`; they are made calls of when somebody asks for them. `count` is
-    the place of the next call, `oldest` that of the oldest one that is still held. `glances` say at which place one was
-    last seen, `unclear` where the last call was of which a glance says too little.
-    """
-
-    __slots__ = ("_calls", "_keys", "_outcomes", "_swept", "count", "glances", "noted", "oldest", "size", "unclear")
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.glances: dict[Hashable, int] = {}
-        self.unclear = -1
-        self.noted: deque[Span] = deque(maxlen=size - 1)
-        self.count = self.oldest = self._swept = 0
-        self._keys: dict[int, int] = {}
-        self._outcomes: dict[int, int] = {}
-        self._calls: deque[Call] = deque(maxlen=size - 1)
-
-    @property
-    def calls(self) -> deque[Call]:
-        """The calls."""
-        self._make_calls_of_noted()
-        return self._calls
-
-    @property
-    def full(self) -> bool:
-        """Whether with the next call as many are seen as ever can be."""
-        return len(self.calls) == self.size - 1
-
-    def holds(self, key: int) -> bool:
-        """Whether a call with this key is among the last ones."""
-        return bool(self.calls) and self._keys.get(key, -1) >= self.oldest
-
-    def holds_outcome(self, outcome: int) -> bool:
-        """Whether one of the last calls had this outcome."""
-        return bool(self.calls) and self._outcomes.get(outcome, -1) >= self.oldest
-
-    def add(self, call: Call) -> None:
-        """Take the newest call in."""
-        self._make_calls_of_noted()
-        self._hold(call, self.count)
-        if call.asked_at_a_glance[1] == UNCLEAR or call.told_at_a_glance == UNCLEAR:
-            self.unclear = self.count
-        else:
-            self.glances[call.asked_at_a_glance] = self.glances[call.told_at_a_glance] = self.count
-        self._move(1)
-
-    def note(self, row: Sequence[Span], glances: Iterable[Hashable]) -> None:
-        """Take the newest calls in, of which a glance was enough."""
-        self.noted.extend(row)
-        self.glances.update(dict.fromkeys(glances, self.count + len(row) - 1))
-        self._move(len(row))
-
-    def _move(self, calls: int) -> None:
-        """So many more calls are in; now and then let go of marks that are no longer held."""
-        self.count += calls
-        self.oldest = max(0, self.count + 1 - self.size)
-        if self.count >= self._swept + SWEPT:
-            self._swept = self.count
-            self._keys, self._outcomes = self._recent(self._keys), self._recent(self._outcomes)
-            self.glances = self._recent(self.glances)
-
-    def _make_calls_of_noted(self) -> None:
-        while self.noted:
-            call = call_of(self.noted.popleft())
-            call.wordy = False  # there was no time to read it
-            self._hold(call, self.count - len(self.noted) - 1)
-
-    def _hold(self, call: Call, place: int) -> None:
-        self._calls.append(call)
-        self._keys[call.key] = self._outcomes[call.outcome] = place
-
-    def _recent(self, places: dict[M, int]) -> dict[M, int]:
-        return {mark: place for mark, place in places.items() if place >= self.oldest}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from itertools import islice
 
-from instrument.detectors.calls import Call, Window
+from instrument.detectors.calls import Call
 from instrument.detectors.told import Growth, names, told
+from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
 

@@ -1,57 +1,101 @@
-"""A first glance at a call: numbers that are equal wherever what was asked, or what came, is equal.
+"""A first glance at calls of one tool: whether it shows at once that none of them is like another.
 
-The reverse does not hold, and what cannot be told at a glance is `UNCLEAR`. It takes a tenth of the time of the
-fingerprints (`calls`), and is enough for a call that resembles none of the last ones.
+What it says is true, what it does not say may be true as well. It takes a tenth of the time of the fingerprints
+(`calls`), because a row of calls is looked at together: what was given for one parameter, for all of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
+from itertools import islice
 from typing import Any
-
-UNCLEAR = 0
 
 _LONG = 1_024
 """Of longer texts only the length and the ends are looked at; their fingerprints take them as they are, too."""
 
 _END = 48
+_MOST_FIELDS = 4
+"""So many fields of results are looked at."""
+
+_PLAIN = frozenset({int, bool, type(None)})
+_RESULTS = frozenset({int, str, dict, list})
+_COMPARED = ({int}, {str})
 
 
-def of_arguments(given: Any) -> int:
-    """Of numbers and of texts that have but one form: no blanks that could be others, no JSON that could be ordered."""
-    if type(given) is not dict:
-        return UNCLEAR
-    seen = 0
-    for part in given.values():  # summed up, because their order does not matter
-        kind = type(part)
-        if kind is int or kind is bool:
-            seen += hash((part,))
-        elif kind is str and len(part) > _LONG:
-            seen += hash((len(part), part[:_END], part[-_END:]))
-        elif kind is str and _has_one_form(part):
-            seen += hash(part)
-        else:
-            return UNCLEAR
-    return seen
+def ask_anew(row: list[Any], known: Iterable[Any]) -> bool:
+    """Whether all these arguments differ from each other and from those that are known.
+
+    Said only of numbers and of texts that have but one form (no blanks that could be others, no JSON that could be
+    ordered), and of long ones.
+    """
+    first, many = row[0], len(row)
+    if {*map(type, row)} != {dict} or {*map(len, row)} != {len(first)}:
+        return False
+    calls = list(row)
+    for given in known:
+        if type(given) is not dict:
+            return False
+        if given.keys() == first.keys():
+            calls.append(given)
+    try:
+        columns = [[given[key] for given in calls] for key in first]
+    except KeyError:
+        return False
+    if not all(map(_have_one_form, columns)):
+        return False
+    return any(_are_new(column, many) for column in columns) or _are_new_together(columns, many)
 
 
-def of_result(told: Any) -> int:
-    """Of numbers, texts, and what holds texts first and last."""
-    kind = type(told)
-    if kind is int:
-        return hash((told,))
-    if kind is str:
-        return _seen_of(told)
-    if (kind is dict or kind is list) and told:
-        parts = told.values() if kind is dict else told
-        first, last = next(iter(parts)), next(reversed(parts))
-        if type(first) is str and type(last) is str:
-            return hash((kind, len(told), _seen_of(first), _seen_of(last)))
-    return UNCLEAR
+def answer_anew(row: list[Any], known: Iterable[Any]) -> bool:
+    """Whether all these results, numbers, texts or what holds some, differ from each other and from those known."""
+    kind, others, many = type(row[0]), list(known), len(row)
+    if {*map(type, row)} != {kind} or not {kind, *map(type, others)} <= _RESULTS:
+        return False
+    results = row + [told for told in others if type(told) is kind]
+    if kind is int or kind is str:
+        return _are_new(results, many) or _are_new_together([results], many)
+    if kind is list:
+        results = [{"first": told[0], "last": told[-1]} if told else {} for told in results]
+    columns = []
+    for field in islice(results[0], _MOST_FIELDS):
+        column = [told.get(field) for told in results]
+        if {*map(type, column)} in _COMPARED:
+            if _are_new(column, many):
+                return True
+            columns.append(column)
+    return _are_new_together(columns, many)
 
 
-def _has_one_form(text: str) -> bool:
-    return text.isascii() and '"' not in text and "\\" not in text and text.split(None, 1) == [text]
+def _have_one_form(column: list[Any]) -> bool:
+    """Whether values differ in their fingerprints where they differ at all."""
+    kinds = {*map(type, column)}
+    if kinds <= _PLAIN:
+        return True
+    if kinds != {str}:
+        return False
+    if min(map(len, column)) > _LONG:
+        return True
+    text = " ".join(column)
+    return text.isascii() and '"' not in text and "\\" not in text and text.split() == column
 
 
-def _seen_of(text: str) -> int:
-    return hash(text) if len(text) <= _LONG else hash((len(text), text[:_END], text[-_END:]))
+def _are_new(column: list[Any], many: int) -> bool:
+    """Whether the first `many` values differ, by their beginnings, from each other and from the rest."""
+    return _differ([text[:_END] for text in column] if type(column[0]) is str else column, many)
+
+
+def _are_new_together(columns: list[list[Any]], many: int) -> bool:
+    """Whether the first `many` rows of values differ from each other and from the rest."""
+    return _differ(list(zip(*map(_ends, columns), strict=True)), many)
+
+
+def _ends(column: list[Any]) -> list[Hashable]:
+    return [
+        (len(value), value[:_END], value[-_END:]) if type(value) is str and len(value) > _LONG else value
+        for value in column
+    ]
+
+
+def _differ(marks: list[Hashable], many: int) -> bool:
+    new = {*marks[:many]}
+    return len(new) == many and new.isdisjoint(marks[many:])

@@ -6,9 +6,10 @@ another name into the same sentence is going through a list; only a long answer 
 
 from __future__ import annotations
 
-from instrument.detectors.calls import UNKNOWN, Call, Window
+from instrument.detectors.calls import UNKNOWN, Call
 from instrument.detectors.similarity import extends, fills_blanks
 from instrument.detectors.told import Growth, brief, told
+from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
 

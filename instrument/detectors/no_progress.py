@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from instrument.detectors.calls import UNKNOWN, Call, Window
+from instrument.detectors.calls import UNKNOWN, Call
 from instrument.detectors.similarity import fills_blanks, same_object
 from instrument.detectors.told import Growth, names, told
+from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import repeat
 
-from instrument.detectors import glance
 from instrument.detectors.again_after_failure import AgainAfterFailure
-from instrument.detectors.calls import Call, Window
+from instrument.detectors.calls import Call
 from instrument.detectors.cycle import Cycle
 from instrument.detectors.error_storm import ErrorStorm
-from instrument.detectors.glance import UNCLEAR
+from instrument.detectors.glance import answer_anew, ask_anew
 from instrument.detectors.near_repeat import NearRepeat
 from instrument.detectors.no_progress import NoProgress
 from instrument.detectors.repeated_call import RepeatedCall
 from instrument.detectors.restart import Restart
 from instrument.detectors.same_answer import SameAnswer
+from instrument.detectors.window import Window
 from instrument.detectors.words import Vocabulary
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
@@ -63,17 +62,14 @@ class Patterns:
         """
         window, name = self.window, row[0].name
         answers = self._answers.of.get(name)
-        if not self._calm or window.unclear >= window.oldest or answers is None or not answers.varied:
+        if not self._calm or answers is None or not answers.varied:
             return False
-        asked = [glance.of_arguments(span.input) for span in row]
-        told = [glance.of_result(span.output) for span in row]
-        seen, first = {*zip(repeat(name), asked), *told}, self._restart.glances
-        if UNCLEAR in asked or UNCLEAR in told or (name, UNCLEAR) in first or len(seen) < 2 * len(row):
+        if not answer_anew([span.output for span in row], [*window.told(), answers.told]):
             return False
-        if not (seen.isdisjoint(window.glances) and seen.isdisjoint(first)):
+        if not ask_anew([span.input for span in row], [*window.given(name), *self._restart.given(name)]):
             return False
-        answers.note(row[-1], told[-1])
-        window.note(row, seen)
+        answers.note(row[-1])
+        window.note(row)
         return True
 
     def feed(self, call: Call, known: bool) -> list[Finding]:

@@ -5,8 +5,9 @@ Paging asks with other arguments, polling gets other results: neither counts.
 
 from __future__ import annotations
 
-from instrument.detectors.calls import Call, Window
+from instrument.detectors.calls import Call
 from instrument.detectors.told import Growth, brief, told
+from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from instrument.detectors.calls import Call, Window
+from typing import Any
+
+from instrument.detectors.calls import Call
 from instrument.detectors.told import Growth, names, told
+from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
 
 
 class Restart:
-    """Watches the calls of one trace; `keys` are those of its first steps, `glances` what they are at a glance."""
+    """Watches the calls of one trace; `keys` are those of its first steps."""
 
     def __init__(self, limits: Thresholds) -> None:
         self._steps = limits.first_steps
@@ -18,19 +21,21 @@ class Restart:
         self._times = 0
         self._growth = Growth()
         self.keys: frozenset[int] = frozenset()
-        self.glances: frozenset[tuple[str, int]] = frozenset()
 
     @property
     def waiting(self) -> bool:
         """Whether the first steps are known and none of them has just come again."""
         return len(self._first) == self._steps and not self._again
 
+    def given(self, name: str) -> list[Any]:
+        """What those of the first steps that are calls of this name were given, as it came."""
+        return [call.given_plain for call in self._first if call.name == name]
+
     def feed(self, call: Call, window: Window) -> Finding | None:
         """A finding when this call completes the first steps for another time."""
         if len(self._first) < self._steps:
             self._first.append(call)
             self.keys |= {call.key}
-            self.glances |= {call.asked_at_a_glance}
             return None
         if call.key != self._first[len(self._again)].key:
             self._again.clear()

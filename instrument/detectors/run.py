@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from instrument.detectors.answers import wishes
 from instrument.detectors.breaker import MODEL, Breaker
-from instrument.detectors.calls import Call, Window
+from instrument.detectors.calls import Call
 from instrument.detectors.context_growth import ContextGrowth
 from instrument.detectors.cut_answer import CutAnswer
 from instrument.detectors.hallucinated_tool import HallucinatedTool
@@ -15,6 +15,7 @@ from instrument.detectors.patterns import Patterns
 from instrument.detectors.repeated_call import RepeatedCall
 from instrument.detectors.spending import Spending
 from instrument.detectors.tool_abuse import ToolAbuse
+from instrument.detectors.window import Window
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 

@@ -62,11 +62,10 @@ class SameAnswer:
 class Answers:
     """What one tool answered: how many different questions in a row got the answer that the last one got."""
 
-    __slots__ = ("_last", "calls", "times", "told_at_a_glance", "varied")
+    __slots__ = ("_last", "calls", "times", "varied")
 
     def __init__(self, call: Call) -> None:
         self._last: Call | Span = call
-        self.told_at_a_glance = call.told_at_a_glance
         self.calls: list[Call] = []
         self.times = 1
         self.varied = False
@@ -78,14 +77,18 @@ class Answers:
             self._last = call_of(self._last)
         return self._last
 
-    def note(self, span: Span, told: int) -> None:
+    @property
+    def told(self) -> Any:
+        """The last answer as it came; None where it is not kept."""
+        return self._last.told_plain if isinstance(self._last, Call) else self._last.output
+
+    def note(self, span: Span) -> None:
         """Take in a call whose answer differs, at a glance, from the one before."""
-        self._last, self.told_at_a_glance, self.times = span, told, 1
+        self._last, self.times = span, 1
 
     def add(self, call: Call) -> int:
         """Take in the next call; how many different questions now had the answer of this one."""
         last, self._last = self.last, call
-        self.told_at_a_glance = call.told_at_a_glance
         if last.outcome != call.outcome:
             self.varied = self.varied or not (last.failed or call.failed)
             self.times = 1
