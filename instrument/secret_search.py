@@ -42,7 +42,7 @@ _url_password = re.compile(shapes.URL_PASSWORD)
 _signed_url = re.compile(shapes.SIGNED_URL)
 _url_token = re.compile(shapes.URL_TOKEN)
 _encoded_url_password = re.compile(shapes.ENCODED_URL_PASSWORD)
-_commands = tuple(map(re.compile, shapes.COMMANDS))
+_commands = {word: re.compile(pattern) for word, pattern in shapes.COMMANDS.items()}
 _told = re.compile(shapes.TOLD)
 _bearer = re.compile(shapes.BEARER)
 _basic = re.compile(shapes.BASIC)
@@ -105,9 +105,10 @@ def by_name(
             for found in _values(text, match, name):
                 told = found.end
                 yield found
-    for match in _beginning_in(_flag, text, begin, end):
-        if is_secret(match["name"]):
-            yield from _flag_value(text, match)
+    if "--" in text[begin : end + AHEAD]:
+        for match in _beginning_in(_flag, text, begin, end):
+            if is_secret(match["name"]):
+                yield from _flag_value(text, match)
 
 
 def by_patterns(patterns: Iterable[re.Pattern[str]], text: str, begin: int, end: int) -> Iterator[Found]:
@@ -162,19 +163,23 @@ def _private_keys(text: str, begin: int, end: int) -> Iterator[Found]:
 
 def _credentials(text: str, begin: int, end: int) -> Iterator[Found]:
     """Passwords in URLs and commands, signatures of URLs, what stands behind `Bearer` and `Basic`."""
-    for pattern in (_url_password, _encoded_url_password, _signed_url, *_commands):
+    here = text[begin : end + AHEAD]
+    commands = (pattern for word, pattern in _commands.items() if word in here)
+    for pattern in (_url_password, _encoded_url_password, _signed_url, *commands):
         for match in _beginning_in(pattern, text, begin, end):
             if not is_harmless(match["password"], "url"):
                 yield Found(*match.span("password"), _unquoted(match["password"]))
     for match in _beginning_in(_url_token, text, begin, end):
         if len(match["password"]) >= _LEAST_URL_TOKEN:
             yield Found(*match.span("password"), match["password"])
-    for match in _beginning_in(_bearer, text, begin, end):
-        if _is_bearer_token(text, match):
-            yield Found(*match.span("password"), match["password"])
-    for match in _beginning_in(_basic, text, begin, end):
-        if _is_user_and_password(match["password"]):
-            yield Found(*match.span("password"), match["password"])
+    if "earer" in here or "EARER" in here:
+        for match in _beginning_in(_bearer, text, begin, end):
+            if _is_bearer_token(text, match):
+                yield Found(*match.span("password"), match["password"])
+    if "asic" in here or "ASIC" in here:
+        for match in _beginning_in(_basic, text, begin, end):
+            if _is_user_and_password(match["password"]):
+                yield Found(*match.span("password"), match["password"])
 
 
 def _is_bearer_token(text: str, match: re.Match[str]) -> bool:
