@@ -17,7 +17,7 @@ import pytest
 
 from instrument import origins
 from instrument.cli.main import VERBS, main
-from instrument.model import Record, encode
+from instrument.model import Cost, Record, encode
 from instrument.views.theme import cells
 from tests.recorded import TRACE, call, head, log, review, span, update
 
@@ -344,6 +344,14 @@ def test_files_of_something_else_are_no_error(here: Path, capsys: Capture, data:
     """A binary, a text, an empty file: nothing is found, and what was skipped is said."""
     Path("other.bin").write_bytes(data)
     assert [] == as_json(capsys, "runs", "other.bin")
+
+
+@pytest.mark.parametrize("words", ["show", "check", "why", "export --html", "export --csv", "export --openinference"])
+def test_money_that_is_none_is_no_error(here: Path, capsys: Capture, words: str) -> None:
+    """What another program wrote into a cost spoils no view."""
+    texts = ("NaN", "1e400", "-x", "")
+    write(here, *(call(n, cost=Cost(usd=text, input=text, basis="priced")) for n, text in enumerate(texts, 1)))
+    told(capsys, *words.split())
 
 
 def test_wrong_settings_stop_a_verb(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

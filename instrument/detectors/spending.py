@@ -84,8 +84,13 @@ class Spending:
 
 
 def micro_usd(span: Span) -> int | None:
-    """What a call cost in millionths of a dollar; None where its price is unknown."""
-    return round(float(span.cost.usd) * _MICRO) if span.cost is not None and span.cost.usd is not None else None
+    """What a call cost in millionths of a dollar; None where its price is unknown, or no number."""
+    if span.cost is None or span.cost.usd is None:
+        return None
+    try:
+        return round(float(span.cost.usd) * _MICRO)
+    except (ValueError, OverflowError):
+        return None
 
 
 def tokens_of(span: Span) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from instrument.analysis.metrics import agent_of, model_of, operation_of
-from instrument.analysis.totals import carries
+from instrument.analysis.totals import carries, dollars
 from instrument.analysis.tree import Trace
 from instrument.model import Cost, Span, Usage
 from instrument.views.theme import iso
@@ -76,12 +76,18 @@ def _cells(span: Span, depth: int) -> dict[str, object]:
         "output_tokens": usage.output,
         "reasoning_tokens": usage.reasoning,
         "tokens_source": usage.source if span.usage else None,
-        "usd": cost.usd if cost.usd is None or not cost.usd.startswith("-") else float(cost.usd),
+        "usd": _amount(cost.usd),
         "cost_basis": cost.basis or None,
         "input": _told(span.input),
         "output": _told(span.output),
         "attributes": _told(span.attributes or None),
     }
+
+
+def _amount(usd: str | None) -> str | float | None:
+    """The exact text; below zero a number, because a text that begins with a minus is no number to a spreadsheet."""
+    amount = dollars(usd)
+    return usd if amount is None or amount >= 0 else float(amount)
 
 
 def _told(value: object) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from instrument.analysis.totals import dollars
 from instrument.model import Cost, Span, Usage
 from instrument.views.genai import conversation, request_in, text
 
@@ -107,10 +108,10 @@ def _tokens(usage: Usage | None) -> Attributes:
 def _cost(cost: Cost | None) -> Attributes:
     if cost is None:
         return {}
-    paid = [part for part in (cost.input, cost.cached, cost.cache_write) if part is not None]
+    paid = [usd for part in (cost.input, cost.cached, cost.cache_write) if (usd := _dollars(part)) is not None]
     return {
         "llm.cost.total": _dollars(cost.usd),
-        "llm.cost.prompt": sum(float(part) for part in paid) if paid else None,
+        "llm.cost.prompt": sum(paid) if paid else None,
         "llm.cost.completion": _dollars(cost.output),
         "llm.cost.prompt_details.input": _dollars(cost.input),
         "llm.cost.prompt_details.cache_read": _dollars(cost.cached),
@@ -119,7 +120,8 @@ def _cost(cost: Cost | None) -> Attributes:
 
 
 def _dollars(amount: str | None) -> float | None:
-    return float(amount) if amount is not None else None
+    usd = dollars(amount)
+    return None if usd is None else float(usd)
 
 
 def _model_call(span: Span) -> Attributes:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from instrument.analysis.totals import dollars
 from instrument.model import Event, Failure, Finding, Link, Log, Run, Score, Span
 from instrument.statuses import FAILED
 from instrument.version import __version__
@@ -123,10 +124,8 @@ _COSTS = [(f"instrument.cost.{part}", part) for part in ("usd", "input", "cached
 
 
 def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+    usd = dollars(text)
+    return None if usd is None else float(usd)
 
 
 def _exception(error: Failure) -> Attributes:
