@@ -98,6 +98,14 @@ def test_a_run_whose_process_died_is_unfinished(file: Path) -> None:
     assert ("unfinished", 299 * MS) == (row(file)["status"], row(file)["duration_ns"])
 
 
+def test_a_run_whose_root_is_elsewhere_is_as_its_first_span(file: Path) -> None:
+    """The part of a worker: it runs as long as its process, and is told as the other views tell it."""
+    write(file, run(pid=os.getpid(), start_ns=2**62), span(2, 1, status="error"))
+    before = row(file)["status"]
+    file.write_bytes(file.read_bytes().replace(b'"pid":%d' % os.getpid(), b'"pid":4194303'))
+    assert ("running", "error") == (before, row(file)["status"])
+
+
 def test_broken_lines_are_passed_over(file: Path) -> None:
     """And counted."""
     write(file, b"not json\n", b'{"type":"span"}\n', b"[1]\n", b"\n", span(1))

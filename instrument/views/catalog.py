@@ -198,7 +198,7 @@ class Catalog:
             "name": run.name or NOT_RECORDED,
             "brief": run.brief,
             "outcome": run.outcome,
-            "status": "running" if live else UNFINISHED if run.status == OPEN else run.status,
+            "status": "running" if live else UNFINISHED if run.top_status == OPEN else run.top_status,
             "start_ms": run.start // 1_000_000,
             "duration_ns": max(0, end - run.start),
             "spans": run.spans,
@@ -237,7 +237,7 @@ class _Run:
         self.outcome: str | None = None
         self.session: str | None = None
         self.user: str | None = None
-        self.status = OPEN
+        self.status = self.top_status = OPEN
         self.start = self.end = 0
         self.spans = self.warnings = self.findings = 0
         self.failures = Failures()
@@ -302,7 +302,9 @@ class _Run:
         label = attribute(root, "instrument.label")
         self.brief = label[:BRIEF] if label is not None else brief(root)
         self.session, self.user = attribute(root, SESSION), attribute(root, USER)
-        self.status = getattr(root, "status", OPEN) if root.parent_id is None else OPEN
+        # the root of a part that another process began is not here: it is over when its process is
+        self.top_status = getattr(root, "status", OPEN)
+        self.status = self.top_status if root.parent_id is None else OPEN
         self.outcome = attribute(root, "instrument.agent.outcome") if self.status != OPEN else None
 
     def spend(self, span: Any) -> None:

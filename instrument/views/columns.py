@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from instrument.analysis.totals import dollars
 from instrument.detectors import ADVICE
 from instrument.model import Event, Finding, Link, Log, Other, Run, Score, Update, decode
 from instrument.store.heads import OpenHead, SpanHead
@@ -226,7 +227,7 @@ def _usage(span: Any) -> list[Any]:
     tokens = (
         [None] * 5 if usage is None else [usage.input, usage.output, usage.cached, usage.cache_write, usage.reasoning]
     )
-    return [*tokens, None if cost is None else cost.usd]
+    return [*tokens, None if cost is None or dollars(cost.usd) is None else cost.usd]
 
 
 def _cut(text: str) -> str:
