@@ -70,6 +70,7 @@ class Redactor:
         self._patterns = tuple(map(_compiled, patterns))
         self._finds_names = _search(shapes.LOOK_FOR_NAMES)
         self._is_sure_of_names = _search(shapes.SURE_OF_NAMES)
+        self._is_sure_of_words = _search(shapes.SURE_OF_WORDS)
         self._finds_owners = tuple(map(_search, shapes.LOOK_FOR_OWNERS))
         self._is_sure_of_owners = _search(shapes.SURE_OF_OWNERS)
         self._finds_short = _search(shapes.LOOK_FOR_SHORT)
@@ -178,7 +179,7 @@ class Redactor:
 
     def _suspects_name(self, text: str) -> bool:
         own = self._finds_own is not None and self._finds_own(text)
-        return own or self._is_sure_of_names(text) or self._suspects_owner(text) or self._finds_rest(text)
+        return own or self._is_sure_of_words(text) or self._suspects_owner(text) or self._finds_rest(text)
 
     # The careful look at a line
 

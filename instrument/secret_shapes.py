@@ -320,7 +320,8 @@ LOOK_FOR_SHORT = (
     r"|fw_[A-Za-z0-9]{16}|[?&]sig=|-----(?:BEGIN|END) [A-Z0-9 ]*PRIVATE|sq0[a-z]{3}-|_v1_[a-f0-9]{32}"
     r"|key-[a-f0-9]{32}|(?:earer|EARER)(?:[ \t]|%20)+[A-Za-z0-9._~+/=-]{8}"
 )
-SURE_OF_NAMES = rf"{_WORDS}{_BOUND}|{LOOK_FOR_SHORT}"
+SURE_OF_WORDS = rf"{_WORDS}{_BOUND}"
+SURE_OF_NAMES = rf"{SURE_OF_WORDS}|{LOOK_FOR_SHORT}"
 LOOK_FOR_NAMES = rf"(?:_auth|_AUTH|(?:key|Key|KEY)[sS]?|-auth|-Auth|_pass|_PASS){_BOUND}|{SURE_OF_NAMES}"
 """Names with a value, and the tokens that begin with three letters."""
 

@@ -709,6 +709,11 @@ def test_lone_surrogates_hide_nothing() -> None:
     assert "hunter2" not in redactor.text("\ud800 password=hunter2")
 
 
+def test_what_is_no_utf8_is_suspected() -> None:
+    """Rust cannot read it, so that its searches say nothing: whether there is a secret in it is not known."""
+    assert [(0, 4)] == redactor.suspected(b'{"\xff\n')
+
+
 def test_long_clean_text_is_the_same_object() -> None:
     """A long text without secrets comes back as it is."""
     text = "all quiet " * 5_000
@@ -770,6 +775,7 @@ def test_python_engine_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     patterns = [
         secret_shapes.LOOK_FOR_NAMES,
         secret_shapes.SURE_OF_NAMES,
+        secret_shapes.SURE_OF_WORDS,
         secret_shapes.SURE_OF_OWNERS,
         *secret_shapes.LOOK_FOR_OWNERS,
         secret_shapes.LOOK_FOR_TOKENS,
@@ -779,3 +785,4 @@ def test_python_engine_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     for pattern in patterns:
         fast, other = redact._search(pattern), slow(pattern)
         assert [fast(text) for text in texts] == [other(text) for text in texts]
+        assert [fast(f"é{text}".encode()) for text in texts] == [other(f"é{text}".encode()) for text in texts]
