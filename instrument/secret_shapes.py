@@ -310,19 +310,19 @@ _BOUND = (
 )
 
 _WORDS = (
-    "(?:oken|OKEN|rization|RIZATION|(?:ookie|OOKIE)[sS]?|sscode|SSCODE|(?:ssword|SSWORD|ssWord|sswd|SSWD)[sS]?"
-    "|(?:cret|CRET)[sS]?|sphrase|SPHRASE|earer|EARER|(?:dential|DENTIAL)[sS]?|pwd|PWD|Pwd|jwt|JWT|Jwt)"
+    "(?:(?:dential|DENTIAL)[sS]?|oken|OKEN|sphrase|SPHRASE|earer|EARER|(?:cret|CRET)[sS]?|jwt|JWT|Jwt"
+    "|(?:ssword|SSWORD|ssWord|sswd|SSWD|ookie|OOKIE)[sS]?|pwd|PWD|Pwd|rization|RIZATION|sscode|SSCODE)"
 )
 LOOK_FOR_SHORT = (
-    r"<Cookie |%2[Ff]%2[Ff][^ \t\r\n%]*%3[Aa]|:AA[A-Za-z0-9_-]{30}|eyJ[A-Za-z0-9_-]{8,}\.|\"auth\":\["
-    r"|://[^ \t\r\n/@:\"'`<>]*:[^ \t\r\n\"'`<>]+@|://[A-Za-z0-9_-]{20}[A-Za-z0-9_-]*@|r8_[A-Za-z0-9]{20}"
-    r"|api/webhooks/[0-9]|xox[a-z][.-]|hf_[A-Za-z0-9]{20}|sk[-_][A-Za-z0-9_-]{8}|SG\.[A-Za-z0-9_-]{16}"
-    r"|fw_[A-Za-z0-9]{16}|[?&]sig=|-----(?:BEGIN|END) [A-Z0-9 ]*PRIVATE|sq0[a-z]{3}-|_v1_[a-f0-9]{32}"
-    r"|key-[a-f0-9]{32}|(?:earer|EARER)(?:[ \t]|%20)+[A-Za-z0-9._~+/=-]{8}"
+    r"/webhooks/[0-9]|hf_[A-Za-z0-9]{20}|_v1_[a-f0-9]{32}|fw_[A-Za-z0-9]{16}|%2[Ff]%2[Ff][^ \t\r\n%]*%3[Aa]"
+    r"|r8_[A-Za-z0-9]{20}|://[^ \t\r\n/@:\"'`<>]*:[^ \t\r\n\"'`<>]+@|://[A-Za-z0-9_-]{20}[A-Za-z0-9_-]*@|\"auth\":\["
+    r"|sk[-_][A-Za-z0-9_-]{8}|:AA[A-Za-z0-9_-]{30}|eyJ[A-Za-z0-9_-]{8,}\.|sq0[a-z]{3}-|SG\.[A-Za-z0-9_-]{16}|[?&]sig="
+    r"|<Cookie |xox[a-z][.-]|-----(?:BEGIN|END) [A-Z0-9 ]*PRIVATE|key-[a-f0-9]{32}"
+    r"|(?:earer|EARER)(?:[ \t]|%20)+[A-Za-z0-9._~+/=-]{8}"
 )
 SURE_OF_WORDS = rf"{_WORDS}{_BOUND}"
 SURE_OF_NAMES = rf"{SURE_OF_WORDS}|{LOOK_FOR_SHORT}"
-LOOK_FOR_NAMES = rf"(?:_auth|_AUTH|(?:key|Key|KEY)[sS]?|-auth|-Auth|_pass|_PASS){_BOUND}|{SURE_OF_NAMES}"
+LOOK_FOR_NAMES = rf"(?:_pass|_PASS|-auth|-Auth|_auth|_AUTH|(?:key|Key|KEY)[sS]?){_BOUND}|{SURE_OF_NAMES}"
 """Names with a value, and the tokens that begin with three letters."""
 
 SURE_OF_OWNERS = (
