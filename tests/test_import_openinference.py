@@ -64,6 +64,13 @@ def test_kinds() -> None:
     assert (["agent", "step", "llm"], 0) == ([one.kind for one in spans(TREE)], measure(spans(TREE)).iterations)
 
 
+def test_steps_with_a_number_are_iterations() -> None:
+    """As some frameworks name the turns of their agents."""
+    row = {"trace_id": TRACE, "spans": [span(STEP, {"openinference.span.kind": "CHAIN"}, span_name="Step 12")]}
+    (step,) = spans(row)
+    assert (1, 12) == (measure([step]).iterations, step.attributes["instrument.iteration"])
+
+
 def test_times() -> None:
     """ISO texts become nanoseconds."""
     assert (1_767_323_045_123_456_000, 62_500_000_000) == (spans(TREE)[0].start_ns, spans(TREE)[0].duration_ns)

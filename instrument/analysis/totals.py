@@ -78,6 +78,8 @@ class Sum:
 
     def include(self, other: Sum) -> None:
         """Count the calls of another sum as well."""
+        if not other.calls:
+            return
         for name in (*_COUNTED, *_BASES, "calls"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.usd = EXACT.add(self.usd, other.usd)

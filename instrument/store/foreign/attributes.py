@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -71,10 +72,15 @@ def span_of(bare: Bare) -> Span:
 
 
 def _as_framework(span: Span) -> Span:
-    """What other tools call chain, task or plan is part of their making: only a step with a number is an iteration."""
+    """What other tools call chain, task or plan is part of their making; what they name `Step 3` is an iteration."""
     if span.kind != "step" or "instrument.iteration" in span.attributes:
         return span
-    return msgspec.structs.replace(span, attributes={**span.attributes, NO_ITERATION: True})
+    numbered = _NUMBERED.fullmatch(span.name)
+    said: Fields = {NO_ITERATION: True} if numbered is None else {"instrument.iteration": int(numbered[1])}
+    return msgspec.structs.replace(span, attributes={**span.attributes, **said})
+
+
+_NUMBERED = re.compile(r"(?:step|turn|iteration|round|cycle)[\s_#-]*(\d{1,9})", re.IGNORECASE)
 
 
 def priced(span: Span, prices: Prices) -> Span:
