@@ -321,6 +321,13 @@ def test_broken_lines_hold_the_same_words(text: str, width: int) -> None:
 # Tables
 
 
+def test_tokens_that_nobody_told_are_not_none() -> None:
+    """Where no model call told its tokens, as in some imports, that is said in their place."""
+    trace = fold(span(1, kind="agent"), call(2, 1, usage=None, cost=None))
+    shown = summary(trace, measure(trace.spans), Theme(80)).splitlines()
+    assert ["tokens      not told by the model call", "models      gpt-4.1-mini  1 call"] == shown[1:3]
+
+
 def test_columns_give_way_in_their_order() -> None:
     """In a narrow terminal the least important column goes first, and the flexible one is cut last."""
     columns = (Column("name", flexible=True), Column("a", gives_way=1), Column("b", gives_way=2))

@@ -10,7 +10,7 @@ from msgspec import Struct
 from instrument.analysis.metrics import Metrics, Timing
 from instrument.analysis.overview import Row
 from instrument.analysis.totals import Total
-from instrument.views.text import fact, money_in_words, tokens_in_words
+from instrument.views.text import fact, spent_in_words
 from instrument.views.theme import PLAIN, STATUSES, Theme, bill, cells, clean, count, cut, duration, moment, pad
 
 
@@ -164,7 +164,7 @@ def stats_tables(metrics: Metrics, theme: Theme = PLAIN, *, traces: int = 1, nam
     timed = any(timing.untimed < timing.count for timing in metrics.by_kind.values()) or not metrics.spans
     facts.append(("wall time", duration(metrics.wall_ns, theme.unicode) if timed else theme.unknown))
     if metrics.model_calls:
-        facts += [("tokens", tokens_in_words(metrics.total)), ("money", money_in_words(metrics.total))]
+        facts += reversed([*spent_in_words(metrics.total)])
     blocks = ["\n".join(line for name, text in facts for line in fact(name, text, theme))]
     blocks += [times_table(metrics, by, theme, names) for by in ("name", "kind")]
     groups = {"model": metrics.by_model, "operation": metrics.by_operation, "agent": metrics.by_agent}

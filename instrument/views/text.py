@@ -193,10 +193,11 @@ def _facts(trace: Trace, metrics: Metrics, paths: Iterable[str | Path], theme: T
         yield "outcome", clean(outcome, 60)
     whose = [(name, attribute(trace.root, attributed)) for name, attributed in (("session", SESSION), ("user", USER))]
     yield from ((name, clean(told, 100)) for name, told in whose if told)
-    if metrics.model_calls:
-        waits = trace.root.status == OPEN and not bill(metrics.total)
-        yield "money", theme.ellipsis if waits else money_in_words(metrics.total)
+    if metrics.model_calls and trace.root.status == OPEN and not bill(metrics.total):
+        yield "money", theme.ellipsis
         yield "tokens", tokens_in_words(metrics.total)
+    elif metrics.model_calls:
+        yield from spent_in_words(metrics.total)
     for place, row in enumerate(_models(metrics)):
         yield "" if place else "models", row
     if metrics.tool_calls:
@@ -220,7 +221,12 @@ def _wrong(counts: dict[str, int]) -> str:
 
 def _models(metrics: Metrics) -> list[str]:
     rows = [
-        (clean(model, 60), _calls(spent), f"{count(spent.input)} in, {count(spent.output)} out", bill(spent))
+        (
+            clean(model, 60),
+            _calls(spent),
+            f"{count(spent.input)} in, {count(spent.output)} out" if is_told(spent) else "",
+            bill(spent),
+        )
         for model, spent in metrics.by_model.items()
     ]
     widths = [max((cells(row[place]) for row in rows), default=0) for place in range(4)]
@@ -229,6 +235,20 @@ def _models(metrics: Metrics) -> list[str]:
 
 def _calls(spent: Total) -> str:
     return f"{count(spent.calls)} call{'s' if spent.calls != 1 else ''}"
+
+
+def spent_in_words(spent: Total) -> Iterator[tuple[str, str]]:
+    """Money and tokens of some model calls; where none of them told any, that, and not that there were none."""
+    if is_told(spent):
+        yield "money", money_in_words(spent)
+        yield "tokens", tokens_in_words(spent)
+    else:
+        yield "tokens", f"not told by the {'model call' if spent.calls == 1 else f'{count(spent.calls)} model calls'}"
+
+
+def is_told(spent: Total) -> bool:
+    """Whether any of the calls told tokens or money."""
+    return bool(bill(spent) or spent.tokens)
 
 
 def money_in_words(spent: Total) -> str:
