@@ -56,21 +56,40 @@ def test_passing_over_changes_no_finding(seed: int, shortest: int) -> None:
     spans = run_of(seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(detectors, "SHORTEST_ROW", shortest)
+        patch.setattr(detectors, "LONG_ROW", 2 * shortest)
         assert found_in(spans, by_rows=False) == found_in(spans, by_rows=True)
 
 
-def test_most_calls_of_a_healthy_run_pass() -> None:
-    """Of a run in which no call is like another nearly all are passed over, row by row."""
-    spans = [
+def healthy(calls: int) -> list[Span]:
+    """One run in which no call is like another."""
+    return [
         Span(
             trace_id="a" * 32, span_id=f"{n:016x}", start_ns=n, duration_ns=5, kind="tool", name="look", status="ok",
             input={"n": n, "q": f"key-{n}"}, output=n,
         )
-        for n in range(100)
+        for n in range(calls)
     ]  # fmt: skip
+
+
+def test_most_calls_of_a_healthy_run_pass() -> None:
+    """Of a run in which no call is like another nearly all are passed over, row by row."""
     watch = default()
-    fed = [watch.feed(span) for span in watch.worth_feeding(spans)]
+    fed = [watch.feed(span) for span in watch.worth_feeding(healthy(100))]
     assert len(fed) < 20
+
+
+def test_too_many_calls_are_told_of_when_they_are_made() -> None:
+    """Where calls are passed over the finding comes with the call that is one too many, and again when they doubled."""
+    expected = [finding.span_ids for finding in found_in(healthy(500), by_rows=False)]
+    assert [f"{200:016x}", f"{401:016x}"] == [last for _, last in expected]
+    assert expected == [finding.span_ids for finding in found_in(healthy(500), by_rows=True)]
+
+
+def test_a_tool_that_was_called_too_often_while_passed_over_is_refused() -> None:
+    """The finding speaks against further calls, as one does that came with a call that was looked at."""
+    watch = default()
+    found = [finding for span in watch.worth_feeding(healthy(300)) for finding in watch.feed(span)]
+    assert found[:1] == [watch.check("look", "tool", fingerprint({"n": 7_000}), "a" * 32)]
 
 
 LONG = "y" * 1_500

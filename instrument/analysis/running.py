@@ -9,8 +9,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from itertools import groupby
-from operator import attrgetter
 from typing import Any
 
 from fastdigest import TDigest
@@ -19,6 +17,7 @@ from msgspec import Struct
 from instrument.analysis.metrics import OTHERS, Timing, model_of
 from instrument.analysis.totals import MODEL_CALLS, Sum, Total, call_of
 from instrument.model import Finding, Span, Update
+from instrument.rows import rows_of
 from instrument.statuses import REFUSED
 
 MOST_NAMES = 1_000
@@ -118,24 +117,23 @@ class Running:
     def feed(self, records: Iterable[Any]) -> None:
         """Count the spans, what was learned of them later, and the findings; other records are passed over."""
         records = list(records)
-        spans = [record for record in records if record.__class__ is Span]
-        with self._busy:
-            for (name, kind, status, usage, cost), row in groupby(spans, key=_what_is_counted_together):
-                alike = list(row)
-                self._take(name, kind, status, alike)
-                if kind in MODEL_CALLS or usage is not None or cost is not None:
-                    for span in alike:
-                        self._spend_on(span)
-            if len(spans) < len(records):
-                self._take_others(records)
+        self.take(rows_of(records), records)
 
-    def _take_others(self, records: list[Any]) -> None:
-        for record in records:
-            if record.__class__ is Finding:
-                self._found(record.detector)
-            elif record.__class__ is Update and record.usage is not None:
-                self._spend(record, OTHERS)
-                self._spent[OTHERS].calls -= self._awaited.pop(record.span_id, False)
+    def take(self, rows: Iterable[list[Span]], others: Iterable[Any]) -> None:
+        """As `feed`, of spans that stand in rows as `rows_of` gives them; those among the others do not count."""
+        with self._busy:
+            for row in rows:
+                self._take(row)
+            for record in others:
+                if record.__class__ is not Span:
+                    self._take_other(record)
+
+    def _take_other(self, record: Any) -> None:
+        if record.__class__ is Finding:
+            self._found(record.detector)
+        elif record.__class__ is Update and record.usage is not None:
+            self._spend(record, OTHERS)
+            self._spent[OTHERS].calls -= self._awaited.pop(record.span_id, False)
 
     def numbers(self) -> Numbers:
         """What it has come to so far."""
@@ -158,16 +156,23 @@ class Running:
                 findings=dict(self._findings),
             )
 
-    def _take(self, name: str, kind: str, status: str, spans: list[Span]) -> None:
-        if status == REFUSED:
-            self._refused += len(spans)
-            return
-        times = self._times.get((name, kind)) or self._new(name, kind)
-        times.fresh += [span.duration_ns for span in spans]
+    def _take(self, row: list[Span]) -> None:
+        one = row[0]
+        if one.status == REFUSED:
+            self._refused += len(row)
+        else:
+            self._time(one, row)
+        if one.kind in MODEL_CALLS or one.usage is not None or one.cost is not None:
+            for span in row:
+                self._spend_on(span)
+
+    def _time(self, one: Span, row: list[Span]) -> None:
+        times = self._times.get((one.name, one.kind)) or self._new(one.name, one.kind)
+        times.fresh += [span.duration_ns for span in row]
         if len(times.fresh) >= _FRESH:
             times.settle()
-        if status == "error":
-            times.errors += len(spans)
+        if one.status == "error":
+            times.errors += len(row)
 
     def _spend_on(self, span: Span) -> None:
         self._spend(span, model_of(span))
@@ -186,9 +191,6 @@ class Running:
 
     def _found(self, detector: str) -> None:
         self._findings[detector if len(self._findings) < MOST_NAMES else OTHERS] += 1
-
-
-_what_is_counted_together = attrgetter("name", "kind", "status", "usage", "cost")
 
 
 def _merged(parts: Iterable[tuple[str, _Times]]) -> dict[str, Timing]:

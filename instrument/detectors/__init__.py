@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby, islice
-from operator import attrgetter
 from typing import Any
 
 from instrument.detectors.advice import ADVICE
@@ -27,6 +25,7 @@ from instrument.detectors.run import Run
 from instrument.detectors.slow import Slow
 from instrument.detectors.stalled import Stalled
 from instrument.model import Finding, Head, Open, Span
+from instrument.rows import rows_of
 from instrument.statuses import REFUSED
 from instrument.thresholds import Thresholds, thresholds
 
@@ -35,8 +34,10 @@ __all__ = ["ADVICE", "Detectors", "History", "Thresholds", "default", "fingerpri
 SHORTEST_ROW = 4
 """Fewer calls than these are looked at one by one: that is as quick."""
 
-LONGEST_ROW = 64
-"""Where one of so many does not pass, the halves are tried."""
+LONG_ROW = 64
+LONGEST_ROW = 256
+"""So many calls are glanced at together, twice as many after some that passed. Where they do not pass, the halves are
+tried."""
 
 _CALLS = TOOL_KINDS | {"llm"}
 REFUSALS = ("LoopDetected", "BudgetExceeded")
@@ -54,6 +55,8 @@ class Detectors:
         self._stalled = Stalled(limits, history)
         self._breaker = Breaker(limits)
         self._noted = False
+        self._passed: Span | None = None
+        self._at_once = LONG_ROW
         self._last = ("", Run(limits, history))
 
     def worth_feeding(self, spans: Iterable[Span]) -> Iterator[Span]:
@@ -62,17 +65,36 @@ class Detectors:
         Calls of one tool that follow each other are glanced at together, for in a row of many hardly one resembles
         another. What passes is counted and noted, as `feed` would have done.
         """
-        for _, alike in groupby(spans, key=_what_a_row_shares):
-            while row := list(islice(alike, LONGEST_ROW)):
+        return self.not_passed(rows_of(spans))
+
+    def not_passed(self, rows: Iterable[list[Span]]) -> Iterator[Span]:
+        """As `worth_feeding`, of spans that stand in rows as `rows_of` gives them."""
+        for left in rows:
+            while left:
+                row, left = left[: self._at_once], left[self._at_once :]
                 yield from self._not_passed(row)
 
     def _not_passed(self, row: list[Span]) -> Iterator[Span]:
         if len(row) < SHORTEST_ROW:
             yield from row
-        elif not self._passes(row):
+        elif self._passes(row):
+            self._at_once = min(max(LONG_ROW, 2 * len(row)), LONGEST_ROW)
+            yield from self._beyond_usual(row)
+        else:
+            self._at_once = LONG_ROW
             half = len(row) // 2
             yield from self._not_passed(row[:half])
             yield from self._not_passed(row[half:])
+
+    def _beyond_usual(self, row: list[Span]) -> Iterator[Span]:
+        """Those of the calls that passed with which a tool is called more often than usual; all are counted."""
+        abuse, name = self._run(row[0].trace_id).abuse, row[0].name
+        while (room := abuse.room(name)) < len(row):
+            abuse.count(name, room)
+            self._passed = row[room]
+            yield row[room]
+            row = row[room + 1 :]
+        abuse.count(name, len(row))
 
     def _passes(self, row: list[Span]) -> bool:
         name, trace_id, breaker = row[0].name, row[0].trace_id, self._breaker
@@ -90,6 +112,8 @@ class Detectors:
     def feed(self, span: Span) -> list[Finding]:
         """Findings that this finished span completes. A call that was refused was not made and says nothing."""
         kind = span.kind
+        if span is self._passed:
+            return self._count(span)
         if span.status == REFUSED or (span.error is not None and span.error.type.endswith(REFUSALS)):
             if span.parent_id is None and kind not in _CALLS and span.trace_id in self._runs:
                 self._end(span)
@@ -166,6 +190,14 @@ class Detectors:
             self._suspect(call, found, run)
         return found
 
+    def _count(self, span: Span) -> list[Finding]:
+        """A call in which there is nothing to be found but that there are many."""
+        self._passed = None
+        found = self._run(span.trace_id).count(span)
+        for finding in found:
+            self._breaker.suspect(finding, ())
+        return found
+
     def _feed_model(self, span: Span) -> list[Finding]:
         run, breaker = self._run(span.trace_id), None if self._noted else self._breaker
         call = call_of(span, readable=0)
@@ -201,9 +233,6 @@ class Detectors:
     def _end(self, root: Span) -> None:
         self._runs[root.trace_id].end(root.status == "ok")
         self.forget(root.trace_id)
-
-
-_what_a_row_shares = attrgetter("trace_id", "name", "kind", "status")
 
 
 def default(

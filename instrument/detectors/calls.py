@@ -120,6 +120,7 @@ class Done(Struct, eq=False):
 class Call(Done, eq=False):
     """A call with the text that detectors may have to read; `wordy` says that its arguments may hold prose.
 
+    `unread` is set instead where a glance was enough.
     `given_plain` and `told_plain` are arguments and result as they came; None where that would be much to keep, and for
     the result of what failed.
     """
@@ -132,6 +133,7 @@ class Call(Done, eq=False):
     wordy: bool
     given_plain: Any = None
     told_plain: Any = None
+    unread: bool = False
     vocabulary: Vocabulary | None = None
     _letters: str | None = None
     _question: Question | None = None

@@ -56,13 +56,10 @@ class Run:
         return [] if found is None else [found]
 
     def passes(self, row: Sequence[Span]) -> bool:
-        """Whether a glance shows that nothing could be found with these calls of one tool; they are counted then."""
+        """Whether a glance shows that nothing could be found with these calls of one tool but that they are many."""
         patterns, models = self.patterns, self._models
-        if patterns is None or self._passed_over or not self.abuse.has_room(row[0].name, len(row)):
+        if patterns is None or self._passed_over or not self.abuse.knows(row[0].name) or not patterns.passes(row):
             return False
-        if not patterns.passes(row):
-            return False
-        self.abuse.count(row[0].name, len(row))
         self.before, self._in_row = row[-1], 0
         if models is not None:
             models.hallucinated.feed_tool(row[0])

@@ -32,9 +32,13 @@ class ToolAbuse:
         self._counts[name] = times
         return self._told(span, times) if times > self._limits[name] else None
 
-    def has_room(self, name: str, calls: int) -> bool:
-        """Whether so many more calls of a tool that is known are no more than usual."""
-        return name in self._counts and self._counts[name] + calls <= self._limits[name]
+    def knows(self, name: str) -> bool:
+        """Whether calls of this tool are counted."""
+        return name in self._counts
+
+    def room(self, name: str) -> int:
+        """How many more calls of a tool that is known are no more than usual."""
+        return max(0, int(self._limits[name]) - self._counts[name])
 
     def count(self, name: str, calls: int) -> None:
         """So many more calls were made, for which there was room."""

@@ -87,7 +87,7 @@ class Window:
     def _make_calls_of_noted(self) -> None:
         while self.noted:
             call = call_of(self.noted.popleft())
-            call.wordy = False  # there was no time to read it
+            call.wordy, call.unread = False, call.wordy
             self._hold(call, self.count - len(self.noted) - 1)
 
     def _hold(self, call: Call, place: int) -> None:

@@ -17,6 +17,7 @@ from instrument.record.later import Later, reported
 from instrument.record.plan import MODEL_KINDS
 from instrument.record.settle import apart, finished, line_of, open_record, span_record, together
 from instrument.record.spans import LiveSpan
+from instrument.rows import rows_of
 
 if TYPE_CHECKING:
     from instrument.detectors import Detectors
@@ -107,14 +108,16 @@ class Settling:
 
     def _looked_at(self, batch: Batch) -> Batch:
         """The batch and what the detectors find in it, counted."""
+        rows = list(rows_of(batch))
         if self._detectors is not None:
-            batch = self._with_findings(batch, self._detectors)
-        self._count(batch)
+            batch = self._with_findings(batch, rows, self._detectors)
+        self._count(batch, rows)
         return batch
 
-    def _count(self, batch: Batch) -> None:
+    def _count(self, batch: Batch, rows: list[list[Span]]) -> None:
+        has_others = len(batch) > sum(map(len, rows))
         try:
-            self._recorder.running.feed(batch)
+            self._recorder.running.take(rows, batch if has_others else ())
         except Exception as error:  # noqa: BLE001 - an odd record must not cost the others
             self._recorder.fault("count", error)
 
@@ -140,9 +143,9 @@ class Settling:
                 self._recorder.fault("settle", error)
         return Batch([record for record, _, _ in kept], [line for _, line, _ in kept], [depth for _, _, depth in kept])
 
-    def _with_findings(self, batch: Batch, detectors: Detectors) -> Batch:
+    def _with_findings(self, batch: Batch, rows: list[list[Span]], detectors: Detectors) -> Batch:
         """The batch with each finding of the detectors directly behind the span that it was found with."""
-        found = self._found_in(batch, detectors)
+        found = self._found_in(rows, detectors)
         if not found:
             return batch
         records, lines, depths = list(batch), list(batch.lines), list(batch.depths)
@@ -152,12 +155,11 @@ class Settling:
             records[at + 1 : at + 1], lines[at + 1 : at + 1], depths[at + 1 : at + 1] = more, more.lines, more.depths
         return Batch(records, lines, depths)
 
-    def _found_in(self, batch: Batch, detectors: Detectors) -> dict[int, list[Record]]:
+    def _found_in(self, rows: list[list[Span]], detectors: Detectors) -> dict[int, list[Record]]:
         """What the detectors find, by the identity of the span."""
         found: dict[int, list[Record]] = {}
-        spans = (record for record in batch if record.__class__ is Span)
         try:
-            for span in detectors.worth_feeding(spans):
+            for span in detectors.not_passed(rows):
                 if findings := self._found(span, detectors):
                     found[id(span)] = findings
         except Exception as error:  # noqa: BLE001 - a fault in a detector must not cost the spans
