@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -28,6 +28,8 @@ Paths = Iterable[str | Path] | Callable[[], Iterable[str | Path]]
 OF_STATUS = {"error": "ERROR", REFUSED: "WARNING", "cancelled": "WARNING"}
 SHOWN = frozenset({Span, Log, Finding, Open, Score})
 COUNTED = frozenset({Span, Log, Finding, Score})
+INFO = RANKS["INFO"]
+NO_LINES: Sequence[str] = ()
 OPEN_TRACES = 1000
 KEPT_IN_ALL = 50_000
 """So many spans are kept for the trees of all traces that are not over, some 250 bytes each."""
@@ -111,30 +113,26 @@ class ConsoleSink:
 
     def _count(self, record: Any, depth: int, is_top: bool, theme: Theme) -> list[str]:
         """Take the record into the account of its trace; with the root's end the trace is told."""
-        seen = self._seen(record.trace_id)
-        before = seen.kept
-        seen.add(record, depth, has_room=self._kept < KEPT_IN_ALL)
-        self._kept += seen.kept - before
+        seen = self._open.get(record.trace_id) or self._new(record.trace_id)
+        self._kept += seen.add(record, depth, has_room=self._kept < KEPT_IN_ALL)
         if record.__class__ is not Span or not (record.parent_id is None or is_top):
             return []
         self._kept -= self._open.pop(record.trace_id).kept
         return self._closing(seen, record, theme)
 
-    def _lines(self, record: Any, depth: int) -> list[str]:
+    def _lines(self, record: Any, depth: int) -> Sequence[str]:
         if _level(record) < self._least:
             return []
         theme = self._theme
         name = str(getattr(record, "name", None) or getattr(record, "event", ""))
-        flood = self._flood(name, LINES_A_SECOND)
-        told = flood.rest(theme) if flood.is_over(_moment(record)) else []
+        flood = self._floods.get(name) or self._flood(name, LINES_A_SECOND)
+        told = flood.rest(theme) if flood.is_over(_moment(record)) else NO_LINES
         return [*told, line(record, depth, theme, flood.refused_before(record))] if flood.lets_pass() else told
 
-    def _seen(self, trace_id: str) -> Unfinished:
-        seen = self._open.get(trace_id)
-        if seen is None:
-            seen = self._open[trace_id] = Unfinished()
-            if len(self._open) > OPEN_TRACES:
-                self._kept -= self._open.popitem(last=False)[1].kept
+    def _new(self, trace_id: str) -> Unfinished:
+        seen = self._open[trace_id] = Unfinished()
+        if len(self._open) > OPEN_TRACES:
+            self._kept -= self._open.popitem(last=False)[1].kept
         return seen
 
     def _closing(self, seen: Unfinished, root: Span | None, theme: Theme) -> list[str]:
@@ -229,6 +227,8 @@ class _Flood:
 
 
 def _level(record: Any) -> int:
+    if record.__class__ is Span and record.status == "ok":
+        return INFO
     if isinstance(record, Log):
         name = record.level.upper()
     elif isinstance(record, Finding):
@@ -239,8 +239,8 @@ def _level(record: Any) -> int:
 
 
 def _moment(record: Any) -> int:
-    if isinstance(record, Span):
-        return record.start_ns + record.duration_ns
+    if record.__class__ is Span:
+        return int(record.start_ns + record.duration_ns)
     return record.start_ns if isinstance(record, Open) else int(record.time_ns)
 
 

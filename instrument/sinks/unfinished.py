@@ -42,34 +42,34 @@ class Unfinished:
         """How many spans are kept."""
         return len(self._lines)
 
-    def add(self, record: Any, depth: int, *, has_room: bool) -> None:
-        """Take in what was recorded; without room only the root's row is kept."""
-        if isinstance(record, Span):
+    def add(self, record: Any, depth: int, *, has_room: bool) -> int:
+        """Take in what was recorded, and say how many more spans are kept; without room only the root's row is."""
+        if record.__class__ is Span:
             self.tally.add(record)
-            self._keep(record, depth, has_room or record.parent_id is None)
-        elif isinstance(record, Log):
+            return self._keep(record, depth, has_room or record.parent_id is None)
+        if isinstance(record, Log):
             self.tally.add_log(record)
         elif isinstance(record, Finding):
             self.tally.add_finding(record)
             self._findings = [*self._findings, record][:KEPT_FINDINGS]
         elif isinstance(record, Score):
             self._scores = [*self._scores, record][:KEPT_SCORES]
+        return 0
 
     def trace(self) -> Trace:
         """What is kept, as a trace."""
         return next(traces([*map(decode_known, self._lines), *self._findings, *self._scores]))
 
-    def _keep(self, span: Span, depth: int, has_room: bool) -> None:
+    def _keep(self, span: Span, depth: int, has_room: bool) -> int:
         if depth > self._deepest or not has_room:
             self.left += 1
-            return
+            return 0
         self._lines.append(_slim(span))
         self._depths.append(depth)
-        if len(self._lines) > KEPT_SPANS:
-            self._thin_out()
+        return 1 - self._thinned_out() if len(self._lines) > KEPT_SPANS else 1
 
-    def _thin_out(self) -> None:
-        """Let the deepest level go; where there is only one, its middle."""
+    def _thinned_out(self) -> int:
+        """Let the deepest level go; where there is only one, its middle. How many spans went."""
         before = len(self._lines)
         deepest = max(self._depths)
         if deepest > 1:
@@ -79,7 +79,9 @@ class Unfinished:
         else:
             middle = slice(KEPT_SPANS // 2, -KEPT_SPANS // 4)
             del self._lines[middle], self._depths[middle]
-        self.left += before - len(self._lines)
+        gone = before - len(self._lines)
+        self.left += gone
+        return gone
 
 
 def _slim(span: Span) -> bytes:
