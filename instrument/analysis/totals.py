@@ -78,8 +78,8 @@ class Sum:
 
     def include(self, other: Sum) -> None:
         """Count the calls of another sum as well."""
-        if not other.calls:
-            return
+        if not other.calls and not any(getattr(other, name) for name in (*_COUNTED, *_BASES)):
+            return  # tokens that came late may stand there without a call
         for name in (*_COUNTED, *_BASES, "calls"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.usd = EXACT.add(self.usd, other.usd)
