@@ -11,11 +11,11 @@ from instrument.model import Span
 
 
 def rows_of(records: Iterable[Any]) -> Iterator[list[Span]]:
-    """The spans of some records in their order, those together that follow each other in one trace and share their
-    name, kind, status, usage and cost."""
+    """The spans of some records in their order, those together that follow each other and share their name, kind,
+    status, usage and cost."""
     spans = [record for record in records if record.__class__ is Span]
     for _, alike in groupby(spans, key=_what_is_shared):
         yield list(alike)
 
 
-_what_is_shared = attrgetter("trace_id", "name", "kind", "status", "usage", "cost")
+_what_is_shared = attrgetter("name", "kind", "status", "usage", "cost")

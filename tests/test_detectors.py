@@ -302,7 +302,7 @@ def test_memory_does_not_grow_with_the_stream() -> None:
 
     def pass_by(first: int, number: int) -> int:
         for n in range(first, first + number):
-            tape = Tape(f"{n % 300:032x}")
+            tape = Tape(f"{n // 4 % 300:032x}")
             text = f"what is the {n} th word of page {n} in book number {n}"
             watch.feed(tape.tool(f"tool{n % 50}", f"{n} is it", question=text, **({"k": n} if n % 3 else {})))
         return tracemalloc.get_traced_memory()[0]

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import Any
 
 from instrument.detectors.advice import ADVICE
@@ -50,14 +52,15 @@ class Detectors:
     def __init__(self, limits: Thresholds, history: History) -> None:
         self.history = history
         self._limits = limits
-        self._runs: OrderedDict[str, Run] = OrderedDict()
+        self._runs: OrderedDict[str, Run | Span] = OrderedDict()
+        """By trace; of one that has but one tool call so far that call."""
         self._slow = Slow(limits, history)
         self._stalled = Stalled(limits, history)
         self._breaker = Breaker(limits)
         self._noted = False
         self._passed: Span | None = None
         self._at_once = LONG_ROW
-        self._last = ("", Run(limits, history))
+        self._last = self._no_run = ("", Run(limits, history))
 
     def worth_feeding(self, spans: Iterable[Span]) -> Iterator[Span]:
         """Those of the spans that a glance does not pass; each is to be fed before the next is asked for.
@@ -69,7 +72,7 @@ class Detectors:
 
     def not_passed(self, rows: Iterable[list[Span]]) -> Iterator[Span]:
         """As `worth_feeding`, of spans that stand in rows as `rows_of` gives them."""
-        for left in rows:
+        for left in chain.from_iterable(map(_by_trace, rows)):
             while left:
                 row, left = left[: self._at_once], left[self._at_once :]
                 yield from self._not_passed(row)
@@ -171,16 +174,20 @@ class Detectors:
     def forget(self, trace_id: str) -> None:
         """The trace has ended: drop what is remembered of it. `feed` does so by itself when it sees the root span."""
         self._runs.pop(trace_id, None)
-        self._last = ("", Run(self._limits, self.history))
+        self._last = self._no_run
         self._breaker.forget(trace_id)
 
     def finish(self) -> list[Finding]:
         """No more spans will come. No finding is held back, so none is left; runs without an end teach no history."""
         self._runs.clear()
-        self._last = ("", Run(self._limits, self.history))
+        self._last = self._no_run
         return []
 
     def _feed_tool(self, span: Span) -> list[Finding]:
+        if span.trace_id not in self._runs:
+            self._make_room()
+            self._runs[span.trace_id] = span
+            return []
         run, breaker = self._run(span.trace_id), self._breaker
         if run.goes_on(span):
             return run.count(span)
@@ -219,20 +226,32 @@ class Detectors:
     def _run(self, trace_id: str) -> Run:
         if trace_id == self._last[0]:
             return self._last[1]
-        runs = self._runs
-        run = runs.get(trace_id)
-        if run is None:
-            if len(runs) >= self._limits.traces:
-                self.forget(next(iter(runs)))
-            run = runs[trace_id] = Run(self._limits, self.history)
-        else:
-            runs.move_to_end(trace_id)
+        known = self._runs.get(trace_id)
+        if known is None:
+            self._make_room()
+        run = known if isinstance(known, Run) else Run(self._limits, self.history)
+        if isinstance(known, Span):
+            run.begin(known, call_of(known))
+        self._runs[trace_id] = run
+        self._runs.move_to_end(trace_id)
         self._last = (trace_id, run)
         return run
 
+    def _make_room(self) -> None:
+        """Forget the trace that was silent longest where no more can be remembered."""
+        if len(self._runs) >= self._limits.traces:
+            self.forget(next(iter(self._runs)))
+
     def _end(self, root: Span) -> None:
-        self._runs[root.trace_id].end(root.status == "ok")
+        self._run(root.trace_id).end(root.status == "ok")
         self.forget(root.trace_id)
+
+
+def _by_trace(row: list[Span]) -> list[list[Span]]:
+    """The parts of a row that lie in one trace each."""
+    if len({span.trace_id for span in row}) == 1:
+        return [row]
+    return [list(part) for _, part in groupby(row, key=attrgetter("trace_id"))]
 
 
 def default(

@@ -39,6 +39,11 @@ class Run:
         self._in_row = 0
         self._passed_over = 0
 
+    def begin(self, span: Span, call: Call) -> None:
+        """Take in the first tool call: alone it shows nothing."""
+        self.goes_on(span)
+        self.feed_tool(span, call, None)
+
     def goes_on(self, span: Span) -> bool:
         """Whether the call only continues a long row of equal ones, so that a look at each doubling is enough."""
         before, self.before = self.before, span
