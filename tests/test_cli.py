@@ -18,8 +18,9 @@ import pytest
 from instrument import origins
 from instrument.cli.main import VERBS, main
 from instrument.model import Cost, Record, encode
+from instrument.store import jsonl
 from instrument.views.theme import cells
-from tests.recorded import TRACE, call, head, log, review, span, update
+from tests.recorded import TRACE, call, head, log, review, run, span, update
 
 Capture = pytest.CaptureFixture[str]
 VERB = [sys.executable, "-m", "instrument"]
@@ -317,6 +318,21 @@ def test_words_and_options_come_in_any_order(here: Path, capsys: Capture) -> Non
     """An option may stand between trace and path."""
     told(capsys, "export", "last", "--html", "run.html", ".instrument")
     assert Path("run.html").exists()
+
+
+def test_only_the_trace_that_is_meant_is_taken_in(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the processes: others may be many."""
+    write(here, run(), span(1), *(span(n, trace_id=OTHER) for n in range(1, 50)), name="b")
+    taken: list[Any] = []
+
+    def record_of(line: bytes) -> Any:
+        taken.append(jsonl_record_of(line))
+        return taken[-1]
+
+    jsonl_record_of = jsonl.record_of
+    monkeypatch.setattr(jsonl, "record_of", record_of)
+    told(capsys, "show", TRACE)
+    assert {TRACE, None} == {getattr(record, "trace_id", None) for record in taken}
 
 
 def test_an_ambiguous_trace_is_refused(here: Path, capsys: Capture) -> None:

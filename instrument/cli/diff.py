@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
 
     _place_path(args)
     notices: list[str] = []
-    diff = compare(_trace(args, args.a or "last~1", notices), _trace(args, args.b or "last", notices))
+    began: dict[str, int] = {}
+    diff = compare(_trace(args, args.a or "last~1", notices, began), _trace(args, args.b or "last", notices, began))
     if args.json:
         say(json_document(_told(diff)))
     else:
@@ -57,21 +58,22 @@ def _place_path(args: argparse.Namespace) -> None:
         args.a, args.path = None, args.a
 
 
-def _trace(args: argparse.Namespace, word: str, notices: list[str]) -> Trace:
-    """The trace that a word means. Raises `InstrumentError` where there is none."""
+def _trace(args: argparse.Namespace, word: str, notices: list[str], began: dict[str, int]) -> Trace:
+    """The trace that a word means; `began` is kept for the other one. Raises `InstrumentError` where there is none."""
     if is_path(word):
         found: Trace = find_trace(word, "last", notices)
         return found
     path = path_of(args)
-    found = find_trace(path, word if word.startswith("last") else _of_run(path, word) or word, notices)
+    began.update(began or trace_ids(path))
+    meant = word if word.startswith("last") else _of_run(path, word, began) or word
+    found = find_trace(path, meant, notices, began)
     return found
 
 
-def _of_run(path: str, word: str) -> str | None:
+def _of_run(path: str, word: str, began: dict[str, int]) -> str | None:
     """The last trace of the run whose id begins with the word, where no trace's does."""
     from instrument.store.heads import heads
 
-    began = trace_ids(path)
     if any(trace_id.startswith(word.lower()) for trace_id in began):
         return None
     seen = (head for head in heads(path, []) if head.run.startswith(word))

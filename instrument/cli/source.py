@@ -126,21 +126,26 @@ def is_path(word: str) -> bool:
     return os.path.exists(word) or os.sep in word or word.endswith((".jsonl", ".gz"))
 
 
-def find_trace(path: str, wanted: str | None, notices: list[str]) -> Any:
+def find_trace(path: str, wanted: str | None, notices: list[str], began: dict[str, int] | None = None) -> Any:
     """The trace whose id begins with `wanted`; the one that began last for `last` or None, before it for `last~1`.
 
-    Raises `InstrumentError` where there is none.
+    `began` is what `trace_ids` gave, where that is known. Raises `InstrumentError` where there is none.
     """
     from instrument.analysis.tree import traces
     from instrument.reading import Trace
     from instrument.store.jsonl import decoded, record_of
 
-    trace_id = _choose(trace_ids(path), wanted, path).encode()
-    records = decoded(path, record_of, notices, lambda line: trace_id in line or b'"run"' in line[:20])
+    trace_id = _choose(trace_ids(path) if began is None else began, wanted, path).encode()
+    records = decoded(
+        path, record_of, notices, lambda line: trace_id in line or _IS_RUN.search(line, 0, 200) is not None
+    )
     found = [trace for trace in traces(records, Trace) if trace.trace_id.encode() == trace_id]
     if not found:
         raise InstrumentError(f"trace {trace_id.decode()} in {path} has gone while it was read")
     return _until_now(found[0])
+
+
+_IS_RUN = re.compile(rb'"type"\s*:\s*"run"')
 
 
 def _until_now(trace: Any) -> Any:
