@@ -20,7 +20,7 @@ from instrument.cli.main import VERBS, main
 from instrument.model import Cost, Record, encode
 from instrument.store import jsonl
 from instrument.views.theme import cells
-from tests.recorded import TRACE, call, head, log, review, run, span, update
+from tests.recorded import MS, TRACE, call, head, log, review, run, span, update
 
 Capture = pytest.CaptureFixture[str]
 VERB = [sys.executable, "-m", "instrument"]
@@ -333,6 +333,13 @@ def test_only_the_trace_that_is_meant_is_taken_in(here: Path, capsys: Capture, m
     monkeypatch.setattr(jsonl, "record_of", record_of)
     told(capsys, "show", TRACE)
     assert {TRACE, None} == {getattr(record, "trace_id", None) for record in taken}
+
+
+def test_what_did_not_end_lasted_as_long_as_its_process(here: Path, capsys: Capture) -> None:
+    """Whatever it spoke of last, in `show` as in `runs`."""
+    write(here, run(pid=2**22 - 1), head(1), log(300, trace_id=OTHER))
+    lasted = [as_json(capsys, "runs")[0]["duration_ns"], as_json(capsys, "show", TRACE)["duration_ms"] * MS]
+    assert [299 * MS] * 2 == lasted
 
 
 def test_an_ambiguous_trace_is_refused(here: Path, capsys: Capture) -> None:

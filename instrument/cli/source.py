@@ -142,29 +142,42 @@ def find_trace(path: str, wanted: str | None, notices: list[str], began: dict[st
     found = [trace for trace in traces(records, Trace) if trace.trace_id.encode() == trace_id]
     if not found:
         raise InstrumentError(f"trace {trace_id.decode()} in {path} has gone while it was read")
-    return _until_now(found[0])
+    return _until_now(found[0], path)
 
 
 _IS_RUN = re.compile(rb'"type"\s*:\s*"run"')
 
 
-def _until_now(trace: Any) -> Any:
-    """The trace; its spans that are open last until now where their process lives, else they are unfinished."""
+def _until_now(trace: Any, path: str) -> Any:
+    """The trace; its open spans last until now where their process lives, else until its last sign of life."""
     from instrument.statuses import OPEN, UNFINISHED
     from instrument.store.folder import is_running
 
     if all(span.status != OPEN for span in trace.spans):
         return trace
     lives = {run.run: is_running(run.pid, run.start_ns) for run in trace.runs if run.pid}
-    now = time.time_ns()
+    until = _last_signs(path, {span.run for span in trace.spans if span.status == OPEN})
+    until |= dict.fromkeys((run for run, lives_on in lives.items() if lives_on), time.time_ns())
 
     def as_it_is(span: Any) -> Any:
-        if span.status != OPEN or span.run not in lives:
+        if span.status != OPEN:
             return span
-        lasting = {"duration_ns": max(0, now - span.start_ns)}
-        return replace(span, **lasting) if lives[span.run] else replace(span, status=UNFINISHED)
+        status = OPEN if lives.get(span.run, True) else UNFINISHED
+        return replace(span, status=status, duration_ns=max(0, until.get(span.run, 0) - span.start_ns))
 
     return replace(trace, spans=[as_it_is(span) for span in trace.spans])
+
+
+def _last_signs(path: str, runs: set[str]) -> dict[str, int]:
+    """The latest moment that each of these processes spoke of, in whatever trace."""
+    from instrument.analysis.tree import last_sign
+    from instrument.store.heads import heads
+
+    signs: dict[str, int] = {}
+    for head in heads(path, []):
+        if head.run in runs:
+            signs[head.run] = max(signs.get(head.run, 0), last_sign(head))
+    return signs
 
 
 def span_named(path: str, wanted: str | None) -> tuple[str, str] | None:
