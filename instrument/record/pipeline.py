@@ -37,13 +37,16 @@ worker would take as long for it as it has calls of the system to make, 5 ms eac
 HASTE = 256
 """So many things in the queue end the gathering: more of them would have the garbage collector run for nothing."""
 CROWD = 4_000
-"""Where more things wait every 16th call stops for `EASE_SECONDS` at most: memory stays small where a loop does nothing
-but call."""
+EASED = 16
+"""Where more than `CROWD` things wait every 16th call stops for `EASE_SECONDS` at most: memory stays small where a loop
+does nothing but call."""
 LATE_SECONDS = 0.02
 """So does it where more wait than the worker takes in this time, because what waits is lost by a `kill -9`."""
 EASE_SECONDS = 0.005
 CATCH_UP_SECONDS = 0.005
 """So long what waited for prices keeps from what is queued."""
+CATCHING_UP = 4
+"""So many calls go by between two stops meanwhile: with more of them what waits would not become less."""
 LOOK_SHARE = 20
 """Looking at what is open takes at most this part of the time."""
 STEP = 1000
@@ -323,7 +326,7 @@ class Pipeline:
 
     def _ease(self) -> None:
         self._wait_while(self._is_crowded, EASE_SECONDS)
-        self._room = min(self._bounds.records, len(self.queue) + 16)
+        self._room = min(self._bounds.records, len(self.queue) + (CATCHING_UP if self._behind else EASED))
 
     def _is_crowded(self) -> bool:
         return len(self.queue) > self._crowd or self._behind > 0 or any(lane.is_behind(CROWD) for lane in self._lanes)
@@ -335,7 +338,7 @@ class Pipeline:
             self._average = self._average_weight(min(length, STEP))
         if length >= self._bounds.records or length * self._average >= self._bounds.bytes:
             return True
-        self._room = min(self._bounds.records, length + STEP, max(self._crowd, length) + 16)
+        self._room = min(self._bounds.records, length + STEP, max(self._crowd, length) + EASED)
         return False
 
     def _average_weight(self, newest: int) -> float:
@@ -523,7 +526,7 @@ class Pipeline:
 
         So that all of it has its turn less waits each time than the time before; `_behind` is how many batches do.
         """
-        until, before, self._behind = time.monotonic() + CATCH_UP_SECONDS, self._behind or sys.maxsize, 0
+        until, before = time.monotonic() + CATCH_UP_SECONDS, self._behind or sys.maxsize
         while self._unpriced and self._later is not None and (waits or self._later.is_ready()):
             if self.queue and not waits and len(self._unpriced) < before and time.monotonic() > until:
                 self._behind = len(self._unpriced)
@@ -534,6 +537,7 @@ class Pipeline:
                 self._each_sink("write", rest, sinks=self._first)
             others = [sink for sink in self._direct if sink not in self._first]
             self._pass_on(whole, others if is_written else self._direct)
+        self._behind = 0
 
     def _pass_on(self, batch: Batch, direct: Sequence[Sink]) -> None:
         if self._sieve is None:
