@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
+from msgspec.structs import replace
 
 from instrument import detectors
 from instrument.detectors import default, fingerprint, outcome
@@ -76,6 +77,25 @@ def test_most_calls_of_a_healthy_run_pass() -> None:
     watch = default()
     fed = [watch.feed(span) for span in watch.worth_feeding(healthy(100))]
     assert len(fed) < 20
+
+
+def test_calls_of_several_tools_in_turns_pass_as_well() -> None:
+    """And what lies between them and is no call of a tool."""
+    turns = [("look", "tool"), ("think", "step"), ("turn", "tool")]
+    spans = [
+        replace(span, name=turns[n % 3][0], kind=turns[n % 3][1], parent_id="b" * 16)
+        for n, span in enumerate(healthy(200))
+    ]
+    watch = default()
+    fed = [watch.feed(span) for span in watch.worth_feeding(spans)]
+    assert len(fed) < 60
+
+
+def test_a_slow_call_is_found_in_the_row_that_tells_what_is_usual() -> None:
+    """The limit may be reached with any call of a row: what takes over a second is looked at."""
+    spans = healthy(60)
+    spans[40] = replace(spans[40], duration_ns=5_000_000_000)
+    assert ["slow"] == [finding.detector for finding in found_in(spans, by_rows=True)]
 
 
 def test_too_many_calls_are_told_of_when_they_are_made() -> None:

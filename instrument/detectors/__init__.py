@@ -65,52 +65,75 @@ class Detectors:
     def worth_feeding(self, spans: Iterable[Span]) -> Iterator[Span]:
         """Those of the spans that a glance does not pass; each is to be fed before the next is asked for.
 
-        Calls of one tool that follow each other are glanced at together, for in a row of many hardly one resembles
+        Calls of one run that follow each other are glanced at together, for in a row of many hardly one resembles
         another. What passes is counted and noted, as `feed` would have done.
         """
         return self.not_passed(rows_of(spans))
 
     def not_passed(self, rows: Iterable[list[Span]]) -> Iterator[Span]:
         """As `worth_feeding`, of spans that stand in rows as `rows_of` gives them."""
-        for left in chain.from_iterable(map(_by_trace, rows)):
-            while left:
-                row, left = left[: self._at_once], left[self._at_once :]
-                yield from self._not_passed(row)
+        short: list[Span] = []
+        for row in chain.from_iterable(map(_by_trace, rows)):
+            if short and (short[0].trace_id != row[0].trace_id or len(row) >= SHORTEST_ROW or len(short) >= LONG_ROW):
+                yield from self._not_passed(short, is_mixed=True)
+                short = []
+            if len(row) < SHORTEST_ROW:
+                short += row
+            else:
+                yield from self._in_parts(row)
+        yield from self._not_passed(short, is_mixed=True)
 
-    def _not_passed(self, row: list[Span]) -> Iterator[Span]:
+    def _in_parts(self, row: list[Span]) -> Iterator[Span]:
+        while row:
+            part, row = row[: self._at_once], row[self._at_once :]
+            yield from self._not_passed(part, is_mixed=False)
+
+    def _not_passed(self, row: list[Span], is_mixed: bool) -> Iterator[Span]:
         if len(row) < SHORTEST_ROW:
             yield from row
-        elif self._passes(row):
+        elif (tools := self._passes(row, is_mixed)) is not None:
             self._at_once = min(max(LONG_ROW, 2 * len(row)), LONGEST_ROW)
-            yield from self._beyond_usual(row)
+            for name, calls in tools.items():
+                yield from self._beyond_usual(name, calls)
         else:
             self._at_once = LONG_ROW
             half = len(row) // 2
-            yield from self._not_passed(row[:half])
-            yield from self._not_passed(row[half:])
+            yield from self._not_passed(row[:half], is_mixed)
+            yield from self._not_passed(row[half:], is_mixed)
 
-    def _beyond_usual(self, row: list[Span]) -> Iterator[Span]:
+    def _beyond_usual(self, name: str, calls: list[Span]) -> Iterator[Span]:
         """Those of the calls that passed with which a tool is called more often than usual; all are counted."""
-        abuse, name = self._run(row[0].trace_id).abuse, row[0].name
-        while (room := abuse.room(name)) < len(row):
+        abuse = self._run(calls[0].trace_id).abuse
+        while (room := abuse.room(name)) < len(calls):
             abuse.count(name, room)
-            self._passed = row[room]
-            yield row[room]
-            row = row[room + 1 :]
-        abuse.count(name, len(row))
+            self._passed = calls[room]
+            yield calls[room]
+            calls = calls[room + 1 :]
+        abuse.count(name, len(calls))
 
-    def _passes(self, row: list[Span]) -> bool:
-        name, trace_id, breaker = row[0].name, row[0].trace_id, self._breaker
-        usual = self._slow.durations.get(name)
-        if row[0].kind not in TOOL_KINDS or row[0].status != "ok" or usual is None:
-            return False
-        durations = [span.duration_ns for span in row]
-        if breaker.proven or trace_id in breaker.movable or max(durations) > usual.limit:
-            return False
-        if not self._run(trace_id).passes(row):
-            return False
-        usual.extend(durations)
-        return True
+    def _passes(self, row: list[Span], is_mixed: bool) -> dict[str, list[Span]] | None:
+        """The tool calls of a row that passes, by name, which may be none; None where it does not."""
+        trace_id, breaker, some = row[0].trace_id, self._breaker, row if is_mixed else row[:1]
+        kinds = {span.kind for span in some}
+        if "llm" in kinds or {span.status for span in some} != {"ok"}:
+            return None
+        if breaker.proven or trace_id in breaker.movable:
+            return None
+        spans, calls = _by_name(row) if is_mixed else {row[0].name: row}, row
+        if not kinds <= TOOL_KINDS:
+            if any(span.parent_id is None for span in row):
+                return None
+            calls = [span for span in row if span.kind in TOOL_KINDS]
+        tools = spans if calls is row else _by_name(calls)
+        durations = {name: [span.duration_ns for span in alike] for name, alike in spans.items()}
+        series = self._slow.durations
+        if any(name not in series or max(taken) > self._slow.never_ns for name, taken in durations.items()):
+            return None
+        if tools and not self._run(trace_id).passes(calls, tools):
+            return None
+        for name, taken in durations.items():
+            series[name].extend(taken)
+        return tools
 
     def feed(self, span: Span) -> list[Finding]:
         """Findings that this finished span completes. A call that was refused was not made and says nothing."""
@@ -252,6 +275,14 @@ def _by_trace(row: list[Span]) -> list[list[Span]]:
     if len({span.trace_id for span in row}) == 1:
         return [row]
     return [list(part) for _, part in groupby(row, key=attrgetter("trace_id"))]
+
+
+def _by_name(row: list[Span]) -> dict[str, list[Span]]:
+    """The spans of each name."""
+    found: dict[str, list[Span]] = {}
+    for span in row:
+        found.setdefault(span.name, []).append(span)
+    return found
 
 
 def default(

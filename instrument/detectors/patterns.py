@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from instrument.detectors.again_after_failure import AgainAfterFailure
 from instrument.detectors.calls import Call
@@ -55,23 +55,30 @@ class Patterns:
         """So many calls equal to this one were made and not looked at."""
         self._repeated.count(call, times)
 
-    def passes(self, row: Sequence[Span]) -> bool:
-        """Whether a glance shows that no pattern could begin with any of these calls of one tool; they are noted then.
+    def passes(self, row: Sequence[Span], tools: Mapping[str, list[Span]]) -> bool:
+        """Whether a glance shows that no pattern could begin with any of these calls; they are noted then.
 
         Nearly all calls of a run that makes them by the thousand end here: a fifth of what a look at each costs. Prose
         that is too long for a glance to tell its words is not read then: no model rewords so many questions at once.
+        Of calls that are made no faster than they can be read each is looked at.
         """
-        window, name = self.window, row[0].name
-        answers = self._answers.of.get(name)
-        if not self._calm or answers is None or not answers.varied:
+        if not self._calm or row[-1].start_ns - row[0].start_ns >= len(row) * _STEP_NS:
             return False
-        if not answer_anew([span.output for span in row], [*window.told(), answers.told]):
+        if not all(self._is_new(name, calls) for name, calls in tools.items()):
             return False
-        if not ask_anew([span.input for span in row], [*window.given(name), *self._restart.given(name)]):
-            return False
-        answers.note(row[-1])
-        window.note(row)
+        for name, calls in tools.items():
+            self._answers.of[name].note(calls[-1])
+        self.window.note(row)
         return True
+
+    def _is_new(self, name: str, calls: list[Span]) -> bool:
+        """Whether a glance shows that these calls of one tool differ from each other and from the last ones."""
+        answers = self._answers.of.get(name)
+        if answers is None or not answers.varied:
+            return False
+        if not answer_anew([span.output for span in calls], [*self.window.told(name), answers.told]):
+            return False
+        return ask_anew([span.input for span in calls], [*self.window.given(name), *self._restart.given(name)])
 
     def feed(self, call: Call, known: bool) -> list[Finding]:
         """What this call shows; `known` says that the window holds its equal."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from instrument.detectors.answers import wishes
 from instrument.detectors.breaker import MODEL, Breaker
@@ -60,14 +60,20 @@ class Run:
         found = self.abuse.feed(span)
         return [] if found is None else [found]
 
-    def passes(self, row: Sequence[Span]) -> bool:
-        """Whether a glance shows that nothing could be found with these calls of one tool but that they are many."""
+    def passes(self, row: Sequence[Span], tools: Mapping[str, list[Span]]) -> bool:
+        """Whether a glance shows that nothing could be found with these tool calls but that they are many.
+
+        `tools` are the same calls by name.
+        """
         patterns, models = self.patterns, self._models
-        if patterns is None or self._passed_over or not self.abuse.knows(row[0].name) or not patterns.passes(row):
+        if patterns is None or self._passed_over or not all(map(self.abuse.knows, tools)):
+            return False
+        if not patterns.passes(row, tools):
             return False
         self.before, self._in_row = row[-1], 0
         if models is not None:
-            models.hallucinated.feed_tool(row[0])
+            for calls in tools.values():
+                models.hallucinated.feed_tool(calls[0])
         return True
 
     def feed_tool(self, span: Span, call: Call, breaker: Breaker | None) -> list[Finding]:

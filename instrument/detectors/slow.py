@@ -32,6 +32,8 @@ class Slow:
         self._per_token = Beyond(
             deviations=limits.deviations, times=limits.times_usual, least=0, enough=limits.history_calls
         )
+        self.never_ns = limits.slow_seconds * _SECOND
+        """What takes no longer is not slow, whatever is usual."""
         self.durations: dict[str, Series] = {}
         self._growth = Growth()
 

@@ -69,9 +69,11 @@ class Window:
             span.input for span in self.noted if span.name == name
         ]
 
-    def told(self) -> list[Any]:
-        """The results of all calls, as they came; None where they are not kept."""
-        return [call.told_plain for call in self._unnoted()] + [span.output for span in self.noted]
+    def told(self, name: str) -> list[Any]:
+        """The results of the calls of this name, as they came; None where they are not kept."""
+        return [call.told_plain for call in self._unnoted() if call.name == name] + [
+            span.output for span in self.noted if span.name == name
+        ]
 
     def _unnoted(self) -> Iterable[Call]:
         return islice(self._calls, max(0, len(self._calls) + len(self.noted) - self.size + 1), None)
