@@ -418,15 +418,14 @@ def _search(pattern: str) -> Callable[[str | bytes], bool]:
     pydantic-core validates strings against patterns with Rust's engine; a yes or no is all that is asked of it here.
     Where it cannot be had Python's engine does the same, slower.
     """
-    try:
-        if not _rust_search("é")("é".encode()):
-            raise NotImplementedError
-        return _rust_search(pattern)
-    except Exception:  # noqa: BLE001 - another version may not know the option; any fault here means the slow way
-        search = re.compile(pattern).search
-        return lambda text: search(text if isinstance(text, str) else text.decode()) is not None
+    with suppress(Exception):  # another version may not know the option; any fault here means the slow way
+        if _rust_search("é")("é".encode()):
+            return _rust_search(pattern)
+    search = re.compile(pattern).search
+    return lambda text: search(text if isinstance(text, str) else text.decode()) is not None
 
 
+@cache
 def _rust_search(pattern: str) -> Callable[[str | bytes], bool]:
     from pydantic_core import SchemaValidator, core_schema
 

@@ -119,6 +119,21 @@ def test_bytes_are_bounded_as_well() -> None:
     assert (True, 51) == (8 <= len(slow.records) <= 12, len(slow.records) + told.lost["sink Gated too slow"])
 
 
+def test_what_was_thinned_out_and_taken_waits_no_more() -> None:
+    """When a lane that had to be thinned out is empty no bytes count as waiting, nor as taken twice."""
+    slow = Gated()
+    line = pipeline(slow, waits=False, records=100)
+    stuck(line, slow)
+    for n in range(500):
+        line.put(note(n))
+        if n % 50 == 0:
+            line.flush(timeout=0.01)
+    slow.gate.set()
+    line.close()
+    (lane,) = line._lanes
+    assert (True, 0) == (bool(lane.lost), lane._given_bytes - lane._done_bytes)
+
+
 def test_the_least_valuable_goes_first() -> None:
     """Where not everything fits, errors, model calls and findings stay; debug logs and small calls go."""
     slow = Gated()

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from instrument.analysis.align import same
 from instrument.analysis.volatile import steady
+from instrument.kinds import MODEL_KINDS
 from instrument.model import Span
 
-MODEL_KINDS = frozenset({"llm", "embedding"})
 _MODEL = "gen_ai.request.model"
 _ANSWERED = "gen_ai.response.model"
 _REQUEST = "gen_ai.request."

@@ -13,8 +13,9 @@ from typing import Any
 from msgspec import Raw, Struct
 from msgspec.json import decode
 
-from instrument.analysis.totals import MODEL_CALLS, Call, Sum, Total, call_of
+from instrument.analysis.totals import Call, Sum, Total, call_of
 from instrument.attributes import NO_ITERATION, TIMES
+from instrument.kinds import MODEL_KINDS
 from instrument.statuses import FAILED, REFUSED
 
 ALARMING = frozenset({"WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"})
@@ -123,7 +124,7 @@ class Tally:
         times.add(span.duration_ns if is_timed(span) else None, failed)
         if kind == "step":
             self._step(span)
-        elif span.usage is None and span.cost is None and kind not in MODEL_CALLS:
+        elif span.usage is None and span.cost is None and kind not in MODEL_KINDS:
             return
         call = call_of(span)
         if call is not None:

@@ -13,9 +13,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from instrument.analysis.metrics import ALARMING, Failures, Metrics, Tally, attribute, is_timed
-from instrument.analysis.totals import MODEL_CALLS, Sum, Total, call_of
+from instrument.analysis.totals import Sum, Total, call_of
 from instrument.analysis.tree import NOT_RECORDED, last_sign
 from instrument.attributes import SESSION, USER
+from instrument.kinds import MODEL_KINDS
 from instrument.model import Update
 from instrument.statuses import OPEN
 
@@ -281,7 +282,7 @@ class _Trace:
             self.start, self.top = start, span
         if span.status != "ok":
             self.failures.add(span)
-        if span.usage is not None or span.cost is not None or span.kind in MODEL_CALLS:
+        if span.usage is not None or span.cost is not None or span.kind in MODEL_KINDS:
             call = call_of(span)
             if call is not None:
                 self.sum.add(call)

@@ -15,7 +15,8 @@ from fastdigest import TDigest
 from msgspec import Struct
 
 from instrument.analysis.metrics import OTHERS, Timing, model_of
-from instrument.analysis.totals import MODEL_CALLS, Sum, Total, call_of
+from instrument.analysis.totals import Sum, Total, call_of
+from instrument.kinds import MODEL_KINDS
 from instrument.model import Finding, Span, Update
 from instrument.rows import rows_of
 from instrument.statuses import REFUSED
@@ -162,7 +163,7 @@ class Running:
             self._refused += len(row)
         else:
             self._time(one, row)
-        if one.kind in MODEL_CALLS or one.usage is not None or one.cost is not None:
+        if one.kind in MODEL_KINDS or one.usage is not None or one.cost is not None:
             for span in row:
                 self._spend_on(span)
 

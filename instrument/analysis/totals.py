@@ -11,11 +11,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from instrument.kinds import MODEL_KINDS
 from instrument.model import Cost, Usage
 from instrument.money import EXACT
 from instrument.statuses import REFUSED
 
-MODEL_CALLS = frozenset({"llm", "embedding"})
 NO_USAGE = Usage()
 _COUNTED = ("input", "cached", "cache_write", "output", "reasoning", "audio")
 _BASES = ("priced", "estimated", "unpriced", "free")
@@ -94,7 +94,7 @@ class Sum:
 
 def carries(span: Any) -> bool:
     """Whether the span is a model call that was made: by its kind, or because it has tokens or money of its own."""
-    return span.status != REFUSED and (span.usage is not None or span.cost is not None or span.kind in MODEL_CALLS)
+    return span.status != REFUSED and (span.usage is not None or span.cost is not None or span.kind in MODEL_KINDS)
 
 
 def call_of(span: Any) -> Call | None:
@@ -107,7 +107,7 @@ def call_of(span: Any) -> Call | None:
     if usage is not None:
         return usage, "unpriced", None
     # a call that failed before it used anything costs nothing, but it was made
-    return (NO_USAGE, "", None) if span.kind in MODEL_CALLS else None
+    return (NO_USAGE, "", None) if span.kind in MODEL_KINDS else None
 
 
 def _judged(cost: Cost) -> tuple[str, Decimal | None]:

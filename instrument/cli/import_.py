@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from instrument.cli.printing import say
-from instrument.cli.source import folder_of, json_document, settings_of, tell
+from instrument.cli.source import folder_of, json_document, redactor_of, settings_of, tell
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
@@ -78,15 +78,12 @@ class Place(NamedTuple):
 def _place(args: argparse.Namespace) -> Place:
     from instrument.cli.twice import Told
     from instrument.pricing import Prices
-    from instrument.redact import Redactor, installation_key
 
     settings, named = settings_of(args), args.dir
     folder = named if named is not None else folder_of(args) or settings.folder
     own_ledger = None if named is not None else settings.ledger.url
-    hidden = settings.redact
-    redactor = Redactor(installation_key(), names=hidden.names, patterns=hidden.patterns, keep=hidden.keep)
     ledger = own_ledger or str(folder / "ledger.db")
-    return Place(folder, ledger, redactor, Prices(settings.prices), Told(folder / "events"))
+    return Place(folder, ledger, redactor_of(settings), Prices(settings.prices), Told(folder / "events"))
 
 
 def _import(file: Path, wanted: str | None, to: Place, notices: list[str]) -> dict[str, Any]:

@@ -17,12 +17,12 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import StatusCode
 
+from instrument.kinds import MODEL_KINDS
 from instrument.model import Event, Link
 from instrument.model import Span as Recorded
 from instrument.record import llm, otel_context
 from instrument.record.context import current
 from instrument.record.otel_context import Call
-from instrument.record.plan import MODEL_KINDS
 from instrument.record.recorder import Recorder
 from instrument.record.spans import amiss
 from instrument.record.switch import installed, switch

@@ -20,13 +20,13 @@ import msgspec
 from msgspec import Raw
 
 from instrument.attributes import PROVIDER
+from instrument.kinds import MODEL_KINDS
 from instrument.model import Cost, Usage
 from instrument.pricing import Prices
 from instrument.record import llm, scopes
 from instrument.record.context import Place, at, current, leave, place_with
 from instrument.record.logs import write
 from instrument.record.notices import notice
-from instrument.record.plan import MODEL_KINDS
 from instrument.record.recorder import Recorder
 from instrument.record.scopes import Ask, Budget, Limits, Settled, limits_of, scope_of
 from instrument.record.spans import LiveSpan, amiss

@@ -106,8 +106,6 @@ class Camera:
 
     def taken(self, value: object) -> Any:
         """Any value, as it is now: itself or a copy where nothing in it can change, else as `value` gives it."""
-        if type(value) is int and self._holds > 0:
-            return value
         kept = held(value, self._holds)
         return self.value(value) if kept is None else kept
 

@@ -189,16 +189,17 @@ class Lane:
             if isinstance(item, Batch):
                 kept = [n for n in range(len(item)) if at + n not in gone]
                 at += len(item)
-                self._forget(item, kept)
-                item = item.part(kept)
+                part = item.part(kept)
+                self._forget(item, part)
+                item = part
             if not isinstance(item, Batch) or item:
                 self._queue.append(item)
 
-    def _forget(self, batch: Batch, kept: list[int]) -> None:
+    def _forget(self, batch: Batch, kept: Batch) -> None:
         dropped = len(batch) - len(kept)
         self.lost[f"sink {self._name} too slow"] += dropped
         self._given -= dropped
-        self._given_bytes -= _bytes_of(batch) - sum(len(batch.lines[n]) for n in kept)
+        self._given_bytes -= _bytes_of(batch) - _bytes_of(kept)
 
 
 def _cheapest(worths: list[tuple[int, int]], sizes: list[int], records: int, most_bytes: int) -> set[int]:

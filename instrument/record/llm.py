@@ -20,10 +20,10 @@ from instrument.attributes import (
     RESPONSE_MODEL,
     RESPONSE_TIER,
 )
+from instrument.kinds import MODEL_KINDS
 from instrument.model import Cost, Usage
 from instrument.pricing import Prices
 from instrument.record.capture import Large
-from instrument.record.plan import MODEL_KINDS
 from instrument.record.spans import LiveSpan
 from instrument.usage import Request, answer, request
 

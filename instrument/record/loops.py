@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from instrument.detectors import REFUSALS, Detectors, fingerprint, outcome
 from instrument.detectors.calls import TOOL_KINDS
 from instrument.errors import LoopDetected
+from instrument.kinds import MODEL_KINDS
 from instrument.model import Cost, Failure, Finding, Usage
-from instrument.record.plan import MODEL_KINDS
 from instrument.record.spans import LiveSpan
 
 if TYPE_CHECKING:

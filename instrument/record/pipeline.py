@@ -439,8 +439,9 @@ class Pipeline:
         """Have our files opened and threads started; what fails is told when something is to be written."""
         with self.draining:
             for one in (*self._direct, *self._lanes):
-                with suppress(Exception):
-                    getattr(one, "prepare", _nothing)()
+                if (prepare := getattr(one, "prepare", None)) is not None:
+                    with suppress(Exception):
+                        prepare()
         self._ready.set()
 
     def _finish(self) -> None:
@@ -602,9 +603,6 @@ class Pipeline:
 class _Flush(NamedTuple):
     done: threading.Event
     lanes: list[threading.Event]
-
-
-def _nothing() -> None: ...
 
 
 def _takes_all(sink: Sink) -> bool:

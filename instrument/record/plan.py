@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-MODEL_KINDS = ("llm", "embedding")
-"""Kinds of spans that are calls of a model: they have usage and cost."""
-
-ANNOUNCED_AT_ONCE = frozenset({"agent", "workflow", "step"})
-"""Kinds of spans that live views show before what happens in them."""
+from instrument.kinds import MODEL_KINDS
 
 
 class Plan:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from instrument.analysis.running import Running
 from instrument.errors import InstrumentError
+from instrument.kinds import ANNOUNCED
 from instrument.model import Cost, Record, Run, Sink, Usage
 from instrument.pricing import Prices
 from instrument.record import llm, streams
 from instrument.record.capture import Camera
 from instrument.record.lanes import Bounds
 from instrument.record.pipeline import Flushed, Pipeline
-from instrument.record.plan import ANNOUNCED_AT_ONCE
 from instrument.record.safely import safely
 from instrument.record.sampling import Rules, Sampling
 from instrument.record.settling import Begun, Settling
@@ -143,7 +143,7 @@ class Recorder:
         """See to what a span needs that has begun: traces that are not sampled, live views, a worker that sleeps."""
         if span.sampled is False:
             self.sampling.met(span.trace_id, is_root=span.parent_id is None)
-        if span.kind in ANNOUNCED_AT_ONCE:
+        if span.kind in ANNOUNCED:
             span.started = self.clock()
             self.announce(span)
         if self.pipeline.asleep:

@@ -12,9 +12,9 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from instrument.attributes import AGENT_ID, AGENT_NAME, LEDGER_OPERATION, REQUEST_MODEL
+from instrument.kinds import MODEL_KINDS
 from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usage, decode_known, encode, split
 from instrument.record.capture import Large, encode_valid
-from instrument.record.plan import MODEL_KINDS
 from instrument.record.snapshot import snapshot
 from instrument.record.spans import LiveSpan
 

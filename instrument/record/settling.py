@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from instrument.kinds import MODEL_KINDS
 from instrument.model import Batch, Cost, Finding, Head, Record, Span, Update, Usage
 from instrument.record import llm
 from instrument.record.capture import settle
 from instrument.record.failures import describe
 from instrument.record.hidden import without_words
 from instrument.record.later import Later, reported
-from instrument.record.plan import MODEL_KINDS
 from instrument.record.settle import apart, finished, line_of, open_record, span_record, together
 from instrument.record.spans import LiveSpan
 from instrument.rows import rows_of

@@ -11,9 +11,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from instrument.errors import InstrumentError
+from instrument.kinds import ANNOUNCED, MODEL_KINDS
 from instrument.record.context import NOWHERE, Place, below
 from instrument.record.failures import describe, is_cancellation
-from instrument.record.plan import ANNOUNCED_AT_ONCE, MODEL_KINDS, Plan
+from instrument.record.plan import Plan
 from instrument.statuses import REFUSED
 
 if TYPE_CHECKING:
@@ -278,7 +279,8 @@ def begin(
         if not plan.is_common:
             _take_what_is_rare(span, plan, instance, asked)
         recorder.open[span] = None
-        if recorder.pipeline.asleep or span.sampled is False or span.kind in ANNOUNCED_AT_ONCE:
+        # `opened` asks the same once more: here it spares most calls from calling it
+        if recorder.pipeline.asleep or span.sampled is False or span.kind in ANNOUNCED:
             recorder.opened(span)
         if recorder.asks_always or span.budgets or plan.budget is not None:
             recorder.meet(span) if is_told else recorder.ask_guards(span)

@@ -15,8 +15,9 @@ from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
 from types import coroutine as coroutine_of_generator
 from typing import TYPE_CHECKING, Any
 
+from instrument.kinds import MODEL_KINDS
 from instrument.record.context import current, is_left_out, leave
-from instrument.record.plan import MODEL_KINDS, Plan
+from instrument.record.plan import Plan
 from instrument.record.safely import safely
 from instrument.record.spans import LiveSpan, amiss, arguments_of, begin
 from instrument.record.switch import installed, switch

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from instrument.errors import InstrumentError
+from instrument.kinds import MODEL_KINDS
 from instrument.model import Batch, Cost, Record, Span, Update, Usage
 from instrument.record.notices import notice
 from instrument.store import ledger
@@ -30,8 +31,6 @@ RETRY_SECONDS = 1.0
 
 LAST_WAIT_SECONDS = 10.0
 """How long `close` tries to enter what could not be entered before."""
-
-_MODEL_CALLS = frozenset({"llm", "embedding"})
 
 
 def ledger_path(url: str) -> Path:
@@ -62,7 +61,7 @@ class LedgerSink:
     def wants(record: Record) -> bool:
         """Whether the record can say anything of a model call."""
         return isinstance(record, Update) or (
-            isinstance(record, Span) and (record.usage is not None or record.kind in _MODEL_CALLS)
+            isinstance(record, Span) and (record.usage is not None or record.kind in MODEL_KINDS)
         )
 
     @property
@@ -98,7 +97,7 @@ class LedgerSink:
         if isinstance(record, Span):
             if record.usage is not None:
                 return _row_of(record)
-            if record.kind in _MODEL_CALLS:
+            if record.kind in MODEL_KINDS:
                 self._remember(_row_of(record))
         elif isinstance(record, Update) and record.usage is not None:
             head = self._heads.pop(record.span_id, None) or _bare_row(record)

@@ -6,10 +6,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from instrument.kinds import ANNOUNCED
 from instrument.model import Open, Span
 
-ANNOUNCED = frozenset({"agent", "workflow", "step"})
-"""Kinds of spans that have a line when they begin, if they stay open for a moment; others, once there is one below."""
 MOST_OPEN = 10_000
 """So many open spans are remembered."""
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from instrument.attributes import NO_ITERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_TIER
+from instrument.kinds import MODEL_KINDS
 from instrument.messages import Message, message_of, messages_of, parts_of, said
 from instrument.model import Event, Failure, Link, Span, Usage
 from instrument.pricing import Prices
@@ -17,8 +18,6 @@ from instrument.store.foreign.ours import restored
 from instrument.store.foreign.shape import Fields, fields, items, parsed, run_id, whole, words
 from instrument.store.heads import SpanHead
 from instrument.usage import answer
-
-MODEL_KINDS = frozenset({"llm", "embedding"})
 
 
 class Bare(NamedTuple):
