@@ -33,7 +33,7 @@ def call(number: int, model: str, usd: str | None, basis: str = "priced", day: i
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with a ledger of three models, the working directory inside of it."""
-    for name in ("INSTRUMENT_DIR", "INSTRUMENT_CONFIG", "INSTRUMENT_LEDGER__URL"):
+    for name in ("INSTRUMENT_DIR", "INSTRUMENT_CONFIG", "INSTRUMENT_LEDGER__URL", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     sink = LedgerSink(f"sqlite:///{tmp_path}/.instrument/ledger.db")
     sink.write(Batch([

@@ -43,6 +43,7 @@ Shown = Callable[..., Any]
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A ledger of one priced call, one of a model that had no price, and one that was not billed."""
     monkeypatch.delenv("INSTRUMENT_CONFIG", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.chdir(tmp_path)
     sink = LedgerSink(f"sqlite:///{tmp_path}/ledger.db")
     sink.write(Batch([
