@@ -78,7 +78,7 @@ class Link(Struct, frozen=True, omit_defaults=True):
     attributes: dict[str, Any] = {}
 
 
-class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", gc=False):
     """Base of all records. `run` is the id of the process's recording; `extra` keeps unknown keys."""
 
     run: str = ""
@@ -89,7 +89,7 @@ UNWATCHED = "instrument.unwatched"
 """In the resource of a run that no detectors watched."""
 
 
-class Run(Record, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
+class Run(Record, frozen=True, kw_only=True, omit_defaults=True, tag="run", gc=False):
     """The head of one process's recording."""
 
     schema: int = SCHEMA
@@ -105,7 +105,7 @@ class Run(Record, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
     resource: dict[str, Any] = {}
 
 
-class Open(Record, frozen=True, kw_only=True, omit_defaults=True, tag="open"):
+class Open(Record, frozen=True, kw_only=True, omit_defaults=True, tag="open", gc=False):
     """The head of a span that is still running, written only for spans that stay open a moment."""
 
     trace_id: str
@@ -129,7 +129,7 @@ class Head(Struct, frozen=True, gc=False):
     name: str
 
 
-class Span(Record, frozen=True, kw_only=True, omit_defaults=True, tag="span"):
+class Span(Record, frozen=True, kw_only=True, omit_defaults=True, tag="span", gc=False):
     """One unit of work that has ended (or, on reading, one that never did: status `open`).
 
     `input` maps parameters to values; `status` is `ok`, `error`, `cancelled`, `open`, or `refused`
@@ -156,7 +156,7 @@ class Span(Record, frozen=True, kw_only=True, omit_defaults=True, tag="span"):
     links: list[Link] = []
 
 
-class Update(Record, frozen=True, kw_only=True, omit_defaults=True, tag="update"):
+class Update(Record, frozen=True, kw_only=True, omit_defaults=True, tag="update", gc=False):
     """Facts about a span that came after it had ended."""
 
     trace_id: str
@@ -166,7 +166,7 @@ class Update(Record, frozen=True, kw_only=True, omit_defaults=True, tag="update"
     attributes: dict[str, Any] = {}
 
 
-class Log(Record, frozen=True, kw_only=True, omit_defaults=True, tag="log"):
+class Log(Record, frozen=True, kw_only=True, omit_defaults=True, tag="log", gc=False):
     """One line of a log; `trace_id` and `span_id` are None outside of any span."""
 
     trace_id: str | None = None
@@ -180,7 +180,7 @@ class Log(Record, frozen=True, kw_only=True, omit_defaults=True, tag="log"):
     metadata: dict[str, Any] = {}
 
 
-class Finding(Record, frozen=True, kw_only=True, omit_defaults=True, tag="finding"):
+class Finding(Record, frozen=True, kw_only=True, omit_defaults=True, tag="finding", gc=False):
     """What a detector saw: one sentence and the spans that prove it. `severity`: info, warning, error."""
 
     trace_id: str | None = None
@@ -192,7 +192,7 @@ class Finding(Record, frozen=True, kw_only=True, omit_defaults=True, tag="findin
     data: dict[str, Any] = {}
 
 
-class Score(Record, frozen=True, kw_only=True, omit_defaults=True, tag="score"):
+class Score(Record, frozen=True, kw_only=True, omit_defaults=True, tag="score", gc=False):
     """A judgement on a trace or a span, by a person or a program (`source`)."""
 
     trace_id: str | None = None
@@ -204,7 +204,7 @@ class Score(Record, frozen=True, kw_only=True, omit_defaults=True, tag="score"):
     source: str = ""
 
 
-class Other(Record, frozen=True, kw_only=True):
+class Other(Record, frozen=True, kw_only=True, gc=False):
     """A record of a type that this version does not know; all its keys are in `extra`."""
 
 

@@ -37,6 +37,10 @@ def span_record(
         status=live.status,
         input=live.input if live.input.__class__ is dict else value(live.input),
         output=live.output if live.output.__class__ not in _UNFINISHED else _output(live.output, value),
+        extra=_NOTHING,
+        attributes=_NOTHING,
+        events=_NONE,
+        links=_NONE,
     )
     is_common = live.attributes is None and live.error is None and live.shared is None and live.agent_id is None
     if is_common and usage is None and live.events is None and live.links is None and live.kind not in MODEL_KINDS:
@@ -45,6 +49,8 @@ def span_record(
 
 
 _UNFINISHED = (Large, list)
+_NOTHING: dict[str, Any] = {}
+_NONE: list[Any] = []
 
 
 def _output(told: Any, value: Value) -> Any:
