@@ -26,7 +26,7 @@ GATHER = 0.02
 BATCH = 64
 LARGE_BATCH = 512
 """Where many wait: every batch costs some turns for the interpreter's lock, 5 ms each where a thread computes."""
-BATCH_BYTES = 1 << 18
+BATCH_BYTES = 1 << 20
 """But what is read and written several times should fit the processor's nearer memory."""
 CLOSE_SECONDS = 2.0
 SETTLE_SECONDS = 10.0
@@ -147,7 +147,7 @@ class Pipeline:
         self._is_gathering = False
         self._look_due = 0.0
         self._settled = self._weighed_at = 0
-        self._bytes_each = 1
+        self._bytes_each = BATCH_BYTES // BATCH
         self._average = 0.0
         self._waited_in_vain: int | None = None
         self._barren_until = [0.0] * MOST
@@ -486,7 +486,7 @@ class Pipeline:
         """Settle and write what is queued now; what comes meanwhile waits for the next time."""
         began, left = time.monotonic(), len(self.queue)
         while left > 0 and self.queue:
-            most = BATCH if left < self._crowd // 4 else max(BATCH, min(LARGE_BATCH, BATCH_BYTES // self._bytes_each))
+            most = max(BATCH, min(LARGE_BATCH, BATCH_BYTES // self._bytes_each))
             taken = [self.queue.popleft() for _ in range(min(most, len(self.queue)))]
             left -= len(taken)
             batch = self.settle(taken)

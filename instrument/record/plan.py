@@ -17,7 +17,6 @@ class Plan:
     """
 
     __slots__ = (
-        "_display",
         "agent_id",
         "agent_name",
         "arity",
@@ -26,6 +25,7 @@ class Plan:
         "capture_input",
         "capture_output",
         "defaults",
+        "display",
         "is_common",
         "kind",
         "model",
@@ -72,17 +72,15 @@ class Plan:
         self.budget = budget
         self.skippable = kind not in MODEL_KINDS and budget is None and agent_id is None
         self.is_common = kind not in ("agent", *MODEL_KINDS) and attributes is None and agent_id is None
-        self._display: Callable[..., dict[str, Any]] | None = None
+        self.display: Callable[..., dict[str, Any]] | None = None
 
     def belongs_to_class(self) -> None:
         """The first parameter, whatever its name, is the instance or the class."""
         self.takes_self = bool(self.names)
-        self._display = None
+        self.display = None
 
     def named(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of one call by parameter, without `self` or `cls`; surplus positional ones under `*name`."""
-        if not kwargs and len(args) == self.arity and instance is None:
-            return (self._display or self._made_display())(*args)
         names = self.names
         if instance is not None:
             names = self.names_of_method
@@ -101,11 +99,11 @@ class Plan:
             named.pop(self.names[0], None)
         return named
 
-    def _made_display(self) -> Callable[..., dict[str, Any]]:
+    def make_display(self) -> Callable[..., dict[str, Any]]:
         """`lambda a, b: {"a": a, "b": b}`: takes a third of the time that pairing names and arguments does."""
         shown = self.names_of_method if self.takes_self else self.names
         pairs = ", ".join(f"{name!r}: {name}" for name in shown)
-        self._display = display = eval(f"lambda {', '.join(self.names)}: {{{pairs}}}")
+        self.display = display = eval(f"lambda {', '.join(self.names)}: {{{pairs}}}")
         return display  # type: ignore[no-any-return]  # eval says nothing of it
 
     def holder(self, instance: object, args: tuple[Any, ...]) -> object:

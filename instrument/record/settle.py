@@ -42,8 +42,8 @@ def span_record(
         events=_NONE,
         links=_NONE,
     )
-    is_common = live.attributes is None and live.error is None and live.shared is None and live.agent_id is None
-    if is_common and usage is None and live.events is None and live.links is None and live.kind not in MODEL_KINDS:
+    is_common = live.seldom is None and live.shared is None and live.agent_id is None
+    if is_common and usage is None and live.kind not in MODEL_KINDS:
         return span
     return replace(span, **_rarer_fields(live, value, usage, cost))
 

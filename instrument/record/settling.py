@@ -55,6 +55,7 @@ class Settling:
         self.later = Later(self._took, self._completed, recorder.fault)
         self._recorder = recorder
         self._run = recorder.run
+        self._run_id = recorder.run.run
         self._offset = recorder.wall(0)
         self._redactor = redactor
         self._redact = _unredacted if redactor is None else redactor.line
@@ -180,19 +181,19 @@ class Settling:
         if live.settled or not (live.sampled or self._records(live)):
             return None
         live.settled = True
-        if live.unsettled is not None:
+        if live.seldom is not None and live.unsettled is not None:
             live.status, live.error, live.unsettled = "error", describe(live.unsettled), None
         if live.duration is None:
             live.duration = self._recorder.clock() - live.started
         if not live.taken:  # queued at the recursion limit
             self._recorder.open.pop(live, None)
         start = self._offset + live.started
-        if live.kind in MODEL_KINDS or live.tokens is not None:
+        if live.kind in MODEL_KINDS or (live.seldom is not None and live.tokens is not None):
             if self.later.takes(live, self._recorder.prices):
-                return span_record(live, self._run.run, start, self._finish, reported(live))
-            record = span_record(live, self._run.run, start, self._finish, *self._took(live, start))
+                return span_record(live, self._run_id, start, self._finish, reported(live))
+            record = span_record(live, self._run_id, start, self._finish, *self._took(live, start))
         else:
-            record = span_record(live, self._run.run, start, self._finish)
+            record = span_record(live, self._run_id, start, self._finish)
         live.input = live.output = None
         return record
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from instrument.errors import InstrumentError
 from instrument.kinds import ANNOUNCED, MODEL_KINDS
@@ -18,10 +19,33 @@ from instrument.record.plan import Plan
 from instrument.statuses import REFUSED
 
 if TYPE_CHECKING:
-    from contextvars import Context
     from weakref import ReferenceType
 
     from instrument.record.recorder import Recorder
+
+
+V = TypeVar("V")
+
+
+class Seldom(Generic[V]):
+    """An attribute that few spans have: it takes no room and no time where it is not set."""
+
+    __slots__ = ("_name", "_unset")
+
+    def __init__(self, unset: V) -> None:
+        self._unset = unset
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, span: LiveSpan, owner: type | None = None) -> V:
+        seldom = span.seldom
+        return self._unset if seldom is None else seldom.get(self._name, self._unset)
+
+    def __set__(self, span: LiveSpan, value: V) -> None:
+        if span.seldom is None:
+            span.seldom = {}
+        span.seldom[self._name] = value
 
 
 class LiveSpan:
@@ -31,19 +55,11 @@ class LiveSpan:
         "__weakref__",
         "agent_id",
         "agent_name",
-        "announced",
-        "around",
-        "asked",
-        "attributes",
         "budgets",
         "depth",
         "duration",
-        "error",
-        "events",
         "input",
         "kind",
-        "links",
-        "model",
         "model_call",
         "name",
         "operation",
@@ -51,18 +67,15 @@ class LiveSpan:
         "parent_id",
         "plan",
         "recorder",
-        "refused",
         "sampled",
+        "seldom",
         "settled",
         "shared",
         "span_id",
         "started",
         "status",
         "taken",
-        "tokens",
         "trace_id",
-        "unsettled",
-        "wants_estimate",
     )
 
     trace_id: str
@@ -75,19 +88,24 @@ class LiveSpan:
     budgets: tuple[Any, ...]
     operation: str | None
     model_call: ReferenceType[Any] | None
-    around: Context
-    asked: Mapping[str, Any] | None
     plan: Plan
     duration: int | None
-    unsettled: BaseException | None
     input: Any
     output: Any
-    error: tuple[str, str, list[Any]] | None
-    model: str | None
-    attributes: dict[str, Any] | None
-    tokens: dict[str, Any] | None
-    events: list[tuple[str, int, dict[str, Any]]] | None
-    links: list[tuple[str, str]] | None
+    seldom: dict[str, Any] | None
+
+    announced = Seldom(False)
+    around = Seldom[Context | None](None)
+    asked = Seldom[Mapping[str, Any] | None](None)
+    attributes = Seldom[dict[str, Any] | None](None)
+    error = Seldom[tuple[str, str, list[Any]] | None](None)
+    events = Seldom[list[tuple[str, int, dict[str, Any]]] | None](None)
+    links = Seldom[list[tuple[str, str]] | None](None)
+    model = Seldom[str | None](None)
+    refused = Seldom(False)
+    tokens = Seldom[dict[str, Any] | None](None)
+    unsettled = Seldom[BaseException | None](None)
+    wants_estimate = Seldom(False)
 
     def hang(self, recorder: Recorder, plan: Plan, place: LiveSpan | Place | None, captured: Any = None) -> None:
         """Set everything up, below `place`. No `__init__`: to call a class takes twice as long."""
@@ -100,19 +118,12 @@ class LiveSpan:
             self.span_id = recorder.span_ids.popleft()
         except IndexError:
             self.span_id = recorder.new_span_id()
-        self.duration = self.output = self.attributes = self.asked = None
-        self.error = self.unsettled = self.events = self.links = self.tokens = self.model = None
-        self.announced = self.taken = self.settled = self.refused = self.wants_estimate = False
+        self.duration = self.output = self.seldom = None
+        self.taken = self.settled = False
         self.started = 0
         self.status = "ok"
-        place = place or recorder.origin or NOWHERE
-        if place.trace_id is None and recorder.origin is not None:
-            place = below(recorder.origin, place)
-        if place.trace_id is None:
-            self.trace_id = recorder.new_trace_id()
-            self.parent_id = None
-            self.depth = 0
-            self.sampled = place.sampled and recorder.samples(self.trace_id, plan.name)
+        if place is None or place.trace_id is None:
+            place = self._begin_trace(place or recorder.origin or NOWHERE)
         else:
             self.trace_id = place.trace_id
             self.parent_id = place.span_id
@@ -124,6 +135,21 @@ class LiveSpan:
         self.operation = plan.operation or place.operation
         self.model_call = place.model_call
         self.budgets = place.budgets
+
+    def _begin_trace(self, place: LiveSpan | Place) -> LiveSpan | Place:
+        """Be the first of a trace, or the first of this process in one that has its origin elsewhere."""
+        recorder = self.recorder
+        if place.trace_id is None and recorder.origin is not None:
+            place = below(recorder.origin, place)
+        self.parent_id = place.span_id
+        self.depth = place.depth + 1
+        if place.trace_id is None:
+            self.trace_id = recorder.new_trace_id()
+            self.sampled = place.sampled and recorder.samples(self.trace_id, self.name)
+        else:
+            self.trace_id = place.trace_id
+            self.sampled = place.sampled
+        return place
 
     @property
     def span(self) -> LiveSpan:
@@ -249,7 +275,9 @@ def arguments_of(
     if not plan.capture_input:
         return None
     try:
-        return recorder.arguments(plan.named(instance, args, kwargs), bool(kwargs))
+        if len(args) == plan.arity and instance is None and not kwargs:
+            return recorder.arguments((plan.display or plan.make_display())(*args), False)
+        return recorder.arguments(plan.named(instance, args, kwargs))
     except RecursionError:
         return None
     except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code

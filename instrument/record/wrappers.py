@@ -77,7 +77,10 @@ def coroutine(plan: Plan) -> Wrapper:
             return inner
         try:
             captured = arguments_of(recorder, plan, instance, args, kwargs)
-            outer: Any = _run(recorder, plan, plan.holder(instance, args), captured, _Held(inner))
+            holder = None if plan.agent_id is None else plan.holder(instance, args)
+            held = _new(_Held)  # to call the class takes twice as long
+            held.coroutine, held.span = inner, None
+            outer: Any = _run(recorder, plan, holder, captured, held)
         except RecursionError:
             inner.close()  # or Python would say that it was never awaited
             raise
@@ -95,14 +98,8 @@ class _Held:
 
     __slots__ = ("coroutine", "span")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        self.coroutine: Coroutine[Any, Any, Any] | None = coroutine
-        self.span: LiveSpan | None = None
-
-    def start(self) -> Coroutine[Any, Any, Any]:
-        inner, self.coroutine = self.coroutine, None
-        assert inner is not None
-        return inner
+    coroutine: Coroutine[Any, Any, Any] | None
+    span: LiveSpan | None
 
     def __del__(self) -> None:
         if self.coroutine is not None:
@@ -111,17 +108,22 @@ class _Held:
             _fail(self.span, GeneratorExit())
 
 
+_new = _Held.__new__
+
+
 async def _run(recorder: Recorder, plan: Plan, instance: Any, captured: Any, held: _Held) -> Any:
     outer = current.get()
+    inner: Any = held.coroutine
     if recorder.skips and plan.skippable and is_left_out(outer):
-        return await held.start()
+        held.coroutine = None
+        return await inner
     span = held.span = begin(recorder, plan, outer, instance, captured)
-    instance = captured = None
+    held.coroutine = instance = captured = None
     if span is None:
-        return await held.start()
+        return await inner
     try:
         current.set(span)
-        result = await held.start()
+        result = await inner
     except BaseException as error:
         leave(span, outer, destroyed=isinstance(error, GeneratorExit))
         _fail(span, error)
