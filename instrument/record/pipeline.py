@@ -338,7 +338,10 @@ class Pipeline:
             self._average = self._average_weight(min(length, STEP))
         if length >= self._bounds.records or length * self._average >= self._bounds.bytes:
             return True
-        self._room = min(self._bounds.records, length + STEP, max(self._crowd, length) + EASED)
+        if self._is_gathering and length < self._mark:
+            self._room = self._mark
+        else:
+            self._room = min(self._bounds.records, length + STEP, max(self._crowd, length) + EASED)
         return False
 
     def _average_weight(self, newest: int) -> float:
@@ -460,7 +463,9 @@ class Pipeline:
         if not self.queue and not self._urgent():
             self._sleep(self._next_look)
         self.asleep = False
-        if not self._urgent() and len(self.queue) < self._mark:
+        if self._behind:
+            self._breath.take()
+        elif not self._urgent() and len(self.queue) < self._mark:
             self._is_gathering = True
             self._sleep(GATHER)
             self._is_gathering = False

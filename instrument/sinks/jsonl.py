@@ -87,6 +87,8 @@ class JsonlSink:
     def flush(self) -> None:
         """Try once more what could not be written."""
         self._append()
+        if self._appender is not None:
+            self._appender.look_again()
 
     def close(self) -> None:
         """Give the file back; what still cannot be written is lost."""

@@ -8,6 +8,7 @@ decided yet (see `spool`) are read as well.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -44,6 +45,16 @@ MAX_LINE = 64 * 1024 * 1024
 LOOK_SECONDS = 0.05
 """What is written to a file of our own in so short a time after it was moved away goes with it."""
 
+LOOK_SHARE = 10
+"""Looking takes at most this part of the time. Where other threads compute every call of the system waits for its turn,
+and with several of them what is recorded would wait longer for two looks than for being written."""
+
+CONTENDED = 0.002
+"""A look that takes so many seconds has waited for its turn."""
+
+ASIDE = 512
+"""Descriptors from here on are not given to what a program opens, unless it has as many open."""
+
 
 def event_file(folder: Path, run: str, start_ns: int) -> Path:
     """Where the records of one process go: `events/<utc>-<run>.jsonl` below the recording folder."""
@@ -76,7 +87,7 @@ class Appender:
         self._prepare = prepare
         self._fd = -1
         self._place = (0, 0)
-        self._looked = 0.0
+        self._sure_until = self._look_due = 0.0
         self._is_deleted = False
         self._pid = 0
         self._torn = False
@@ -92,6 +103,26 @@ class Appender:
 
     def append_data(self, data: bytes) -> None:
         """Write lines that are joined already, each with its newline, as `append` does."""
+        try:
+            self._append(data)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            self.look_again()  # the program has closed it since we looked
+            self._append(data)
+
+    def look_again(self) -> None:
+        """See before the next append whether the file is where it was."""
+        self._sure_until = self._look_due = 0.0
+
+    def close(self) -> None:
+        """Give the file back."""
+        self.look_again()
+        is_ours, fd, self._fd = self._is_ours(), self._fd, -1
+        if is_ours:
+            os.close(fd)
+
+    def _append(self, data: bytes) -> None:
         while True:
             self.open()
             with turn(self._fd) if self._shared else nullcontext(True) as is_alone:
@@ -99,46 +130,43 @@ class Appender:
                     return self._write(data, is_alone)
             self.close()  # it lies elsewhere now
 
-    def close(self) -> None:
-        """Give the file back."""
-        is_ours, fd, self._fd = self._is_ours(), self._fd, -1
-        if is_ours:
-            os.close(fd)
-
     def _open(self) -> None:
         self.close()
         if self._prepare is not None:
             self._prepare()
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        self._fd = _above_stderr(os.open(self.path, flags, 0o600))
+        self._fd = _set_aside(os.open(self.path, flags, 0o600))
         self._pid = os.getpid()
         opened = os.fstat(self._fd)
         self._place = (opened.st_dev, opened.st_ino)
-        self._looked = 0.0
         self._torn = _ends_torn(self._fd)
 
     def _is_ours(self) -> bool:
         """Whether the descriptor is still that of our file."""
-        if self._fd < 0:
-            return False
+        before = time.monotonic()
+        if self._fd < 0 or before < self._sure_until:
+            return self._fd >= 0
         try:
             found = os.fstat(self._fd)
         except OSError:
             return False
+        took = time.monotonic() - before
+        if took > CONTENDED and self._fd >= ASIDE:
+            self._sure_until = before + LOOK_SHARE * took
         self._is_deleted = found.st_nlink == 0
         return (found.st_dev, found.st_ino) == self._place
 
     def _is_current(self) -> bool:
         """Whether the file is where it was. One of our own is looked for no more often than `LOOK_SECONDS` say."""
-        now = time.monotonic()
-        if not (self._shared or self._is_deleted) and now - self._looked < LOOK_SECONDS:
+        before = time.monotonic()
+        if before < self._look_due and not (self._shared or self._is_deleted):
             return True
-        self._looked = now
         try:
             found = os.stat(self.path)
         except OSError:
             return False
+        self._look_due = before + max(LOOK_SECONDS, LOOK_SHARE * (time.monotonic() - before))
         return (found.st_dev, found.st_ino) == self._place
 
     def _is_full(self, more: int) -> bool:
@@ -168,11 +196,17 @@ class Appender:
             os.fsync(self._fd)
 
 
-def _above_stderr(fd: int) -> int:
-    """The file under a number above 2: what a program still writes to a stderr that it has closed must not get in."""
-    if fd > 2 or sys.platform == "win32":
+def _set_aside(fd: int) -> int:
+    """The file under a high number, or where there are none at least above 2.
+
+    What a program still writes to a descriptor that it has closed, such as stderr, must not get into the file, nor
+    what we write into a file that the program has opened since.
+    """
+    if sys.platform == "win32":
         return fd
     try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, ASIDE)
+    except OSError:
         return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
     finally:
         os.close(fd)
