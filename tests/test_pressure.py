@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from instrument.record.lanes import Bounds, Lane
 from instrument.record.pipeline import Pipeline
 from instrument.record.worth import weight, worth
 from instrument.testing import record
+from tests.faults.programs import run as run_program
+from tests.faults.programs import worked
 from tests.recorded import call, finding, head, log, run
 from tests.recorded import span as span_record
 
@@ -297,6 +300,24 @@ def test_finalizers_that_record() -> None:
         gc.collect()
         told = recording.flush()
     assert 200 <= len([one for one in recording.spans if one.name == "noted"]) + told.lost.get("queue full", 0)
+
+
+def test_finalizers_that_record_while_a_call_begins(tmp_path: Path) -> None:
+    """Where the collector ends what records in the midst of `ContextVar.set` the process lives and loses no call."""
+    program = """
+    import gc
+    class Ends:
+        def __init__(self): self.me = self
+        def __del__(self): work(-1)
+    gc.set_threshold(13, 2, 2)
+    for n in range(1000):
+        Ends()
+        work(n)
+    gc.set_threshold(700, 10, 10)
+    flush()
+    """
+    done = run_program(tmp_path, program)
+    assert (0, "", list(range(1000))) == (done.returncode, done.stderr, [n for n in worked(tmp_path) if n >= 0])
 
 
 @pytest.fixture

@@ -7,10 +7,13 @@ back by value and never by token, because a dropped generator ends in another co
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from instrument import forks
 
 if TYPE_CHECKING:
     from weakref import ReferenceType
@@ -78,7 +81,60 @@ class Place:
 NOWHERE = Place()
 """Where a span hangs that is the first of its trace."""
 
-current: ContextVar[LiveSpan | Place | None] = ContextVar("instrument_place", default=None)
+FREES_CONTEXTS = sys.version_info < (3, 12)
+"""Up to Python 3.11 the collector may run in the middle of `ContextVar.set`, which then works on what another `set`
+frees (https://github.com/python/cpython/issues/148891): the process crashes, or has a broken context."""
+
+MOST_KEPT = 10_000
+
+
+class Current:
+    """The context variable: `get` and `set` are those of it.
+
+    A finalizer that is recorded may run in the midst of a `set` of ours, on the same thread. `changing` counts the
+    threads that are there. Where it is not 0, what they may work on is kept until it is. Whoever has no time for `set`
+    does as it does, with `put`.
+    """
+
+    __slots__ = ("__weakref__", "_kept", "changing", "get", "put")
+
+    def __init__(self) -> None:
+        variable: ContextVar[LiveSpan | Place | None] = ContextVar("instrument_place", default=None)
+        self.get = variable.get
+        self.put = variable.set
+        self.changing = 0
+        self._kept: list[Context] = []
+        forks.watch(self)
+
+    def set(self, place: LiveSpan | Place | None) -> None:
+        if self.changing:
+            self.keep()
+        self.changing += 1
+        try:
+            self.put(place)
+        finally:
+            self.changing -= 1
+
+    def keep(self) -> None:
+        """Keep what is current until nobody changes it any more. The first of them is what is worked on."""
+        if FREES_CONTEXTS and len(self._kept) < MOST_KEPT:
+            self._kept.append(copy_context())
+
+    def let_go(self) -> None:
+        """Forget what was kept, unless it may still be worked on. The worker does this."""
+        if self._kept and not self.changing:
+            self._kept = []
+
+    def before_fork(self, give_up: float, /) -> None: ...
+
+    def after_fork(self) -> None: ...
+
+    def renew(self) -> None:
+        """Threads that are no more change nothing."""
+        self.changing = 0
+
+
+current = Current()
 
 
 def is_left_out(place: LiveSpan | Place | None) -> bool:

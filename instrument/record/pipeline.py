@@ -489,6 +489,7 @@ class Pipeline:
 
     def _drain(self) -> None:
         """Settle and write what is queued now; what comes meanwhile waits for the next time."""
+        current.let_go()
         began, left = time.monotonic(), len(self.queue)
         while left > 0 and self.queue:
             most = max(BATCH, min(LARGE_BATCH, BATCH_BYTES // self._bytes_each))

@@ -2,7 +2,8 @@
 
 Each follows one lifecycle: arguments are captured at the call, the span begins when the body does, is current only
 while the body runs, and ends with it. The user's exceptions are re-raised untouched. At the recursion limit recording
-gives way: a span that cannot be closed there is put into the queue as it is and closed by the worker.
+gives way: a span that cannot be closed there is put into the queue as it is and closed by the worker. Where most calls
+pass `Current.set` is written out: to call it takes as long as what it does.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from types import coroutine as coroutine_of_generator
 from typing import TYPE_CHECKING, Any
 
 from instrument.kinds import MODEL_KINDS
-from instrument.record.context import current, is_left_out, leave
+from instrument.record.context import FREES_CONTEXTS, current, is_left_out, leave
 from instrument.record.plan import Plan
 from instrument.record.safely import safely
 from instrument.record.spans import LiveSpan, amiss, arguments_of, begin
@@ -47,7 +48,13 @@ def plain(plan: Plan) -> Wrapper:
         if span is None:
             return wrapped(*args, **kwargs)
         try:
-            current.set(span)
+            if current.changing:
+                current.keep()
+            current.changing += 1
+            try:
+                current.put(span)
+            finally:
+                current.changing -= 1
             result = wrapped(*args, **kwargs) if kwargs else wrapped(*args)
         except BaseException as error:
             current.set(outer)
@@ -57,7 +64,11 @@ def plain(plan: Plan) -> Wrapper:
                 span.unsettled = error
                 recorder.queue.append(span)
             raise
-        current.set(outer)
+        current.changing += 1
+        try:
+            current.put(outer)
+        finally:
+            current.changing -= 1
         try:
             span.succeed(result)
         except RecursionError:
@@ -122,13 +133,25 @@ async def _run(recorder: Recorder, plan: Plan, instance: Any, captured: Any, hel
     if span is None:
         return await inner
     try:
-        current.set(span)
+        if current.changing:
+            current.keep()
+        current.changing += 1
+        try:
+            current.put(span)
+        finally:
+            current.changing -= 1
         result = await inner
     except BaseException as error:
         leave(span, outer, destroyed=isinstance(error, GeneratorExit))
         _fail(span, error)
         raise
-    current.set(outer)
+    if current.changing:
+        current.keep()
+    current.changing += 1
+    try:
+        current.put(outer)
+    finally:
+        current.changing -= 1
     held.span = None  # a stream that was returned may go on
     try:
         span.succeed(result)
@@ -276,11 +299,6 @@ def _without_hooks(inner: AsyncGenerator[Any, Any]) -> Callable[[Any], Any]:
 
 
 def _finalized_with_the_outer(inner: AsyncGenerator[Any, Any]) -> None: ...
-
-
-FREES_CONTEXTS = sys.version_info < (3, 12)
-"""Up to Python 3.11 the collector may run in the middle of `ContextVar.set`, which then works on what another `set`
-frees (https://github.com/python/cpython/issues/148891): what was current when a generator is closed outlives that."""
 
 
 class Yields:
