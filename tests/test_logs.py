@@ -35,6 +35,17 @@ def test_log_belongs_to_the_current_span(recorded: Recording) -> None:
     assert [(live.trace_id, live.span_id)] == [(found.trace_id, found.span_id) for found in recorded.logs]
 
 
+def test_a_tool_is_shown_before_what_is_logged_in_it() -> None:
+    """However short the tool has run, its line stands above that of the log on the console."""
+    out = StringIO()
+    with record(sinks=(ConsoleSink(out),)) as recording, span("search", kind="tool"):
+        log("LOOKING", "in the index")
+        recording.flush()
+    lines = out.getvalue().splitlines()
+    shown = [next((word for word in ("search", "LOOKING") if word in line), "") for line in lines]
+    assert ["search", "LOOKING", "search"] == [word for word in shown if word]
+
+
 def test_log_outside_of_any_span_is_kept(recorded: Recording) -> None:
     """An agent's `__init__` is logged although nothing runs yet."""
     Worker("a-1")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from instrument.model import Log, Score
-from instrument.record.context import current
+from instrument.record.context import Place, current
 from instrument.record.recorder import Recorder
-from instrument.record.spans import amiss
+from instrument.record.spans import LiveSpan, amiss
 from instrument.record.switch import installed
 
 LONGEST_MESSAGE = 16_384
@@ -58,9 +58,17 @@ def write(
             logger=logger,
             metadata={str(name): recorder.value(value) for name, value in metadata.items()},
         )
+        _announce_around(place)
         recorder.put(record, 0 if place is None else place.depth + 1)
     except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
         amiss(recorder, "log", error)
+
+
+def _announce_around(place: LiveSpan | Place | None) -> None:
+    """Have live views show the span before what is logged in it."""
+    span = None if place is None else place.span
+    if isinstance(span, LiveSpan) and span.duration is None and not span.announced:
+        span.recorder.announce(span)
 
 
 def _agent_id(given: Any, place: Any, recorder: Recorder) -> str | None:
