@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import multiprocessing
@@ -12,6 +13,8 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -186,6 +189,8 @@ def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 FULL = """
 import resource, sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from instrument.store.jsonl import Appender
 appender = Appender(Path(sys.argv[1]))
 appender.append([b"x" * 99] * 9)
@@ -261,6 +266,67 @@ def test_a_stopped_process_does_not_stop_the_others(tmp_path: Path, monkeypatch:
     holder.kill()
     holder.communicate()
     assert b"1\n" == path.read_bytes()
+
+
+def test_a_file_is_looked_for_soon_after_a_look_that_took_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that hung for an hour, or a process that was stopped, does not leave a deleted file unnoticed for ten."""
+    now, path = [0.0], tmp_path / "a.jsonl"
+    fstat, stat_of = os.fstat, os.stat
+
+    def slow(look: Any) -> Any:
+        def looked(*args: Any, **kwargs: Any) -> Any:
+            now[0] += 3600.0
+            return look(*args, **kwargs)
+
+        return looked
+
+    monkeypatch.setattr("instrument.store.jsonl.time", SimpleNamespace(monotonic=lambda: now[0]))
+    appender = Appender(path, shared=False)
+    appender.append([b"1"])
+    monkeypatch.setattr(os, "fstat", slow(fstat))
+    monkeypatch.setattr(os, "stat", slow(stat_of))
+    now[0] += 1.0
+    appender.append([b"2"])
+    monkeypatch.setattr(os, "fstat", fstat)
+    monkeypatch.setattr(os, "stat", stat_of)
+    path.unlink()
+    now[0] += 1.0
+    appender.append([b"3"])
+    appender.close()
+    assert b"3\n" == path.read_bytes()
+
+
+def test_the_last_descriptor_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a file can be opened but no second descriptor be had it is written under the one that it got."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("instrument.store.jsonl.fcntl.fcntl", refuse)
+    appender = Appender(tmp_path / "a.jsonl")
+    appender.append([b"1"])
+    appender.close()
+    assert b"1\n" == (tmp_path / "a.jsonl").read_bytes()
+
+
+def test_lines_of_a_file_that_is_closed_after_they_were_written_are_not_doubled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who closes all descriptors while the file's turn is still ours has the lines once in it."""
+    write = os.write
+
+    def closed(fd: int, data: bytes) -> int:
+        number = write(fd, data)
+        os.close(fd)
+        return number
+
+    appender = Appender(tmp_path / "a.jsonl")
+    monkeypatch.setattr(os, "write", closed)
+    appender.append([b"1"])
+    monkeypatch.setattr(os, "write", write)
+    appender.append([b"2"])
+    appender.close()
+    assert b"1\n2\n" == (tmp_path / "a.jsonl").read_bytes()
 
 
 # The sink

@@ -43,11 +43,15 @@ MAX_LINE = 64 * 1024 * 1024
 # Writing
 
 LOOK_SECONDS = 0.05
-"""What is written to a file of our own in so short a time after it was moved away goes with it."""
+"""What is written to a file of our own in so short a time after it was moved away or deleted goes with it."""
 
 LOOK_SHARE = 10
 """Looking takes at most this part of the time. Where other threads compute every call of the system waits for its turn,
 and with several of them what is recorded would wait longer for two looks than for being written."""
+
+UNSEEN_SECONDS = 0.5
+"""But so long at most is written without a look: one that took a minute may have met a disk that hung, or a process
+that was stopped."""
 
 CONTENDED = 0.002
 """A look that takes so many seconds has waited for its turn."""
@@ -68,7 +72,8 @@ class Appender:
     `rotate_bytes` is the size beyond which a new file begins, `fsync` asks the disk to confirm every append.
     A file that was renamed or deleted meanwhile is opened anew; `prepare` is called before, for what lies above it. So
     is one whose descriptor the program has closed; what it may have opened under that number is not touched.
-    Every call of the system lets other threads run, and a busy one keeps us waiting for 5 ms: there are few.
+    Every call of the system lets other threads run, and a busy one keeps us waiting for 5 ms: there are few. Beside
+    such threads neither is noticed at once, but within `LOOK_SHARE` times the wait and `UNSEEN_SECONDS` at most.
     """
 
     def __init__(
@@ -153,7 +158,7 @@ class Appender:
             return False
         took = time.monotonic() - before
         if took > CONTENDED and self._fd >= ASIDE:
-            self._sure_until = before + LOOK_SHARE * took
+            self._sure_until = before + took + min(LOOK_SHARE * took, UNSEEN_SECONDS)
         self._is_deleted = found.st_nlink == 0
         return (found.st_dev, found.st_ino) == self._place
 
@@ -166,7 +171,8 @@ class Appender:
             found = os.stat(self.path)
         except OSError:
             return False
-        self._look_due = before + max(LOOK_SECONDS, LOOK_SHARE * (time.monotonic() - before))
+        took = time.monotonic() - before
+        self._look_due = before + took + min(max(LOOK_SECONDS, LOOK_SHARE * took), UNSEEN_SECONDS)
         return (found.st_dev, found.st_ino) == self._place
 
     def _is_full(self, more: int) -> bool:
@@ -205,11 +211,17 @@ def _set_aside(fd: int) -> int:
     if sys.platform == "win32":
         return fd
     try:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, ASIDE)
+        aside = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, ASIDE)
     except OSError:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
-    finally:
-        os.close(fd)
+        if fd > 2:
+            return fd
+        try:
+            aside = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+        except OSError:
+            os.close(fd)
+            raise
+    os.close(fd)
+    return aside
 
 
 def _taken_back(fd: int, written: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 try:
@@ -25,7 +25,8 @@ def turn(fd: int) -> Iterator[bool]:
         yield locked
     finally:
         if locked:
-            fcntl.flock(fd, fcntl.LOCK_UN)
+            with suppress(OSError):  # closed meanwhile, and given back with that
+                fcntl.flock(fd, fcntl.LOCK_UN)
 
 
 @contextmanager
