@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instrument import span, tool
-from instrument.model import Finding, Log, Record, Span, encode
+from instrument.model import Batch, Finding, Log, Record, Span, encode
 from instrument.record.plan import Plan
 from instrument.record.settle import together
 from instrument.record.switch import switch
@@ -53,6 +54,58 @@ def test_of_a_long_batch_the_lines_with_secrets_are_mended() -> None:
         told = [log.event for log in recording.logs]
     assert [1, 6, 11] == [n for n, event in enumerate(told) if "[redacted:" in event]
     assert events == [re.sub(r"\[redacted:\w{12}\]", "AKIAIOSFODNN7EXAMPLE", event) for event in told]
+
+
+def test_a_sink_that_adds_to_a_span_changes_no_other() -> None:
+    """The spans that have no attributes do not share that they have none."""
+
+    class Adding:
+        direct = True
+
+        def write(self, batch: Batch) -> None:
+            for one in batch:
+                if isinstance(one, Span):
+                    one.attributes[one.name] = True
+                    seen.append([*one.attributes])
+
+        def flush(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    seen: list[list[str]] = []
+    with record(sinks=(Adding(),)):
+        for name in "abc":
+            with span(name):
+                pass
+    assert [["a"], ["b"], ["c"]] == seen
+
+
+def test_what_is_added_in_the_midst_of_adding_is_not_lost() -> None:
+    """Another thread, a handler or a finalizer (here: the collector's callback) may add to a span at any moment."""
+
+    def add(phase: str, info: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            live.set(b=2)
+            live.event("b")
+
+    before = gc.get_threshold()
+    with record() as recording:
+        for at in range(1, 40):
+            with span(str(at)) as live:
+                left = at
+                gc.callbacks.append(add)
+                gc.set_threshold(1)
+                live.set(a=1)
+                live.event("a")
+                gc.set_threshold(*before)
+                gc.callbacks.remove(add)
+                if left > 0:
+                    live.set(b=2)
+                    live.event("b")
+    found = {(*sorted(one.attributes), *sorted(event.name for event in one.events)) for one in recording.spans}
+    assert {("a", "b", "a", "b")} == found
 
 
 def test_a_finding_stands_directly_behind_its_span() -> None:

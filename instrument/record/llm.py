@@ -24,7 +24,7 @@ from instrument.kinds import MODEL_KINDS
 from instrument.model import Cost, Usage
 from instrument.pricing import Prices
 from instrument.record.capture import Large
-from instrument.record.spans import LiveSpan
+from instrument.record.spans import LiveSpan, rare
 from instrument.usage import Request, answer, request
 
 NOT_SAID = frozenset({"role", "type", "id", "finish_reason"})
@@ -43,7 +43,7 @@ def make_step(reference: ReferenceType[Any] | None) -> None:
         if outer.kind == "llm" and outer.duration is None:
             outer.kind = "step"
             if isinstance(outer, LiveSpan):
-                outer.attributes = {**(outer.attributes or {}), NO_ITERATION: True}
+                rare(outer).setdefault("attributes", {})[NO_ITERATION] = True
                 outer.recorder.announce(outer)
             for scope in outer.budgets:
                 scope.settle(outer.span_id, None)

@@ -38,7 +38,7 @@ def span_record(
         input=live.input if live.input.__class__ is dict else value(live.input),
         output=live.output if live.output.__class__ not in _UNFINISHED else _output(live.output, value),
         extra=_NOTHING,
-        attributes=_NOTHING,
+        attributes={},  # its own: what a sink adds must not be in every span
         events=_NONE,
         links=_NONE,
     )
@@ -117,7 +117,7 @@ def attributes_of(live: LiveSpan, value: Value) -> dict[str, Any]:
     if live.kind in MODEL_KINDS and live.operation not in (None, live.name):
         attributes[LEDGER_OPERATION] = live.operation
     if live.attributes is not None:
-        attributes.update((name, value(taken)) for name, taken in live.attributes.items())
+        attributes.update((name, value(taken)) for name, taken in live.attributes.copy().items())
     return attributes
 
 

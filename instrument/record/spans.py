@@ -43,13 +43,22 @@ class Seldom(Generic[V]):
         return self._unset if seldom is None else seldom.get(self._name, self._unset)
 
     def __set__(self, span: LiveSpan, value: V) -> None:
-        if span.seldom is None:
-            span.seldom = {}
-        span.seldom[self._name] = value
+        (span.seldom or rare(span))[self._name] = value
+
+
+def rare(span: LiveSpan) -> dict[str, Any]:
+    """What few spans have, made where there is nothing yet; what another thread makes at the same moment is kept."""
+    made: dict[str, Any] = {}
+    if span.seldom is None:  # no other thread, finalizer or handler runs between this and the next line
+        span.seldom = made
+    return span.seldom
 
 
 class LiveSpan:
-    """A span that is running. `.set`, `.event`, `.usage` and `.link` add to it until it ends, then they do nothing."""
+    """A span that is running. `.set`, `.event`, `.usage` and `.link` add to it until it ends, then they do nothing.
+
+    They add in one step that nothing interrupts: two threads may do so at the same moment.
+    """
 
     __slots__ = (
         "__weakref__",
@@ -163,7 +172,7 @@ class LiveSpan:
         recorder = self.recorder
         try:
             named = {str(key): value for key, value in {**(attributes or {}), **more}.items()}
-            self.attributes = {**(self.attributes or {}), **recorder.attributes(named)}
+            rare(self).setdefault("attributes", {}).update(recorder.attributes(named))
         except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
             amiss(recorder, "set", fault)
 
@@ -174,7 +183,7 @@ class LiveSpan:
         recorder = self.recorder
         try:
             taken = {key: recorder.value(value) for key, value in attributes.items()}
-            self.events = [*(self.events or ()), (str(name), recorder.now(), taken)]
+            rare(self).setdefault("events", []).append((str(name), recorder.now(), taken))
         except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
             amiss(recorder, "event", fault)
 
@@ -191,14 +200,15 @@ class LiveSpan:
         if self.duration is not None:
             return
         given = {"input": input, "output": output, "cached": cached, "cache_write": cache_write, "reasoning": reasoning}
-        self.tokens = {**(self.tokens or {}), **{kind: count for kind, count in given.items() if count is not None}}
+        told = {kind: count for kind, count in given.items() if count is not None}
+        rare(self).setdefault("tokens", {}).update(told)
         if model is not None:
             self.model = model
 
     def link(self, trace_id: str, span_id: str) -> None:
         """Relate this span to one that is no ancestor of it."""
         if self.duration is None:
-            self.links = [*(self.links or ()), (str(trace_id), str(span_id))]
+            rare(self).setdefault("links", []).append((str(trace_id), str(span_id)))
 
     def end(self) -> None:
         """Close the span and hand it over. A second end does nothing."""
