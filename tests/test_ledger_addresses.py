@@ -390,6 +390,23 @@ def test_a_server_that_is_not_there_is_one_sentence(capsys: pytest.CaptureFixtur
     assert (1, False) == (len(told.strip().splitlines()), "geheim" in told)
 
 
+def test_a_driver_that_is_missing_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says what to install; what a program spends meanwhile is in the file aside."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    notices: list[str] = []
+    sink = PostgresLedgerSink("postgresql://127.0.0.1:9/none", tmp_path / "aside.db", notices.append)
+    sink.write(Batch([span(0)]))
+    sink.close()
+    assert (2, ["s0"]) == (
+        main(["costs", "postgresql://127.0.0.1:9/none"]),
+        [one.span_id for one in ledgers.rows(tmp_path / "aside.db")],
+    )
+    told = capsys.readouterr().err
+    assert all("agent-instrument[postgres]" in said for said in (told, notices[0])) and told.count("\n") == 1
+
+
 def test_doctor_reaches_the_server(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """It says whether the ledger can be written."""
     monkeypatch.chdir(tmp_path)

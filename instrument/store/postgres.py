@@ -42,7 +42,7 @@ _KEYS: dict[str | None, str] = {
 
 
 class Unreachable(InstrumentError):
-    """The server cannot be reached, or went away: what was not done can be tried again."""
+    """The server cannot be reached, went away, or its driver is missing: what was not done can be tried again."""
 
 
 def is_postgres(place: object) -> bool:
@@ -67,9 +67,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[Any]]:
         """Everything in the block or nothing of it. Raises `Unreachable` or `InstrumentError`."""
-        with forks.importing:
-            import psycopg
-
+        psycopg = _driver()
         try:
             connection = self._connected()
             with connection.transaction():
@@ -99,17 +97,21 @@ class Database:
 _left_to_parents: list[Any] = []
 
 
-def _opened(url: str) -> psycopg.Connection[Any]:
+def _driver() -> Any:
     try:
         with forks.importing:
             import psycopg
-    except ImportError:
-        raise InstrumentError(
-            "a ledger in PostgreSQL needs psycopg: pip install 'agent-instrument[postgres]'"
+    except ImportError as error:  # also where psycopg is there and finds no libpq
+        raise Unreachable(
+            f"a ledger in PostgreSQL needs psycopg: pip install 'agent-instrument[postgres]' ({_first_line(error)})"
         ) from None
+    return psycopg
+
+
+def _opened(url: str) -> psycopg.Connection[Any]:
     from instrument.store.processes import this_process
 
-    connection = psycopg.connect(
+    connection: psycopg.Connection[Any] = _driver().connect(
         url,
         autocommit=True,
         connect_timeout=CONNECT_SECONDS,
