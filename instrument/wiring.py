@@ -15,6 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
+import wrapt
+
 from instrument import allowed, detectors
 from instrument import settings as settings_module
 from instrument.analysis.running import Numbers
@@ -410,9 +412,17 @@ def _watch_process() -> None:
         return
     _watching = True
     atexit.register(_at_exit)
+    wrapt.register_post_import_hook(_close_before, "loguru")
 
 
 _watching = False
+
+
+def _close_before(_: object) -> None:
+    """loguru takes its handlers away at exit, and what was imported last ends first: our last words would be lost."""
+    if threading.main_thread().is_alive():
+        atexit.unregister(_at_exit)
+        atexit.register(_at_exit)
 
 
 def _close_with_worker() -> None:

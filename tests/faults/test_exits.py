@@ -43,6 +43,24 @@ def test_spans_of_the_last_moment(tmp_path: Path) -> None:
     assert [5, 6, 7] == worked(tmp_path)
 
 
+def test_what_is_said_at_the_end_is_heard(tmp_path: Path) -> None:
+    """A notice of the closing reaches stderr, though loguru, imported last, takes its handlers away at exit."""
+    program = """
+    from instrument.record.notices import notice
+
+    class Late:
+        write = flush = lambda *_: None
+
+        def close(self):
+            notice("the last word")
+
+    instrument.configure(sinks=["__main__:Late"])
+    work(1)
+    import loguru
+    """
+    assert "the last word" in run(tmp_path, program).stderr
+
+
 def test_first_call_of_all_at_the_end(tmp_path: Path) -> None:
     """What is called in handlers of `atexit` and nowhere else is recorded as well."""
     run(tmp_path, "import atexit\natexit.register(work, 7)\natexit.register(work, 6)\n")
