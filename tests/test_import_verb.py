@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from instrument import read
+from instrument.cli.intake import entered
 from instrument.cli.main import main
 from instrument.model import Score, encode
 from instrument.store.jsonl import files
@@ -92,6 +93,18 @@ def test_what_was_recorded_here_is_not_told_twice(tmp_path: Path, folder: Path) 
         [(len(trace.spans), len(trace.logs), len(trace.scores), len(trace.findings)) for trace in read(folder)],
         len(list((folder / "events").iterdir())),
     )
+
+
+@pytest.mark.parametrize("form", ["--otlp", "--openinference"])
+def test_what_was_paid_here_is_not_paid_twice(form: str, tmp_path: Path, folder: Path) -> None:
+    """The ledger has one row for a call that comes back to where it was made, in whatever format."""
+    (folder / "events").mkdir(parents=True)
+    (folder / "events/a.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in review()))
+    entered(review(), str(folder / "ledger.db"))
+    before = added_up(totals(folder / "ledger.db"))
+    main(["export", "last", str(folder), form, str(tmp_path / "own.json")])
+    main(["import", str(tmp_path / "own.json"), "--dir", str(folder)])
+    assert before == added_up(totals(folder / "ledger.db")) and before.calls
 
 
 def test_a_log_with_a_secret_is_not_told_twice(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

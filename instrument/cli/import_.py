@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("auto", "otlp", "openinference", "openai", "claude-code", "codex", "trajectory")
 PARTLY = 1
+ROUNDED_NS = 1_000_000
+"""How far formats may round the time at which a call began."""
 
 
 def add(subparsers: Any) -> None:
@@ -96,7 +98,7 @@ def _import(file: Path, wanted: str | None, to: Place, notices: list[str]) -> di
     notices.extend(imported.skipped)
     records = [priced(record, to.prices) if isinstance(record, Span) else record for record in imported.records]
     written = _write(records, file.name, to)
-    entered(records, to.ledger)
+    entered(_fresh_calls(records, to.ledger), to.ledger)
     return _counted(file, imported, records, written)
 
 
@@ -117,6 +119,21 @@ def _write(records: Sequence[Record], name: str, to: Place) -> Path:
         appender.close()
     os.replace(unfinished, target)
     return target
+
+
+def _fresh_calls(records: Sequence[Record], ledger: str) -> list[Span]:
+    """The spans for which the ledger has no row of the process that made them: what comes back is not paid twice."""
+    from instrument.store import ledgers
+
+    spans = _spans(records)
+    begins = [span.start_ns for span in spans] or [0]
+    imported = {span.run for span in spans}
+    try:
+        there = ledgers.rows(ledger, min(begins) - ROUNDED_NS, max(begins) + ROUNDED_NS)
+        made_here = {(row.trace_id, row.span_id) for row in there if row.run not in imported}
+    except InstrumentError:  # there is no ledger yet; or entering will say what is wrong with it
+        return spans
+    return [span for span in spans if (span.trace_id, span.span_id) not in made_here]
 
 
 def _mark(records: Sequence[Record], name: str) -> str:
