@@ -61,7 +61,10 @@ def test_what_looks_like_a_trace_behind_a_format_is_the_trace(capsys: Capture, w
         (["--csv", "--chrome"], "not allowed with argument"),
         (["--dir", "out", "-o", "x"], "give one of them"),
         (["last", "--csv", "one", "-o", "two"], "both one and two are named"),
-        (["--csv", "missing/out.csv"], "cannot be read or written: No such file or directory"),
+        (
+            ["--csv", "missing/out.csv"],
+            "instrument: missing/out.csv cannot be read or written: No such file or directory",
+        ),
         (["--csv", "abc"], "no trace"),
     ],
 )

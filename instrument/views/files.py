@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -210,7 +211,10 @@ def replace(path: Path, parts: Iterable[bytes]) -> Path:
         with open(unfinished, "wb") as file:
             file.writelines(parts)
         os.replace(unfinished, path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
+    except BaseException as failed:
+        with suppress(OSError):
+            unfinished.unlink()
+        if isinstance(failed, OSError):
+            failed.filename = str(path)  # that is the name which was asked for
         raise
     return path
