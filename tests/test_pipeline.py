@@ -175,6 +175,35 @@ def test_flush_from_a_sink_returns() -> None:
     assert 1 == len(sink.records)
 
 
+def test_a_flush_amid_another_waits_for_what_was_queued_before_it() -> None:
+    """Who flushes while the worker answers somebody else is answered after what they had queued is written."""
+    unanswered: list[int] = []
+
+    class Flushed(Keeping):
+        direct = True
+
+        def write(self, batch: Batch) -> None:
+            unanswered.append(len(line._flushes))
+
+        def flush(self) -> None:
+            if not other.ident:
+                other.start()
+                while len(line._flushes) < 2:
+                    time.sleep(0.001)
+
+    def record_and_flush() -> None:
+        line.put(note(2))
+        line.flush()
+
+    other = threading.Thread(target=record_and_flush)
+    line = pipeline(Flushed())
+    line.put(note(1))
+    line.flush()
+    other.join(20)
+    line.close()
+    assert 1 == unanswered[-1]
+
+
 def test_close_waits_for_what_is_slow_but_is_no_sink() -> None:
     """Work of our own that takes longer than the time allowed to sinks (a first count of tokens) loses nothing."""
     kept = Keeping()

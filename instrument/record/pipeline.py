@@ -436,7 +436,8 @@ class Pipeline:
                 self._answer_flushes()
         with self.draining:
             self._finish()
-            self._answer_flushes()
+            while self._flushes:
+                self._answer_flushes()
 
     def _prepare(self) -> None:
         """Have our files opened and threads started; what fails is told when something is to be written."""
@@ -574,11 +575,13 @@ class Pipeline:
             self.draining.release()
 
     def _answer_flushes(self) -> None:
-        if self._flushes:
-            self._drain()
-            self._catch_up(waits=True)
-            self._each_sink("flush")
-        while self._flushes:
+        asked = len(self._flushes)  # whoever asks from now on has queued what this turn does not write
+        if not asked:
+            return
+        self._drain()
+        self._catch_up(waits=True)
+        self._each_sink("flush")
+        for _ in range(asked):
             flush = self._flushes.popleft()
             flush.lanes.extend(lane.ask("flush") for lane in self._lanes)
             flush.done.set()
