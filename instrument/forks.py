@@ -10,6 +10,7 @@ import concurrent.futures.thread  # noqa: F401 - it must not register hooks of i
 import os
 import threading
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Protocol
 from weakref import ref
@@ -62,6 +63,27 @@ class Lock:
             self._lock.release()
         else:
             self._lock = threading.RLock()
+
+
+class Hold:
+    """Locks that are taken for a fork, though not for ever, and for one that is stuck only once."""
+
+    def __init__(self) -> None:
+        self._taken: list[threading.Lock] = []
+        self._stuck: list[threading.Lock] = []
+
+    def take(self, locks: Iterable[threading.Lock], give_up: float) -> None:
+        """Take all of them that are free until then."""
+        stuck: list[threading.Lock] = []
+        for lock in locks:
+            patience = 0.0 if lock in self._stuck else max(0.0, give_up - time.monotonic())
+            (self._taken if lock.acquire(timeout=patience) else stuck).append(lock)
+        self._stuck = stuck
+
+    def release(self) -> None:
+        """Let go of them."""
+        while self._taken:
+            self._taken.pop().release()
 
 
 def watch(one: Watched, *, first: bool = False) -> None:

@@ -128,9 +128,8 @@ def save(folder: str | os.PathLike[str]) -> list[Path]:
     `metrics.json`. Reads the process's own event file; raises `InstrumentError` when the `jsonl` sink is off.
     """
     recorder = switch.recorder
-    path = (
-        next((sink.path for sink in recorder.pipeline.sinks if isinstance(sink, JsonlSink)), None) if recorder else None
-    )
+    sinks = recorder.pipeline.delivery.sinks if recorder else ()
+    path = next((sink.path for sink in sinks if isinstance(sink, JsonlSink)), None)
     if recorder is None or path is None:
         raise InstrumentError("save() reads the process's own event file, and there is none: switch on the sink jsonl")
     recorder.flush()

@@ -103,7 +103,7 @@ def test_dropped_records_are_counted() -> None:
         line.put(note(n))
         if n % 50 == 0:
             line.flush(timeout=0.01)
-    waiting = [lane.waiting for lane in line._lanes]
+    waiting = [lane.waiting for lane in line.delivery._lanes]
     slow.gate.set()
     told = line.close()
     assert (True, 1001) == (waiting <= [101 + 64], len(slow.records) + told.lost["sink Gated too slow"])
@@ -133,7 +133,7 @@ def test_what_was_thinned_out_and_taken_waits_no_more() -> None:
             line.flush(timeout=0.01)
     slow.gate.set()
     line.close()
-    (lane,) = line._lanes
+    (lane,) = line.delivery._lanes
     assert (True, 0) == (bool(lane.lost), lane._given_bytes - lane._done_bytes)
 
 

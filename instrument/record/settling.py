@@ -72,7 +72,7 @@ class Settling:
             self._headed = True
             items.insert(0, (self._run, 0))
         batch = self._batch(*self._records_of(items))
-        if self.later.unpriced or self._recorder.pipeline.defers():
+        if self.later.unpriced or self._recorder.pipeline.delivery.waits_for_prices():
             batch.unpriced, self.later.unpriced = self.later.unpriced, {}
             return batch
         return self._looked_at(batch)

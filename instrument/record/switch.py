@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from instrument import forks
 
 if TYPE_CHECKING:
-    from instrument.record.pipeline import Pipeline
     from instrument.record.recorder import Recorder
 
 
@@ -30,7 +29,7 @@ class Switch:
     start: Callable[[], None]
 
     def __init__(self) -> None:
-        self._held: Pipeline | None = None
+        self._sinks = forks.Hold()
         self._of_parents: list[Recorder] = []
         forks.watch(self, first=True)
         self.lock = forks.Lock(first=True)
@@ -39,18 +38,15 @@ class Switch:
         """Wait for sinks that write, and for what loads beside them."""
         if self.recorder is not None:
             self.recorder.sampling.share_all()
-            self._held = self.recorder.pipeline
-            self._held.hold(min(FORK_SECONDS, give_up - time.monotonic()))
+            self._sinks.take(self.recorder.pipeline.locks(), min(time.monotonic() + FORK_SECONDS, give_up))
 
     def after_fork(self) -> None:
         """Let them go on."""
-        held, self._held = self._held, None
-        if held is not None:
-            held.release()
+        self._sinks.release()
 
     def renew(self) -> None:
         """Leave the recorder to the parent."""
-        self._held, self.starting = None, False
+        self._sinks, self.starting = forks.Hold(), False
         if self.recorder is not None:
             self.recorder.abandon()
             self._of_parents.append(self.recorder)
