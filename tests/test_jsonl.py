@@ -296,6 +296,20 @@ def test_a_file_is_looked_for_soon_after_a_look_that_took_long(tmp_path: Path, m
     assert b"3\n" == path.read_bytes()
 
 
+def test_another_file_under_the_number_is_left_alone_between_two_looks(tmp_path: Path) -> None:
+    """Where looks are seldom, too, nothing is written to a file that the program has put in the place of ours."""
+    appender = Appender(tmp_path / "a.jsonl", shared=False)
+    appender.append([b"1"])
+    appender._sure_until = appender._look_due = float("inf")
+    with (tmp_path / "theirs").open("wb") as theirs:
+        os.dup2(theirs.fileno(), appender._fd)
+    number = appender._fd
+    appender.append([b"2"])
+    appender.close()
+    os.close(number)
+    assert (b"1\n2\n", b"") == ((tmp_path / "a.jsonl").read_bytes(), (tmp_path / "theirs").read_bytes())
+
+
 def test_the_last_descriptor_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a file can be opened but no second descriptor be had it is written under the one that it got."""
 

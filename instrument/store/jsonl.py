@@ -13,6 +13,7 @@ import gzip
 import io
 import os
 import re
+import stat
 import sys
 import time
 import warnings
@@ -73,7 +74,8 @@ class Appender:
     A file that was renamed or deleted meanwhile is opened anew; `prepare` is called before, for what lies above it. So
     is one whose descriptor the program has closed; what it may have opened under that number is not touched.
     Every call of the system lets other threads run, and a busy one keeps us waiting for 5 ms: there are few. Beside
-    such threads neither is noticed at once, but within `LOOK_SHARE` times the wait and `UNSEEN_SECONDS` at most.
+    such threads a file that is gone is not noticed at once, but within `LOOK_SHARE` times the wait and `UNSEEN_SECONDS`
+    at most.
     """
 
     def __init__(
@@ -95,7 +97,8 @@ class Appender:
         self._sure_until = self._look_due = 0.0
         self._is_deleted = False
         self._pid = 0
-        self._torn = False
+        self._torn = self._is_marked = False
+        """It is marked as not blocking: that means nothing to a file, no other has it, and to ask takes no turn."""
 
     def open(self) -> None:
         """Create the file, or open it, unless it is open. Raises `OSError`."""
@@ -145,6 +148,9 @@ class Appender:
         self._pid = os.getpid()
         opened = os.fstat(self._fd)
         self._place = (opened.st_dev, opened.st_ino)
+        self._is_marked = self._fd >= ASIDE and stat.S_ISREG(opened.st_mode)
+        if self._is_marked:
+            os.set_blocking(self._fd, False)
         self._torn = _ends_torn(self._fd)
 
     def _is_ours(self) -> bool:
@@ -157,7 +163,7 @@ class Appender:
         except OSError:
             return False
         took = time.monotonic() - before
-        if took > CONTENDED and self._fd >= ASIDE:
+        if took > CONTENDED and self._is_marked:
             self._sure_until = before + took + min(LOOK_SHARE * took, UNSEEN_SECONDS)
         self._is_deleted = found.st_nlink == 0
         return (found.st_dev, found.st_ino) == self._place
@@ -189,6 +195,8 @@ class Appender:
         return True
 
     def _write(self, data: bytes, is_alone: bool) -> None:
+        if self._is_marked and os.get_blocking(self._fd):
+            raise OSError(errno.EBADF, "the descriptor is another file's")
         rest = memoryview(b"\n" + data if self._torn else data)
         whole = len(rest)
         try:
