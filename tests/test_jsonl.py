@@ -189,8 +189,6 @@ def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 FULL = """
 import resource, sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 from instrument.store.jsonl import Appender
 appender = Appender(Path(sys.argv[1]))
 appender.append([b"x" * 99] * 9)

@@ -86,6 +86,7 @@ FREES_CONTEXTS = sys.version_info < (3, 12)
 frees (https://github.com/python/cpython/issues/148891): the process crashes, or has a broken context."""
 
 MOST_KEPT = 10_000
+"""So many contexts are kept at most: the first is what is worked on, and a finalizer may make very many calls."""
 
 
 class Current:
