@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,3 +153,15 @@ def test_traces_can_be_chosen(tmp_path: Path, capsys: Capture, words: list[str],
     """All by default; else those that are named."""
     later = span(5000, trace_id=OTHER, start_ns=NOON + 10**12)
     assert code == checked(capsys, *words, "--path", written(tmp_path, *looping(), later))[0]
+
+
+def test_traces_are_shown_in_order_of_their_start(tmp_path: Path, capsys: Capture) -> None:
+    """Not in the order in which they end in the file; what cannot be read is said once."""
+    earlier = [msgspec.structs.replace(one, start_ns=one.start_ns - 10**12) for one in looping(trace=OTHER)]
+    folder = written(tmp_path, *looping(), *earlier)
+    with (tmp_path / "a.jsonl").open("a") as file:
+        file.write('{"type"')
+    assert 1 == main(["check", folder])
+    said = capsys.readouterr()
+    titles = [line.split()[1] for line in said.out.splitlines() if line.startswith("agent ")]
+    assert ([OTHER[:12], TRACE[:12]], 1) == (titles, said.err.count("half-written"))

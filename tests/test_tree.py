@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instrument.analysis.tree import Trace, traces
+from instrument.analysis.tree import Trace, traces, traces_apart
 from instrument.model import Cost, Record, Span, Usage
+from tests.random_recordings import recordings
 from tests.recorded import MS, NOON, TRACE, call, finding, head, log, review, run, span, update
 
 
@@ -199,3 +200,40 @@ def test_the_trace_id_and_kind_are_those_asked_for() -> None:
 
     (trace,) = traces([span(1)], Shown)
     assert (Shown, TRACE, ["span1"]) == (type(trace), trace.trace_id, names(trace.spans))
+
+
+# One after the other
+
+
+@settings(max_examples=12)
+@given(recordings())
+def test_traces_read_apart_are_the_same(records: list[Record]) -> None:
+    """Whatever the order, gaps and doubles."""
+    apart = sorted(traces_apart(lambda: records), key=lambda trace: (trace.start_ns, trace.trace_id))
+    assert [shown(trace) for trace in traces(records)] == [shown(trace) for trace in apart]
+
+
+def shown(trace: Trace) -> tuple[object, ...]:
+    return tuple(getattr(trace, name) for name in trace.__struct_fields__)
+
+
+def test_a_trace_is_given_when_its_last_record_has_come() -> None:
+    """So that not all are held: of three only the one that an earlier record belongs to waits."""
+    a, b, c = ({"trace_id": letter * 32} for letter in "abc")
+    read: list[Record] = []
+
+    def again() -> Iterator[Record]:
+        read.clear()
+        for record in (span(1, **a), span(2, **b), span(3, **b), span(4, **c), span(5, **a)):
+            read.append(record)
+            yield record
+
+    assert [("b", 3), ("c", 4), ("a", 5)] == [(trace.trace_id[0], len(read)) for trace in traces_apart(again)]
+
+
+def test_a_trace_that_runs_on_is_given_as_it_is_at_the_end() -> None:
+    """Between both looks it and another get a span more, and one begins: what was given as a whole stays as it is."""
+    first = [head(1), span(2, trace_id="b" * 32)]
+    looks = iter([first, [*first, span(3, trace_id="b" * 32), span(4, 1), span(5, trace_id="c" * 32)]])
+    found = {trace.trace_id[0]: names(trace.spans) for trace in traces_apart(lambda: next(looks))}
+    assert {"b": ["span2"], "3": ["span1", "span4"], "c": ["span5"]} == found

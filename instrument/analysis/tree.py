@@ -9,8 +9,8 @@ unknown are the roots. A cycle of parents is cut at its earliest span. Siblings 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeVar, overload
 
@@ -95,6 +95,32 @@ def traces(records: Iterable[Record], kind: type[Any] = Trace) -> Iterator[Any]:
     return iter(sorted(folded, key=lambda trace: (trace.start_ns, trace.trace_id)))
 
 
+def traces_apart(records: Callable[[], Iterable[Record]]) -> Iterator[Trace]:
+    """The same traces, each when its last record has come: only those that wait for more are held in memory.
+
+    `records` gives the records and, called again, gives them again: a first look sees how many belong to each trace.
+    Where files grow meanwhile, a trace with a span that runs on has what came by the end, others what was there then.
+    """
+    left: Counter[str | None] = Counter()
+    runs: dict[str, Run] = {}
+    seen: dict[str, int] = {}
+    for record in records():
+        left[_note(record, runs, seen)] += 1
+    waiting: dict[str, _Parts] = defaultdict(_Parts)
+    given: set[str] = set()
+    for record in records():
+        trace_id = _note(record, runs, seen)
+        if trace_id is None or trace_id in given:
+            continue
+        waiting[trace_id].add(record)
+        left[trace_id] -= 1
+        if left[trace_id] <= 0 and waiting[trace_id].has_ended():
+            given.add(trace_id)
+            yield _fold(trace_id, waiting.pop(trace_id), runs, seen, Trace)
+    for trace_id, parts in waiting.items():
+        yield _fold(trace_id, parts, runs, seen, Trace)
+
+
 class _Parts:
     """What was found of one trace so far."""
 
@@ -116,19 +142,28 @@ class _Parts:
             case Log() | Finding() | Score():
                 self.rest[type(record)].append(record)
 
+    def has_ended(self) -> bool:
+        return self.open.keys() <= self.spans.keys()
+
 
 def _gather(records: Iterable[Record]) -> tuple[dict[str, _Parts], dict[str, Run], dict[str, int]]:
     gathered: dict[str, _Parts] = defaultdict(_Parts)
     runs: dict[str, Run] = {}
     seen: dict[str, int] = {}
     for record in records:
-        if isinstance(record, Run):
-            runs.setdefault(record.run, record)
-        trace_id = getattr(record, "trace_id", None)
+        trace_id = _note(record, runs, seen)
         if trace_id is not None:
             gathered[trace_id].add(record)
-        seen[record.run] = max(seen.get(record.run, 0), last_sign(record))
     return gathered, runs, seen
+
+
+def _note(record: Any, runs: dict[str, Run], seen: dict[str, int]) -> str | None:
+    """Keep what the record says of its process; the trace that it belongs to."""
+    if isinstance(record, Run):
+        runs.setdefault(record.run, record)
+    seen[record.run] = max(seen.get(record.run, 0), last_sign(record))
+    trace_id: str | None = getattr(record, "trace_id", None)
+    return trace_id
 
 
 def last_sign(record: Any) -> int:

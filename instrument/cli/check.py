@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from instrument.cli.printing import say
-from instrument.cli.source import find_trace, is_path, json_document, limits, path_of, tell, usual
+from instrument.cli.source import find_trace, fresh, is_path, json_document, limits, path_of, tell, usual
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
@@ -37,80 +37,109 @@ def add(subparsers: Any) -> None:
     parser.set_defaults(run=run, path=None)
 
 
+class _Checked(NamedTuple):
+    """What is kept of a trace that was checked: the number of findings, of those that fail, and what is shown."""
+
+    place: Any
+    findings: int
+    failing: int
+    shown: Any
+
+
 def run(args: argparse.Namespace) -> int:
     """Print what was found; 1 when there is something at or above the severity, else 0."""
     from instrument.analysis.report import findings_of
 
     notices: list[str] = []
     thresholds = limits(args)
-    checked = [(trace, findings_of(trace, thresholds, history)) for trace, history in _chosen(args, notices)]
-    alarming = _alarming(checked, args.fail_on)
+    show = _as_json if args.json else _as_text(sys.stdout)
+    checked = []
+    for place, trace, history in _chosen(args, notices):
+        found = findings_of(trace, thresholds, history)
+        checked.append(_Checked(place, len(found), _failing(found, args.fail_on), show(trace, found)))
+    checked.sort(key=lambda one: one.place)
+    failing = sum(one.failing for one in checked)
     if args.json:
-        say(json_document(_as_json(checked, args.fail_on, alarming)))
+        findings = [told for one in checked for told in one.shown]
+        say(json_document({"traces": len(checked), "fail_on": args.fail_on, "failing": failing, "findings": findings}))
     else:
-        _print(checked, args.fail_on, alarming)
+        _print(checked, args.fail_on, failing)
     tell(notices)
-    return FOUND if alarming else 0
+    return FOUND if failing else 0
 
 
-def _chosen(args: argparse.Namespace, notices: list[str]) -> Iterator[tuple[Trace, History]]:
-    """The traces that are meant, each once, and what is usual where they lie.
+def _chosen(args: argparse.Namespace, notices: list[str]) -> Iterator[tuple[Any, Trace, History]]:
+    """The traces that are meant, each once, with its place in the list and what is usual where it lies.
 
     Raises `InstrumentError` where there is none: that must not look fine.
     """
     paths = [word for word in args.traces if is_path(word)]
     wanted = [word for word in args.traces if word not in paths]
-    places = paths or [path_of(args)]
     seen: set[str] = set()
-    for place in places:
-        history = usual(place, notices)
-        for trace in [find_trace(place, one, notices) for one in wanted] if wanted else _all(place, notices):
+    for number, path in enumerate(paths or [path_of(args)]):
+        history = usual(path, notices)
+        for place, trace in _named(path, wanted, notices) if wanted else _all(path, notices):
             if trace.trace_id not in seen:
                 seen.add(trace.trace_id)
-                yield trace, history
+                yield (number, *place), trace, history
 
 
-def _all(place: str, notices: list[str]) -> list[Trace]:
-    from instrument.reading import read
-
-    found: list[Any] = list(read(place, notices))
-    if not found:
-        raise InstrumentError(f"there is no trace in {place}")
-    return found
+def _named(path: str, wanted: Sequence[str], notices: list[str]) -> Iterator[tuple[Any, Trace]]:
+    for number, one in enumerate(wanted):
+        yield (number,), find_trace(path, one, notices)
 
 
-Checked = Sequence[tuple["Trace", Sequence["Finding"]]]
+def _all(path: str, notices: list[str]) -> Iterator[tuple[Any, Trace]]:
+    """Every trace, as soon as it was read; its place is by its start."""
+    from instrument.analysis.tree import traces_apart
+    from instrument.store.jsonl import records
+
+    unread: list[str] = []
+    trace = None
+    for trace in traces_apart(lambda: records(path, fresh(unread))):
+        yield (trace.start_ns, trace.trace_id), trace
+    if trace is None:
+        raise InstrumentError(f"there is no trace in {path}")
+    notices += unread
 
 
-def _alarming(checked: Checked, least: str) -> int:
+def _failing(findings: Sequence[Finding], least: str) -> int:
     from instrument.views.evidence import severity_of
 
     rank = SEVERITIES.index
-    return sum(rank(severity_of(one)) >= rank(least) for _, findings in checked for one in findings)
+    return sum(rank(severity_of(one)) >= rank(least) for one in findings)
 
 
-def _as_json(checked: Checked, least: str, alarming: int) -> dict[str, Any]:
+def _as_json(trace: Trace, findings: Sequence[Finding]) -> list[Any]:
+    """Encoded already, which takes a third of the memory."""
+    import msgspec
+
     from instrument.views.evidence import told
 
-    findings = [told(one, trace) for trace, found in checked for one in found]
-    return {"traces": len(checked), "fail_on": least, "failing": alarming, "findings": findings}
+    return [msgspec.Raw(msgspec.json.encode(told(one, trace))) for one in findings]
 
 
-def _print(checked: Checked, least: str, alarming: int) -> None:
+def _as_text(stream: TextIO) -> Callable[[Trace, Sequence[Finding]], str]:
     from instrument.views.evidence import as_text
     from instrument.views.theme import clean, moment, theme_for
 
-    theme = theme_for(sys.stdout)
-    for trace, findings in checked:
-        if findings:
-            title = f"{clean(trace.root.name, 100)}  {clean(trace.trace_id[:12])}  {moment(trace.start_ns)}"
-            say(theme.paint(title, "bold"))
-            for one in findings:
-                say(as_text(one, trace, theme))
-            say("")
-    total = sum(len(findings) for _, findings in checked)
-    traces, found = _many(len(checked), "trace"), _many(total, "finding")
-    say(f"{traces} checked: {found}, {alarming:,} at or above {least}")
+    theme = theme_for(stream)
+
+    def shown(trace: Trace, findings: Sequence[Finding]) -> str:
+        if not findings:
+            return ""
+        title = f"{clean(trace.root.name, 100)}  {clean(trace.trace_id[:12])}  {moment(trace.start_ns)}"
+        return "\n".join([theme.paint(title, "bold"), *(as_text(one, trace, theme) for one in findings), ""])
+
+    return shown
+
+
+def _print(checked: Sequence[_Checked], least: str, failing: int) -> None:
+    for one in checked:
+        if one.shown:
+            say(one.shown)
+    traces, found = _many(len(checked), "trace"), _many(sum(one.findings for one in checked), "finding")
+    say(f"{traces} checked: {found}, {failing:,} at or above {least}")
 
 
 def _many(number: int, what: str) -> str:
