@@ -221,7 +221,8 @@ def test_truth_and_equality(decorate: Any) -> Any:
 @same
 def test_what_a_function_is_not(decorate: Any) -> Any:
     """isinstance finds the abstract classes of a plain function, and no others, in functions and methods."""
-    kinds = [getattr(collections.abc, name) for name in collections.abc.__all__]
+    names = [name for name in collections.abc.__all__ if name != "ByteString"]  # from Python 3.12 it warns who asks
+    kinds = [getattr(collections.abc, name) for name in names]
     kinds += [typing.SupportsInt, typing.SupportsFloat, typing.SupportsIndex, typing.SupportsAbs, typing.SupportsBytes]
     kinds += [typing.SupportsComplex, typing.SupportsRound, os.PathLike]
     kinds += [contextlib.AbstractContextManager, contextlib.AbstractAsyncContextManager]
@@ -503,7 +504,10 @@ def test_autospec(decorate: Any) -> Any:
 
     def speced(shape: Any) -> Any:
         spec = mock.create_autospec(shape)
-        return str(inspect.signature(spec)), inspect.iscoroutinefunction(spec), outcome(spec, 1, 2, 3, 4, z=5)[0]
+        said, given = outcome(spec, 1, 2, 3, 4, z=5)
+        if inspect.iscoroutine(given):  # of Python 3.13.0, which refuses nothing in place of a coroutine function
+            given.close()
+        return str(inspect.signature(spec)), inspect.iscoroutinefunction(spec), said
 
     wanted = ["function", "coroutine", "generator", "method", "over classmethod", "lambda"]
     named = shapes(decorate)

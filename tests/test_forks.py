@@ -114,6 +114,7 @@ def test_a_child_writes_where_a_thread_was_writing(tmp_path: Path) -> None:
         child = forked(lambda: write_one(connection, 1))
         let_go.set()
     write_one(connection, 2)
+    connection.close()
     assert (0, ["s1", "s2"]) == (code_of(child), [one.span_id for one in rows(path)])
 
 
