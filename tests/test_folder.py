@@ -272,6 +272,14 @@ def test_a_number_used_again_is_not_the_same_process(folder: Path) -> None:
     assert [path] == [file.path for file in prune(folder, max_bytes=0).removed]
 
 
+def test_nobody_is_sent_a_signal_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What asks elsewhere whether a process is there presses Ctrl-C in it there."""
+    sent: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, signal: sent.append(pid))
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert (True, []) == (folders.is_there(os.getpid()), sent)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\n", b'{"type":"run","pid":-1}\n', b'{"type":"run","pid":"x"}\n'])
 def test_a_file_without_a_head_stays_while_it_is_young(content: bytes, folder: Path) -> None:
     """Where the head cannot be read, a file that was written lately may be in use; an old one is not."""

@@ -11,6 +11,7 @@ import gzip
 import io
 import os
 import re
+import sys
 import time
 import zlib
 from collections import Counter
@@ -313,14 +314,23 @@ def processes_alive(files: Iterable[Path]) -> dict[str, bool]:
 
 def is_running(pid: int, since_ns: int) -> bool:
     """Whether the process that began recording then is still there: the same number, and not started later."""
+    if not is_there(pid):
+        return False
+    started = _started_ns(pid)
+    return started is None or started <= since_ns + _START_SLACK_NS
+
+
+def is_there(pid: int) -> bool:
+    """Whether there is a process of this number; on Windows, where that cannot be asked so, there is."""
+    if sys.platform == "win32":  # there it would press Ctrl-C
+        return True
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except OSError:
-        pass  # there is one, of another user
-    started = _started_ns(pid)
-    return started is None or started <= since_ns + _START_SLACK_NS
+        return True  # one of another user
+    return True
 
 
 def _started_ns(pid: int) -> int | None:

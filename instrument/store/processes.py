@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from instrument.store.folder import is_there
+
 _STATE, _STARTED = 0, 19
 """Places of a process's state and of its start (in ticks since the boot) in /proc/PID/stat behind the name."""
 
@@ -48,16 +50,6 @@ def _started(pid: int) -> str | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return "" if _is_there(pid) else None
+        return "" if is_there(pid) else None
     fields = stat.rpartition(")")[2].split()
     return None if fields[_STATE] in "ZX" else fields[_STARTED]
-
-
-def _is_there(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
