@@ -204,6 +204,40 @@ def test_a_flush_amid_another_waits_for_what_was_queued_before_it() -> None:
     assert 1 == unanswered[-1]
 
 
+def test_a_flush_in_the_moment_in_which_the_worker_ends_returns() -> None:
+    """Who asks when the worker has answered for the last time, but is still there, does not wait for ever."""
+    is_over, may_end = threading.Event(), threading.Event()
+
+    class Lingering(Pipeline):
+        def _work(self) -> None:
+            super()._work()
+            is_over.set()
+            may_end.wait(20)
+
+    line = Lingering([Keeping()], Batch, lambda: ([], None), lambda *words: None)
+    line.put(note(1))
+    line._stopping = True
+    line.wake()
+    assert is_over.wait(20)
+    flushing = threading.Thread(target=line.flush, args=(None,), daemon=True)
+    flushing.start()
+    while not line._flushes:
+        time.sleep(0.001)
+    may_end.set()
+    flushing.join(20)
+    assert not flushing.is_alive()
+
+
+def test_the_worker_does_not_sleep_while_batches_wait() -> None:
+    """What waits because the queue came first is gone on with though the queue has been thinned to nothing since."""
+    line = pipeline(Keeping())
+    line.delivery.behind = 1
+    waiting = threading.Thread(target=line._wait, daemon=True)
+    waiting.start()
+    waiting.join(20)
+    assert not waiting.is_alive()
+
+
 def test_close_waits_for_what_is_slow_but_is_no_sink() -> None:
     """Work of our own that takes longer than the time allowed to sinks (a first count of tokens) loses nothing."""
     kept = Keeping()

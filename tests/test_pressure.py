@@ -230,6 +230,40 @@ def test_a_queue_that_is_full_of_files_work() -> None:
     assert (True, 501) == (queued <= 100, len(disk.records) + told.lost["queue full"])
 
 
+def test_what_comes_after_the_end_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that waits for room when the recording closes is counted as lost, and so is the one behind it."""
+
+    class Disk(Gated):
+        direct = True
+
+    disk = Disk()
+    line = pipeline(disk, waits=True, records=10, seconds=20.0)
+    stuck(line, disk)
+    for n in range(10):
+        line.put(note(n))
+    waits, wait = threading.Event(), line._room._wait_for_room
+    monkeypatch.setattr(line._room, "_wait_for_room", lambda: (waits.set(), wait()))
+    waiting = threading.Thread(target=line.put, args=(note(10),), daemon=True)
+    waiting.start()
+    assert waits.wait(20)
+    line.close(timeout=0.01)
+    waiting.join(20)
+    line.put(note(11))
+    disk.gate.set()
+    assert (2, 0) == (line.told().lost["recording had ended"], len(line.queue))
+
+
+def test_a_gathering_ends_also_where_calls_ask_late() -> None:
+    """Where a call that was stopped has set the mark higher, the next one that asks ends the gathering all the same."""
+    line = pipeline(Keeping())
+    room = line._room
+    line.queue.extend(map(note, range(room.mark + 1)))
+    line.asleep, line.is_gathering, room.free = False, True, room.mark + 1
+    line.put(note(-1))
+    line.close()
+    assert not line.is_gathering
+
+
 def test_an_error_takes_the_place_of_a_debug_log() -> None:
     """In a full queue what is worth less makes room for what is worth more."""
 

@@ -39,6 +39,8 @@ LOOK_SECONDS = 0.02
 READY_SECONDS = 0.05
 """So long the call that starts the worker waits at most until our files are open: beside threads that compute the
 worker would take as long for it as it has calls of the system to make, 5 ms each."""
+ANSWER_SECONDS = 0.1
+"""So often a flush looks whether the worker that it has asked is still there."""
 LOOK_SHARE = 20
 """Looking at what is open takes at most one part in so many of the time."""
 
@@ -140,18 +142,8 @@ class Pipeline:
         """Return when all that was queued before has been written and the sinks are flushed."""
         if not self.is_ours(threading.current_thread()):
             give_up = None if timeout is None else time.monotonic() + timeout
-            if self._is_alive():
-                flush = _Flush(threading.Event(), [])
-                self._flushes.append(flush)
-                self.wake()
-                flush.done.wait(timeout)
-                _wait_for_all(flush.lanes, give_up)
-            elif self.draining.acquire(timeout=-1 if timeout is None else timeout):
-                try:
-                    lanes = self._flush()
-                finally:
-                    self.draining.release()
-                _wait_for_all(lanes, give_up)
+            if not self._flushed_by_worker(give_up):
+                self._flush_here(give_up)
         return self.told()
 
     def close(self, timeout: float = CLOSE_SECONDS) -> Flushed:
@@ -176,10 +168,35 @@ class Pipeline:
             self.queue.clear()
         return self.told()
 
+    def _flushed_by_worker(self, give_up: float | None) -> bool:
+        """Whether the worker has flushed, or there is no time left to wait for it; not where there is none any more."""
+        if not self._is_alive():
+            return False
+        flush = _Flush(threading.Event(), [])
+        self._flushes.append(flush)
+        self.wake()
+        while not flush.done.wait(_left(give_up, ANSWER_SECONDS)):
+            if give_up is not None and time.monotonic() >= give_up:
+                break
+            if not self._is_alive():  # it ended in the moment that it was asked
+                return flush.done.is_set()
+        _wait_for_all(flush.lanes, give_up)
+        return True
+
+    def _flush_here(self, give_up: float | None) -> None:
+        if self.draining.acquire(timeout=_left(give_up, threading.TIMEOUT_MAX)):
+            try:
+                lanes = self._flush()
+            finally:
+                self.draining.release()
+            _wait_for_all(lanes, give_up)
+
     def _takes(self, item: Any) -> bool:
         """Whether the item may be queued; otherwise it has been written or counted as lost."""
         if not self._room.is_closed:
-            return self._room.takes(item)
+            takes = self._room.takes(item)
+            if not takes or not self._room.is_closed:  # it may be closed while a call waits
+                return takes
         if not self._written_late(item):
             self._lost["recording had ended"] += 1
         return False
@@ -257,7 +274,7 @@ class Pipeline:
 
     def _wait(self) -> None:
         self.asleep = True
-        if not self.queue and not self._urgent():
+        if not self.queue and not self.delivery.behind and not self._urgent():
             self._alarm.acquire(timeout=-1 if self._next_look is None else self._next_look)
         self.asleep = False
         if self.delivery.behind:
@@ -333,4 +350,9 @@ class _Flush(NamedTuple):
 
 def _wait_for_all(events: Sequence[threading.Event], give_up: float | None) -> None:
     for event in events:
-        event.wait(None if give_up is None else max(0.0, give_up - time.monotonic()))
+        event.wait(_left(give_up, threading.TIMEOUT_MAX))
+
+
+def _left(give_up: float | None, most: float) -> float:
+    """Seconds until then, `most` at most."""
+    return most if give_up is None else min(most, max(0.0, give_up - time.monotonic()))

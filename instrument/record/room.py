@@ -84,7 +84,7 @@ class Room:
     def renew(self) -> None:
         """Some were taken out: ask again when `mark` wait, and every time while sinks are behind."""
         must_wait = self._bounds.waits and (self._delivery.behind > 0 or self._delivery.is_full())
-        self.free = 0 if must_wait or self.is_closed else self.mark
+        self._ask_from(0 if must_wait else self.mark)
         self._weighed_at = 0
 
     def learn(self, things: int, seconds: float) -> None:
@@ -94,13 +94,13 @@ class Room:
 
     def close(self) -> None:
         """Have every call ask, and see that nothing is taken any more."""
-        self.free, self.is_closed = 0, True
+        self.is_closed, self.free = True, 0
 
     # What a call does
 
     def takes(self, item: Any) -> bool:
         """Whether the item may be queued, perhaps after a while; otherwise it has been counted as lost."""
-        if self.free == self.mark:
+        if self.free == self.mark or (self._worker.is_gathering and len(self.queue) >= self.mark):
             self._end_gathering()
             if len(self.queue) < self.free:
                 return True
@@ -113,8 +113,14 @@ class Room:
             self._ease()
         return True
 
+    def _ask_from(self, things: int) -> None:
+        """Let calls ask where so many wait; all of them once the room is closed, also while a call is in here."""
+        self.free = things
+        if self.is_closed:
+            self.free = 0
+
     def _end_gathering(self) -> None:
-        self.free = min(STEP, self._crowd, self._bounds.records)
+        self._ask_from(min(STEP, self._crowd, self._bounds.records))
         if self._worker.is_gathering:
             self._worker.is_gathering = False
             self._worker.wake()
@@ -131,9 +137,9 @@ class Room:
         if length >= self._bounds.records or length * self._average >= self._bounds.bytes:
             return True
         if self._worker.is_gathering and length < self.mark:
-            self.free = self.mark
+            self._ask_from(self.mark)
         else:
-            self.free = min(self._bounds.records, length + STEP, max(self._crowd, length) + EASED)
+            self._ask_from(min(self._bounds.records, length + STEP, max(self._crowd, length) + EASED))
         return False
 
     def _average_weight(self, newest: int) -> float:
@@ -154,7 +160,7 @@ class Room:
 
     def _ease(self) -> None:
         self._wait_while(self._is_crowded, EASE_SECONDS)
-        self.free = min(self._bounds.records, len(self.queue) + (CATCHING_UP if self._delivery.behind else EASED))
+        self._ask_from(min(self._bounds.records, len(self.queue) + (CATCHING_UP if self._delivery.behind else EASED)))
 
     def _wait_for_room(self) -> None:
         """Wait as long as a call may. Where nothing moves, one call waits for all."""
