@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instrument import current_span, extract, inject, log, session, span, tool, traced
-from instrument.record.context import current
+from instrument.record.context import Current, current
 from instrument.record.headers import place_of
 from instrument.record.switch import switch
 from instrument.testing import Recording, record
@@ -847,3 +847,14 @@ def test_origin_of_the_process() -> None:
         switch.recorder.origin = place  # type: ignore[union-attr]
         with span("root") as root:
             assert ("a" * 32, "b" * 16) == (root.trace_id, root.parent_id)
+
+
+def test_a_fork_in_the_midst_of_a_change_leaves_nothing_to_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the child of a finalizer that forked while a context was changed, the next changes keep no contexts."""
+    place = Current()
+    put = place.put
+    monkeypatch.setattr(place, "put", lambda span: (place.renew(), put(span)))
+    place.set(None)
+    monkeypatch.setattr(place, "put", put)
+    place.set(None)
+    assert (0, []) == (place.changing, place._kept)

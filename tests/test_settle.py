@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from instrument import span, tool
 from instrument.model import Batch, Finding, Log, Record, Span, encode
+from instrument.record.llm import read_answer
 from instrument.record.plan import Plan
 from instrument.record.settle import together
 from instrument.record.switch import switch
@@ -106,6 +108,27 @@ def test_what_is_added_in_the_midst_of_adding_is_not_lost() -> None:
                     live.event("b")
     found = {(*sorted(one.attributes), *sorted(event.name for event in one.events)) for one in recording.spans}
     assert {("a", "b", "a", "b")} == found
+
+
+def test_what_is_added_while_an_answer_is_read_is_not_lost() -> None:
+    """Another thread may add to a span before any call that reading what a model returned is made of."""
+
+    def add(frame: Any, event: str, argument: Any) -> None:
+        nonlocal left
+        left -= event == "call"
+        if left == 0 and event == "call":
+            live.set(added=1)
+
+    left = at = 0
+    with record() as recording:
+        while left <= 0:
+            at += 1
+            with span(str(at)) as live:
+                left = at
+                sys.setprofile(add)
+                read_answer(live, {"model": "m", "choices": []})
+                sys.setprofile(None)
+    assert [] == [one.name for one in recording.spans[:-1] if "added" not in one.attributes]
 
 
 def test_a_finding_stands_directly_behind_its_span() -> None:

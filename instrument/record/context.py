@@ -118,7 +118,9 @@ class Current:
 
     def keep(self) -> None:
         """Keep what is current until nobody changes it any more. The first of them is what is worked on."""
-        if FREES_CONTEXTS and len(self._kept) < MOST_KEPT:
+        if self.changing < 0:  # a finalizer forked in the midst of a change, and what `renew` forgot is over now
+            self.changing = 0
+        elif FREES_CONTEXTS and len(self._kept) < MOST_KEPT:
             self._kept.append(copy_context())
 
     def let_go(self) -> None:

@@ -24,7 +24,7 @@ from instrument.kinds import MODEL_KINDS
 from instrument.model import Cost, Usage
 from instrument.pricing import Prices
 from instrument.record.capture import Large
-from instrument.record.spans import LiveSpan, rare
+from instrument.record.spans import LiveSpan, add_unsaid, rare
 from instrument.usage import Request, answer, request
 
 NOT_SAID = frozenset({"role", "type", "id", "finish_reason"})
@@ -57,11 +57,11 @@ def read_answer(span: LiveSpan, result: object) -> None:
     if found is None:
         return
     value = span.recorder.value
-    span.attributes = {**span.recorder.attributes(found.attributes()), **(span.attributes or {})}
+    add_unsaid(span, "attributes", span.recorder.attributes(found.attributes()))
     span.model = span.model or found.model
     if found.usage is not None:
         nothing_said = {"output": 0} if span.kind == "embedding" else {}
-        span.tokens = {**nothing_said, **msgspec.to_builtins(found.usage), **(span.tokens or {})}
+        add_unsaid(span, "tokens", {**nothing_said, **msgspec.to_builtins(found.usage)})
     wants_output = span.plan is None or span.plan.capture_output
     if wants_output and not isinstance(result, str) and found.output_messages:
         span.output = value({"messages": found.output_messages})
@@ -79,11 +79,11 @@ def settled(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage | None
 def described(span: LiveSpan) -> Request:
     """What the call asked for; the span's attributes get it, and the model that answered."""
     asked = request(span.asked or arguments_of(span))
-    span.attributes = {**span.recorder.attributes(asked.attributes()), **(span.attributes or {})}
+    attributes = add_unsaid(span, "attributes", span.recorder.attributes(asked.attributes()))
     if span.plan is not None and span.plan.model is not None:
-        span.attributes[REQUEST_MODEL] = span.plan.model
+        attributes[REQUEST_MODEL] = span.plan.model
     if span.model is not None:
-        span.attributes.setdefault(RESPONSE_MODEL, span.model)
+        attributes.setdefault(RESPONSE_MODEL, span.model)
     return asked
 
 

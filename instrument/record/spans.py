@@ -54,6 +54,14 @@ def rare(span: LiveSpan) -> dict[str, Any]:
     return span.seldom
 
 
+def add_unsaid(span: LiveSpan, name: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to one of these what it does not hold yet, each in one step; the whole of it."""
+    said: dict[str, Any] = rare(span).setdefault(name, {})
+    for key, value in found.items():
+        said.setdefault(key, value)
+    return said
+
+
 class LiveSpan:
     """A span that is running. `.set`, `.event`, `.usage` and `.link` add to it until it ends, then they do nothing.
 
