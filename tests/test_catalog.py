@@ -218,9 +218,9 @@ def test_long_texts_are_cut_and_that_is_said() -> None:
     ("input_", "expected"),
     [
         (None, ""),
-        ({}, "{}"),
+        ({}, ""),
         ({"path": "a.py", "limit": 3}, 'path="a.py", limit=3'),
-        ({"a": {"b": 1, "c": [1, 2]}}, 'a={"b=1, c=[1,2]}'),
+        ({"a": {"b": 1, "c": [1, 2]}}, "a={b=1, c=[1,2]}"),
         (["x", "y"], '["x","y"]'),
         ("text", '"text"'),
         ({"a": "x" * 500}, 'a="' + "x" * (BRIEF - 4) + "…"),

@@ -38,7 +38,7 @@ UNSEEN = "\x1b[31mred\x1b[0m \u202eevil\u202c\u200b\u2066x\u2069\x07\x00"
 
 OUT_OF_SIGHT = """
 [...document.querySelectorAll("select, .toggle, .runs .rows :is(.c-errors, .c-finds, .c-cost, .c-state), .waterfall .c-usd, .run .sums tr > :nth-child(-n + 4), .costs .sums tr > :nth-child(-n + 3)")]
-    .filter((one) => one.getClientRects().length && (one.getBoundingClientRect().right > 360 || one.scrollWidth > one.clientWidth + 1))
+    .filter((one) => one.getClientRects().length && (one.getBoundingClientRect().right > innerWidth || (one.tagName !== "TH" && one.scrollWidth > one.clientWidth + 1)))
     .map((one) => `${one.className} ${one.textContent}`)
 """
 DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
@@ -176,6 +176,14 @@ def test_runs_are_filtered(runs: Any, query: str, expected: list[str]) -> None:
     runs.wait_for_url(f"**#/runs?q={quote(query, safe='()')}")
     runs.locator(".said", has_text=f"{len(expected)} of 4 runs").wait_for()
     assert expected == names(runs)
+
+
+def test_what_only_looks_like_a_condition_is_named(runs: Any) -> None:
+    """Where nothing fits a mistyped key, the page says that it is none, close below the filter."""
+    runs.locator("input[type=search]").fill("review knd:llm")
+    notice = runs.locator(".notice", has_text="No run fits the filter. knd:llm was looked for as it stands")
+    notice.wait_for()
+    assert 200 > notice.bounding_box()["y"]
 
 
 def test_a_menu_writes_into_the_filter(browser: Browser, address: str) -> None:
@@ -457,11 +465,16 @@ def test_no_view_violates_the_rules_of_accessibility(browser: Browser, address: 
     "hash_", ["", f"#/run/{TRACE}", f"#/run/{TRACE}/{2:016x}", f"#/run/{TRACE}?tab=steps", "#/costs"]
 )
 def test_nothing_is_wider_than_a_small_screen(browser: Browser, address: str, hash_: str) -> None:
-    """At 360 pixels nobody has to scroll sideways, not for filters, errors and money either, nor for a long name."""
+    """On a phone, a tablet and half a screen nobody has to scroll sideways, not for filters, errors and money either,
+    nor for a long name.
+    """
     with browser.page(address + hash_, viewport={"width": 360, "height": 740}) as page:
         page.locator(".runname, .waterfall .label, .sums, .chart").first.wait_for()
         page.evaluate("for (const one of document.querySelectorAll('h1, .runname')) one.textContent += 'a'.repeat(90)")
-        assert (360, []) == (page.evaluate("document.documentElement.scrollWidth"), page.evaluate(OUT_OF_SIGHT))
+        for width in (360, 768, 1000):
+            page.set_viewport_size({"width": width, "height": 740})
+            page.evaluate(DRAWN)
+            assert (width, []) == (page.evaluate("document.documentElement.scrollWidth"), page.evaluate(OUT_OF_SIGHT))
         assert page.evaluate(
             "[...document.querySelectorAll('.c-errors, .c-usd, .sums, h1')].some((one) => one.getClientRects().length)"
         )

@@ -182,7 +182,7 @@ def columns(records: Iterable[Any], base_ns: int) -> Columns:
     return made
 
 
-_NEXT_KEY, _KEY_END = re.compile(r',"(?=\w+":)'), re.compile(r'(?<=\w)":')
+_NEXT_KEY, _FIRST_KEY, _KEY_END = re.compile(r',"(?=\w+":)'), re.compile(r'\{"(?=\w+":)'), re.compile(r'(?<=\w)":')
 _SAID = re.compile(r'"content":"((?:[^"\\]|\\.)+)|"type":"tool_call",(?:"id":"[^"]*",)?"name":"([^"\\]*)')
 _ESCAPED = re.compile(r"\\(.)")
 
@@ -193,8 +193,12 @@ def brief(span: Any) -> str:
         said = _SAID.search(_beginning(getattr(span, "output", None)))
         return "" if said is None else f"→ {said[2]}" if said[2] else _cut_brief(_ESCAPED.sub(_letter, said[1]))
     text = _beginning(span.input)
+    if text == "{}":
+        return ""
     if text.startswith('{"'):
         text = text[2:-1] if text.endswith("}") else text[2:]
+        if '{"' in text:
+            text = _FIRST_KEY.sub("{", text)
         text = _KEY_END.sub("=", _NEXT_KEY.sub(", ", text))
     return _cut_brief(text)
 

@@ -42,7 +42,7 @@ export class LogsView {
     this.empty.hidden = this.logs.length > 0;
     this.empty.textContent = trace.logs.length ? "No log fits the filter." : "Nothing was logged.";
     this.list.reset(this.logs.length);
-    return `${count(this.logs.length)} of ${plural(trace.logs.length, "log")}`;
+    return words.length ? `${count(this.logs.length)} of ${plural(trace.logs.length, "log")}` : "";
   }
 
   fill(element, index) {

@@ -25,6 +25,15 @@ export function parse(query) {
   return conditions;
 }
 
+// The first part that has the form of a condition and is none, such as `knd:llm` or `cost>much`; empty where there is none.
+export function misread(query) {
+  for (const [whole, , rawKey, sign, rawValue] of query.matchAll(PART)) {
+    const key = rawKey?.toLowerCase();
+    if (key && !(sign === ":" ? WORDS.has(key) : NUMBERS.has(key) && !Number.isNaN(amount(unquoted(rawValue).toLowerCase())))) return whole;
+  }
+  return "";
+}
+
 function unquoted(value) {
   return value.startsWith('"') ? value.slice(1, value.length > 1 && value.endsWith('"') ? -1 : undefined).replace(/\\(.)/g, "$1") : value;
 }

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { bill, count, short, duration, money, moment, when, plural } from "./format.js";
 import { FilterBar } from "./filterbar.js";
 import { List } from "./list.js";
-import { parse, compare, nanoseconds } from "./query.js";
+import { parse, misread, compare, nanoseconds } from "./query.js";
 import { line } from "./text.js";
 import { LIST_KEYS } from "./keys.js";
 
@@ -120,7 +120,7 @@ export class RunsView {
     const sum = (name) => this.shown.reduce((total, row) => total + (row[name] || 0), 0);
     const some = this.shown.length === this.rows.size ? plural(this.rows.size, "run") : `${count(this.shown.length)} of ${plural(this.rows.size, "run")}`;
     this.bar.say([some, short(sum("tokens")) && `${short(sum("tokens"))} tokens`, bill(sum("cost"), { estimated: sum("estimated"), unpriced: sum("unpriced") })].filter(Boolean).join(" · "));
-    this.say(!this.loaded ? "Loading…" : this.rows.size === 0 ? `Nothing is recorded in ${this.path} yet. It appears here when a decorated program runs.` : this.shown.length === 0 ? "No run fits the filter." : "");
+    this.say(!this.loaded ? "Loading…" : this.rows.size === 0 ? `Nothing is recorded in ${this.path} yet. It appears here when a decorated program runs.` : this.shown.length === 0 ? nothingFits(this.bar.query) : "");
   }
 
   say(text) {
@@ -226,6 +226,11 @@ export class RunsView {
     this.list.close();
     NARROW.removeEventListener("change", this.resized);
   }
+}
+
+function nothingFits(query) {
+  const odd = misread(query);
+  return `No run fits the filter.${odd ? ` ${line(odd, 40)} was looked for as it stands, it is none of the conditions that ? shows.` : ""}`;
 }
 
 function costOf(row) {
