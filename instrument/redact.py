@@ -99,7 +99,8 @@ class Redactor:
         """Where in the lines a secret could be, by one quick look at all of them: stretches of whole lines."""
         if self._patterns:
             return [(0, len(lines))]
-        return [(start, end) for start, end in _stretches(lines) if self._suspects_or_cannot_tell(lines[start:end])]
+        view = memoryview(lines)
+        return [(start, end) for start, end in _stretches(lines) if self._suspects_or_cannot_tell(view[start:end])]
 
     def text(self, text: str) -> str:
         """Plain text without its secrets; the very same object when there are none."""
@@ -153,12 +154,12 @@ class Redactor:
         """Whether a secret could be there. Wrongly yes costs time, wrongly no would cost a secret."""
         return self._suspects_readable(text) or _has_surrogates(text)
 
-    def _suspects_encoded(self, data: bytes) -> bool:
+    def _suspects_encoded(self, data: bytes | memoryview) -> bool:
         """The same of UTF-8. Raises `UnicodeDecodeError` where it is none: Rust could not read it and would say no."""
-        text = data.decode()
-        return self._suspects_readable(text if text.isascii() else data)  # other text is encoded again to be searched
+        text = str(data, "utf-8")
+        return self._suspects_readable(text if text.isascii() else bytes(data))  # else it would be encoded again
 
-    def _suspects_or_cannot_tell(self, data: bytes) -> bool:
+    def _suspects_or_cannot_tell(self, data: memoryview) -> bool:
         try:
             return self._suspects_encoded(data)
         except UnicodeDecodeError:

@@ -14,6 +14,7 @@ import sys
 import traceback
 import types
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -226,6 +227,41 @@ def test_coroutine_that_is_never_awaited_is_not_recorded() -> None:
         closed().close()
         raised_by(lambda: closed().throw(ValueError("before it starts")))
     assert [] == recording.spans
+
+
+@same
+def test_coroutine_of_a_function_that_was_changed(decorate: Any) -> Any:
+    """Name, code and defaults that a function is given later are those of its coroutines, wrong calls raise at once."""
+
+    async def other(a: int, b: int = 4) -> tuple[int, int]:
+        return a, b
+
+    async def changed(a: int) -> int:
+        return a
+
+    decorated = decorate(changed)
+    changed.__name__, changed.__qualname__ = "later", "by.hand"
+    named = decorated(1)
+    seen = [named.__name__, named.__qualname__, asyncio.run(named), outcome(decorated)[0]]
+    changed.__code__, changed.__defaults__ = other.__code__, (5,)
+    seen += [asyncio.run(decorated(1)), asyncio.run(decorated(1, 2)), outcome(decorated, 1, 2, 3)[0]]
+    return seen
+
+
+@same
+def test_coroutine_that_lets_go_of_its_argument(decorate: Any) -> Any:
+    """While its body runs nobody else holds what it was given."""
+
+    class Heavy:
+        pass
+
+    @decorate
+    async def lets_go(heavy: Heavy) -> bool:
+        alive = weakref.ref(heavy)
+        del heavy
+        return alive() is None
+
+    return [asyncio.run(lets_go(Heavy())), asyncio.run(lets_go(heavy=Heavy()))]
 
 
 @same

@@ -50,7 +50,7 @@ MOST_AWAITED = 10_000
 """Calls without usage that are remembered, so that usage which comes later does not count them again."""
 
 
-_FRESH = 64
+_FRESH = 512
 
 
 class _Times:
@@ -69,7 +69,7 @@ class _Times:
             fresh, self.fresh = self.fresh, []
             self.count += len(fresh)
             self.total += sum(fresh)
-            self.longest = max(self.longest, *fresh)
+            self.longest = max(self.longest, max(fresh))
             self.sketch.extend(fresh)
 
     def include(self, other: _Times) -> None:

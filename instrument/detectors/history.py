@@ -8,6 +8,7 @@ usual follows the present.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from instrument.errors import InstrumentError
 
 _MOST_VALUES = 8_192
 _MOST_SERIES = 2_048
-_MOST_FRESH = 64
+_MOST_FRESH = 128
 _FINE = 16
 _MOST_LOG = 100.0
 _LAST, _MOST_TIMES = 8_000, 1 << 53
@@ -34,13 +35,17 @@ def bucket(value: int) -> int:
     return shift * 8 + (value >> shift)
 
 
+def least(number: int) -> int:
+    """The smallest value in a bucket."""
+    if number < _FINE:
+        return number
+    shift = number // 8 - 1
+    return (number - shift * 8) << shift
+
+
 def middle(number: int) -> float:
     """The value in the middle of a bucket."""
-    if number < _FINE:
-        return float(number)
-    shift = number // 8 - 1
-    low = (number - shift * 8) << shift
-    return low + ((1 << shift) - 1) / 2
+    return (least(number) + least(number + 1) - 1) / 2
 
 
 class Beyond(Struct, frozen=True, kw_only=True):
@@ -113,16 +118,14 @@ class Series:
         return _quantile(apart, 0.5)
 
     def _sort(self) -> None:
-        """Put the fresh values into their buckets."""
-        fresh, self._fresh = self._fresh, []
-        counts = self._counts
-        for value in fresh:
-            if value < _FINE:
-                number = value if value > 0 else 0
-            else:
-                shift = value.bit_length() - 4
-                number = shift * 8 + (value >> shift)
-            counts[number] = counts.get(number, 0) + 1
+        """Put the fresh values into their buckets: in order, so that one look finds all that lie in the same one."""
+        fresh, self._fresh = sorted(self._fresh), []
+        counts, at = self._counts, 0
+        while at < len(fresh):
+            number = bucket(fresh[at])
+            end = bisect_left(fresh, least(number + 1), at)
+            counts[number] = counts.get(number, 0) + end - at
+            at = end
         self._total += len(fresh)
         if self._total >= self._judged:
             self._judge()

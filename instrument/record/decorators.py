@@ -257,7 +257,7 @@ def _planned(target: Any, name: str | None, kind: str, options: dict[str, Any]) 
     if inspect.isasyncgenfunction(inner):
         return plan, wrappers.async_generator(plan)
     if inspect.iscoroutinefunction(inner):
-        return plan, wrappers.coroutine(plan)
+        return plan, wrappers.coroutine(plan, target)
     if inspect.isgeneratorfunction(inner):
         return plan, wrappers.generator(plan)
     return plan, wrappers.plain(plan)

@@ -181,12 +181,8 @@ class Settling:
         if live.settled or not (live.sampled or self._records(live)):
             return None
         live.settled = True
-        if live.seldom is not None and live.unsettled is not None:
-            live.status, live.error, live.unsettled = "error", describe(live.unsettled), None
-        if live.duration is None:
-            live.duration = self._recorder.clock() - live.started
-        if not live.taken:  # queued at the recursion limit
-            self._recorder.open.pop(live, None)
+        if live.duration is None or live.seldom is not None or not live.taken:
+            self._see_to_its_end(live)
         start = self._offset + live.started
         if live.kind in MODEL_KINDS or (live.seldom is not None and live.tokens is not None):
             if self.later.takes(live, self._recorder.prices):
@@ -196,6 +192,15 @@ class Settling:
             record = span_record(live, self._run_id, start, self._finish)
         live.input = live.output = None
         return record
+
+    def _see_to_its_end(self, live: LiveSpan) -> None:
+        """What is left to do of what the caller had no room for: it was queued at the recursion limit."""
+        if live.unsettled is not None:
+            live.status, live.error, live.unsettled = "error", describe(live.unsettled), None
+        if live.duration is None:
+            live.duration = self._recorder.clock() - live.started
+        if not live.taken:
+            self._recorder.open.pop(live, None)
 
     def _records(self, live: LiveSpan) -> bool:
         """Whether anybody wants to know: of what is not stored the detectors and, of model calls, the ledger."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextvars import copy_context
-from inspect import CO_ITERABLE_COROUTINE
-from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
+from inspect import CO_COROUTINE, CO_ITERABLE_COROUTINE
+from types import AsyncGeneratorType, CodeType, CoroutineType, FunctionType, GeneratorType
 from types import coroutine as coroutine_of_generator
 from typing import TYPE_CHECKING, Any
 
@@ -78,59 +78,70 @@ def plain(plan: Plan) -> Wrapper:
     return call
 
 
-def coroutine(plan: Plan) -> Wrapper:
-    """For `async def`: the coroutine is made at once, so that a wrong call raises at the call."""
+def coroutine(plan: Plan, target: object) -> Wrapper:
+    """For `async def`: a wrong call raises at the call, as it does without us.
+
+    Where no call with so many arguments can be wrong the coroutine is made when it is awaited, else at the call.
+    """
+    code, arity = _sure_calls(target)
 
     def call(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         recorder = switch.recorder or installed()
-        inner = wrapped(*args, **kwargs)
-        if recorder is None or type(inner) is not CoroutineType:
-            return inner
-        try:
+        if recorder is None:
+            return wrapped(*args, **kwargs)
+        if len(args) == arity and not kwargs and getattr(wrapped, "__code__", None) is code:
             captured = arguments_of(recorder, plan, instance, args, kwargs)
             holder = None if plan.agent_id is None else plan.holder(instance, args)
-            held = _new(_Held)  # to call the class takes twice as long
-            held.coroutine, held.span = inner, None
-            outer: Any = _run(recorder, plan, holder, captured, held)
-        except RecursionError:
-            inner.close()  # or Python would say that it was never awaited
-            raise
+            outer: Any = _run(recorder, plan, holder, captured, wrapped, args)
+            outer.__name__, outer.__qualname__ = wrapped.__name__, wrapped.__qualname__
+            return outer
+        inner = wrapped(*args, **kwargs)
+        if type(inner) is not CoroutineType:
+            return inner
+        held = _Held(inner)
+        captured = arguments_of(recorder, plan, instance, args, kwargs)
+        outer = _run(recorder, plan, plan.holder(instance, args), captured, held.take, ())
         outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
         return outer
 
     return call
 
 
+def _sure_calls(target: object) -> tuple[CodeType | None, int]:
+    """The code of an `async def` and the number of positional arguments that it takes for sure; -1 where none is."""
+    if type(target) is not FunctionType:
+        return None, -1
+    code = target.__code__
+    is_sure = code.co_flags & CO_COROUTINE and not code.co_kwonlyargcount
+    return code, code.co_argcount if is_sure else -1
+
+
 class _Held:
-    """Holds a coroutine until it is awaited, and its span until it ends.
+    """Holds a coroutine until it is awaited. What never was is closed, so that Python warns only once."""
 
-    What was never awaited is closed, so that Python warns only once; what was destroyed half-way ends as cancelled.
-    """
+    __slots__ = ("coroutine",)
 
-    __slots__ = ("coroutine", "span")
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self.coroutine: Coroutine[Any, Any, Any] | None = coroutine
 
-    coroutine: Coroutine[Any, Any, Any] | None
-    span: LiveSpan | None
+    def take(self) -> Coroutine[Any, Any, Any] | None:
+        coroutine, self.coroutine = self.coroutine, None
+        return coroutine
 
     def __del__(self) -> None:
         if self.coroutine is not None:
             self.coroutine.close()
-        if self.span is not None and self.span.duration is None:
-            _fail(self.span, GeneratorExit())
 
 
-_new = _Held.__new__
-
-
-async def _run(recorder: Recorder, plan: Plan, instance: Any, captured: Any, held: _Held) -> Any:
+async def _run(
+    recorder: Recorder, plan: Plan, instance: Any, captured: Any, make: Callable[..., Any], args: tuple[Any, ...]
+) -> Any:
     outer = current.get()
-    inner: Any = held.coroutine
-    if recorder.skips and plan.skippable and is_left_out(outer):
-        held.coroutine = None
-        return await inner
-    span = held.span = begin(recorder, plan, outer, instance, captured)
-    held.coroutine = instance = captured = None
+    skips = recorder.skips and plan.skippable and is_left_out(outer)
+    span = None if skips else begin(recorder, plan, outer, instance, captured)
     if span is None:
+        inner = make(*args)
+        args = instance = captured = None  # type: ignore[assignment]  # the body alone keeps its arguments
         return await inner
     try:
         if current.changing:
@@ -140,6 +151,8 @@ async def _run(recorder: Recorder, plan: Plan, instance: Any, captured: Any, hel
             current.put(span)
         finally:
             current.changing -= 1
+        inner = make(*args)
+        args = instance = captured = None  # type: ignore[assignment]  # as above
         result = await inner
     except BaseException as error:
         leave(span, outer, destroyed=isinstance(error, GeneratorExit))
@@ -152,7 +165,6 @@ async def _run(recorder: Recorder, plan: Plan, instance: Any, captured: Any, hel
         current.put(outer)
     finally:
         current.changing -= 1
-    held.span = None  # a stream that was returned may go on
     try:
         span.succeed(result)
     except RecursionError:
