@@ -26,6 +26,10 @@ from tests.otlp_receiver import grpc_receiver, receiver
 from tests.recorded import span
 
 VARIABLE = "OTEL_EXPORTER_OTLP_"
+SIGNS = x509.KeyUsage(
+    digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
+    key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
+)  # fmt: skip
 
 
 class Pair(NamedTuple):
@@ -53,7 +57,9 @@ class Authority:
         return self._written(f"{self.name}-{name}", self._signed(subject, key), key)
 
     def _signed(self, subject: Any, key: Any, is_authority: bool = False) -> Any:
+        """With all that Python 3.13 asks of a certificate."""
         now = datetime.now(UTC)
+        of_issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         made = (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -63,8 +69,12 @@ class Authority:
             .not_valid_before(now - timedelta(days=1))
             .not_valid_after(now + timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(of_issuer, critical=False)
             .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
         )
+        if is_authority:
+            made = made.add_extension(SIGNS, critical=True)
         return made.sign(self._key, hashes.SHA256())
 
     def _written(self, name: str, certificate: Any, key: Any) -> Pair:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from instrument import tool, traced
+from instrument import llm_call, tool, traced
 from instrument.record.context import current
 from instrument.record.switch import switch
 from instrument.testing import record
@@ -117,21 +117,29 @@ def test_a_quarter_of_the_depth_is_left(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_stays_open(kind: Any) -> None:
-    """After a RecursionError no span is open, none is current, and the outermost ended as an error."""
-    with record() as recording:
-        depth(kind, traced)
-        recording.flush()
-        assert switch.recorder is not None
-        assert {} == switch.recorder.open
-        assert None is current.get()
-    roots = [span for span in recording.spans if span.parent_id is None]
-    assert ["error"] == [span.status for span in roots]
+@pytest.mark.parametrize("decorate", [traced, llm_call, lambda f: traced(tool(f))], ids=["one", "llm", "two"])
+def test_nothing_stays_open(kind: Any, decorate: Any) -> None:
+    """After a RecursionError no span is open, none is current, the outermost ended as an error: wherever the limit is."""
+    sys.setrecursionlimit(200)  # a small one is reached soon
+    for below in range(4):
+        with record() as recording:
+            depth(lambda *of: lambda: further(below, kind(*of)), decorate)
+            recording.flush()
+            assert switch.recorder is not None
+            assert ({}, None) == (switch.recorder.open, current.get())
+        roots = [span for span in recording.spans if span.parent_id is None]
+        assert ["error"] == [span.status for span in roots]
+
+
+def further(frames: int, call: Callable[[], Any]) -> Any:
+    """The call, so many frames further from the bottom."""
+    return further(frames - 1, call) if frames else call()
 
 
 @pytest.mark.parametrize("decorate", [traced, lambda f: traced(tool(f))], ids=["one", "two"])
 def test_coroutines_at_the_limit_are_not_said_to_be_forgotten(decorate: Any) -> None:
     """No coroutine that the limit kept from starting is reported as never awaited."""
+    sys.setrecursionlimit(300)
     with record(), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         for _ in range(3):

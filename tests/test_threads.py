@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import decimal
 import gc
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -135,7 +136,8 @@ def test_thread_started_twice_raises_the_same(recording: Recording, when: str) -
 def test_thread_that_cannot_start(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no thread can be started the error is Python's own and `run` is as it was."""
     thread = threading.Thread(target=leaf)
-    monkeypatch.setattr(threading, "_start_new_thread", lambda *args: 1 / 0)
+    starts = "_start_joinable_thread" if sys.version_info >= (3, 13) else "_start_new_thread"
+    monkeypatch.setattr(threading, starts, lambda *args, **kwargs: 1 / 0)
     with span("outer"):
         assert "ZeroDivisionError" == outcome(thread.start)[0]
     assert "run" not in vars(thread)

@@ -61,7 +61,9 @@ def plain(plan: Plan) -> Wrapper:
             try:
                 span.fail(error)
             except RecursionError:
-                span.unsettled = error
+                if span.seldom is None:  # written out as well: no call has room
+                    span.seldom = {}
+                span.seldom["unsettled"] = error
                 recorder.queue.append(span)
             raise
         current.changing += 1
@@ -176,7 +178,9 @@ def _fail(span: LiveSpan, error: BaseException) -> None:
     try:
         span.fail(error)
     except RecursionError:
-        span.unsettled = error
+        if span.seldom is None:
+            span.seldom = {}
+        span.seldom["unsettled"] = error
         span.recorder.queue.append(span)
 
 
@@ -202,11 +206,13 @@ def _drive(
 ) -> Generator[Any, Any, Any]:
     # What passes through lies in `box` and is popped at once: a suspended generator must not keep it alive.
     outside = current.get()
-    span = begin(recorder, plan, outside, instance, captured)
+    yields = Yields()  # at the recursion limit nothing that fails may come between a span's begin and what ends it
+    span = yields.span = begin(recorder, plan, outside, instance, captured)
     instance = captured = None
     if span is None:
         return (yield from inner)
-    yields = Yields(span)
+    if span.kind in MODEL_KINDS:
+        yields.put_together(span)
     inside: Any = span
     step: Callable[[Any], Any] = inner.send
     box: list[Any] = [None]
@@ -260,11 +266,13 @@ async def _adrive(
     recorder: Recorder, plan: Plan, instance: Any, captured: Any, inner: AsyncGenerator[Any, Any]
 ) -> AsyncGenerator[Any, Any]:
     outside = current.get()
-    span = begin(recorder, plan, outside, instance, captured)
-    instance = captured = None
-    yields = Yields(span)
-    inside: Any = outside if span is None else span
     step: Callable[[Any], Any] = _without_hooks(inner)
+    yields = Yields()
+    span = yields.span = begin(recorder, plan, outside, instance, captured)
+    instance = captured = None
+    inside: Any = outside if span is None else span
+    if span is not None and span.kind in MODEL_KINDS:
+        yields.put_together(span)
     box: list[Any] = [None]
     while True:
         outside = current.get()
@@ -322,12 +330,18 @@ class Yields:
     __slots__ = ("answer", "closed", "count", "span", "values")
     LIMIT = 256
 
-    def __init__(self, span: LiveSpan | None) -> None:
-        self.span = span
+    def __init__(self) -> None:
+        self.span: LiveSpan | None = None
         self.values: list[Any] = []
         self.count = 0
         self.closed = False
-        self.answer = None if span is None or span.kind not in MODEL_KINDS else span.recorder.assemble(span)
+        self.answer: Any = None
+
+    def put_together(self, span: LiveSpan) -> None:
+        try:
+            self.answer = span.recorder.assemble(span)
+        except RecursionError:
+            return
 
     def take(self, value: object) -> None:
         span = self.span
@@ -371,7 +385,9 @@ class Yields:
             self._describe(span, None)
             span.fail(error)
         except RecursionError:
-            span.unsettled = error
+            if span.seldom is None:
+                span.seldom = {}
+            span.seldom["unsettled"] = error
             span.recorder.queue.append(span)
 
     def __del__(self) -> None:
