@@ -92,7 +92,10 @@ def test_runs_shows_the_latest_ones(here: Path, capsys: Capture) -> None:
 def test_show_prints_the_tree_and_the_summary(here: Path, capsys: Capture) -> None:
     """Of the last trace, if none is named."""
     out, _ = told(capsys, "show")
-    assert (True, True) == ("└─ ✔ responses gpt-4.1-mini" in out, "went wrong  1 error, 1 warning, 1 finding" in out)
+    assert (True, True) == (
+        "└─ ✔ responses gpt-4.1-mini" in out,
+        "went wrong  1 error, 1 logged warning, 1 finding" in out,
+    )
 
 
 @pytest.mark.parametrize(

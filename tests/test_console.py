@@ -69,7 +69,7 @@ def test_a_trace_ends_with_its_tree_and_what_it_came_to() -> None:
     text = shown(*records, in_order_of_ending(review())[-1], paths=["events/a.jsonl"])
     tree_and_summary = text.split("\n\n", 1)[1]
     wanted = ["├─ ✔ create_plan", "money       $0.00240 (1 call unpriced)", "tokens      6,818 in, 405 out"]
-    wanted += ["iterations  3", "tool calls  3 (read_file 3)", "1 error, 1 warning, 1 finding"]
+    wanted += ["iterations  3", "tool calls  3 (read_file 3)", "1 error, 1 logged warning, 1 finding"]
     wanted += ["scores      helpful 0.8", "files       events/a.jsonl"]
     assert [] == [part for part in wanted if part not in tree_and_summary]
 

@@ -280,6 +280,21 @@ def test_a_big_tree_keeps_to_its_rows_and_shows_what_went_wrong() -> None:
     assert (True, True, True) == (len(shown.splitlines()) < 40, "✘ span907" in shown, "10 below" in shown)
 
 
+def test_an_error_that_spans_pass_on_stands_where_it_began() -> None:
+    """And at the root, whose outcome it is; not at every level between."""
+    no: dict[str, Any] = {"status": "error", "error": Failure("ValueError", "no")}
+    passed_on = fold(*(span(n, n - 1 if n else None, name=f"level{n}", **no) for n in range(4)))
+    expected = ["✘ level0", "│  ValueError: no", "└─ ✘ level1", "└─ ✘ level2", "└─ ✘ level3", "ValueError: no"]
+    assert expected == [text.split("  span")[0].strip() for text in outline(passed_on, Theme(None)).splitlines()]
+
+
+@pytest.mark.parametrize("width", [None, 200])
+def test_no_level_is_left_out_where_all_have_room(width: int | None) -> None:
+    """Short names do not make a tree narrow."""
+    deep = fold(*(span(n, n - 1 if n else None, name="leaf") for n in range(12)))
+    assert "   " * 10 + "└─ ✔ leaf" == outline(deep, Theme(width)).splitlines()[-1].split("  span")[0]
+
+
 def test_deep_trees_keep_their_names() -> None:
     """At depth 500 the lines that lead there are cut, the name is not."""
     deep = fold(*(span(n, n - 1 if n else None, name=f"level{n}") for n in range(500)))

@@ -45,8 +45,8 @@ def _times(trace: Trace, span: Span, theme: Theme) -> Iterator[tuple[str, str]]:
         return
     share = f", {100 * span.duration_ns / (trace.end_ns - trace.start_ns or 1):.1f}% of the trace"
     yield "took", duration(span.duration_ns, theme.unicode) + share
-    after = duration(span.start_ns - trace.start_ns, theme.unicode)
-    yield "started", f"{moment(span.start_ns)}, {after} after the trace"
+    after = span.start_ns - trace.start_ns
+    yield "started", moment(span.start_ns) + (f", {duration(after, theme.unicode)} after the trace" if after else "")
 
 
 def _facts(trace: Trace, span: Span, theme: Theme) -> Iterator[tuple[str, str]]:

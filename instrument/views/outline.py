@@ -35,6 +35,8 @@ from instrument.views.theme import (
 ROWS = 300
 """A folded tree has at most so many rows."""
 RAILS = 64
+UNCRAMPED = 10_000
+"""Columns in which the rails of every row fit."""
 NOTE_LINES = 3
 ORDER = ("kind", "duration", "bar", "tokens", "money", "span_id")
 LEAST_BAR, LONGEST_BAR, NAMES_BESIDE_BARS = 6, 24, 44
@@ -123,16 +125,16 @@ class _Tree:
                 yield replace(self._fold(item), rails=rails, depth=depth)
                 continue
             children = below.get(item.span_id, ())
-            notes = tuple(self._notes(item))
+            notes = tuple(self._notes(item, is_passed_on=depth > 0 and _passes_on(item, children)))
             yield replace(self._span(item, bool(children)), rails=rails, depth=depth, notes=notes, opens=bool(children))
             next_rails = [(*rails, place > 0)[-RAILS:] for place in range(len(children))]
             waiting.extend((next_rails[place], depth + 1, child) for place, child in enumerate(reversed(children)))
 
-    def _notes(self, span: Span) -> Iterator[tuple[str, str]]:
+    def _notes(self, span: Span, is_passed_on: bool) -> Iterator[tuple[str, str]]:
         if span.error is not None and span.status == REFUSED:
             yield "yellow", said(span, again=said(span) in self.refusals)
             self.refusals.add(said(span))
-        elif span.status == "error":
+        elif span.status == "error" and not is_passed_on:
             yield "red", said(span) if span.error is not None else "failed"
         for finding in self.found.get(span.span_id, ()):
             style = LEVELS.get(SEVERITIES.get(finding.severity, "WARNING"), "") or "dim"
@@ -177,7 +179,7 @@ class _Tree:
 
     def _mixture(self, fold: Fold) -> str:
         names = Counter(clean(span.name, 60) for span in fold.spans).most_common()
-        told = [f"{name} {self.theme.times} {count(number)}" for name, number in names[:3]]
+        told = [f"{name} {self.theme.times} {count(number)}" if number > 1 else name for name, number in names[:3]]
         others = sum(number for _, number in names[3:])
         return ", ".join([*told, f"{count(others)} others"] if others else told)
 
@@ -191,6 +193,13 @@ class _Tree:
             "money": bill(total) or (self.theme.ellipsis if any(map(_is_asking, spans)) else ""),
             "stretch": (start / self.took, end / self.took),
         }
+
+
+def _passes_on(span: Span, children: Sequence[Span | Fold]) -> bool:
+    """Whether what the span failed with is told below it already, at one of its children."""
+    return span.error is not None and any(
+        isinstance(child, Span) and child.error is not None and said(child) == said(span) for child in children
+    )
 
 
 def _is_asking(span: Span) -> bool:
@@ -259,11 +268,12 @@ def _by_span(trace: Trace, findings: Iterable[Finding]) -> dict[str, list[Findin
 
 
 def _drawn(rows: list[Row], theme: Theme) -> Iterator[str]:
-    columns, room = _fit(rows, theme)
+    columns, room, is_cramped = _fit(rows, theme)
     for row in rows:
-        yield _line(row, columns, room, theme)
+        rails = _rails(row, room if is_cramped else UNCRAMPED, theme)
+        yield _line(row, rails, columns, room, theme)
         inside = replace(row, rails=(*row.rails, row.opens)[-RAILS:], depth=row.depth + 1)
-        below = _rails(inside, room, theme, note=True)
+        below = _rails(inside, room if is_cramped else UNCRAMPED, theme, note=True)
         for style, text in row.notes:
             for part in _note(text, None if theme.width is None else max(8, theme.width - cells(below)), theme):
                 yield theme.paint(below, "dim") + theme.paint(part, style)
@@ -279,9 +289,9 @@ def _note(text: str, room: int | None, theme: Theme) -> list[str]:
     return [cut(part, room, theme.ellipsis) for part in lines]
 
 
-def _fit(rows: Sequence[Row], theme: Theme) -> tuple[dict[str, int], int]:
-    """The columns that are shown with their widths, and what that leaves for the names."""
-    leading = [cells(_rails(row, 10_000, theme)) + 2 for row in rows]
+def _fit(rows: Sequence[Row], theme: Theme) -> tuple[dict[str, int], int, bool]:
+    """The columns that are shown with their widths, what that leaves for the names, and whether they want more."""
+    leading = [cells(_rails(row, UNCRAMPED, theme)) + 2 for row in rows]
     wanted = max((before + cells(_title(row, theme)) for before, row in zip(leading, rows, strict=True)), default=0)
     columns = {}
     for name in ("kind", "duration", "tokens", "money", "span_id"):
@@ -289,7 +299,7 @@ def _fit(rows: Sequence[Row], theme: Theme) -> tuple[dict[str, int], int]:
         if width:
             columns[name] = width + 2
     if theme.width is None:
-        return columns, wanted
+        return columns, wanted, False
     for name in ("kind", "tokens", "money", "duration"):
         if theme.width - sum(columns.values()) >= min(wanted, NAME_WIDTH):
             break
@@ -298,11 +308,11 @@ def _fit(rows: Sequence[Row], theme: Theme) -> tuple[dict[str, int], int]:
     left = theme.width - sum(columns.values()) - min(names, NAMES_BESIDE_BARS) - 2
     if left >= LEAST_BAR and "duration" in columns:
         columns["bar"] = min(left, LONGEST_BAR) + 2
-    return columns, min(wanted, theme.width - sum(columns.values()))
+    room = theme.width - sum(columns.values())
+    return columns, min(wanted, room), wanted > room
 
 
-def _line(row: Row, columns: dict[str, int], room: int, theme: Theme) -> str:
-    rails = _rails(row, room, theme)
+def _line(row: Row, rails: str, columns: dict[str, int], room: int, theme: Theme) -> str:
     space = max(4, room - cells(rails) - 2)
     title = cut(_title(row, theme), space, theme.ellipsis)
     name, label = title[: len(row.name)], title[len(row.name) :]

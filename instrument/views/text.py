@@ -208,7 +208,7 @@ def _facts(trace: Trace, metrics: Metrics, paths: Iterable[str | Path], theme: T
         yield "scores", scores_in_words(trace.scores)
     unfinished = sum(span.status == UNFINISHED for span in trace.spans)
     wrong = {"unfinished spans": unfinished, "errors": metrics.errors, "refused calls": metrics.refused}
-    yield WRONG, _wrong({**wrong, "warnings": metrics.warnings, "findings": metrics.findings})
+    yield WRONG, _wrong({**wrong, "logged warnings": metrics.warnings, "findings": metrics.findings})
     for place, path in enumerate(paths):
         yield "" if place else "files", clean(path)
     yield "trace", trace.trace_id
