@@ -440,6 +440,16 @@ def test_what_cannot_be_written_is_written_when_it_can_be(tmp_path: Path) -> Non
     assert ([span(1), span(2)], {}, 1) == (read(tmp_path / "f")[0], dict(sink.lost), len(said))
 
 
+def test_what_could_not_be_written_until_the_end_is_told_at_the_end(tmp_path: Path) -> None:
+    """Who was told that it would be tried again hears what became of it."""
+    said: list[str] = []
+    folder = in_the_way(tmp_path / "f")
+    sink = JsonlSink(folder, run(), report=said.append)
+    sink.write(Batch([span(1), span(2)]))
+    sink.close()
+    assert f"2 records are lost, {sink.path} could not be written: File exists, until the end" == said[-1]
+
+
 def test_what_does_not_fit_the_bound_is_counted_as_lost(tmp_path: Path) -> None:
     """Memory stays bounded: the oldest records are given up, counted by reason."""
     size = len(encode(span(1)))

@@ -190,6 +190,14 @@ def test_an_exception_is_told_where_it_began() -> None:
     assert expected == (found.text, numbers(found))
 
 
+def test_what_an_exception_came_of_did_not_let_the_run_go_on() -> None:
+    """Where one exception was raised because of another, it is told where that began, and not that it was survived."""
+    whole = Failure("RuntimeError", "gave up", causes=[WRONG])
+    records = (failed(1, error=whole), failed(2, 1, error=whole), failed(3, 2, name="parse"))
+    expected = ["RuntimeError: gave up came of ValueError: no, which began in parse, passed on by 2 spans"]
+    assert expected == [one.text for one in answers(*records).failed]
+
+
 @given(work(), st.integers(1, 30))
 def test_an_exception_is_told_where_it_began_however_deep(todo: Work, number: int) -> None:
     """For all runs: the span that raised it is named, and how many passed it on."""

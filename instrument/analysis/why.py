@@ -244,8 +244,10 @@ def _failure(trace: Trace) -> Iterator[Reason]:
 def _how_it_ended(trace: Trace, root: Span) -> Iterator[Reason]:
     if root.status == "error":
         passed = _raised_through(trace, root)
-        where = f" in {passed[-1].name}, passed on by {many(len(passed) - 1, 'span')}" if len(passed) > 1 else ""
-        yield Reason(f"{_error(root)} began{where}" if where else _error(root), [one.span_id for one in passed[::-1]])
+        first = passed[-1]
+        how = "began" if _same(first, root) else f"came of {_error(first)}, which began"
+        told = f"{_error(root)} {how} in {first.name}, passed on by {many(len(passed) - 1, 'span')}"
+        yield Reason(told if len(passed) > 1 else _error(root), [one.span_id for one in passed[::-1]])
     elif root.status in UNENDED:
         innermost = _innermost_open(trace, root)
         fate = "it has not ended" if root.status == OPEN else "its process was ended from outside"
@@ -257,10 +259,10 @@ def _how_it_ended(trace: Trace, root: Span) -> Iterator[Reason]:
 
 
 def _raised_through(trace: Trace, failed: Span) -> list[Span]:
-    """The spans that one exception passed through, from the outermost to where it began."""
+    """The spans that one exception passed through, from the outermost to where it or what it came of began."""
     passed = [failed]
     while True:
-        inside = [one for one in trace.children(passed[-1].span_id) if one.status in FAILED and _same(one, failed)]
+        inside = [one for one in trace.children(passed[-1].span_id) if one.status in FAILED and _leads(one, passed[-1])]
         if not inside:
             return passed
         passed.append(inside[-1])
@@ -286,6 +288,14 @@ def _survived(trace: Trace) -> Iterator[Reason]:
         what = "was refused" if spans[-1].status == REFUSED else "failed"
         text = f"{name} {what} {times} and the run went on: {_error(spans[-1])}"
         yield Reason(text, [span.span_id for span in spans])
+
+
+def _leads(inner: Span, outer: Span) -> bool:
+    """Whether what the outer span failed with is the inner one's exception, or was raised because of it."""
+    if _same(inner, outer):
+        return True
+    told = None if inner.error is None else (inner.error.type, inner.error.message)
+    return outer.error is not None and told in [(cause.type, cause.message) for cause in outer.error.causes]
 
 
 def _same(one: Span, other: Span) -> bool:

@@ -91,11 +91,15 @@ class JsonlSink:
             self._appender.look_again()
 
     def close(self) -> None:
-        """Give the file back; what still cannot be written is lost."""
+        """Give the file back; what still cannot be written is lost, and all that was lost is told."""
         self.flush()
         if self._backlog:
             self._lose(len(self._backlog), f"{self._reason}, until the end")
             self._backlog = []
+        if self.lost:
+            records = sum(self.lost.values())
+            told = "1 record is lost" if records == 1 else f"{records:,} records are lost"
+            self._report(f"{told}, {self.path} could not be written: {', '.join(self.lost)}")
         if self._appender is not None:
             self._appender.close()
 
