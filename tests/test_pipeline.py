@@ -238,6 +238,24 @@ def test_the_worker_does_not_sleep_while_batches_wait() -> None:
     assert not waiting.is_alive()
 
 
+def test_of_large_things_few_are_settled_together_from_the_first_on() -> None:
+    """How many are settled together goes by the size of those that wait, not of those before alone."""
+    sizes: list[int] = []
+
+    def settle(items: list[Any]) -> Batch:
+        sizes.append(len(items))
+        return Batch(items)
+
+    line = Pipeline([Keeping()], settle, lambda: ([], None), lambda *words: None)
+    line.put(note(0))
+    line.flush()
+    with line.draining:
+        for n in range(500):
+            line.put(Log(time_ns=n, message="x" * 20_000))
+    line.close()
+    assert [1, 64, 64] == sizes[:3]
+
+
 def test_close_waits_for_what_is_slow_but_is_no_sink() -> None:
     """Work of our own that takes longer than the time allowed to sinks (a first count of tokens) loses nothing."""
     kept = Keeping()

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from instrument.model import Batch, Sink
@@ -20,6 +21,7 @@ from instrument.record.context import Place, current
 from instrument.record.delivery import Delivery, Later, Sieve
 from instrument.record.lanes import Bounds
 from instrument.record.room import Room
+from instrument.record.worth import weight
 
 GATHER = 0.02
 """So long a batch gathers, if not as many things wait before as end it (`room.HASTE`)."""
@@ -27,8 +29,8 @@ LARGE_BATCH = 512
 """So many things are settled together: every batch costs some turns for the interpreter's lock, 5 ms each where a
 thread computes."""
 BATCH_BYTES = 1 << 20
-"""But no more than make about this much, by the size of the records before: what is read and written several times
-should fit the processor's nearer memory."""
+"""But no more than make about this much, by the size of the records before and of one that waits: what is read and
+written several times should fit the processor's nearer memory."""
 BATCH = 64
 """And never fewer than these, however large they are."""
 CLOSE_SECONDS = 2.0
@@ -303,8 +305,7 @@ class Pipeline:
         current.let_go()
         began, left = time.monotonic(), len(self.queue)
         while left > 0 and self.queue:
-            most = max(BATCH, min(LARGE_BATCH, BATCH_BYTES // self._bytes_each))
-            taken = [self.queue.popleft() for _ in range(min(most, len(self.queue)))]
+            taken = [self.queue.popleft() for _ in range(min(self._most(), len(self.queue)))]
             left -= len(taken)
             self._deliver(self.settle(taken))
             self._room.renew()
@@ -313,6 +314,14 @@ class Pipeline:
             before, began = began, time.monotonic()
             if len(taken) >= BATCH:  # of fewer the fixed costs would count too much
                 self._room.learn(len(taken), began - before)
+
+    def _most(self) -> int:
+        """So many things may be settled together now."""
+        each = self._bytes_each
+        if len(self.queue) > 2 * BATCH:
+            with suppress(IndexError):  # they are thinned out at this moment
+                each = max(each, weight(self.queue[min(LARGE_BATCH, len(self.queue)) // 2]))
+        return max(BATCH, min(LARGE_BATCH, BATCH_BYTES // each))
 
     def _deliver(self, batch: Batch) -> None:
         if batch:
