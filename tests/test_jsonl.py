@@ -294,6 +294,32 @@ def test_a_file_is_looked_for_soon_after_a_look_that_took_long(tmp_path: Path, m
     assert b"3\n" == path.read_bytes()
 
 
+@pytest.mark.parametrize("seconds", [0.2, 20.0])
+def test_what_was_written_to_a_deleted_file_between_two_looks_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """Beside threads that compute nothing is lost with a file that was just deleted; what is older stays deleted."""
+    now, path = [0.0], tmp_path / "a.jsonl"
+    fstat = os.fstat
+
+    def slow(fd: int) -> os.stat_result:
+        now[0] += 0.01
+        return fstat(fd)
+
+    monkeypatch.setattr("instrument.store.jsonl.time", SimpleNamespace(monotonic=lambda: now[0]))
+    appender = Appender(path, shared=False)
+    appender.append([b"1"])
+    monkeypatch.setattr(os, "fstat", slow)
+    appender.append([b"2"])
+    path.unlink()
+    appender.append([b"3"])
+    now[0] += seconds
+    appender.append([b"4"])
+    monkeypatch.setattr(os, "fstat", fstat)
+    appender.close()
+    assert (b"2\n3\n4\n" if seconds < 1 else b"4\n") == path.read_bytes()
+
+
 def test_another_file_under_the_number_is_left_alone_between_two_looks(tmp_path: Path) -> None:
     """Where looks are seldom, too, nothing is written to a file that the program has put in the place of ours."""
     appender = Appender(tmp_path / "a.jsonl", shared=False)

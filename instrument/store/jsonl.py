@@ -75,7 +75,7 @@ class Appender:
     is one whose descriptor the program has closed; what it may have opened under that number is not touched.
     Every call of the system lets other threads run, and a busy one keeps us waiting for 5 ms: there are few. Beside
     such threads a file that is gone is not noticed at once, but within `LOOK_SHARE` times the wait and `UNSEEN_SECONDS`
-    at most.
+    at most; what was written meanwhile to one that was deleted is written again.
     """
 
     def __init__(
@@ -94,8 +94,9 @@ class Appender:
         self._prepare = prepare
         self._fd = -1
         self._place = (0, 0)
-        self._sure_until = self._look_due = 0.0
+        self._sure_until = self._look_due = self._young_until = 0.0
         self._is_deleted = False
+        self._seen = 0
         self._pid = 0
         self._torn = self._is_marked = False
         """It is marked as not blocking: that means nothing to a file, no other has it, and to ask takes no turn."""
@@ -136,6 +137,7 @@ class Appender:
             with turn(self._fd) if self._shared else nullcontext(True) as is_alone:
                 if self._is_current() and not (self._is_full(len(data)) and self._retire()):
                     return self._write(data, is_alone)
+            data = self._left_behind() + data
             self.close()  # it lies elsewhere now
 
     def _open(self) -> None:
@@ -166,7 +168,18 @@ class Appender:
         if took > CONTENDED and self._is_marked:
             self._sure_until = before + took + min(LOOK_SHARE * took, UNSEEN_SECONDS)
         self._is_deleted = found.st_nlink == 0
+        if not self._is_deleted:
+            self._seen, self._young_until = found.st_size, self._sure_until + UNSEEN_SECONDS
         return (found.st_dev, found.st_ino) == self._place
+
+    def _left_behind(self) -> bytes:
+        """What has just been written, without a look, to a file of our own that is deleted now."""
+        if self._shared or time.monotonic() > self._young_until:
+            return b""
+        found = os.fstat(self._fd)
+        if found.st_nlink > 0 or (found.st_dev, found.st_ino) != self._place:
+            return b""
+        return os.pread(self._fd, max(0, found.st_size - self._seen), self._seen)
 
     def _is_current(self) -> bool:
         """Whether the file is where it was. One of our own is looked for no more often than `LOOK_SECONDS` say."""
