@@ -143,6 +143,26 @@ def test_close_closes_each_sink_once() -> None:
     assert 1 == kept.closed
 
 
+def test_what_comes_after_a_fault_of_ours_is_written() -> None:
+    """A batch that cannot be settled is counted as lost, and the worker goes on."""
+    kept = Keeping()
+
+    def settle(items: list[Any]) -> Batch:
+        if items[0].time_ns == 1:
+            raise MemoryError
+        return Batch(items)
+
+    line = Pipeline([kept], settle, lambda: ([], None), lambda *words: None)
+    for n in range(3):
+        line.put(note(n))
+        line.flush()
+    told = line.close()
+    assert ([0, 2], {"a fault of the recording itself (MemoryError)": 1}) == (
+        [one.time_ns for one in kept.records],
+        told.lost,
+    )
+
+
 def test_sink_may_queue_more() -> None:
     """A sink that queues a record while it writes does not deadlock; the record arrives."""
     kept = Keeping()

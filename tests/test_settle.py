@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instrument import span, tool
-from instrument.model import Batch, Finding, Log, Record, Span, encode
+from instrument.model import Batch, Event, Finding, Link, Log, Record, Span, encode
 from instrument.record.llm import read_answer
 from instrument.record.plan import Plan
 from instrument.record.settle import together
@@ -80,6 +80,33 @@ def test_a_sink_that_adds_to_a_span_changes_no_other() -> None:
             with span(name):
                 pass
     assert [["a"], ["b"], ["c"]] == seen
+
+
+def test_what_a_sink_adds_to_a_span_is_in_no_later_batch() -> None:
+    """Nor do spans share what events, links and unknown keys they do not have with those that come after them."""
+
+    class Adding:
+        direct = True
+
+        def write(self, batch: Batch) -> None:
+            for one in batch:
+                if isinstance(one, Span):
+                    seen.append((one.name, [*one.events, *one.links, *one.extra]))
+                    one.events.append(Event("theirs", 0))
+                    one.links.append(Link("theirs", ""))
+                    one.extra["theirs"] = True
+
+        def flush(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    seen: list[tuple[str, list[Any]]] = []
+    with record(sinks=(Adding(),)) as recording:
+        for name in "ab":
+            with span(name):
+                pass
+            recording.flush()
+    assert [("a", []), ("b", [])] == seen
 
 
 def test_what_is_added_in_the_midst_of_adding_is_not_lost() -> None:

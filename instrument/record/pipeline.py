@@ -307,7 +307,7 @@ class Pipeline:
         while left > 0 and self.queue:
             taken = [self.queue.popleft() for _ in range(min(self._most(), len(self.queue)))]
             left -= len(taken)
-            self._deliver(self.settle(taken))
+            self._deliver(taken)
             self._room.renew()
             if left > 0 and not self._stopping and threading.current_thread() is self._thread:
                 self._breath.take()
@@ -323,12 +323,16 @@ class Pipeline:
                 each = max(each, weight(self.queue[min(LARGE_BATCH, len(self.queue)) // 2]))
         return max(BATCH, min(LARGE_BATCH, BATCH_BYTES // each))
 
-    def _deliver(self, batch: Batch) -> None:
-        if batch:
-            self._bytes_each = len(batch.data) // len(batch)
-            before = time.monotonic()
-            self.delivery.write(batch)
-            self._breath.waited(time.monotonic() - before)
+    def _deliver(self, taken: list[Any]) -> None:
+        try:
+            batch = self.settle(taken)
+            if batch:
+                self._bytes_each = len(batch.data) // len(batch)
+                before = time.monotonic()
+                self.delivery.write(batch)
+                self._breath.waited(time.monotonic() - before)
+        except Exception as error:  # noqa: BLE001 - what comes after it must not be lost as well
+            self._lost[f"a fault of the recording itself ({type(error).__name__})"] += len(taken)
 
     def _flush(self) -> list[threading.Event]:
         self._drain()

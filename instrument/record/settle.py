@@ -53,6 +53,12 @@ _NOTHING: dict[str, Any] = {}
 _NONE: list[Any] = []
 
 
+def begin_batch() -> None:
+    """Have new ones for the spans of a batch: what a sink adds to those of another is in none that is still written."""
+    global _NOTHING, _NONE
+    _NOTHING, _NONE = {}, []
+
+
 def _output(told: Any, value: Value) -> Any:
     return value([value(one) for one in told] if told.__class__ is list else told)  # a list: what a generator yielded
 

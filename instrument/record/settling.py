@@ -15,7 +15,7 @@ from instrument.record.capture import settle
 from instrument.record.failures import describe
 from instrument.record.hidden import without_words
 from instrument.record.later import Later, reported
-from instrument.record.settle import apart, finished, line_of, open_record, span_record, together
+from instrument.record.settle import apart, begin_batch, finished, line_of, open_record, span_record, together
 from instrument.record.spans import LiveSpan
 from instrument.rows import rows_of
 
@@ -71,6 +71,7 @@ class Settling:
         if not self._headed:
             self._headed = True
             items.insert(0, (self._run, 0))
+        begin_batch()
         batch = self._batch(*self._records_of(items))
         if self.later.unpriced or self._recorder.pipeline.delivery.waits_for_prices():
             batch.unpriced, self.later.unpriced = self.later.unpriced, {}

@@ -41,7 +41,7 @@ class Spool:
 
     def is_shared(self, trace_id: str) -> bool:
         """Whether another process will decide about the trace."""
-        return (self.folder / trace_id / SHARED).exists()
+        return os.path.exists(self.folder / trace_id / SHARED)
 
     def append(self, trace_id: str, lines: list[bytes]) -> None:
         """Keep the lines until it is decided. Raises `OSError`."""
