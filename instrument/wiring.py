@@ -24,6 +24,7 @@ from instrument.analysis.tree import traces
 from instrument.detectors import Detectors
 from instrument.errors import InstrumentError, SettingsError
 from instrument.model import UNWATCHED, Log, Run, Sink
+from instrument.origins import here
 from instrument.pricing import Prices
 from instrument.record import bridges, budgets, otel_context, threads
 from instrument.record.budgets import BudgetGuard, Limits, limits_of
@@ -307,7 +308,7 @@ def run_record(settings: Settings) -> Run:
         python=platform.python_version(),
         platform=sys.platform,
         instrument=__version__,
-        git=_git(Path.cwd()),
+        git=_git(here()),
         resource={UNWATCHED: True} if settings.loops.action == "off" else {},
     )
 
@@ -317,7 +318,7 @@ def _git(folder: Path) -> dict[str, Any]:
     for place in (folder, *folder.parents):
         try:
             head = (place / ".git" / "HEAD").read_text().strip()
-        except OSError:
+        except (OSError, ValueError):
             continue
         branch = head.removeprefix("ref: ")
         if branch == head:
@@ -327,7 +328,7 @@ def _git(folder: Path) -> dict[str, Any]:
                 "branch": branch.removeprefix("refs/heads/"),
                 "commit": (place / ".git" / branch).read_text().strip(),
             }
-        except OSError:
+        except (OSError, ValueError):
             return {"branch": branch.removeprefix("refs/heads/")}
     return {}
 

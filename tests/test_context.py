@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import gc
 import os
+import subprocess
 import types
 import warnings
 import weakref
@@ -831,6 +832,14 @@ BAD = {
 def test_bad_header_is_no_parent(value: Any) -> None:
     """What W3C Trace Context does not allow is no parent."""
     assert None is place_of({"traceparent": value})
+
+
+def test_what_no_process_can_be_given_is_not_handed_on() -> None:
+    """A `tracestate` or a session's name that the environment of a process cannot hold keeps no process from starting."""
+    headers = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "vendor=\0"}
+    with record(), extract(headers), session("\udcff"), span("outer"):
+        done = subprocess.run(["true"], check=False)
+    assert 0 == done.returncode
 
 
 def test_later_version_may_say_more() -> None:

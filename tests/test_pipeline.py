@@ -6,6 +6,8 @@ import threading
 import time
 from typing import Any
 
+import pytest
+
 from instrument.model import Batch, Log
 from instrument.record.pipeline import Pipeline
 
@@ -31,6 +33,13 @@ class Failing(Keeping):
 
     def write(self, batch: Batch) -> None:
         raise OSError("disk full")
+
+
+class Leaving(Keeping):
+    """A sink that ends its thread at its first batch, as far as it can."""
+
+    def write(self, batch: Batch) -> None:
+        raise SystemExit
 
 
 class Hanging(Keeping):
@@ -98,6 +107,19 @@ def test_failing_sink_is_switched_off_alone() -> None:
     line.flush()
     line.close()
     assert [1, 2] == [record.time_ns for record in kept.records]
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_sink_that_ends_its_thread_is_switched_off_alone(direct: bool) -> None:
+    """What is no `Exception` does not take with it the thread that the sink is called on, nor those who flush."""
+    kept, leaving = Keeping(), Leaving()
+    leaving.direct = direct  # type: ignore[attr-defined]
+    line = pipeline(leaving, kept)
+    for n in (1, 2):
+        line.put(note(n))
+        told = line.flush(timeout=20)
+    line.close()
+    assert ([1, 2], {"sink Leaving failed": 2}) == ([record.time_ns for record in kept.records], told.lost)
 
 
 def test_failing_sink_is_reported_once() -> None:

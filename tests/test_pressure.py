@@ -18,6 +18,8 @@ from instrument.model import Batch, Finding, Log, Record
 from instrument.record import lanes
 from instrument.record.lanes import Bounds, Lane
 from instrument.record.pipeline import Pipeline
+from instrument.record.spans import Begun
+from instrument.record.switch import switch
 from instrument.record.worth import weight, worth
 from instrument.testing import record
 from tests.faults.programs import run as run_program
@@ -174,6 +176,12 @@ def test_the_least_valuable_goes_first() -> None:
 def test_what_a_record_is_worth(expected: int, made: Record) -> None:
     """A record is worth the same in the queue and on its way to a sink."""
     assert [expected, expected] == [worth(made), worth((made, 2))]
+
+
+def test_what_has_only_begun_is_worth_what_its_record_is() -> None:
+    """The head of a span that is running goes first, before it is a record, too."""
+    with record(), span("root") as root:
+        assert 0 == worth(Begun(root))
 
 
 def test_a_live_span_is_worth_what_its_record_is() -> None:
@@ -400,6 +408,49 @@ def test_losses_that_a_sink_counts_are_told() -> None:
     told = line.flush()
     line.close()
     assert {"sink Lossy: no answer": 3, "sink Lossy: later": 1} == told.lost
+
+
+class Meanwhile(str):
+    """A reason that another thread counts something beside, whenever it is looked at."""
+
+    counts: Counter[str]
+
+    def __hash__(self) -> int:
+        self.counts[str(len(self.counts))] = 1
+        return super().__hash__()
+
+    def __format__(self, spec: str) -> str:
+        return str(hash(self))
+
+
+def test_losses_are_told_while_others_are_counted() -> None:
+    """Who asks what was lost does not meet a fault of the recording because threads go on losing."""
+    with record() as recording:
+        assert switch.recorder is not None
+        line = switch.recorder.pipeline
+        for counts in (line._lost, line._room.lost, line.delivery._lost, switch.recorder.faults):
+            reason = Meanwhile("full")
+            reason.counts = Counter()
+            counts[reason] = 1
+            reason.counts = counts
+        assert 4 <= len(recording.flush().lost)
+        for counts in (line._lost, line._room.lost, line.delivery._lost, switch.recorder.faults):
+            counts.clear()
+
+
+def test_what_a_sink_says_of_its_losses_may_be_anything() -> None:
+    """A sink that cannot tell what it lost costs nobody the answer."""
+
+    class Silent(Direct):
+        @property
+        def lost(self) -> dict[str, int]:
+            raise OSError("gone")
+
+    line = pipeline(Silent())
+    line.put(note(1))
+    told = line.flush()
+    line.close()
+    assert (1, {}) == (told.written, told.lost)
 
 
 def test_settings_reach_the_queue() -> None:

@@ -16,6 +16,7 @@ from instrument import agent, current_span, extract, inject, llm_call, log, read
 from instrument.analysis.tree import traces
 from instrument.model import Batch, Span
 from instrument.record.sampling import Rules, Sampling
+from instrument.record.switch import switch
 from instrument.store.jsonl import records
 from instrument.store.spool import Held, Spool
 from instrument.testing import Recording, record
@@ -160,6 +161,16 @@ def test_a_rate_of_zero_stores_nothing() -> None:
     with record(sample_rate=0.0) as recording:
         outcome(fails, 1)
     assert [] == recording.spans
+
+
+def test_traces_of_which_nothing_is_recorded_are_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing ever reaches the worker, too, a program that runs for months takes no more memory."""
+    monkeypatch.setattr("instrument.record.sampling.REMEMBERED", 10)
+    with record(sample_rate=0.0, loops={"action": "off"}):
+        assert switch.recorder is not None
+        for n in range(30):
+            step(n)
+        assert 10 == len(switch.recorder.sampling._decided)
 
 
 def test_ledger_and_detectors_see_every_trace() -> None:
@@ -340,7 +351,6 @@ def test_nothing_is_remembered_of_what_is_over() -> None:
         for n in range(300):
             step(n)
         recording.flush()
-        from instrument.record.switch import switch
 
         assert switch.recorder is not None
         assert 0 == len(switch.recorder.sampling._pending)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import re
 import sys
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instrument import span, tool
+from instrument import log, score, span, tool
 from instrument.model import Batch, Event, Finding, Link, Log, Record, Span, encode
 from instrument.record.llm import read_answer
 from instrument.record.plan import Plan
@@ -39,9 +41,10 @@ def test_one_odd_record_does_not_cost_the_others() -> None:
     with record() as recording:
         recorder = switch.recorder
         assert recorder is not None
-        for metadata in ({"a": 1}, {"b": object()}, {"c": 3}):
-            recorder.put(Log(time_ns=1, metadata=metadata))
-        assert [{"a": 1}, {"c": 3}] == [log.metadata for log in recording.logs]
+        odd: Any = object()
+        for time_ns in (1, odd, 3):
+            recorder.put(Log(time_ns=time_ns))
+        assert [1, 3] == [log.time_ns for log in recording.logs]
         assert {"fault in settle: TypeError": 1} == recorder.told().lost
 
 
@@ -156,6 +159,42 @@ def test_what_is_added_while_an_answer_is_read_is_not_lost() -> None:
                 read_answer(live, {"model": "m", "choices": []})
                 sys.setprofile(None)
     assert [] == [one.name for one in recording.spans[:-1] if "added" not in one.attributes]
+
+
+def test_text_that_is_no_unicode_costs_no_record() -> None:
+    """A name of a file that is no UTF-8 may be anywhere in a record: it is written in Python's escapes."""
+    odd, shown = "a\udcff", "a\\udcff"
+    with record() as recording:
+        with span(odd, kind=odd) as live:
+            live.event(odd)
+            live.link(odd, odd)
+            live.set({odd: 1})
+            log(odd, odd)
+            score(odd, odd)
+        with contextlib.suppress(ValueError), span("failed"):
+            raise ValueError(odd)
+        told = recording.flush()
+    one, failed = recording.spans
+    said = [one.name, one.kind, one.events[0].name, one.links[0].span_id, *one.attributes, failed.error.message]
+    logged = [(line.event, line.message) for line in recording.logs]
+    assert ({}, [shown] * 6, [(shown, shown)]) == (told.lost, said, logged)
+
+
+def test_a_command_line_that_is_no_unicode_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An argument that is no UTF-8 does not keep the recording from starting."""
+    monkeypatch.setattr(sys, "argv", ["a\udcff"])
+    with record() as recording:
+        recording.flush()
+        assert switch.recorder is not None
+        assert ["a\\udcff"] == switch.recorder.run.argv
+
+
+@pytest.mark.parametrize("count", ["5", 5.0, Fraction(5)])
+def test_a_number_of_tokens_may_be_of_any_kind(count: Any) -> None:
+    """Tokens told as text, or as a number of a library's own, are integers in the record, which could not be read."""
+    with record() as recording, span("call", kind="llm") as live:
+        live.usage(input=count)
+    assert 5 == recording.spans[0].usage.input
 
 
 def test_a_finding_stands_directly_behind_its_span() -> None:

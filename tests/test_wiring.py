@@ -54,6 +54,15 @@ def names(folder: Path) -> list[str]:
     return [record["name"] for record in map(json.loads, lines) if record["type"] == "span"]
 
 
+def test_a_program_whose_folder_is_gone_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the working directory was removed nothing is told of a checkout, and the recording starts."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert {} == wiring.run_record(instrument.Settings()).git
+
+
 def test_defaults_write_files_and_tell_the_console(tmp_path: Path) -> None:
     """Nothing configured: spans in `.instrument/events`, a live line and a summary on stderr, stdout left alone."""
     done = run(tmp_path)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from instrument.model import Batch, Sink
-from instrument.record.lanes import Bounds, Lane
+from instrument.record.lanes import Bounds, Lane, is_of_sink
 
 CATCH_UP_SECONDS = 0.005
 """So long what waited for prices keeps from what is queued."""
@@ -119,11 +119,13 @@ class Delivery:
 
     def lost(self) -> Counter[str]:
         """What was lost on the way and in sinks, by reason; what a sink keeps and will try again counts until then."""
-        lost = self._lost + sum((lane.lost for lane in self._lanes), Counter())
+        lost: Counter[str] = Counter()
+        for ours in (self._lost, *(lane.lost for lane in self._lanes)):
+            lost.update(dict(ours))  # a copy: other threads count meanwhile
         for sink in (*self.sinks, *self._closed):
-            for told in (getattr(sink, "lost", None), getattr(sink, "kept", None)):
-                counts = told if isinstance(told, Mapping) else {"given up": told} if isinstance(told, int) else {}
-                lost.update({f"sink {type(sink).__name__}: {why}": count for why, count in counts.items() if count})
+            for name in ("lost", "kept"):
+                with suppress(Exception):  # what a sink says of itself may be anything
+                    lost.update(_told(sink, getattr(sink, name, None)))
         return lost
 
     # What the worker does
@@ -230,15 +232,23 @@ class Delivery:
                 continue
             try:
                 getattr(sink, verb)(*args)
-            except Exception as error:  # noqa: BLE001 - a broken sink must not stop the others
+            except BaseException as error:
+                if not is_of_sink(error):
+                    self.in_sink = False
+                    raise
                 self._broken.append(sink)
                 self._failed(sink, error, sum(map(len, args)))
         self.in_sink = False
 
-    def _failed(self, sink: Sink, error: Exception, records: int) -> None:
+    def _failed(self, sink: Sink, error: BaseException, records: int) -> None:
         name = type(sink).__name__
         self._lost[f"sink {name} failed"] += records
         self._report(name, f"{type(error).__name__}: {error}")
+
+
+def _told(sink: Sink, told: object) -> dict[str, int]:
+    counts = dict(told) if isinstance(told, Mapping) else {"given up": told} if isinstance(told, int) else {}
+    return {f"sink {type(sink).__name__}: {why}": count for why, count in counts.items() if count}
 
 
 def _takes_all(sink: Sink) -> bool:

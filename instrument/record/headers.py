@@ -47,7 +47,7 @@ def inject(headers: MutableMapping[str, str]) -> MutableMapping[str, str]:
         place.span.recorder.sampling.share(place.trace_id)
     if place.trace_id in _states:
         _write(headers, TRACESTATE, _states[place.trace_id])
-    members = [f"{name}={quote(value, safe='')}" for name, value in _told_of(place)]
+    members = [f"{name}={quote(value, safe='', errors='replace')}" for name, value in _told_of(place)]
     if members:
         theirs = [member for member in _members(_read(headers, BAGGAGE)) if _name_of(member) not in (*SESSION, BUDGET)]
         joined = ",".join((*theirs, *members))
@@ -96,11 +96,16 @@ def place_of(headers: Mapping[str, str]) -> Place | None:
     """The remote parent that W3C `traceparent` in `headers` names, or None where it is missing or bad."""
     place = _parse(_read(headers, TRACEPARENT))
     state = _read(headers, TRACESTATE)
-    if place is not None and place.trace_id is not None and isinstance(state, str) and state:
+    if place is not None and place.trace_id is not None and isinstance(state, str) and _is_handed_on(state):
         _states[place.trace_id] = state
         while len(_states) > MOST_STATES:
             _states.popitem(last=False)
     return place
+
+
+def _is_handed_on(state: str) -> bool:
+    """Of anything but printable ASCII, which W3C allows alone, the environment of a process would not take all."""
+    return bool(state) and state.isascii() and state.isprintable()
 
 
 def origin_of(environment: Mapping[str, str]) -> Place | None:

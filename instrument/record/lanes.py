@@ -41,7 +41,7 @@ class _Ask(NamedTuple):
 class Lane:
     """What waits for one sink. `busy` is held while the sink is called, `lost` counts by reason."""
 
-    def __init__(self, sink: Sink, bounds: Bounds, failed: Callable[[Sink, Exception, int], None]) -> None:
+    def __init__(self, sink: Sink, bounds: Bounds, failed: Callable[[Sink, BaseException, int], None]) -> None:
         self.sink = sink
         self.busy = threading.Lock()
         self.lost: Counter[str] = Counter()
@@ -168,7 +168,9 @@ class Lane:
         with self.busy:
             try:
                 getattr(self.sink, verb)(*args)
-            except Exception as error:  # noqa: BLE001 - a broken sink must not stop the others
+            except BaseException as error:
+                if not is_of_sink(error):
+                    raise
                 self._is_off = True
                 self._failed(self.sink, error, sum(map(len, args)))
 
@@ -200,6 +202,14 @@ class Lane:
         self.lost[f"sink {self._name} too slow"] += dropped
         self._given -= dropped
         self._given_bytes -= _bytes_of(batch) - _bytes_of(kept)
+
+
+def is_of_sink(error: BaseException) -> bool:
+    """Whether a sink that raises this must not stop the others: on the main thread it may be a signal's, for the user.
+
+    On a thread of ours nothing else raises `SystemExit`, or a task's `CancelledError`, which would end it.
+    """
+    return isinstance(error, Exception) or threading.current_thread() is not threading.main_thread()
 
 
 def _cheapest(worths: list[tuple[int, int]], sizes: list[int], records: int, most_bytes: int) -> set[int]:

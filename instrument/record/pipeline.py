@@ -112,9 +112,10 @@ class Pipeline:
 
     def told(self) -> Flushed:
         """What has been written and lost so far; what a sink keeps and will try again counts as lost until then."""
-        lost = self._lost + self._room.lost
-        lost.update(self.delivery.lost())
-        return Flushed(self.delivery.written, dict(lost))
+        lost = self.delivery.lost()
+        for counts in (self._lost, self._room.lost):
+            lost.update(dict(counts))  # a copy: other threads count meanwhile
+        return Flushed(self.delivery.written, dict(+lost))
 
     def wake(self) -> None:
         """Start or wake the worker."""

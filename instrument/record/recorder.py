@@ -19,8 +19,8 @@ from instrument.record.lanes import Bounds
 from instrument.record.pipeline import Flushed, Pipeline
 from instrument.record.safely import safely
 from instrument.record.sampling import Rules, Sampling
-from instrument.record.settling import Begun, Settling
-from instrument.record.spans import LiveSpan
+from instrument.record.settling import Settling
+from instrument.record.spans import Begun, LiveSpan
 from instrument.store.spool import Held, Spool
 
 if TYPE_CHECKING:
@@ -246,10 +246,11 @@ class Recorder:
     def told(self) -> Flushed:
         """What was written and what was lost, faults of the recording included."""
         written, lost = self.pipeline.told()
-        unstored = {} if self._blobs is None else {f"long values: {why}": n for why, n in self._blobs.lost.items()}
-        return Flushed(
-            written, {**lost, **unstored, **{f"fault in {where}": count for where, count in self.faults.items()}}
+        unstored = (
+            {} if self._blobs is None else {f"long values: {why}": n for why, n in dict(self._blobs.lost).items()}
         )
+        faults = {f"fault in {where}": count for where, count in dict(self.faults).items()}  # threads count meanwhile
+        return Flushed(written, {**lost, **unstored, **faults})
 
     def _sink_failed(self, name: str, why: str) -> None:
         self._notify(f"the sink {name} failed and is switched off, the others go on ({why})")

@@ -85,6 +85,7 @@ class Sampling:
         """A span of a trace begins that the rate left out."""
         if not self.follows:
             self._decided[trace_id] = DROPPED
+            self._forget()
         elif trace_id not in self._decided:
             pending = self._pending.get(trace_id)
             if pending is None:
@@ -142,6 +143,9 @@ class Sampling:
             open_traces = set(self._open_traces())
             for trace_id, places in waiting.items():
                 yield from self._judged(trace_id, batch.part(places), open_traces)
+        self._forget()
+
+    def _forget(self) -> None:
         while len(self._decided) > REMEMBERED:
             self._decided.popitem(last=False)
 

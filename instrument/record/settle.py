@@ -5,10 +5,10 @@ from __future__ import annotations
 import linecache
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from instrument.attributes import AGENT_ID, AGENT_NAME, LEDGER_OPERATION, REQUEST_MODEL
@@ -17,6 +17,7 @@ from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usa
 from instrument.record.capture import Large, encode_valid
 from instrument.record.snapshot import snapshot
 from instrument.record.spans import LiveSpan
+from instrument.record.texts import valid
 
 Value = Callable[[Any], Any]
 
@@ -198,25 +199,38 @@ def line_of(record: Record, redact: Callable[[bytes, int], bytes], line: bytes |
     if line is None:
         try:
             line = encode(record)
-        except ValueError:
+        except (ValueError, TypeError):
             record = _mended(record)
             line = encode(record)
     clean = redact(line, max(line.find(b'"kind":'), 0))
     return (record, line) if clean is line else (decode_known(clean), clean)
 
 
-def _mended(record: Record) -> Record:
-    """The record with held values as capture shows them: text that is no valid Unicode, numbers without end."""
-    shown: dict[str, Any] = {}
+S = TypeVar("S", bound=Struct)
+
+
+def _mended(record: S) -> S:
+    """The record as JSON can hold it: no text that is no valid Unicode, values as capture shows them."""
+    mended: dict[str, Any] = {}
     for name in record.__struct_fields__:
         value = getattr(record, name)
-        if name in ("input", "output") and value is not None:
-            shown[name] = _shown(value)
+        if name in ("input", "output") and isinstance(record, Record):
+            mended[name] = None if value is None else _shown(value)
         elif name in ("attributes", "metadata"):
-            shown[name] = {key: _shown(one) for key, one in value.items()}
-        elif name == "events":
-            shown[name] = [replace(one, attributes={k: _shown(v) for k, v in one.attributes.items()}) for one in value]
-    return replace(record, **shown)
+            mended[name] = {valid(key): _shown(one) for key, one in value.items()}
+        else:
+            mended[name] = _with_valid_text(value)
+    return replace(record, **mended)
+
+
+def _with_valid_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return valid(value)
+    if isinstance(value, list):
+        return [_with_valid_text(one) for one in value]
+    if isinstance(value, dict):
+        return {valid(key): _with_valid_text(one) for key, one in value.items()}
+    return _mended(value) if isinstance(value, Struct) else value
 
 
 def _shown(value: Any) -> Any:

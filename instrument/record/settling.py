@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from instrument.kinds import MODEL_KINDS
@@ -16,7 +15,7 @@ from instrument.record.failures import describe
 from instrument.record.hidden import without_words
 from instrument.record.later import Later, reported
 from instrument.record.settle import apart, begin_batch, finished, line_of, open_record, span_record, together
-from instrument.record.spans import LiveSpan
+from instrument.record.spans import Begun, LiveSpan
 from instrument.rows import rows_of
 
 if TYPE_CHECKING:
@@ -32,12 +31,6 @@ WATCH_SECONDS = 0.05
 
 TICK_NS = 1_000_000_000
 """How often the detectors are shown what is open."""
-
-
-class Begun(Struct, gc=False):
-    """Queued when a span begins that is worth announcing at once, so that live views show it before its children."""
-
-    span: LiveSpan
 
 
 class Settling:

@@ -208,8 +208,11 @@ class LiveSpan:
         if self.duration is not None:
             return
         given = {"input": input, "output": output, "cached": cached, "cache_write": cache_write, "reasoning": reasoning}
-        told = {kind: count for kind, count in given.items() if count is not None}
-        rare(self).setdefault("tokens", {}).update(told)
+        try:
+            told = {kind: int(count) for kind, count in given.items() if count is not None}
+            rare(self).setdefault("tokens", {}).update(told)
+        except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
+            amiss(self.recorder, "usage", fault)
         if model is not None:
             self.model = model
 
@@ -273,6 +276,15 @@ class LiveSpan:
             recorder.queue.append(self)
         except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
             amiss(recorder, "end", fault)
+
+
+class Begun:
+    """Queued when a span begins that is worth announcing at once, so that live views show it before its children."""
+
+    __slots__ = ("span",)
+
+    def __init__(self, span: LiveSpan) -> None:
+        self.span = span
 
 
 _new = LiveSpan.__new__

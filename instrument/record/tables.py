@@ -40,7 +40,8 @@ class Tables:
 
     def is_ready(self) -> bool:
         """Whether nothing is being loaded."""
-        return self._thread is None or not self._thread.is_alive()
+        thread = self._thread
+        return thread is None or not thread.is_alive()
 
     def _load(self) -> None:
         current.set(Place(sampled=None))

@@ -8,16 +8,17 @@ from typing import Any
 def without_surrogates(tree: Any) -> Any:
     """The tree with what is no valid Unicode written in Python's escapes, and marked."""
     if type(tree) is str:
-        escaped = _valid(tree)
+        escaped = valid(tree)
         return tree if escaped is tree else {"$escaped": escaped}
     if type(tree) is list:
         return [without_surrogates(element) for element in tree]
     if type(tree) is dict:
-        return {_valid(key): without_surrogates(element) for key, element in tree.items()}
+        return {valid(key): without_surrogates(element) for key, element in tree.items()}
     return tree
 
 
-def _valid(text: str) -> str:
+def valid(text: str) -> str:
+    """The text with what is no valid Unicode written in Python's escapes; the very same object where all of it is."""
     if text.isascii():
         return text
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from instrument.model import Finding, Log, Open, Run, Score, Update
+from instrument.record.spans import Begun
 from instrument.statuses import FAILED
 
 MOST = 3
@@ -18,13 +19,11 @@ _LOOKED_AT = 64
 
 def worth(item: Any) -> int:
     """From 0 (heads of spans that are running, debug logs) over 1 (calls that went well) and 2 (roots, steps, warnings)
-    to 3 (what failed, model calls, findings). `item` is a record, a live span, or a tuple that begins with one.
+    to 3 (what failed, model calls, findings). `item` is a record, a live span, or a tuple that begins with a record.
     """
-    while isinstance(item, tuple):
-        if len(item) < 2:
-            return 0  # what has only begun
+    if isinstance(item, tuple):
         item = item[0]
-    if isinstance(item, Open):
+    if isinstance(item, Open | Begun):
         return 0
     if isinstance(item, _ANYWAY):
         return MOST
