@@ -224,6 +224,8 @@ def test_long_texts_are_cut_and_that_is_said() -> None:
         (["x", "y"], '["x","y"]'),
         ("text", '"text"'),
         ({"a": "x" * 500}, 'a="' + "x" * (BRIEF - 4) + "…"),
+        ({"b": 1, "a": {"$cut": 9_000_000, "head": "x" * 500, "tail": "y"}}, 'b=1, a="' + "x" * (BRIEF - 9) + "…"),
+        ({"a": {"$blob": "sha256:00", "bytes": 9, "head": "x" * 500}}, 'a="' + "x" * (BRIEF - 4) + "…"),
     ],
 )
 def test_what_a_span_was_called_with_is_one_short_line(input_: Any, expected: str) -> None:

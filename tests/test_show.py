@@ -97,6 +97,14 @@ def test_a_long_value_is_fetched_from_where_it_is_stored(tmp_path: Path, capsys:
     assert (1, True, True) == (out.count("a  the whole story"), '["the whole story"]' in out, "the beginning" in out)
 
 
+def test_of_a_text_that_was_too_long_both_ends_are_shown(tmp_path: Path, capsys: Capture) -> None:
+    """And how long it was, not as a mapping that the caller never gave."""
+    written(tmp_path, [span(1, input={"a": {"$cut": 9_000_000, "head": "the begin", "tail": "the end"}})])
+    out = shown(capsys, span(1).span_id, str(tmp_path))
+    ends = ["a", "the begin", "… 9,000,000 letters, of which the beginning and the end were kept …", "the end"]
+    assert ends == [text.strip() for text in out.partition("input\n")[2].splitlines()][:4]
+
+
 def test_several_spans_that_begin_so_are_named(path: str, capsys: Capture) -> None:
     """With their ids, to choose from."""
     assert re.match(r"instrument: 17 spans in .* begin with '0000': 0{15}1, ", shown(capsys, "0000", path, code=2))

@@ -183,6 +183,7 @@ def columns(records: Iterable[Any], base_ns: int) -> Columns:
 
 
 _NEXT_KEY, _FIRST_KEY, _KEY_END = re.compile(r',"(?=\w+":)'), re.compile(r'\{"(?=\w+":)'), re.compile(r'(?<=\w)":')
+_SHORTENED = re.compile(r'\{"\$(?:cut|blob)":(?:"[^"]*"|\d+|null),(?:"bytes":\d+,)?"head":(?=")')
 _SAID = re.compile(r'"content":"((?:[^"\\]|\\.)+)|"type":"tool_call",(?:"id":"[^"]*",)?"name":"([^"\\]*)')
 _ESCAPED = re.compile(r"\\(.)")
 
@@ -198,7 +199,7 @@ def brief(span: Any) -> str:
     if text.startswith('{"'):
         text = text[2:-1] if text.endswith("}") else text[2:]
         if '{"' in text:
-            text = _FIRST_KEY.sub("{", text)
+            text = _FIRST_KEY.sub("{", _SHORTENED.sub("", text))
         text = _KEY_END.sub("=", _NEXT_KEY.sub(", ", text))
     return _cut_brief(text)
 

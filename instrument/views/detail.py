@@ -153,6 +153,8 @@ def _values(value: Any, theme: Theme, depth: int = 1) -> Iterator[str]:
         yield from _wrapped(prose(_lines(value), theme), theme, depth)
     elif isinstance(value, Mapping) and "$blob" in value:
         yield from _blob(value, theme, depth)
+    elif isinstance(value, Mapping) and isinstance(value.get("$cut"), int):
+        yield from _ends(value, theme, depth)
     elif isinstance(value, Mapping) and value and depth < 8:
         for key, one in value.items():
             yield from _entry(f"{clean(key, 200)}", one, theme, depth)
@@ -179,6 +181,14 @@ def _blob(value: Mapping[str, Any], theme: Theme, depth: int) -> Iterator[str]:
     size = value.get("bytes")
     told = f"{theme.ellipsis} {size:,} bytes" if isinstance(size, int) else theme.ellipsis
     yield theme.paint(f"{told} in blobs/, {clean(value['$blob'], 80)}", "dim")
+
+
+def _ends(value: Mapping[str, Any], theme: Theme, depth: int) -> Iterator[str]:
+    """A text that was too long to be stored: its beginning and its end, and how long it was."""
+    yield from _values(value.get("head", ""), theme, depth)
+    told = f"{theme.ellipsis} {value['$cut']:,} letters, of which the beginning and the end were kept {theme.ellipsis}"
+    yield theme.paint(told, "dim")
+    yield from _values(value.get("tail", ""), theme, depth)
 
 
 def _json(value: Any) -> str:

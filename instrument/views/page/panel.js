@@ -1,7 +1,7 @@
 // One span whole: what went in, what came out, what was said, what was found.
 
 import { h, button, copyButton, copy } from "./dom.js";
-import { clock, count, duration, moment, money } from "./format.js";
+import { clock, count, duration, moment, money, plural } from "./format.js";
 import { block, line, shown } from "./text.js";
 import { valueView } from "./values.js";
 import { conversation, isConversation } from "./conversation.js";
@@ -68,7 +68,7 @@ export class Panel {
       ["Model", line(trace.fact(row, 0), 100)],
       ["Tokens", call && tokensTold(call)],
       ["Cost", call && costTold(call)],
-      ["Below it", inside && `${count(inside)} spans${tree.calls[row] ? `, ${count(tree.calls[row])} model calls` : ""}`],
+      ["Below it", inside && `${plural(inside, "span")}${tree.calls[row] ? `, ${plural(tree.calls[row], "model call")}` : ""}`],
       ["Tokens below", inside && tree.input[row] + tree.output[row] > 0 && `${count(tree.input[row])} in, ${count(tree.output[row])} out${tree.bill(row) && `, ${tree.bill(row)}`}`],
       ["Agent", line(trace.fact(row, 1), 100)],
       ["Iteration", trace.fact(row, 2)],

@@ -60,7 +60,7 @@ function members(value, blob, open) {
 function member(key, value, blob, open) {
   const name = h("span", { class: "key" }, shown(key.slice(0, 200)));
   if (isPlain(value)) return h("div", { class: "member" }, name, h("code", { class: `v-${value === null ? "null" : typeof value}` }, typeof value === "string" ? shown(value) : String(value)));
-  const hint = typeof value === "string" ? `${count(value.length)} letters` : isStored(value) ? bytes(value.bytes ?? 0) : Array.isArray(value) ? plural(value.length, "item") : line(Object.keys(value).join(", "), 60);
+  const hint = typeof value === "string" ? `${count(value.length)} letters` : isStored(value) ? sizeOf(value) : Array.isArray(value) ? plural(value.length, "item") : line(Object.keys(value).join(", "), 60);
   const details = h("details", { class: "member" }, h("summary", {}, name, h("span", { class: "hint" }, hint)));
   const fill = () => {
     if (details.open && details.childElementCount === 1) details.append(typeof value === "string" ? textView(value, blob) : isStored(value) ? storedView(value, blob) : members(value, blob, false));
@@ -76,7 +76,11 @@ function isPlain(value) {
 }
 
 function isStored(value) {
-  return typeof value === "object" && value !== null && "$blob" in value && typeof (value.head ?? "") === "string";
+  return typeof value === "object" && value !== null && ("$blob" in value || "$cut" in value) && typeof (value.head ?? "") === "string";
+}
+
+function sizeOf(value) {
+  return typeof value.$cut === "number" ? plural(value.$cut, "letter") : bytes(value.bytes ?? 0);
 }
 
 // A value that was too long for the record: its beginning and end, and the whole when asked.
@@ -91,7 +95,7 @@ function storedView(value, blob) {
       all.replaceWith(h("span", { class: "hint" }, problem.message));
     }
   }, { class: "quiet more" });
-  place.append(block(value.head ?? ""), h("p", { class: "hint" }, `… ${bytes(value.bytes ?? 0)} in all${digest ? "" : ", of which only this was kept"} …`), value.tail ? block(value.tail) : "", all || "");
+  place.append(block(value.head ?? ""), h("p", { class: "hint" }, `… ${sizeOf(value)} in all${digest ? "" : ", of which only this was kept"} …`), value.tail ? block(value.tail) : "", all || "");
   return place;
 }
 
