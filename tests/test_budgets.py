@@ -89,14 +89,17 @@ def test_refusal_by_the_outer_releases_the_inner(recording: Recording) -> None:
         assert Decimal(0) == inner.reserved_usd
 
 
-def test_calls_are_counted(recording: Recording) -> None:
-    """A budget of two calls refuses the third."""
-    with instrument.budget(calls=2):
-        ask("one")
-        ask("two")
-        with pytest.raises(BudgetExceeded, match="allows 2 model calls"):
-            ask("three")
-    assert ["one", "two"] == made
+@pytest.mark.parametrize(
+    ("calls", "said"), [(1, "1 model call, and 1 was made"), (2, "2 model calls, and 2 were made")]
+)
+def test_calls_are_counted(recording: Recording, calls: int, said: str) -> None:
+    """A budget of two calls refuses the third, in a sentence that one can read out."""
+    with instrument.budget(calls=calls):
+        for number in range(calls):
+            ask(str(number))
+        with pytest.raises(BudgetExceeded, match=f"allows {said}$"):
+            ask("one more")
+    assert ["0", "1"][:calls] == made
 
 
 def test_failed_call_gives_its_reservation_back(recording: Recording) -> None:

@@ -141,6 +141,8 @@ def test_hostile_records_are_shown_harmlessly(theme: Theme) -> None:
     [
         (log(1, event="E", message="of it", metadata={"path": "a b", "n": 3}), '[INFO] E of it path="a b" n=3'),
         (log(1, event="", message="plain", level="warning"), "[WARNING] plain"),
+        (log(1, event="E", metadata={"n": 3, "code.file.path": "/a/b.py", "code.line.number": 6}), "[INFO] E n=3 b.py:6"),
+        (log(1, event="E", metadata={"code.file.path": "C:\\a\\b.py", "code.line.number": 6}), "[INFO] E b.py:6"),
         (log(1, event="E", metadata={"raw": Raw(b'{"a":1}'), "none": None}), '[INFO] E raw={"a":1} none=null'),
         (span(1, status="cancelled"), "⊘ span1  5 ms"),
         (span(1, status="error", error=Failure("ValueError", "no")), "✘ span1  5 ms  ValueError: no"),

@@ -98,7 +98,8 @@ def _is_limit(value: object) -> bool:
 def excess(limits: Limits, spent: Spent, ask: Ask, title: str, seconds: float = 0.0) -> str | None:
     """Why a call does not fit, None where it does; `seconds` is how long ago the scope began."""
     if limits.calls is not None and spent.calls >= limits.calls:
-        return f"{title} allows {limits.calls} model calls, and {spent.calls} were made"
+        calls = "1 model call" if limits.calls == 1 else f"{limits.calls} model calls"
+        return f"{title} allows {calls}, and {spent.calls} {'was' if spent.calls == 1 else 'were'} made"
     if limits.seconds is not None and seconds >= limits.seconds:
         return f"{title} allows {limits.seconds:g} seconds, and they are over"
     if limits.tokens is not None and spent.tokens + spent.reserved_tokens + ask.tokens > limits.tokens:

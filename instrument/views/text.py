@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from msgspec import Raw
@@ -42,6 +42,7 @@ ROOM = 22
 SHORTEST_NAME = 4
 LABELS = 12
 WRONG, NOTHING = "went wrong", "nothing"
+FILE, LINE = "code.file.path", "code.line.number"
 VALUE_WIDTH = 60
 """A value in `key=value` is cut to so many characters."""
 
@@ -85,8 +86,18 @@ def _log_line(log: Log, theme: Theme) -> str:
     if log.message:
         parts.append(clean(log.message))
     if log.metadata:
-        parts.append(theme.paint(pairs(log.metadata), "dim"))
+        parts.append(theme.paint(_told_with(log.metadata), "dim"))
     return " ".join(parts)
+
+
+def _told_with(metadata: Mapping[str, Any]) -> str:
+    """The metadata of a log; where a logger wrote it is told in short, `app.py:6`."""
+    file = metadata.get(FILE)
+    if not isinstance(file, str) or LINE not in metadata:
+        return pairs(metadata)
+    others = {key: value for key, value in metadata.items() if key not in (FILE, LINE)}
+    place = f"{clean(PureWindowsPath(file).name, 60)}:{_value(metadata[LINE])}"
+    return f"{pairs(others)} {place}" if others else place
 
 
 def _span_line(span: Span, theme: Theme, again: bool, room: int | None) -> str:
