@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from msgspec.structs import replace
 
 from instrument.model import Event, Record, encode
 from tests.browser import Browser, serving
@@ -86,8 +87,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording folder with a review, a hostile run, a long text and a big run."""
     place = tmp_path_factory.mktemp("served") / ".instrument"
     long = span(1, name="long", trace_id=LONG, run="r3", output="x" * 10_000_000)
+    refused = replace(long, span_id=f"{2:016x}", parent_id=long.span_id, status="refused", output=None)
     (place / "events").mkdir(parents=True)
-    for name, records in {"a": review(), "b": hostile(), "c": [long], "d": big()}.items():
+    for name, records in {"a": review(), "b": hostile(), "c": [long, refused], "d": big()}.items():
         (place / f"events/{name}.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in records))
     return place
 
@@ -152,6 +154,12 @@ def test_runs_are_listed_the_latest_first(browser: Browser, address: str) -> Non
         page.locator(".runname").first.wait_for()
         text = page.locator(".runs .rows .row", has=page.locator(f'a[href="#/run/{TRACE}"]')).inner_text()
         assert [True] * 5 == [word in text for word in ("review", "9\u202fs", "15", "7,223", "$0.00240+")], text
+
+
+def test_a_run_whose_calls_were_refused_says_so(runs: Any) -> None:
+    """A call that a budget or the loop breaker refused is no error, and not nothing either."""
+    listed = [runs.locator(".runs .rows .row", has=runs.locator(f'a[href="#/run/{trace}"]')) for trace in (BIG, LONG)]
+    assert ["", "⊝ 1"] == [one.locator(".c-errors").inner_text() for one in listed]
 
 
 @pytest.mark.parametrize(

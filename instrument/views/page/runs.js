@@ -174,9 +174,10 @@ export class RunsView {
     cells.tokens.textContent = short(row.tokens);
     cells.tokens.title = row.tokens ? `${count(row.input)} in (${count(row.cached)} cached), ${count(row.output)} out` : "";
     cells.cost.textContent = costOf(row);
-    cells.errors.textContent = row.errors ? count(row.errors) : "";
+    cells.errors.textContent = row.errors ? count(row.errors) : row.refused ? `⊝ ${count(row.refused)}` : "";
     cells.errors.classList.toggle("bad", row.errors > 0);
-    cells.errors.title = row.errors ? plural(row.errors, "error") : "";
+    cells.errors.classList.toggle("odd", !row.errors && row.refused > 0);
+    cells.errors.title = [row.errors && plural(row.errors, "error"), row.refused && plural(row.refused, "refused call")].filter(Boolean).join(", ");
     cells.finds.textContent = row.findings ? count(row.findings) : "";
     cells.finds.classList.toggle("odd", row.findings > 0);
     cells.finds.title = row.detectors.map((word) => line(word, 60)).join(", ");
