@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
@@ -337,7 +338,7 @@ def _sinks(settings: Settings, run: Run) -> list[Sink]:
     sinks: list[Sink] = []
     for name in sorted(settings.sinks, key=_is_console):
         try:
-            sinks.append(_sink(name, settings, run))
+            sinks.append(_sink(name, settings, run, sinks))
         except Exception as error:  # noqa: BLE001 - one sink that cannot start must not cost the others
             notice(f"the sink {name} cannot start and is off, the others go on ({type(error).__name__}: {error})")
     return sinks
@@ -348,12 +349,13 @@ def _is_console(name: str) -> bool:
     return name == "console"
 
 
-def _sink(name: str, settings: Settings, run: Run) -> Sink:
+def _sink(name: str, settings: Settings, run: Run, others: Sequence[Sink]) -> Sink:
     if name == "console":
         from instrument.sinks.console import ConsoleSink
 
         console = settings.console
-        return ConsoleSink(level=console.level, color=console.color, summary=console.summary, folder=settings.folder)
+        paths = partial(_files_of, others)
+        return ConsoleSink(level=console.level, color=console.color, summary=console.summary, paths=paths)
     if name == "jsonl":
         jsonl = settings.jsonl
         return JsonlSink(
@@ -374,6 +376,12 @@ def _sink(name: str, settings: Settings, run: Run) -> Sink:
 
         return MemorySink()
     return _sink_of_the_user(name, settings)
+
+
+def _files_of(sinks: Sequence[Sink]) -> list[Path]:
+    """The files that these sinks write to and that are there."""
+    paths = [getattr(sink, "path", None) for sink in sinks if type(sink).__module__.startswith("instrument.")]
+    return [path for path in paths if path is not None and path.exists()]
 
 
 def _otlp_sink(settings: Settings, run: Run) -> Sink:

@@ -8,7 +8,6 @@ import logging
 import subprocess
 import sys
 import tracemalloc
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -259,15 +258,6 @@ def test_what_an_encoding_cannot_show_is_escaped() -> None:
     stream = io.TextIOWrapper(raw, encoding="latin-1")
     ConsoleSink(stream).write(batch(span(1, name="日本")))
     assert rb"+ \u65e5\u672c  5 ms" == raw.getvalue().strip()
-
-
-def test_the_files_of_the_recording_are_found(tmp_path: Path) -> None:
-    """With the folder alone, the summary names what lies in it for this run."""
-    events = tmp_path / "events/20261123T120000Z-r1.jsonl"
-    events.parent.mkdir()
-    events.touch()
-    text = shown(run(), span(2, 1), span(1), folder=tmp_path)
-    assert ("files       " in text, "ledger.db" in text) == (True, False)
 
 
 AFTER_HEAD = """

@@ -69,6 +69,15 @@ def test_defaults_write_files_and_tell_the_console(tmp_path: Path) -> None:
     assert ("3\n", True, ["add", "run"]) == (done.stdout, "TOOL_CALL adding" in done.stderr, names(tmp_path))
 
 
+def test_the_files_that_are_told_are_those_that_are_written(tmp_path: Path) -> None:
+    """Wherever the settings put them, and not what lies where the defaults would be."""
+    (tmp_path / ".instrument").mkdir()
+    (tmp_path / ".instrument/ledger.db").touch()
+    places = {"INSTRUMENT_JSONL__PATH": "all.jsonl", "INSTRUMENT_LEDGER__URL": "sqlite:///costs.db"}
+    told = run(tmp_path, **places).stderr.partition("files")[2].split()
+    assert ["all.jsonl", "trace"] == told[:2]
+
+
 def test_only_jsonl(tmp_path: Path) -> None:
     """`INSTRUMENT_SINKS=jsonl` says nothing on the terminal."""
     done = run(tmp_path, INSTRUMENT_SINKS="jsonl")

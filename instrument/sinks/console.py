@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from instrument.analysis.tree import Trace
-from instrument.model import Batch, Failure, Finding, Log, Open, Run, Score, Span
+from instrument.model import Batch, Failure, Finding, Log, Open, Score, Span
 from instrument.sinks.unfinished import Unfinished
 from instrument.statuses import REFUSED
-from instrument.store.jsonl import event_file
 from instrument.views.nesting import Nesting
 from instrument.views.outline import outline
 from instrument.views.text import line, summary
@@ -44,8 +43,7 @@ class ConsoleSink:
     """One line an event: logs, spans that end, findings; at the end of a trace a tree and a summary.
 
     `stream` is stderr if none is given. `level` is the least that is shown: spans that ended well count as INFO, failed
-    ones as ERROR. `color` is auto, always or never. `paths` are named in the summary; with `folder` alone they are what
-    the recording has written there.
+    ones as ERROR. `color` is auto, always or never. `paths` are named in the summary.
     """
 
     def __init__(
@@ -55,16 +53,13 @@ class ConsoleSink:
         level: str = "INFO",
         color: str = "auto",
         summary: bool = True,
-        folder: str | os.PathLike[str] | None = None,
-        paths: Paths | None = None,
+        paths: Paths = (),
     ) -> None:
         self._stream = stream
         self._least = RANKS.get(level.upper(), RANKS["INFO"])
         self._color = color
         self._summary = summary
-        self._folder = Path(folder) if folder is not None else None
         self._paths = paths
-        self._run: Run | None = None
         self._open: OrderedDict[str, Unfinished] = OrderedDict()
         self._kept = 0
         self._floods: dict[str, _Flood] = {}
@@ -108,8 +103,6 @@ class ConsoleSink:
             self._nesting.add(record, depth)
             if self._summary and record.__class__ in COUNTED and record.trace_id is not None:
                 self._nesting.stay(self._count(record, depth, is_top, self._theme))
-        elif isinstance(record, Run) and self._run is None:
-            self._run = record
 
     def _count(self, record: Any, depth: int, is_top: bool, theme: Theme) -> list[str]:
         """Take the record into the account of its trace; with the root's end the trace is told."""
@@ -155,13 +148,7 @@ class ConsoleSink:
         return ["", tree, "", summary(trace, metrics, theme, paths=self._files()), ""]
 
     def _files(self) -> list[str]:
-        if self._paths is not None:
-            named = self._paths() if callable(self._paths) else self._paths
-        elif self._folder is not None and self._run is not None:
-            events = event_file(self._folder, self._run.run, self._run.start_ns)
-            named = [path for path in (events, self._folder / "ledger.db") if path.exists()]
-        else:
-            named = ()
+        named = self._paths() if callable(self._paths) else self._paths
         return [_short(path) for path in named]
 
     def _flood(self, name: str, most: int) -> _Flood:
