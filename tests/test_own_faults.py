@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -156,6 +156,33 @@ def test_interruption_inside_the_recording(part: str) -> None:
             pass
         assert None is current.get()
         assert 3 == tool(lambda a: a)(3)
+
+
+@tool
+def called() -> str:
+    return "done"
+
+
+@tool
+async def awaited() -> str:
+    return "done"
+
+
+@pytest.mark.parametrize("call", [called, lambda: awaited().send(None)], ids=["plain", "coroutine"])
+def test_a_call_that_is_over_when_a_signal_strikes_is_recorded(call: Callable[[], object]) -> None:
+    """Ctrl-C while a call is being recorded that has returned costs no record."""
+
+    def strike(frame: Any, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code is LiveSpan.succeed.__code__:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    with record() as recording:
+        sys.setprofile(strike)
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        recording.flush()
+        assert ["ok"] == [one.status for one in recording.spans]
 
 
 def test_faults_are_counted() -> None:

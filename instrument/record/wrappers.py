@@ -73,8 +73,10 @@ def plain(plan: Plan) -> Wrapper:
             current.changing -= 1
         try:
             span.succeed(result)
-        except RecursionError:
+        except BaseException as fault:
             recorder.queue.append(span)
+            if not isinstance(fault, RecursionError):
+                raise  # a signal's, which is the user's
         return result
 
     return call
@@ -169,8 +171,10 @@ async def _run(
         current.changing -= 1
     try:
         span.succeed(result)
-    except RecursionError:
+    except BaseException as fault:
         recorder.queue.append(span)
+        if not isinstance(fault, RecursionError):
+            raise
     return result
 
 
