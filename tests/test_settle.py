@@ -161,9 +161,16 @@ def test_what_is_added_while_an_answer_is_read_is_not_lost() -> None:
     assert [] == [one.name for one in recording.spans[:-1] if "added" not in one.attributes]
 
 
-def test_text_that_is_no_unicode_costs_no_record() -> None:
-    """A name of a file that is no UTF-8 may be anywhere in a record: it is written in Python's escapes."""
-    odd, shown = "a\udcff", "a\\udcff"
+class Marked(str):
+    """As templates mark what is safe."""
+
+    def __str__(self) -> str:
+        return self
+
+
+@pytest.mark.parametrize(("odd", "shown"), [("a\udcff", "a\\udcff"), (Marked("a"), "a")], ids=["escaped", "plain"])
+def test_odd_text_costs_no_record(odd: str, shown: str) -> None:
+    """Names of files that are no UTF-8, written in Python's escapes, and strings of other classes may be anywhere."""
     with record() as recording:
         with span(odd, kind=odd) as live:
             live.event(odd)
@@ -178,6 +185,18 @@ def test_text_that_is_no_unicode_costs_no_record() -> None:
     said = [one.name, one.kind, one.events[0].name, one.links[0].span_id, *one.attributes, failed.error.message]
     logged = [(line.event, line.message) for line in recording.logs]
     assert ({}, [shown] * 6, [(shown, shown)]) == (told.lost, said, logged)
+
+
+def test_names_that_are_no_text_can_be_read() -> None:
+    """A name, a kind or an id of any type is text in the record, which could not be read otherwise."""
+    odd: Any = 5
+    with record() as recording:
+        tool(name=odd)(lambda: None)()
+        with span(odd, kind=odd):
+            pass
+        score("s", 1, trace_id=odd, span_id=odd)
+        told = recording.flush()
+    assert ({}, ["5", "5"], "5") == (told.lost, [one.name for one in recording.spans], recording.spans[1].kind)
 
 
 def test_a_command_line_that_is_no_unicode_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from instrument.record.context import Place, current, leave
 from instrument.record.plan import Plan
 from instrument.record.spans import LiveSpan, begin
 from instrument.record.switch import installed
+from instrument.record.texts import text_of
 
 if TYPE_CHECKING:
     from instrument.record.recorder import Recorder
@@ -23,7 +24,8 @@ class span:  # noqa: N801 - a context manager that reads as a verb
     """
 
     def __init__(self, name: str, kind: str = "span", attributes: Mapping[str, Any] | None = None) -> None:
-        self._plan = Plan(str(name), str(kind), attributes=attributes)
+        name = name if type(name) is str else text_of(name)
+        self._plan = Plan(name, kind if type(kind) is str else text_of(kind), attributes=attributes)
         self._entered: list[tuple[LiveSpan, LiveSpan | Place | None]] = []
 
     def __enter__(self) -> LiveSpan:

@@ -18,6 +18,7 @@ import wrapt
 
 from instrument.record import wrappers
 from instrument.record.plan import Plan
+from instrument.record.texts import text_of
 
 T = TypeVar("T")
 Recipe = tuple[str | None, str, dict[str, Any]]
@@ -252,8 +253,8 @@ def _decorated(target: Any, name: str | None, kind: str, options: dict[str, Any]
 def _planned(target: Any, name: str | None, kind: str, options: dict[str, Any]) -> tuple[Plan, wrappers.Wrapper]:
     inner = _function_in(target)
     names, rest, defaults = _parameters_of(target)
-    label = name or _name_of(target, inner)
-    plan = Plan(label, kind, names, rest=rest, defaults=defaults, operation=label, **options)
+    label = text_of(name or _name_of(target, inner))
+    plan = Plan(label, text_of(kind), names, rest=rest, defaults=defaults, operation=label, **options)
     if inspect.isasyncgenfunction(inner):
         return plan, wrappers.async_generator(plan)
     if inspect.iscoroutinefunction(inner):

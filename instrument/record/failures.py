@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
+from instrument.record.texts import text_of
+
 MAX_FRAMES = 50
 
 CANCELLATIONS = frozenset(
@@ -40,7 +42,7 @@ def _type_name(kind: type) -> str:
 def message_of(error: BaseException) -> str:
     """The text of an exception, or that it cannot be had."""
     try:
-        return str(error)
+        return text_of(error)
     except Exception:  # noqa: BLE001 - the user's __str__ may do anything
         return f"<{type(error).__name__} whose __str__ failed>"
 

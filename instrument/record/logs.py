@@ -96,8 +96,8 @@ def score(
         judged: dict[str, Any] = {"label": value} if isinstance(value, str) else {"value": float(value)}
         record = Score(
             run=recorder.run.run,
-            trace_id=trace_id,
-            span_id=span_id,
+            trace_id=None if trace_id is None else str(trace_id),
+            span_id=None if span_id is None else str(span_id),
             time_ns=recorder.now(),
             name=str(name),
             source=str(source),

@@ -28,6 +28,11 @@ def valid(text: str) -> str:
     return text
 
 
+def text_of(value: object) -> str:
+    """The text of a string, in a plain one, whatever its class makes of it; of anything else what it says of itself."""
+    return str.__str__(value if isinstance(value, str) else str(value))
+
+
 def shown_bytes(content: bytes, length: int | None = None) -> dict[str, Any]:
     """Bytes as text where they are UTF-8, else in Python's escapes: either way a secret in them can be seen."""
     length = len(content) if length is None else length
