@@ -109,6 +109,18 @@ def test_failing_sink_is_switched_off_alone() -> None:
     assert [1, 2] == [record.time_ns for record in kept.records]
 
 
+def test_a_sink_that_cannot_choose_is_switched_off_alone() -> None:
+    """A sink whose `wants` is no function that takes a record does not keep the others from theirs."""
+    kept, choosing = Keeping(), Keeping()
+    choosing.wants = ("llm",)  # type: ignore[attr-defined]
+    line = pipeline(choosing, kept)
+    for n in (1, 2):
+        line.put(note(n))
+        told = line.flush()
+    line.close()
+    assert ([1, 2], {"sink Keeping failed": 2}) == ([record.time_ns for record in kept.records], told.lost)
+
+
 @pytest.mark.parametrize("direct", [False, True])
 def test_a_sink_that_ends_its_thread_is_switched_off_alone(direct: bool) -> None:
     """What is no `Exception` does not take with it the thread that the sink is called on, nor those who flush."""

@@ -82,10 +82,16 @@ class Lane:
 
     def put(self, batch: Batch) -> None:
         """Let the sink have the batch, or what it wants of it, when it comes to it."""
-        if self._wants is not None and not all(wanted := [self._wants(record) for record in batch]):
-            batch = batch.part([at for at, is_wanted in enumerate(wanted) if is_wanted])
-            if not batch:
+        if self._wants is not None:
+            try:
+                wanted = [at for at, record in enumerate(batch) if self._wants(record)]
+            except Exception as error:  # noqa: BLE001 - a broken sink must not stop the others
+                self._wants = None
+                self._switch_off(error, len(batch))
                 return
+            if not wanted:
+                return
+            batch = batch if len(wanted) == len(batch) else batch.part(wanted)
         if self._is_off:
             self.lost[f"sink {self._name} failed"] += len(batch)
             return
@@ -171,8 +177,11 @@ class Lane:
             except BaseException as error:
                 if not is_of_sink(error):
                     raise
-                self._is_off = True
-                self._failed(self.sink, error, sum(map(len, args)))
+                self._switch_off(error, sum(map(len, args)))
+
+    def _switch_off(self, error: BaseException, records: int) -> None:
+        self._is_off = True
+        self._failed(self.sink, error, records)
 
     def _thin(self) -> None:
         """Leave out the least valuable of what waits, of equals the newest."""
