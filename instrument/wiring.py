@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -172,7 +172,8 @@ def _start_with(settings: Settings) -> None:
     _install_again = lambda: _start_with(settings)  # noqa: E731 - in a forked child
     if settings.enabled:
         threads.for_children = for_children(settings)
-        threading.Thread(target=_trim, args=(settings,), name="instrument-trim", daemon=True).start()
+        with suppress(RuntimeError):  # the process ends: no thread can start
+            threading.Thread(target=_trim, args=(settings,), name="instrument-trim", daemon=True).start()
         _put_in_force(build(settings))
         bridges.attach()
         otel_context.attach()

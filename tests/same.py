@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,11 @@ DECORATORS = {
     "agent": agent(id="agent_name"),
     "two decorators": lambda target: traced(tool(target)),
 }
+
+QUIET_FORKS = {"PYTHONWARNINGS": "ignore:This process:DeprecationWarning"}
+"""For a program that forks beside threads of its own: of them Python 3.12 and newer warn in any case."""
+COUNTS_LATE = (3, 13) <= sys.version_info < (3, 13, 10) or sys.version_info[:3] == (3, 14, 0)
+"""Whether this Python also warns of threads that begin after the fork: https://github.com/python/cpython/issues/137109"""
 
 
 def plain(target: Any) -> Any:

@@ -18,6 +18,7 @@ import pytest
 from instrument import read, records, span
 from instrument.model import Span
 from instrument.testing import record
+from tests.same import COUNTS_LATE, QUIET_FORKS
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,6 +28,7 @@ def run(folder: Path, program: str, **more: str) -> str:
     script = folder / "program.py"
     script.write_text(textwrap.dedent(program))
     environment = {**os.environ, "INSTRUMENT_SINKS": "jsonl", "PYTHONPATH": str(ROOT), **more}
+    environment |= QUIET_FORKS if COUNTS_LATE else {}
     environment.pop("TRACEPARENT", None)
     done = subprocess.run(
         [sys.executable, str(script)], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
@@ -253,6 +255,32 @@ def test_fork_records_nothing_twice(tmp_path: Path) -> None:
     assert [("open at the fork", None), ("work", "before"), *[("work", "child")] * 2, ("work", "parent")] == found
 
 
+def test_no_thread_of_ours_is_there_at_a_fork(tmp_path: Path) -> None:
+    """Python warns whoever forks beside threads: ours end before, the next ones go on with what waits."""
+    printed = run(
+        tmp_path,
+        """
+        import os, threading
+        alone = []
+        os.register_at_fork(before=lambda: alone.append(threading.active_count()))  # the first is called last
+        from instrument import flush, tool
+
+        @tool
+        def work(number): ...
+
+        for number in range(3):
+            work(number)
+            if os.fork() == 0:
+                os._exit(0)
+            os.wait()
+        work(3)
+        print(alone, flush().lost)
+        """,
+        INSTRUMENT_SINKS="jsonl,memory",
+    )
+    assert ("[1, 1, 1] {}\n", [0, 1, 2, 3]) == (printed, sorted(one.input["number"] for one in spans(tmp_path)))
+
+
 def test_ids_differ_after_a_fork(tmp_path: Path) -> None:
     """Parent and children make ids of their own; the user's `random` goes on in the parent as it would without us."""
     printed = run(
@@ -322,6 +350,7 @@ def test_forks_while_other_threads_record(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         """,
+        **QUIET_FORKS,
     )
     assert list(range(15)) == sorted(one.input["number"] for one in spans(tmp_path) if one.name == "work")
 
@@ -378,5 +407,6 @@ def test_threads_that_fork_at_the_same_time(tmp_path: Path) -> None:
             thread.join()
         assert not flush().lost
         """,
+        **QUIET_FORKS,
     )
     assert list(range(30)) == sorted(one.input["number"] for one in spans(tmp_path) if one.name == "work")

@@ -117,6 +117,16 @@ class Delivery:
         loading = [] if self._later is None else [self._later.busy]
         return loading + [lane.busy for lane in self._lanes]
 
+    def before_fork(self, give_up: float) -> None:
+        """Have the threads of sinks end."""
+        for lane in self._lanes:
+            lane.before_fork(give_up)
+
+    def after_fork(self) -> None:
+        """Have others go on."""
+        for lane in self._lanes:
+            lane.after_fork()
+
     def lost(self) -> Counter[str]:
         """What was lost on the way and in sinks, by reason; what a sink keeps and will try again counts until then."""
         lost: Counter[str] = Counter()

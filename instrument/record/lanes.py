@@ -10,11 +10,13 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from instrument.model import Batch, Record, Sink
 from instrument.record.breath import Breath
 from instrument.record.context import Place, current
+from instrument.record.shift import Shift
 from instrument.record.worth import worth
 
 ROOMY = 0.9
@@ -55,7 +57,7 @@ class Lane:
         self._wants: Callable[[Record], bool] | None = getattr(sink, "wants", None)
         self._alarm = threading.Lock()
         self._alarm.acquire()
-        self._thread: threading.Thread | None = None
+        self._shift = Shift(f"instrument-{self._name}", self._work)
         self._breath = Breath()
 
     @property
@@ -73,11 +75,11 @@ class Lane:
 
     def is_mine(self, thread: threading.Thread) -> bool:
         """Whether this is the thread that the sink runs on."""
-        return thread is self._thread
+        return thread is self._shift.thread
 
     def prepare(self) -> None:
         """Start the thread of a sink that wants everything."""
-        if self._wants is None and self._thread is None:
+        if self._wants is None and self._shift.thread is None:
             self._start()
 
     def put(self, batch: Batch) -> None:
@@ -109,6 +111,16 @@ class Lane:
         self._wake()
         return done
 
+    def before_fork(self, give_up: float) -> None:
+        """Have the thread end."""
+        self._shift.end(self._ring, give_up)
+
+    def after_fork(self) -> None:
+        """Go on with what waits."""
+        self._shift.go_on()
+        if self._queue:
+            self._wake()
+
     def give_up(self) -> None:
         """The process ends: what waits is lost."""
         if self.waiting:
@@ -124,18 +136,17 @@ class Lane:
         return self.waiting > times * self._bounds.records or waiting_bytes > times * self._bounds.bytes
 
     def _wake(self) -> None:
-        if self._thread is None:
+        if self._shift.thread is None:
             self._start()
-        try:
+        self._ring()
+
+    def _ring(self) -> None:
+        with suppress(RuntimeError):  # it is awake already
             self._alarm.release()
-        except RuntimeError:
-            return  # it is awake already
 
     def _start(self) -> None:
-        thread = threading.Thread(target=self._work, name=f"instrument-{self._name}", daemon=True)
         try:
-            thread.start()
-            self._thread = thread
+            self._shift.begin()
         except RuntimeError:
             self._serve()  # no thread can start while the interpreter ends
 
@@ -143,12 +154,12 @@ class Lane:
         current.set(Place(sampled=None))
         while True:
             self._alarm.acquire()
-            if self._serve():
+            if self._serve() or self._shift.leaves():
                 return
 
     def _serve(self) -> bool:
         """Hand over all that waits; whether the sink was closed."""
-        while self._queue:
+        while self._queue and not self._shift.is_over:
             try:
                 item = self._queue.popleft()
             except IndexError:

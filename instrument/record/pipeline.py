@@ -21,6 +21,7 @@ from instrument.record.context import Place, current
 from instrument.record.delivery import Delivery, Later, Sieve
 from instrument.record.lanes import Bounds
 from instrument.record.room import Room
+from instrument.record.shift import Shift, threads_of_the_system, wait_until_gone
 from instrument.record.worth import weight
 
 GATHER = 0.02
@@ -43,6 +44,9 @@ READY_SECONDS = 0.05
 worker would take as long for it as it has calls of the system to make, 5 ms each."""
 ANSWER_SECONDS = 0.1
 """So often a flush looks whether the worker that it has asked is still there."""
+PASSING = ("instrument-tables", "instrument-trim")
+"""Threads of ours that soon end by themselves."""
+PASSING_SECONDS = 0.1
 LOOK_SHARE = 20
 """Looking at what is open takes at most one part in so many of the time."""
 
@@ -86,8 +90,7 @@ class Pipeline:
         self._alarm.acquire()
         self._next_look: float | None = None
         self._look_due = 0.0
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._shift = Shift("instrument", self._work)
         self._ready = threading.Event()
         self._stopping = False
         self._flushes: deque[_Flush] = deque()
@@ -121,7 +124,7 @@ class Pipeline:
         """Start or wake the worker."""
         self.asleep = False
         try:
-            if self._thread is None:
+            if self._shift.thread is None:
                 self._start()
             self._alarm.release()
         except RecursionError:
@@ -131,7 +134,7 @@ class Pipeline:
 
     def is_ours(self, thread: threading.Thread) -> bool:
         """Whether it is the worker's, or one that a sink runs on."""
-        return thread is self._thread or self.delivery.is_ours(thread)
+        return thread is self._shift.thread or self.delivery.is_ours(thread)
 
     def hurry(self) -> None:
         """Write on this thread what is queued, if nobody is at it."""
@@ -152,12 +155,12 @@ class Pipeline:
     def close(self, timeout: float = CLOSE_SECONDS) -> Flushed:
         """Write what is queued, close the sinks and stop; a sink that hangs is left behind after `timeout` seconds."""
         self._stopping = True
-        if self._is_alive():
+        thread = self._shift.thread
+        if thread is not None and thread.is_alive():
             self.wake()
-            assert self._thread is not None
-            if self._thread is not threading.current_thread():
-                timeout = self._wait_for(self._thread, timeout)
-        elif not self._room.is_closed and self.draining.acquire(timeout=timeout):
+            if thread is not threading.current_thread():
+                timeout = self._wait_for(thread, timeout)
+        if not (self._shift.is_alive() or self._room.is_closed) and self.draining.acquire(timeout=timeout):
             try:
                 self._finish()
             finally:
@@ -173,7 +176,7 @@ class Pipeline:
 
     def _flushed_by_worker(self, give_up: float | None) -> bool:
         """Whether the worker has flushed, or there is no time left to wait for it; not where there is none any more."""
-        if not self._is_alive():
+        if not self._shift.is_alive():
             return False
         flush = _Flush(threading.Event(), [])
         self._flushes.append(flush)
@@ -181,7 +184,7 @@ class Pipeline:
         while not flush.done.wait(_left(give_up, ANSWER_SECONDS)):
             if give_up is not None and time.monotonic() >= give_up:
                 break
-            if not self._is_alive():  # it ended in the moment that it was asked
+            if not self._shift.is_alive():  # it ended in the moment that it was asked
                 return flush.done.is_set()
         _wait_for_all(flush.lanes, give_up)
         return True
@@ -231,9 +234,29 @@ class Pipeline:
         """What is held while a sink is at work or tables load."""
         return [self.draining, *self.delivery.locks()]
 
+    def before_fork(self, give_up: float) -> None:
+        """Have the threads end, if all others of the process are ours: else it is told of those in any case."""
+        others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+        if all(thread.name in PASSING or self.is_ours(thread) for thread in others):
+            before = threads_of_the_system()
+            for thread in others:
+                if thread.name in PASSING and thread.is_alive():
+                    thread.join(max(0.0, min(PASSING_SECONDS, give_up - time.monotonic())))
+            self._shift.end(self.wake, give_up)
+            self.delivery.before_fork(give_up)
+            wait_until_gone(before - sum(not thread.is_alive() for thread in others))
+
+    def after_fork(self) -> None:
+        """In the parent: have others go on, at once where something waits."""
+        self._shift.go_on()
+        self.delivery.after_fork()
+        self.asleep = not (self.queue or self._urgent() or self._next_look is not None)
+        if not self.asleep:
+            self._start()
+
     def abandon(self) -> None:
         """Take nothing more and write nothing more: this is a fork, and all of it belongs to the parent."""
-        self._stopping, self._thread = True, None
+        self._stopping, self._shift = True, Shift("instrument", self._work)
         self.delivery.abandon()
         self.queue = self._room.queue = deque(maxlen=0)
         self.draining = threading.Lock()  # the parent's may be held, for ever
@@ -241,30 +264,23 @@ class Pipeline:
 
     # The worker
 
-    def _is_alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
-
     def _start(self) -> None:
-        if not self._starting.acquire(blocking=False):
-            return
         try:
-            if self._thread is None and not self._stopping:
-                thread = threading.Thread(target=self._work, name="instrument", daemon=True)
-                thread.start()
-                self._thread = thread
+            if not self._stopping and self._shift.begin():
                 self._ready.wait(READY_SECONDS)
         except RuntimeError:
             self.asleep = True  # no thread can start while the interpreter ends; close() drains
-        finally:
-            self._starting.release()
 
     def _work(self) -> None:
         current.set(Place(sampled=None))
-        with self.draining:
-            self.delivery.prepare()
-        self._ready.set()
+        if not self._ready.is_set():
+            with self.draining:
+                self.delivery.prepare()
+            self._ready.set()
         while not self._stopping:
             self._wait()
+            if self._shift.leaves():
+                return
             with self.draining:
                 self._look()
                 self._drain()
@@ -288,7 +304,7 @@ class Pipeline:
             self.is_gathering = False
 
     def _urgent(self) -> bool:
-        return self._stopping or bool(self._flushes)
+        return self._stopping or self._shift.is_over or bool(self._flushes)
 
     def _look(self) -> None:
         before = time.monotonic()
@@ -310,7 +326,7 @@ class Pipeline:
             left -= len(taken)
             self._deliver(taken)
             self._room.renew()
-            if left > 0 and not self._stopping and threading.current_thread() is self._thread:
+            if left > 0 and not self._stopping and threading.current_thread() is self._shift.thread:
                 self._breath.take()
             before, began = began, time.monotonic()
             if len(taken) >= BATCH:  # of fewer the fixed costs would count too much

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -31,18 +32,24 @@ class Switch:
     def __init__(self) -> None:
         self._sinks = forks.Hold()
         self._of_parents: list[Recorder] = []
+        self._forking = 0
         forks.watch(self, first=True)
         self.lock = forks.Lock(first=True)
 
     def before_fork(self, give_up: float, /) -> None:
-        """Wait for sinks that write, and for what loads beside them."""
+        """Wait for sinks that write, and for what loads beside them; our threads end."""
         if self.recorder is not None:
+            give_up = min(time.monotonic() + FORK_SECONDS, give_up)
             self.recorder.sampling.share_all()
-            self._sinks.take(self.recorder.pipeline.locks(), min(time.monotonic() + FORK_SECONDS, give_up))
+            self.recorder.pipeline.before_fork(give_up)
+            self._sinks.take(self.recorder.pipeline.locks(), give_up)
+        self._forking = os.getpid()
 
     def after_fork(self) -> None:
         """Let them go on."""
         self._sinks.release()
+        if self.recorder is not None and self._forking == os.getpid():
+            self.recorder.pipeline.after_fork()
 
     def renew(self) -> None:
         """Leave the recorder to the parent."""

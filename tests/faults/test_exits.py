@@ -11,6 +11,7 @@ import pytest
 
 from instrument.model import Open
 from tests.faults.programs import command, environment, found, run, worked
+from tests.same import COUNTS_LATE, QUIET_FORKS
 
 FIVE = "for n in range(5): work(n)\n"
 
@@ -138,7 +139,7 @@ def test_servers_that_fork_their_workers_first(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGTERM)
     print([os.waitpid(pid, 0)[1] for pid in children])
     """
-    done = run(tmp_path, program)
+    done = run(tmp_path, program, **(QUIET_FORKS if COUNTS_LATE else {}))
     expected = [0, *(n * 100 + task for n in range(1, 4) for task in range(10))]
     assert ("[0, 0, 0]\n", "") == (done.stdout, done.stderr)
     assert expected == worked(tmp_path)

@@ -1,0 +1,88 @@
+"""A thread of ours that ends where its process forks; another one goes on with its work when there is some.
+
+Python 3.12 and newer warn whoever forks beside other threads, on stderr where it is the program itself that forks. A
+plain program has none, and a decorated one shall not be told of ours. (Python 3.13.0 to 3.13.9 and 3.14.0 also count
+those that begin again after the fork: https://github.com/python/cpython/issues/137109)
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+GONE_SECONDS = 0.02
+"""So long, at most, is waited until the system, too, has forgotten threads that have ended."""
+
+
+class Shift:
+    """At most one thread that does the work. The work asks `leaves` where it could end.
+
+    A thread that does not end in time stays, and no later fork waits for it.
+    """
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        self.thread: threading.Thread | None = None
+        self.is_over = False
+        self._name = name
+        self._work = work
+        self._is_stuck = False
+        self._changing = threading.Lock()
+
+    def is_alive(self) -> bool:
+        """Whether there is a thread."""
+        return self.thread is not None and self.thread.is_alive()
+
+    def begin(self) -> bool:
+        """Start the thread, unless there is one or the process forks. Raises `RuntimeError` where none can start."""
+        if not self._changing.acquire(blocking=False):  # a handler of signals has come in between
+            return False
+        try:
+            if self.thread is not None or self.is_over:
+                return False
+            thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            thread.start()
+            self.thread = thread
+            return True
+        finally:
+            self._changing.release()
+
+    def leaves(self) -> bool:
+        """Asked by the thread: whether it ends now. If so it must, at once."""
+        if not self.is_over:
+            return False
+        with self._changing:
+            if self.is_over:
+                self.thread = None
+            return self.is_over
+
+    def end(self, wake: Callable[[], object], give_up: float) -> None:
+        """Have the thread end; returns when it has, or at `give_up` (seconds of the monotonic clock)."""
+        thread = self.thread
+        if thread is None or thread is threading.current_thread():
+            return
+        self.is_over = True
+        wake()
+        thread.join(0.0 if self._is_stuck else max(0.0, give_up - time.monotonic()))
+        self._is_stuck = thread.is_alive()
+
+    def go_on(self) -> None:
+        """Threads may begin again."""
+        with self._changing:
+            self.is_over = False
+
+
+def threads_of_the_system() -> int:
+    """How many threads the system knows in this process; 0 where it does not say."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 0
+
+
+def wait_until_gone(most: int) -> None:
+    """Wait a moment until the system knows no more threads than so many: one that was joined may be about to end."""
+    give_up = time.monotonic() + GONE_SECONDS
+    while threads_of_the_system() > most and time.monotonic() < give_up:
+        time.sleep(0.0001)
