@@ -10,8 +10,9 @@ import pytest
 
 from instrument.analysis.overview import overview
 from instrument.model import Cost, Record, Usage, encode
+from instrument.views.brief import BRIEF, brief
 from instrument.views.catalog import Catalog
-from instrument.views.columns import BRIEF, MESSAGE, NAME, brief, columns, row_of
+from instrument.views.columns import MESSAGE, NAME, columns, row_of
 from tests.recorded import MS, NOON, TRACE, call, finding, head, log, review, run, span, update
 
 
@@ -225,6 +226,11 @@ def test_long_texts_are_cut_and_that_is_said() -> None:
         ("text", '"text"'),
         ({"a": "x" * 500}, 'a="' + "x" * (BRIEF - 4) + "…"),
         ({"b": 1, "a": {"$cut": 9_000_000, "head": "x" * 500, "tail": "y"}}, 'b=1, a="' + "x" * (BRIEF - 9) + "…"),
+        (
+            {"a": {"$hash": "00", "bytes": 6}, "key": {"$hash": "[redacted:00]", "bytes": "[redacted:00]"}},
+            "a=(6 bytes), key=(redacted)",
+        ),
+        ({"a": {"$class": "A"}}, 'a={$class="A"}'),
         ({"a": {"$blob": "sha256:00", "bytes": 9, "head": "x" * 500}}, 'a="' + "x" * (BRIEF - 4) + "…"),
     ],
 )

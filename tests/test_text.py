@@ -283,10 +283,11 @@ def test_a_big_tree_keeps_to_its_rows_and_shows_what_went_wrong() -> None:
 
 
 def test_an_error_that_spans_pass_on_stands_where_it_began() -> None:
-    """And at the root, whose outcome it is; not at every level between."""
+    """With what it began from, and at the root, whose outcome it is; not at every level between."""
     no: dict[str, Any] = {"status": "error", "error": Failure("ValueError", "no")}
-    passed_on = fold(*(span(n, n - 1 if n else None, name=f"level{n}", **no) for n in range(4)))
+    passed_on = fold(*(span(n, n - 1 if n else None, name=f"level{n}", input={"n": n}, **no) for n in range(4)))
     expected = ["✘ level0", "│  ValueError: no", "└─ ✘ level1", "└─ ✘ level2", "└─ ✘ level3", "ValueError: no"]
+    expected.append("called with n=3")
     assert expected == [text.split("  span")[0].strip() for text in outline(passed_on, Theme(None)).splitlines()]
 
 

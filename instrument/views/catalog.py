@@ -22,7 +22,8 @@ from instrument.model import Finding, Log, Open, Record, Run, Span, Update, deco
 from instrument.statuses import OPEN, UNFINISHED
 from instrument.store.folder import is_running
 from instrument.store.follow import Follower, Place
-from instrument.views.columns import BRIEF, Columns, OpenRow, SpanRow, brief, columns, row_of
+from instrument.views.brief import BRIEF, brief
+from instrument.views.columns import Columns, OpenRow, SpanRow, columns, row_of
 
 WORDS_KEPT = 50
 """So many different models, tools, agents and detectors of one run can be filtered for."""

@@ -8,7 +8,6 @@ span are fetched one by one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,9 +18,10 @@ from instrument.analysis.totals import dollars
 from instrument.detectors import ADVICE
 from instrument.model import Event, Finding, Link, Log, Other, Run, Score, Update, decode
 from instrument.store.heads import OpenHead, SpanHead
+from instrument.views.brief import BRIEF, brief
 
-NAME, BRIEF, MESSAGE = 200, 160, 4000
-"""So many letters of a name, of what a span was called with, and of a log are in the columns."""
+NAME, MESSAGE = 200, 4000
+"""So many letters of a name and of a log are in the columns."""
 NOTHING = Raw(b"")
 
 
@@ -180,41 +180,6 @@ def columns(records: Iterable[Any], base_ns: int) -> Columns:
         if record is not None:
             add(record)
     return made
-
-
-_NEXT_KEY, _FIRST_KEY, _KEY_END = re.compile(r',"(?=\w+":)'), re.compile(r'\{"(?=\w+":)'), re.compile(r'(?<=\w)":')
-_SHORTENED = re.compile(r'\{"\$(?:cut|blob)":(?:"[^"]*"|\d+|null),(?:"bytes":\d+,)?"head":(?=")')
-_SAID = re.compile(r'"content":"((?:[^"\\]|\\.)+)|"type":"tool_call",(?:"id":"[^"]*",)?"name":"([^"\\]*)')
-_ESCAPED = re.compile(r"\\(.)")
-
-
-def brief(span: Any) -> str:
-    """What a span was called with, in one line: `path="a.py", start=1`. Of a model call the beginning of the answer."""
-    if span.kind in ("llm", "embedding"):
-        said = _SAID.search(_beginning(getattr(span, "output", None)))
-        return "" if said is None else f"→ {said[2]}" if said[2] else _cut_brief(_ESCAPED.sub(_letter, said[1]))
-    text = _beginning(span.input)
-    if text == "{}":
-        return ""
-    if text.startswith('{"'):
-        text = text[2:-1] if text.endswith("}") else text[2:]
-        if '{"' in text:
-            text = _FIRST_KEY.sub("{", _SHORTENED.sub("", text))
-        text = _KEY_END.sub("=", _NEXT_KEY.sub(", ", text))
-    return _cut_brief(text)
-
-
-def _beginning(value: Any) -> str:
-    raw = value if value.__class__ is Raw else b"" if value is None else msgspec.json.encode(value)
-    return bytes(memoryview(raw)[: BRIEF * 3]).decode("utf-8", "ignore")
-
-
-def _letter(escape: re.Match[str]) -> str:
-    return " " if escape[1] in "ntr" else escape[1] if escape[1] in '"\\/' else escape[0]
-
-
-def _cut_brief(text: str) -> str:
-    return text if len(text) <= BRIEF else text[: BRIEF - 1] + "…"
 
 
 def _facts(attributes: Any) -> tuple[Any, Any, Any, Any]:

@@ -14,6 +14,7 @@ from instrument.analysis.totals import Sum, Total, call_of, carries
 from instrument.analysis.tree import Trace
 from instrument.model import Finding, Open, Span
 from instrument.statuses import OPEN, REFUSED
+from instrument.views.brief import BRIEF, brief
 from instrument.views.folding import Fold, Shown, shown, troubles_of, walk
 from instrument.views.theme import (
     KINDS,
@@ -41,6 +42,8 @@ NOTE_LINES = 3
 ORDER = ("kind", "duration", "bar", "tokens", "money", "span_id")
 LEAST_BAR, LONGEST_BAR, NAMES_BESIDE_BARS = 6, 24, 44
 """Where bars of this length do not fit beside the names (as far as those need no more than this) there are none."""
+GIVEN = 100
+"""So much of what a span was called with is told where it failed."""
 NAME_WIDTH = 24
 """Columns give way, one after the other, before the names get narrower than this."""
 
@@ -125,17 +128,20 @@ class _Tree:
                 yield replace(self._fold(item), rails=rails, depth=depth)
                 continue
             children = below.get(item.span_id, ())
-            notes = tuple(self._notes(item, is_passed_on=depth > 0 and _passes_on(item, children)))
+            notes = tuple(self._notes(item, is_root=not depth, passes_on=_passes_on(item, children)))
             yield replace(self._span(item, bool(children)), rails=rails, depth=depth, notes=notes, opens=bool(children))
             next_rails = [(*rails, place > 0)[-RAILS:] for place in range(len(children))]
             waiting.extend((next_rails[place], depth + 1, child) for place, child in enumerate(reversed(children)))
 
-    def _notes(self, span: Span, is_passed_on: bool) -> Iterator[tuple[str, str]]:
+    def _notes(self, span: Span, is_root: bool, passes_on: bool) -> Iterator[tuple[str, str]]:
         if span.error is not None and span.status == REFUSED:
             yield "yellow", said(span, again=said(span) in self.refusals)
             self.refusals.add(said(span))
-        elif span.status == "error" and not is_passed_on:
+        elif span.status == "error" and (is_root or not passes_on):
             yield "red", said(span) if span.error is not None else "failed"
+            given = "" if passes_on or carries(span) else clean(brief(span), BRIEF)
+            if given:
+                yield "dim", f"called with {cut(given, GIVEN, self.theme.ellipsis)}"
         for finding in self.found.get(span.span_id, ()):
             style = LEVELS.get(SEVERITIES.get(finding.severity, "WARNING"), "") or "dim"
             told = f"{clean(finding.detector, 60)}: {clean(finding.message, 500)}"
