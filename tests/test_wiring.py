@@ -54,6 +54,13 @@ def names(folder: Path) -> list[str]:
     return [record["name"] for record in map(json.loads, lines) if record["type"] == "span"]
 
 
+def test_where_no_thread_can_start_all_is_written_at_the_end(tmp_path: Path) -> None:
+    """A process that has as many threads as it may have, or that is ending, is recorded all the same."""
+    refuse = "import threading\ndef refuse(self): raise RuntimeError\nthreading.Thread.start = refuse\n"
+    done = run(tmp_path, refuse + PROGRAM, INSTRUMENT_SINKS="jsonl")
+    assert ("3\n", "", ["add", "run"]) == (done.stdout, done.stderr, names(tmp_path))
+
+
 def test_a_program_whose_folder_is_gone_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the working directory was removed nothing is told of a checkout, and the recording starts."""
     gone = tmp_path / "gone"
