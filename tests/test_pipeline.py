@@ -10,6 +10,7 @@ import pytest
 
 from instrument.model import Batch, Log
 from instrument.record.pipeline import Pipeline
+from instrument.record.shift import Shift
 
 
 class Keeping:
@@ -322,6 +323,16 @@ def test_close_waits_for_what_is_slow_but_is_no_sink() -> None:
     line.put(note(1))
     line.close(timeout=0.1)
     assert [1] == [record.time_ns for record in kept.records]
+
+
+def test_a_handler_of_signals_that_forks_while_a_thread_begins_goes_on() -> None:
+    """What goes on after a fork does not wait for the very code that the handler has come in between."""
+    shift = Shift("instrument", lambda: None)
+    going_on = threading.Thread(target=shift.go_on, daemon=True)
+    with shift._changing:
+        going_on.start()
+        going_on.join(20)
+        assert not going_on.is_alive()
 
 
 class Prepared(Keeping):

@@ -15,6 +15,9 @@ from collections.abc import Callable
 GONE_SECONDS = 0.02
 """So long, at most, is waited until the system, too, has forgotten threads that have ended."""
 
+HANDLER_SECONDS = 0.05
+"""So long, at most, is waited for who begins or leaves: it is this very thread where a handler of signals forks."""
+
 
 class Shift:
     """At most one thread that does the work. The work asks `leaves` where it could end.
@@ -69,8 +72,10 @@ class Shift:
 
     def go_on(self) -> None:
         """Threads may begin again."""
-        with self._changing:
-            self.is_over = False
+        is_held = self._changing.acquire(timeout=HANDLER_SECONDS)
+        self.is_over = False
+        if is_held:
+            self._changing.release()
 
 
 def threads_of_the_system() -> int:
