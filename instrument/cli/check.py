@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from instrument.cli.printing import say
+from instrument.cli.printing import many, say
 from instrument.cli.source import find_trace, fresh, is_path, json_document, limits, path_of, tell, usual
 from instrument.errors import InstrumentError
 
@@ -138,9 +138,5 @@ def _print(checked: Sequence[_Checked], least: str, failing: int) -> None:
     for one in checked:
         if one.shown:
             say(one.shown)
-    traces, found = _many(len(checked), "trace"), _many(sum(one.findings for one in checked), "finding")
+    traces, found = many(len(checked), "trace"), many(sum(one.findings for one in checked), "finding")
     say(f"{traces} checked: {found}, {failing:,} at or above {least}")
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from instrument.cli.printing import say
+from instrument.cli.printing import many, say
 from instrument.cli.source import folder_of, json_document, redactor_of, settings_of, tell
 from instrument.errors import InstrumentError
 
@@ -170,13 +170,9 @@ def _as_text(done: Sequence[dict[str, Any]], folder: Path) -> str:
     from instrument.views.theme import clean
 
     lines = [
-        f"{one['file']}: {one['format']}, {_many(one['traces'], 'trace')}, {_many(one['spans'], 'span')} "
-        f"({', '.join(f'{count:,} {kind}' for kind, count in one['kinds'].items())}), {_many(one['errors'], 'error')}, "
+        f"{one['file']}: {one['format']}, {many(one['traces'], 'trace')}, {many(one['spans'], 'span')} "
+        f"({', '.join(f'{count:,} {kind}' for kind, count in one['kinds'].items())}), {many(one['errors'], 'error')}, "
         f"{one['input']:,} tokens in, {one['output']:,} out"
         for one in done
     ]
     return "\n".join(clean(line) for line in [*lines, f"they are in {folder}"])
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
