@@ -60,6 +60,12 @@ class Gated(Keeping):
         super().write(batch)
 
 
+class Disk(Gated):
+    """Such a sink that the worker itself writes to, as it does to our files."""
+
+    direct = True
+
+
 class Slow(Keeping):
     """A sink that takes its time for every batch."""
 
@@ -223,10 +229,6 @@ def test_nobody_waits_for_ever() -> None:
 
 def test_a_queue_that_is_full_of_files_work() -> None:
     """While the disk hangs the queue stays within its bound; what does not fit is counted, nobody waits for ever."""
-
-    class Disk(Gated):
-        direct = True
-
     disk = Disk()
     line = pipeline(disk, waits=True, records=100, seconds=0.05)
     stuck(line, disk)
@@ -240,10 +242,6 @@ def test_a_queue_that_is_full_of_files_work() -> None:
 
 def test_what_comes_after_the_end_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that waits for room when the recording closes is counted as lost, and so is the one behind it."""
-
-    class Disk(Gated):
-        direct = True
-
     disk = Disk()
     line = pipeline(disk, waits=True, records=10, seconds=20.0)
     stuck(line, disk)
@@ -274,10 +272,6 @@ def test_a_gathering_ends_also_where_calls_ask_late() -> None:
 
 def test_an_error_takes_the_place_of_a_debug_log() -> None:
     """In a full queue what is worth less makes room for what is worth more."""
-
-    class Disk(Gated):
-        direct = True
-
     disk = Disk()
     line = pipeline(disk, waits=False, records=50)
     stuck(line, disk)

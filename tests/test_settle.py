@@ -25,6 +25,16 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
 logs = st.builds(Log, time_ns=st.integers(0, 2**62), event=texts, metadata=st.dictionaries(texts, texts))
 
 
+class Direct:
+    """A sink that gets records at once, as they are written to our files."""
+
+    direct = True
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 @given(st.lists(logs))
 def test_lines_together_are_the_lines_alone(records: list[Record]) -> None:
     """Encoding a batch at once gives the same lines as encoding its records one by one, whatever they hold."""
@@ -64,18 +74,12 @@ def test_of_a_long_batch_the_lines_with_secrets_are_mended() -> None:
 def test_a_sink_that_adds_to_a_span_changes_no_other() -> None:
     """The spans that have no attributes do not share that they have none."""
 
-    class Adding:
-        direct = True
-
+    class Adding(Direct):
         def write(self, batch: Batch) -> None:
             for one in batch:
                 if isinstance(one, Span):
                     one.attributes[one.name] = True
                     seen.append([*one.attributes])
-
-        def flush(self) -> None: ...
-
-        def close(self) -> None: ...
 
     seen: list[list[str]] = []
     with record(sinks=(Adding(),)):
@@ -88,9 +92,7 @@ def test_a_sink_that_adds_to_a_span_changes_no_other() -> None:
 def test_what_a_sink_adds_to_a_span_is_in_no_later_batch() -> None:
     """Nor do spans share what events, links and unknown keys they do not have with those that come after them."""
 
-    class Adding:
-        direct = True
-
+    class Adding(Direct):
         def write(self, batch: Batch) -> None:
             for one in batch:
                 if isinstance(one, Span):
@@ -98,10 +100,6 @@ def test_what_a_sink_adds_to_a_span_is_in_no_later_batch() -> None:
                     one.events.append(Event("theirs", 0))
                     one.links.append(Link("theirs", ""))
                     one.extra["theirs"] = True
-
-        def flush(self) -> None: ...
-
-        def close(self) -> None: ...
 
     seen: list[tuple[str, list[Any]]] = []
     with record(sinks=(Adding(),)) as recording:

@@ -49,8 +49,8 @@ class Sketch:
 MOST_AWAITED = 10_000
 """Calls without usage that are remembered, so that usage which comes later does not count them again."""
 
-
 _FRESH = 512
+"""So many durations of one name are counted together, which takes a third less time than 64 at once."""
 
 
 class _Times:

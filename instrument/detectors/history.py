@@ -19,6 +19,7 @@ from instrument.errors import InstrumentError
 _MOST_VALUES = 8_192
 _MOST_SERIES = 2_048
 _MOST_FRESH = 128
+"""So many values wait at most to be put into buckets together."""
 _FINE = 16
 _MOST_LOG = 100.0
 _LAST, _MOST_TIMES = 8_000, 1 << 53

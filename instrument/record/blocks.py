@@ -24,8 +24,7 @@ class span:  # noqa: N801 - a context manager that reads as a verb
     """
 
     def __init__(self, name: str, kind: str = "span", attributes: Mapping[str, Any] | None = None) -> None:
-        name = name if type(name) is str else text_of(name)
-        self._plan = Plan(name, kind if type(kind) is str else text_of(kind), attributes=attributes)
+        self._plan = Plan(text_of(name), text_of(kind), attributes=attributes)
         self._entered: list[tuple[LiveSpan, LiveSpan | Place | None]] = []
 
     def __enter__(self) -> LiveSpan:

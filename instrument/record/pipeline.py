@@ -47,6 +47,7 @@ ANSWER_SECONDS = 0.1
 PASSING = ("instrument-tables", "instrument-trim")
 """Threads of ours that soon end by themselves."""
 PASSING_SECONDS = 0.1
+"""So long a fork waits for each of them at most."""
 LOOK_SHARE = 20
 """Looking at what is open takes at most one part in so many of the time."""
 

@@ -17,7 +17,7 @@ from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usa
 from instrument.record.capture import Large, encode_valid
 from instrument.record.snapshot import snapshot
 from instrument.record.spans import LiveSpan
-from instrument.record.texts import text_of, valid
+from instrument.record.texts import valid_text_of
 
 Value = Callable[[Any], Any]
 
@@ -217,7 +217,7 @@ def _mended(record: S) -> S:
         if name in ("input", "output") and isinstance(record, Record):
             mended[name] = None if value is None else _shown(value)
         elif name in ("attributes", "metadata"):
-            mended[name] = {valid(text_of(key)): _shown(one) for key, one in value.items()}
+            mended[name] = {valid_text_of(key): _shown(one) for key, one in value.items()}
         else:
             mended[name] = _with_valid_text(value)
     return replace(record, **mended)
@@ -225,11 +225,11 @@ def _mended(record: S) -> S:
 
 def _with_valid_text(value: Any) -> Any:
     if isinstance(value, str):
-        return valid(text_of(value))
+        return valid_text_of(value)
     if isinstance(value, list):
         return [_with_valid_text(one) for one in value]
     if isinstance(value, dict):
-        return {valid(text_of(key)): _with_valid_text(one) for key, one in value.items()}
+        return {valid_text_of(key): _with_valid_text(one) for key, one in value.items()}
     return _mended(value) if isinstance(value, Struct) else value
 
 

@@ -30,7 +30,12 @@ def valid(text: str) -> str:
 
 def text_of(value: object) -> str:
     """The text of a string, in a plain one, whatever its class makes of it; of anything else what it says of itself."""
-    return str.__str__(value if isinstance(value, str) else str(value))
+    return value if type(value) is str else str.__str__(value if isinstance(value, str) else str(value))
+
+
+def valid_text_of(value: object) -> str:
+    """The same without what is no valid Unicode, as `valid` gives it."""
+    return valid(text_of(value))
 
 
 def shown_bytes(content: bytes, length: int | None = None) -> dict[str, Any]:
