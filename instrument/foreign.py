@@ -19,13 +19,16 @@ LIBRARIES = frozenset({
 DEEPEST = 32
 """How many levels of containers `plain` follows."""
 
+_ATOMS = frozenset({str, int, float, bool, type(None)})
+_FIELDLESS = _ATOMS | {list, tuple, bytes}
+
 
 def fields_of(value: object) -> Fields | None:
     """The items of a mapping, or the stored fields of an object of a known library; None for anything else."""
     kind = type(value)
     if issubclass(kind, dict):
         return value  # type: ignore[return-value]  # mypy does not follow issubclass
-    if library_of(kind) is None:
+    if (type(kind) is type and kind in _FIELDLESS) or library_of(kind) is None:
         return None
     extra = _extra(value)
     return {**extra, **stored(value)} if extra else stored(value)
@@ -60,7 +63,7 @@ def _extra(value: object) -> Fields:
 def at(value: object, *path: str) -> Any:
     """What lies at the end of a path of keys or fields, None where it breaks off."""
     for name in path:
-        fields = fields_of(value)
+        fields = value if type(value) is dict else fields_of(value)
         if fields is None:
             return None
         value = dict.get(fields, name)
@@ -69,7 +72,11 @@ def at(value: object, *path: str) -> Any:
 
 def one_of(fields: Fields, *names: str) -> Any:
     """The first of these fields that holds something."""
-    return next((found for name in names if (found := dict.get(fields, name)) is not None), None)
+    for name in names:
+        found = dict.get(fields, name)
+        if found is not None:
+            return found
+    return None
 
 
 def known(value: object) -> Fields:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from instrument import attributes
 from instrument.foreign import Fields, at, is_text, known, library_of, listed, one_of, plain, stored, text
@@ -33,6 +34,10 @@ _SETTINGS: dict[str, tuple[Path, ...]] = {
     "parallel_tool_calls": (("parallel_tool_calls",),),
     "background": (("background",),),
 }
+
+_SET_BY = frozenset(path[0] for paths in _SETTINGS.values() for path in paths)
+SETUP = _SET_BY | {"model", "extra_body"}
+"""Arguments that say with which model and settings a call was made."""
 
 # Where each count is found in a usage, the first that is there. DeepSeek, Moonshot, Perplexity and Bedrock included.
 _COUNTS: dict[str, tuple[Path, ...]] = {
@@ -126,7 +131,15 @@ def answer(value: object) -> Answer | None:
 def request(arguments: Mapping[str, Any]) -> Request:
     """What was asked, from the arguments of the call by name. Never raises; iterators are not consumed."""
     try:
-        return _request(dict(arguments))
+        return _request(_given(arguments))
+    except Exception:  # noqa: BLE001 - as above
+        return Request()
+
+
+def setup(arguments: Mapping[str, Any]) -> Request:
+    """As `request`, of the arguments named in `SETUP` alone: model and settings, but not what was said."""
+    try:
+        return _setup(_given(arguments))
     except Exception:  # noqa: BLE001 - as above
         return Request()
 
@@ -148,7 +161,7 @@ def usage_of(value: object) -> Usage | None:
         cache_write=counts["cache_write"],
         output=_sum([counts["output"], counts["reasoning"] if _reasoning_is_outside(fields, counts) else None]),
         reasoning=counts["reasoning"],
-        audio=_sum(_count(at(fields, *path)) for path in _AUDIO),
+        audio=_sum(_count(at(fields, *path)) for path in _AUDIO if path[0] in fields),
     )
 
 
@@ -167,7 +180,10 @@ def _reasoning_is_outside(fields: Fields, counts: dict[str, int | None]) -> bool
 
 
 def _first_count(fields: Fields, paths: tuple[Path, ...]) -> int | None:
-    return next((found for path in paths if (found := _count(at(fields, *path))) is not None), None)
+    for path in paths:
+        if path[0] in fields and (found := _count(at(fields, *path))) is not None:
+            return found
+    return None
 
 
 def _count(value: object) -> int | None:
@@ -214,7 +230,7 @@ def _pair(first: object, second: object) -> Answer | None:
     usage, found = usage_of(second), _answer(first)
     if usage is None:
         return None if is_text(first) else found
-    return Answer(usage=usage) if found is None else msgspec.structs.replace(found, usage=usage)
+    return Answer(usage=usage) if found is None else replace(found, usage=usage)
 
 
 def _unwrapped(fields: Fields) -> Fields:
@@ -318,20 +334,34 @@ _SHAPES: tuple[tuple[Callable[[Fields], bool], Callable[[Fields], Said]], ...] =
 # Requests
 
 
-def _request(arguments: Fields) -> Request:
-    arguments = {**arguments, **known(arguments.get("extra_body"))}
-    given = {name: value for name, value in arguments.items() if type(value).__name__ not in _LEFT_OUT}
+def _given(arguments: Mapping[str, Any]) -> Fields:
+    """The arguments that were given, those of `extra_body` with them."""
+    given = {**arguments, **known(arguments.get("extra_body"))}
+    return {name: value for name, value in given.items() if type(value).__name__ not in _LEFT_OUT}
+
+
+def _request(given: Fields) -> Request:
     instructions = parts_of(one_of(given, "instructions", "system", "system_instruction"))
-    return Request(
-        model=text(given.get("model")),
+    return replace(
+        _setup(given),
         input_messages=[
             *([said("system", instructions)] if instructions else []),
             *messages_of(one_of(given, "messages", "input", "contents", "prompt")),
         ],
         tools=[plain(tool) for tool in listed(given.get("tools"))],
-        settings={name: plain(value) for name in _SETTINGS if (value := _setting(given, name)) is not None},
     )
 
 
-def _setting(given: Fields, name: str) -> Any:
-    return next((found for path in _SETTINGS[name] if (found := at(given, *path)) is not None), None)
+def _setup(given: Fields) -> Request:
+    settings = {}
+    if not given.keys().isdisjoint(_SET_BY):
+        found = ((name, _setting(given, paths)) for name, paths in _SETTINGS.items())
+        settings = {name: plain(value) for name, value in found if value is not None}
+    return Request(model=text(given.get("model")), settings=settings)
+
+
+def _setting(given: Fields, paths: tuple[Path, ...]) -> Any:
+    for path in paths:
+        if path[0] in given and (found := at(given, *path)) is not None:
+            return found
+    return None

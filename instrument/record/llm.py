@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures.thread  # noqa: F401 - tiktoken needs it, and it cannot be imported while the program ends
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -25,7 +25,7 @@ from instrument.model import Cost, Usage
 from instrument.pricing import Prices
 from instrument.record.capture import Large
 from instrument.record.spans import LiveSpan, add_unsaid, rare
-from instrument.usage import Request, answer, request
+from instrument.usage import SETUP, Request, answer, request, setup
 
 NOT_SAID = frozenset({"role", "type", "id", "finish_reason"})
 
@@ -70,21 +70,20 @@ def read_answer(span: LiveSpan, result: object) -> None:
 def settled(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage | None, Cost | None]:
     """Usage and cost of a model call that has ended; its attributes get what its arguments say of the request."""
     if span.kind in MODEL_KINDS:
-        asked = described(span)
+        describe(span)
         if must_be_counted(span):
-            span.tokens = _counted(span, asked)
+            span.tokens = _counted(span)
     return _spoken(span, prices, start_ns) if span.tokens else (None, None)
 
 
-def described(span: LiveSpan) -> Request:
-    """What the call asked for; the span's attributes get it, and the model that answered."""
-    asked = request(span.asked or arguments_of(span))
+def describe(span: LiveSpan) -> None:
+    """Have the span's attributes say which model was asked, with which settings, and which one answered."""
+    asked = setup(span.asked or _named_arguments(span, SETUP))
     attributes = add_unsaid(span, "attributes", span.recorder.attributes(asked.attributes()))
     if span.plan is not None and span.plan.model is not None:
         attributes[REQUEST_MODEL] = span.plan.model
     if span.model is not None:
         attributes.setdefault(RESPONSE_MODEL, span.model)
-    return asked
 
 
 def model_of(span: LiveSpan) -> str | None:
@@ -98,7 +97,7 @@ def waits_for_tables(span: LiveSpan, prices: Prices) -> bool:
     if not counts and (not span.tokens or prices.are_loaded()):
         return False
     if span.kind in MODEL_KINDS:
-        described(span)
+        describe(span)
     model = model_of(span)
     return not prices.are_at_hand(model) or (counts and not tokens.is_built(model))
 
@@ -129,11 +128,11 @@ def prompt_tokens(span: LiveSpan, asked: Request, model: str | None) -> int:
     return _count(span.input, model)
 
 
-def _counted(span: LiveSpan, asked: Request) -> dict[str, Any]:
+def _counted(span: LiveSpan) -> dict[str, Any]:
     """Tokens counted from the texts that went in and came out: an estimate, and marked so."""
     model = model_of(span)
     return {
-        "input": prompt_tokens(span, asked, model),
+        "input": prompt_tokens(span, request(span.asked or arguments_of(span)), model),
         "output": _counted_output(span, model),
         "source": "estimated",
     }
@@ -167,6 +166,20 @@ def arguments_of(span: LiveSpan) -> dict[str, Any]:
     """The arguments of a decorated model call, as they were captured."""
     plain = _plain(span.input)
     return plain if isinstance(plain, dict) else {}
+
+
+def _named_arguments(span: LiveSpan, names: Container[str]) -> dict[str, Any]:
+    """Those of the arguments that have one of these names; the others, which may be long, are not decoded."""
+    if type(span.input) is not Raw:
+        return arguments_of(span)
+    try:
+        named = _decode_apart(span.input)
+    except msgspec.ValidationError:
+        return {}
+    return {name: msgspec.json.decode(value) for name, value in named.items() if name in names}
+
+
+_decode_apart = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 def _plain(captured: Any) -> Any:
