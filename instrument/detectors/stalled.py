@@ -28,14 +28,15 @@ class Stalled:
         here = {span.span_id for span in spans}
         self._busy = (self._busy | {span.parent_id for span in spans if span.parent_id}) & here
         self._told = {span_id: age for span_id, age in self._told.items() if span_id in here}
-        return [self._tell(span, now_ns) for span in spans if self._is_stalled(span, now_ns)]
+        old = [span for span in spans if now_ns - span.start_ns >= self._longest]
+        return [self._tell(span, now_ns) for span in old if self._is_stalled(span, now_ns)]
 
     def _is_stalled(self, span: Open | Head, now_ns: int) -> bool:
         """A span that has or had a child at a tick is at work, not stalled."""
         if span.kind not in _LEAVES or span.span_id in self._busy:
             return False
         age = now_ns - span.start_ns
-        return age >= max(self._longest, self._usual_limit(span.name)) and age >= 2 * self._told.get(span.span_id, 0)
+        return age >= max(self._usual_limit(span.name), 2 * self._told.get(span.span_id, 0))
 
     def _usual_limit(self, name: str) -> float:
         """Calls that are usually long are given the time that `slow` gives them."""

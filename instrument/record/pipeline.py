@@ -327,11 +327,16 @@ class Pipeline:
             left -= len(taken)
             self._deliver(taken)
             self._room.renew()
-            if left > 0 and not self._stopping and threading.current_thread() is self._shift.thread:
-                self._breath.take()
+            if left > 0:
+                self.breathe()
             before, began = began, time.monotonic()
             if len(taken) >= BATCH:  # of fewer the fixed costs would count too much
                 self._room.learn(len(taken), began - before)
+
+    def breathe(self) -> None:
+        """Between two pieces of the worker's work: have other threads go on. Whoever else does it does not wait."""
+        if not self._stopping and threading.current_thread() is self._shift.thread:
+            self._breath.take()
 
     def _most(self) -> int:
         """So many things may be settled together now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -32,6 +32,9 @@ WATCH_SECONDS = 0.05
 TICK_NS = 1_000_000_000
 """How often the detectors are shown what is open."""
 
+PIECE_OF_OPEN = 256
+"""So many open spans are shown to them without a pause."""
+
 
 class Settling:
     """`settle` and `watch` are what the pipeline's worker calls, `later` the calls that wait for their price."""
@@ -57,7 +60,7 @@ class Settling:
         self._blobs = blobs
         self._detectors = detectors
         self._headed = False
-        self._next_tick = 0
+        self._next_tick = self._late = 0
 
     def settle(self, items: list[Any]) -> Batch:
         """What was queued as one batch."""
@@ -157,6 +160,7 @@ class Settling:
             for span in detectors.not_passed(rows):
                 if findings := self._found(span, detectors):
                     found[id(span)] = findings
+                self._recorder.pipeline.breathe()
         except Exception as error:  # noqa: BLE001 - a fault in a detector must not cost the spans
             self._recorder.fault("detect", error)
         return found
@@ -179,6 +183,7 @@ class Settling:
             self._see_to_its_end(live)
         start = self._offset + live.started
         if live.kind in MODEL_KINDS or (live.seldom is not None and live.tokens is not None):
+            self._recorder.pipeline.breathe()
             if self.later.takes(live, self._recorder.prices):
                 return span_record(live, self._run_id, start, self._finish, reported(live))
             record = span_record(live, self._run_id, start, self._finish, *self._took(live, start))
@@ -227,21 +232,26 @@ class Settling:
         open_spans = list(self._recorder.open)
         if not open_spans:
             return [], None
-        late = self._recorder.clock() - ANNOUNCE_NS
-        fresh = [span for span in open_spans if not span.announced and self._stores(span)]
+        now = self._recorder.clock()
+        is_tick, late, before = now >= self._next_tick, now - ANNOUNCE_NS, self._late
+        self._late = late
+        looked_at = open_spans if is_tick else _begun_since(before - ANNOUNCE_NS, open_spans)
+        fresh = [span for span in looked_at if not _is_announced(span) and self._stores(span)]
         said: list[Any] = [Begun(span) for span in fresh if 0 < span.started < late]
-        if self._detectors is not None and self._recorder.clock() >= self._next_tick:
-            self._next_tick = self._recorder.clock() + TICK_NS
-            found = self._detectors.tick(self._recorder.now(), self._heads(open_spans))
-            said += [(self._signed(finding), 0) for finding in found]
+        if is_tick:
+            self._next_tick = now + TICK_NS
+            if self._detectors is not None:
+                found = self._detectors.tick(self._recorder.now(), self._heads(open_spans))
+                said += [(self._signed(finding), 0) for finding in found]
         return said, (WATCH_SECONDS if len(said) < len(fresh) else TICK_NS / 1e9)
 
-    def _heads(self, spans: list[LiveSpan]) -> list[Head]:
-        return [
-            Head(span.trace_id, span.span_id, span.parent_id, self._offset + span.started, span.kind, span.name)
-            for span in spans
-            if span.announced and span.duration is None
-        ]
+    def _heads(self, spans: list[LiveSpan]) -> Iterator[Head]:
+        for at, span in enumerate(spans):
+            if at % PIECE_OF_OPEN == 0:
+                self._recorder.pipeline.breathe()
+            if span.duration is None and _is_announced(span):
+                start = self._offset + span.started
+                yield Head(span.trace_id, span.span_id, span.parent_id, start, span.kind, span.name)
 
     def _begun(self, span: LiveSpan) -> tuple[Record | None, int]:
         """The head of an agent's run or step that is still running; one that is over already needs none."""
@@ -255,6 +265,18 @@ class Settling:
     def _announce(self, span: LiveSpan) -> tuple[Record, int]:
         span.announced = True
         return open_record(span, self._run.run, self._offset + span.started, self._finish), span.depth
+
+
+def _begun_since(moment: int, spans: list[LiveSpan]) -> list[LiveSpan]:
+    """The last of the spans, which stand in the order in which they begin; of some it is not yet written when."""
+    first = len(spans)
+    while first > 0 and not 0 < spans[first - 1].started < moment:
+        first -= 1
+    return spans[first:]
+
+
+def _is_announced(span: LiveSpan) -> bool:
+    return span.seldom is not None and "announced" in span.seldom
 
 
 def _unredacted(line: bytes, start: int) -> bytes:

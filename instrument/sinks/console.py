@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from instrument.analysis.tree import Trace
 from instrument.model import Batch, Failure, Finding, Log, Open, Score, Span
+from instrument.record.breath import Breath
 from instrument.sinks.unfinished import Unfinished
 from instrument.statuses import REFUSED
 from instrument.views.nesting import Nesting
@@ -66,6 +67,7 @@ class ConsoleSink:
         self._gone: object = None
         self._theme = PLAIN
         self._nesting = Nesting(self._lines)
+        self._breath = Breath()
 
     def write(self, batch: Batch) -> None:
         """Show what the batch tells."""
@@ -79,6 +81,7 @@ class ConsoleSink:
                 self._take(record, depth, measured and depth == 0)
             except Exception as error:  # noqa: BLE001 - an odd record must not switch the console off
                 self._nesting.stay([f"(a record cannot be shown: {type(error).__name__})"])
+            self._breath.take()
         self._say(stream, self._nesting.taken())
 
     def flush(self) -> None:
