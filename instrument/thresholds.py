@@ -144,9 +144,9 @@ class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     spent_tokens: Count = 20_000
     """The same in tokens, where no price is known."""
 
-    traces: Count = 128
-    """Traces that are remembered at once. More agents than this seldom run at once in one process; the one that was
-    silent longest is forgotten first."""
+    traces: Count = 1000
+    """Traces that are watched at once, some ten kilobytes each, with long arguments and results a hundred: as many
+    agents as one process seldom runs at once. The one that was silent longest is forgotten first."""
 
 
 def thresholds(values: Mapping[str, Any] | None = None) -> Thresholds:

@@ -484,8 +484,33 @@ def test_forgotten_first_are_their_proofs_too() -> None:
     """A trace that had to make room can no longer refuse calls."""
     watch = default(limits={"traces": 1})
     feed(run(repeated), watch)
-    feed([Tape("b" * 32).tool("look", "a wall", at="door")], watch)
+    other = Tape("b" * 32)
+    feed([other.tool("look", "a wall", at="door"), other.tool("look", "a lamp", at="table")], watch)
     assert watch.check("search", "tool", fingerprint({"city": "Rome"})) is None
+
+
+def test_lone_calls_forget_no_run() -> None:
+    """However many calls are made outside of any agent, what the agents do is still known."""
+    watch = default(limits={"traces": 1})
+    feed(run(repeated), watch)
+    feed([Tape(f"{n:032x}").tool("look", "a wall", at="door") for n in range(9)], watch)
+    assert watch.check("search", "tool", fingerprint({"city": "Rome"})) is not None
+
+
+def test_as_many_agents_as_are_watched_may_take_turns() -> None:
+    """Each of some hundred agents that work at once is found to repeat itself."""
+    tapes = [Tape(f"{n:032x}") for n in range(300)]
+    spans = [tape.tool("search", "same", city="Rome") for _ in range(5) for tape in tapes]
+    assert {span.trace_id for span in spans} == {finding.trace_id for finding in feed(spans)}
+
+
+def test_a_trace_that_is_at_work_is_not_forgotten_for_others() -> None:
+    """Of the calls that are noted as they end, those of the trace that was silent longest are forgotten first."""
+    watch = default(limits={"traces": 2})
+    for other in range(5):
+        for trace_id in (TRACE, f"{other:032x}"):
+            watch.note("search", "tool", 7, 7, trace_id=trace_id)
+    assert watch.check("search", "tool", 7, TRACE) is not None
 
 
 def test_tick_is_silent_about_young_spans() -> None:

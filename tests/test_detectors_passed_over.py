@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from math import inf, nan
 from typing import Any
 
 import msgspec
@@ -114,7 +115,7 @@ def test_a_tool_that_was_called_too_often_while_passed_over_is_refused() -> None
 
 LONG = "y" * 1_500
 PARTS = st.sampled_from(
-    [0, 1, -1, -2, True, None, 1.0, "x", "x ", " x", "z", "", "7", "[1]", '{"a": 1}', LONG, LONG + "z", "z" + LONG, [1], {"a": "x"}]
+    [0, 1, -1, -2, True, None, 1.0, 0.5, -0.0, nan, inf, "x", "x ", " x", "z", "", "7", "[1]", '{"a": 1}', LONG, LONG + "z", "z" + LONG, [1], {"a": "x"}]
 )  # fmt: skip
 INPUTS = st.dictionaries(st.sampled_from("ab"), PARTS, max_size=2)
 ORDERED_INPUTS = st.tuples(INPUTS, st.booleans()).map(
@@ -140,6 +141,9 @@ def test_answers_that_are_new_at_a_glance_are_new(row: list[Any], known: list[An
 NUMBERED = [
     ([{"a": 1, "b": n} for n in range(5)], True),
     ([{"a": n % 2, "b": n // 2} for n in range(4)], True),
+    ([{"a": n, "b": 0.5} for n in range(5)], True),
+    ([{"a": n / 4} for n in range(5)], True),
+    ([{"a": n * nan} for n in range(5)], False),
     ([{"q": f"{n} and {LONG}", "b": None} for n in range(5)], True),
     ([{"q": f"{LONG} and {n}"} for n in range(5)], True),
     ([{"q": f"key-{n}"} for n in range(5)], True),
@@ -155,7 +159,9 @@ def test_a_glance_sees_what_is_new(row: list[Any], is_new: bool) -> None:
     assert not ask_anew(row, row[-1:])
 
 
-@pytest.mark.parametrize("told", [lambda n: n, str, lambda n: [f"{n}", "x"], lambda n: {"ok": "yes", "n": n}])
+@pytest.mark.parametrize(
+    "told", [lambda n: n, lambda n: n / 4, str, lambda n: [f"{n}", "x"], lambda n: {"ok": "yes", "n": n}]
+)
 def test_a_glance_sees_which_answers_are_new(told: Any) -> None:
     """Numbers, texts and what holds them."""
     row = [told(n) for n in range(5)]

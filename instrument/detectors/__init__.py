@@ -52,8 +52,9 @@ class Detectors:
     def __init__(self, limits: Thresholds, history: History) -> None:
         self.history = history
         self._limits = limits
-        self._runs: OrderedDict[str, Run | Span] = OrderedDict()
-        """By trace; of one that has but one tool call so far that call."""
+        self._runs: OrderedDict[str, Run] = OrderedDict()
+        self._alone: OrderedDict[str, Span] = OrderedDict()
+        """The tool calls that are the only ones of their traces so far: by the thousand they forget no run."""
         self._slow = Slow(limits, history)
         self._stalled = Stalled(limits, history)
         self._breaker = Breaker(limits)
@@ -141,7 +142,7 @@ class Detectors:
         if span is self._passed:
             return self._count(span)
         if span.status == REFUSED or (span.error is not None and span.error.type.endswith(REFUSALS)):
-            if span.parent_id is None and kind not in _CALLS and span.trace_id in self._runs:
+            if span.parent_id is None and kind not in _CALLS:
                 self._end(span)
             return []
         usual = self._slow.durations.get(span.name)
@@ -154,7 +155,7 @@ class Detectors:
             found = self._feed_model(span) if kind == "llm" else self._feed_tool(span)
         else:
             found = []
-            if span.parent_id is None and kind not in _CALLS and span.trace_id in self._runs:
+            if span.parent_id is None and kind not in _CALLS:
                 self._end(span)
         return found if slow is None else [*found, slow]
 
@@ -197,21 +198,25 @@ class Detectors:
     def forget(self, trace_id: str) -> None:
         """The trace has ended: drop what is remembered of it. `feed` does so by itself when it sees the root span."""
         self._runs.pop(trace_id, None)
+        self._alone.pop(trace_id, None)
         self._last = self._no_run
         self._breaker.forget(trace_id)
 
     def finish(self) -> list[Finding]:
         """No more spans will come. No finding is held back, so none is left; runs without an end teach no history."""
         self._runs.clear()
+        self._alone.clear()
         self._last = self._no_run
         return []
 
     def _feed_tool(self, span: Span) -> list[Finding]:
-        if span.trace_id not in self._runs:
-            self._make_room()
-            self._runs[span.trace_id] = span
+        trace_id = span.trace_id
+        if trace_id not in self._runs and trace_id not in self._alone:
+            if len(self._alone) >= self._limits.traces:
+                self.forget(next(iter(self._alone)))
+            self._alone[trace_id] = span
             return []
-        run, breaker = self._run(span.trace_id), self._breaker
+        run, breaker = self._run(trace_id), self._breaker
         if run.goes_on(span):
             return run.count(span)
         call = call_of(span)
@@ -249,25 +254,29 @@ class Detectors:
     def _run(self, trace_id: str) -> Run:
         if trace_id == self._last[0]:
             return self._last[1]
-        known = self._runs.get(trace_id)
-        if known is None:
-            self._make_room()
-        run = known if isinstance(known, Run) else Run(self._limits, self.history)
-        if isinstance(known, Span):
-            run.begin(known, call_of(known))
-        self._runs[trace_id] = run
+        run = self._runs.get(trace_id)
+        if run is None:
+            run = self._begin(trace_id)
         self._runs.move_to_end(trace_id)
         self._last = (trace_id, run)
         return run
 
-    def _make_room(self) -> None:
-        """Forget the trace that was silent longest where no more can be remembered."""
+    def _begin(self, trace_id: str) -> Run:
+        """Watch one more trace. Where no more can be remembered the one that was silent longest is forgotten."""
         if len(self._runs) >= self._limits.traces:
             self.forget(next(iter(self._runs)))
+        run = self._runs[trace_id] = Run(self._limits, self.history)
+        first = self._alone.pop(trace_id, None)
+        if first is not None:
+            run.begin(first, call_of(first))
+        return run
 
     def _end(self, root: Span) -> None:
-        self._run(root.trace_id).end(root.status == "ok")
-        self.forget(root.trace_id)
+        """The trace is over: its run, where there was one, becomes part of what is usual."""
+        trace_id = root.trace_id
+        if trace_id in self._runs or trace_id in self._alone:
+            self._run(trace_id).end(root.status == "ok")
+            self.forget(trace_id)
 
 
 def _by_trace(row: list[Span]) -> list[list[Span]]:

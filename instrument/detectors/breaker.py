@@ -99,6 +99,7 @@ class Breaker:
             if len(self._traces) >= self._limits.traces:
                 self._drop(next(iter(self._traces)))
             self._traces[trace_id] = {}
+        self._traces.move_to_end(trace_id)
         return self._traces[trace_id]
 
     def _learn(self, calls: Sequence[Done], kind: str, trace_id: str | None, known: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from itertools import islice
+from math import isfinite
 from typing import Any
 
 _LONG = 1_024
@@ -17,9 +18,9 @@ _END = 48
 _MOST_FIELDS = 4
 """So many fields of results are looked at."""
 
-_PLAIN = frozenset({int, bool, type(None)})
-_RESULTS = frozenset({int, str, dict, list})
-_COMPARED = ({int}, {str})
+_PLAIN = frozenset({int, float, bool, type(None)})
+_RESULTS = frozenset({int, float, str, dict, list})
+_COMPARED = ({int}, {float}, {str})
 
 
 def ask_anew(row: list[Any], known: Iterable[Any]) -> bool:
@@ -52,14 +53,16 @@ def answer_anew(row: list[Any], known: Iterable[Any]) -> bool:
     if {*map(type, row)} != {kind} or not {kind, *map(type, others)} <= _RESULTS:
         return False
     results = row + [told for told in others if type(told) is kind]
-    if kind is int or kind is str:
-        return _are_new(results, many) or _are_new_together([results], many)
+    if kind is int or kind is float or kind is str:
+        is_sure = kind is not float or _are_finite(results)
+        return is_sure and (_are_new(results, many) or _are_new_together([results], many))
     if kind is list:
         results = [{"first": told[0], "last": told[-1]} if told else {} for told in results]
     columns = []
     for field in islice(results[0], _MOST_FIELDS):
         column = [told.get(field) for told in results]
-        if {*map(type, column)} in _COMPARED:
+        kinds = {*map(type, column)}
+        if kinds in _COMPARED and (float not in kinds or _are_finite(column)):
             if _are_new(column, many):
                 return True
             columns.append(column)
@@ -70,13 +73,18 @@ def _have_one_form(column: list[Any]) -> bool:
     """Whether values differ in their fingerprints where they differ at all."""
     kinds = {*map(type, column)}
     if kinds <= _PLAIN:
-        return True
+        return float not in kinds or _are_finite(column)
     if kinds != {str}:
         return False
     if min(map(len, column)) > _LONG:
         return True
     text = " ".join(column)
     return text.isascii() and '"' not in text and "\\" not in text and text.split() == column
+
+
+def _are_finite(column: list[Any]) -> bool:
+    """Whether no number is one that JSON does not have: what is written for these is the same for all."""
+    return all(isfinite(value) for value in column if type(value) is float)
 
 
 def _are_new(column: list[Any], many: int) -> bool:
