@@ -1,7 +1,8 @@
-"""What is decorated and called: two numbers, prose to a mapping, the first one awaited, and a loop of the same call.
+"""What is decorated and called: two numbers, prose to a mapping, the first one awaited, a loop of the same call, a model.
 
 In `a`, `b` and `c` no call is like another, as in a run that goes well; what a run that turns in circles costs (its
-findings are written as well) is `loop`.
+findings are written as well) is `loop`. `model` is a conversation that goes to a model and grows: whoever knows of
+model calls decorates it as one.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Case:
     marks: tuple[bytes, ...]
     most_calls: int = 20_000
     awaited: bool = False
+    of_model: bool = False
 
 
 def add(a: int, b: int) -> int:
@@ -69,6 +71,39 @@ _answers = cycle(
 )
 
 
+def think(messages: list[dict[str, str]]) -> dict[str, Any]:
+    return next(_completions)
+
+
+LONGEST_CONVERSATION = 20
+_SAID = [_prose(_random, 400, "messageBegins", "messageEnds") for _ in range(KINDS_OF_QUERIES)]
+_completions = cycle(
+    {
+        "id": f"chatcmpl-{number}",
+        "object": "chat.completion",
+        "model": "gpt-4.1-mini-2025-04-14",
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": "stop",
+                "message": {"role": "assistant", "content": _prose(_random, 400, "answerBegins", "answerEnds")},
+            }
+        ],
+        "usage": {"prompt_tokens": 900 + number, "completion_tokens": 90, "total_tokens": 990 + number},
+    }
+    for number in range(KINDS_OF_ANSWERS)
+)
+
+
+def _conversation(call: int) -> Arguments:
+    """A system prompt and from one to some twenty messages, of 400 characters each, the first of its own."""
+    turns = range(1 + call % LONGEST_CONVERSATION)
+    said = [_SAID[(call + turn) % KINDS_OF_QUERIES] for turn in turns]
+    roles = [("user", "assistant")[turn % 2] for turn in turns]
+    messages = [{"role": role, "content": text} for role, text in zip(roles, said, strict=True)]
+    return ([{"role": "system", "content": f"{call} {_SAID[0]}"}, *messages],)
+
+
 def _two_ints(call: int) -> Arguments:
     return 40507, call
 
@@ -87,5 +122,13 @@ CASES = {
         most_calls=4_000,
     ),
     "c": Case("async, two ints", add_later, _two_ints, (b"add_later", b"40507"), awaited=True),
+    "model": Case(
+        "a conversation of 1 to 20 messages → an answer",
+        think,
+        _conversation,
+        (b"think", b"messageBegins", b"messageEnds", b"answerBegins", b"answerEnds"),
+        most_calls=2_000,
+        of_model=True,
+    ),
     "loop": Case("the same two ints for ever", add, lambda call: (40507, 30211), (b"add", b"40507", b"70718")),
 }

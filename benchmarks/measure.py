@@ -75,8 +75,9 @@ class _Turns:
         self.case = case
         self.contestant = contestant
         self.call: Caller = _awaited_calls if case.awaited else _calls
+        decorate = contestant.decorate_model or contestant.decorate if case.of_model else contestant.decorate
         self.functions = (
-            contestant.decorate(case.function),
+            decorate(case.function),
             floor.pace()(case.function),
             case.function,
         )

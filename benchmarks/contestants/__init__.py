@@ -19,7 +19,8 @@ class Contestant:
     """How to decorate, to put calls below a parent, to wait until all is written, and what then has been written.
 
     `lines` gives every line on disk; `kept`, where nothing is written, how many spans reached the end of the line
-    and the last of them as JSON. A contestant with neither records nothing.
+    and the last of them as JSON. A contestant with neither records nothing. `decorate_model` is for calls of a model,
+    where that is another decorator.
     """
 
     decorate: Decorator
@@ -28,6 +29,7 @@ class Contestant:
     lines: Callable[[], Iterator[bytes]] | None = None
     kept: Callable[[], tuple[int, bytes]] | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    decorate_model: Decorator | None = None
 
 
 @dataclass(frozen=True)
