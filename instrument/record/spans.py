@@ -239,10 +239,12 @@ class LiveSpan:
             if is_model_call and recorder.follow(self, result):
                 return
             self.duration = recorder.clock() - self.started
-            if self.plan.capture_output and result is not None:
-                self.output = recorder.value(result)
-            if is_model_call:
-                recorder.read_answer(self, result)
+            try:
+                if is_model_call:
+                    recorder.read_answer(self, result)
+            finally:
+                if self.output is None and result is not None and self.plan.capture_output:
+                    self.output = recorder.value(result)
         except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
             amiss(recorder, "result", fault)
         try:
