@@ -7,6 +7,7 @@ import gc
 import re
 import sys
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from instrument.model import Batch, Event, Finding, Link, Log, Record, Span, enc
 from instrument.record.llm import read_answer
 from instrument.record.plan import Plan
 from instrument.record.settle import together
+from instrument.record.settling import begun_since
 from instrument.record.switch import switch
 from instrument.testing import record
 
@@ -265,3 +267,12 @@ def test_first_parameter_of_a_method_is_left_out_whatever_its_name() -> None:
     assert {"this": 0, "a": 1} == plan.named(None, (0, 1), {})
     plan.belongs_to_class()
     assert {"a": 1} == plan.named(None, (0, 1), {})
+
+
+@given(st.lists(st.integers(1, 20), max_size=9).map(sorted), st.integers(0, 21), st.integers(0, 9))
+def test_only_what_began_lately_is_looked_at(starts: list[int], moment: int, unset: int) -> None:
+    """Of spans in the order of their beginning: all that began since, and those of which it is not yet written when."""
+    spans: Any = [SimpleNamespace(started=start) for start in [*starts, *[0] * unset]]
+    assert [start for start in starts if start >= moment] + [0] * unset == [
+        span.started for span in begun_since(moment, spans)
+    ]

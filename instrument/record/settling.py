@@ -235,7 +235,7 @@ class Settling:
         now = self._recorder.clock()
         is_tick, late, before = now >= self._next_tick, now - ANNOUNCE_NS, self._late
         self._late = late
-        looked_at = open_spans if is_tick else _begun_since(before - ANNOUNCE_NS, open_spans)
+        looked_at = open_spans if is_tick else begun_since(before - ANNOUNCE_NS, open_spans)
         fresh = [span for span in looked_at if not _is_announced(span) and self._stores(span)]
         said: list[Any] = [Begun(span) for span in fresh if 0 < span.started < late]
         if is_tick:
@@ -267,8 +267,8 @@ class Settling:
         return open_record(span, self._run.run, self._offset + span.started, self._finish), span.depth
 
 
-def _begun_since(moment: int, spans: list[LiveSpan]) -> list[LiveSpan]:
-    """The last of the spans, which stand in the order in which they begin; of some it is not yet written when."""
+def begun_since(moment: int, spans: list[LiveSpan]) -> list[LiveSpan]:
+    """Those that began since the moment, of spans in the order of their beginning; with them those that only begin."""
     first = len(spans)
     while first > 0 and not 0 < spans[first - 1].started < moment:
         first -= 1
