@@ -69,6 +69,7 @@ class Conversation(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "offline-model"
     timeout = idle_seconds
+    disable_nagle_algorithm = True  # an answer is head and body: the second would wait 40 ms for a late ACK
     server: Listening
 
     def do_GET(self) -> None:
