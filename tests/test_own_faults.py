@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -183,6 +185,63 @@ def test_a_call_that_is_over_when_a_signal_strikes_is_recorded(call: Callable[[]
             call()
         recording.flush()
         assert ["ok"] == [one.status for one in recording.spans]
+
+
+class Overdue(Exception):
+    """What the user's handler of signals raises."""
+
+
+@pytest.mark.parametrize("part", ["taken_arguments", "hang", "taken", "describe", "take"])
+def test_what_a_handler_of_signals_raises_while_we_are_at_work_reaches_the_program(part: str) -> None:
+    """A timeout made of an alarm is the user's wherever it strikes, and costs no record of a call that is over."""
+
+    def strike(frame: Any, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code.co_name == part:
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGUSR1)
+
+    def overdue(number: int, frame: Any) -> None:
+        raise Overdue
+
+    before = signal.signal(signal.SIGUSR1, overdue)
+    try:
+        with record() as recording:
+            sys.setprofile(strike)
+            with pytest.raises(Overdue):
+                tool(lambda fails: 1 // (1 - fails))(part == "describe")
+            lost = recording.flush().lost
+            assert (int(part not in ("taken_arguments", "hang")), {}) == (len(recording.spans), lost)
+    finally:
+        sys.setprofile(None)
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_nobody_waits_for_a_pipe_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said about the recording is left for later where stderr takes nothing."""
+    told: list[str] = []
+    monkeypatch.setattr("instrument.record.notices._log", told.append)
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(write, bytes(65_536))
+    with os.fdopen(write, "w") as stderr, os.fdopen(read, "rb", buffering=0) as pipe:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        notice("told when it can be")
+        unsaid = list(told)
+        pipe.read(1 << 20)
+        notice("told when it can be")
+    assert ([], ["told when it can be"]) == (unsaid, told)
+
+
+def test_without_memory_nothing_is_said() -> None:
+    """To find words takes memory, and some that we use end the process where there is none: it is counted."""
+    with broken("value", MemoryError(), times=1) as recording:
+        notify, said = switch.recorder._notify, []  # type: ignore[union-attr]
+        switch.recorder._notify = said.append  # type: ignore[union-attr]
+        called()
+        switch.recorder._notify = notify  # type: ignore[union-attr]
+        assert ([], 1) == (said, sum(recording.flush().lost.values()))
 
 
 def test_faults_are_counted() -> None:

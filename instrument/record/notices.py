@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from contextlib import suppress
 
@@ -10,14 +11,25 @@ _said: set[str] = set()
 
 
 def notice(sentence: str) -> None:
-    """Say `sentence` once, without secrets that an error may quote; never raises, whatever has become of loguru."""
-    if sentence in _said or len(_said) > 1000:
+    """Say `sentence` once, without secrets that an error may quote; never raises, whatever has become of loguru.
+
+    Nor does it wait: what stderr has no room for is left for the next time.
+    """
+    if sentence in _said or len(_said) > 1000 or not _has_room():
         return
     _said.add(sentence)
     with suppress(Exception):  # nobody is listening
         from instrument.redact import Redactor
 
         _log(" ".join(Redactor(os.urandom(32)).text(sentence).splitlines()))
+
+
+def _has_room() -> bool:
+    """Whether stderr takes a line now: whoever writes into a full pipe that nobody reads waits for ever."""
+    try:
+        return bool(select.select([], [sys.stderr], [], 0)[1])
+    except Exception:  # noqa: BLE001 - it is closed, or no file, or the system does not tell
+        return True
 
 
 def _log(line: str) -> None:

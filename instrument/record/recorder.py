@@ -202,7 +202,7 @@ class Recorder:
         """Count a fault of ours; the first of its kind is said aloud."""
         key = f"{where}: {type(error).__name__}"
         self.faults[key] += 1
-        if self.faults[key] == 1:
+        if self.faults[key] == 1 and not isinstance(error, MemoryError):  # which leaves no room for words
             self._notify(f"a fault of the recording itself was kept from your program ({key}: {error!s:.200})")
 
     def agent_id_of(self, instance: object, attribute: str) -> str | None:

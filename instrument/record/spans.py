@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from instrument.errors import InstrumentError
 from instrument.kinds import ANNOUNCED, MODEL_KINDS
 from instrument.record.context import NOWHERE, Place, below
-from instrument.record.failures import describe, is_cancellation
+from instrument.record.failures import describe, is_cancellation, is_of_signal
 from instrument.record.plan import Plan
 from instrument.statuses import REFUSED
 
@@ -274,10 +274,12 @@ class LiveSpan:
         recorder = self.recorder
         try:
             recorder.take(self)
-        except RecursionError:
-            recorder.queue.append(self)
-        except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
-            amiss(recorder, "end", fault)
+        except BaseException as fault:
+            recorder.queue.append(self)  # it is settled once, however often it is queued
+            if not isinstance(fault, Exception):
+                raise  # a signal's, which is the user's
+            if not isinstance(fault, RecursionError):
+                amiss(recorder, "end", fault)
 
 
 class Begun:
@@ -293,8 +295,8 @@ _new = LiveSpan.__new__
 
 
 def amiss(recorder: Recorder, where: str, fault: Exception) -> None:
-    """Count a fault of ours; never raises but at the recursion limit, which is the caller's affair."""
-    if isinstance(fault, RecursionError):
+    """Count a fault of ours. Raises what is none: the recursion limit, and what a handler of signals has raised."""
+    if isinstance(fault, RecursionError) or is_of_signal(fault):
         raise fault
     with suppress(Exception):
         recorder.fault(where, fault)

@@ -60,11 +60,13 @@ def plain(plan: Plan) -> Wrapper:
             current.set(outer)
             try:
                 span.fail(error)
-            except RecursionError:
+            except BaseException as fault:
                 if span.seldom is None:  # written out as well: no call has room
                     span.seldom = {}
                 span.seldom["unsettled"] = error
                 recorder.queue.append(span)
+                if not isinstance(fault, RecursionError):
+                    raise  # as below
             raise
         current.changing += 1
         try:
@@ -181,11 +183,13 @@ async def _run(
 def _fail(span: LiveSpan, error: BaseException) -> None:
     try:
         span.fail(error)
-    except RecursionError:
+    except BaseException as fault:
         if span.seldom is None:
             span.seldom = {}
         span.seldom["unsettled"] = error
         span.recorder.queue.append(span)
+        if not isinstance(fault, RecursionError):
+            raise
 
 
 def generator(plan: Plan) -> Wrapper:
@@ -374,8 +378,10 @@ class Yields:
         try:
             self._describe(span, returned)
             span.end()
-        except RecursionError:
+        except BaseException as fault:
             span.recorder.queue.append(span)
+            if not isinstance(fault, RecursionError):
+                raise
 
     def fail(self, error: BaseException) -> None:
         span = self.span
@@ -388,11 +394,13 @@ class Yields:
         try:
             self._describe(span, None)
             span.fail(error)
-        except RecursionError:
+        except BaseException as fault:
             if span.seldom is None:
                 span.seldom = {}
             span.seldom["unsettled"] = error
             span.recorder.queue.append(span)
+            if not isinstance(fault, RecursionError):
+                raise
 
     def __del__(self) -> None:
         if self.span is not None and self.span.duration is None:
