@@ -455,6 +455,14 @@ def test_a_closed_stderr_does_not_become_the_file(tmp_path: Path) -> None:
     assert ([span(1)], []) == read(tmp_path)
 
 
+def test_a_pipe_that_nobody_reads_is_not_waited_for(tmp_path: Path) -> None:
+    """In the place of the file it counts as a fault: what is written there would keep the worker for ever."""
+    os.mkfifo(tmp_path / "all.jsonl")
+    sink = JsonlSink(tmp_path, run(), path=tmp_path / "all.jsonl", report=lambda sentence: None)
+    sink.write(Batch([span(1)]))
+    assert {f"{os.strerror(errno.ENXIO)}, to be tried again": 1} == sink.kept
+
+
 def test_what_cannot_be_written_is_written_when_it_can_be(tmp_path: Path) -> None:
     """An unusable folder costs nothing as long as it becomes usable within the bound, and it is said once."""
     said: list[str] = []

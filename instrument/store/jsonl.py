@@ -145,6 +145,8 @@ class Appender:
         if self._prepare is not None:
             self._prepare()
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._shared and self.path.is_fifo():  # raises where nobody reads: who writes there waits for ever
+            os.close(os.open(self.path, os.O_WRONLY | os.O_NONBLOCK))
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
         self._fd = _set_aside(os.open(self.path, flags, 0o600))
         self._pid = os.getpid()
