@@ -9,7 +9,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import metadata
@@ -446,5 +446,16 @@ def _close_with_worker() -> None:
 def _at_exit() -> None:
     recorder = switch.recorder
     if recorder is not None:
-        recorder.close()
-        recorder.pipeline.writes_late = True
+        told = recorder.close()
+        recorder.pipeline.write_late()
+        _tell_of_losses(told.lost)
+
+
+_UNSAID = ("too slow", "queue full", "to be tried again", "given up")
+
+
+def _tell_of_losses(lost: Mapping[str, int]) -> None:
+    """Say what was lost that nobody has said so far: what there was no room for, and what sinks did not get done."""
+    unsaid = [f"{why} ({n:,})" for why, n in lost.items() if any(word in why for word in _UNSAID)]
+    if unsaid:
+        notice(f"some of what was recorded is lost: {', '.join(unsaid)}")

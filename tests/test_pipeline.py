@@ -335,6 +335,29 @@ def test_a_handler_of_signals_that_forks_while_a_thread_begins_goes_on() -> None
         assert not going_on.is_alive()
 
 
+def test_ctrl_c_while_the_thread_begins_leaves_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that its starter could not take note of is the one, or ends at once where another was begun."""
+    at_work: list[threading.Thread] = []
+    start, let_go = threading.Thread.start, threading.Event()
+    shift = Shift("instrument", lambda: (at_work.append(threading.current_thread()), let_go.wait(20)) and None)
+
+    def interrupted(thread: threading.Thread) -> None:
+        begun.append(thread)
+        start(thread)
+        if len(begun) == 1:
+            raise KeyboardInterrupt
+
+    begun: list[threading.Thread] = []
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        shift.begin()
+    shift.begin()
+    let_go.set()
+    for thread in begun:
+        thread.join(20)
+    assert [shift.thread] == at_work
+
+
 class Prepared(Keeping):
     """A direct sink that notes on which thread it was prepared, and can be told to hang there."""
 

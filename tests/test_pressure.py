@@ -259,6 +259,28 @@ def test_what_comes_after_the_end_is_counted(monkeypatch: pytest.MonkeyPatch) ->
     assert (2, 0) == (line.told().lost["recording had ended"], len(line.queue))
 
 
+def test_what_ends_while_the_sinks_are_closed_is_written_when_they_are() -> None:
+    """At the end of the process threads, `atexit` and the collector go on: what they do is written behind it."""
+
+    class Opens(Direct):
+        reopens = True
+
+        def close(self) -> None:
+            line.put(note(1))
+
+    disk = Opens()
+    line = pipeline(disk, waits=True, records=10, seconds=20.0)
+    line.put(note(0))
+    lost = line.close().lost
+    line.write_late()
+    line.put(note(2))
+    assert ({"recording had ended": 1}, [0, 1, 2], {}) == (
+        lost,
+        [one.time_ns for one in disk.records],
+        line.told().lost,
+    )
+
+
 def test_a_gathering_ends_also_where_calls_ask_late() -> None:
     """Where a call that was stopped has set the mark higher, the next one that asks ends the gathering all the same."""
     line = pipeline(Keeping())
@@ -290,6 +312,9 @@ class Calling(Keeping):
     def write(self, batch: Batch) -> None:
         noted(len(batch))
         super().write(batch)
+
+    def wants(self, record: Record) -> bool:
+        return noted(-1) < 0
 
 
 @tool
@@ -336,6 +361,29 @@ def test_finalizers_that_record() -> None:
         gc.collect()
         told = recording.flush()
     assert 200 <= len([one for one in recording.spans if one.name == "noted"]) + told.lost.get("queue full", 0)
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_what_a_finalizer_calls_on_a_thread_of_ours_is_recorded(direct: bool) -> None:
+    """The collector often runs on the worker and on the threads of our sinks: what it ends there is not theirs."""
+
+    class Ends:
+        def __del__(self) -> None:
+            noted(1)
+
+    class Ours(Keeping):
+        calls_nobody = True
+
+        def write(self, batch: Batch) -> None:
+            ended.clear()
+            super().write(batch)
+
+    sink, ended = Ours(), [Ends()]
+    sink.direct = direct  # type: ignore[attr-defined]
+    with record(sinks=(sink,)) as recording:
+        noted(0)
+        recording.flush()
+    assert [0, 1] == [one.input["n"] for one in recording.spans]
 
 
 def test_finalizers_that_record_while_a_call_begins(tmp_path: Path) -> None:

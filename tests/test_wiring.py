@@ -54,11 +54,20 @@ def names(folder: Path) -> list[str]:
     return [record["name"] for record in map(json.loads, lines) if record["type"] == "span"]
 
 
-def test_where_no_thread_can_start_all_is_written_at_the_end(tmp_path: Path) -> None:
+def test_where_no_thread_can_start_calls_are_written_by_themselves(tmp_path: Path) -> None:
     """A process that has as many threads as it may have, or that is ending, is recorded all the same."""
     refuse = "import threading\ndef refuse(self): raise RuntimeError\nthreading.Thread.start = refuse\n"
-    done = run(tmp_path, refuse + PROGRAM, INSTRUMENT_SINKS="jsonl")
-    assert ("3\n", "", ["add", "run"]) == (done.stdout, done.stderr, names(tmp_path))
+    done = run(tmp_path, refuse + PROGRAM + "import os\nos.kill(os.getpid(), 9)\n", INSTRUMENT_SINKS="jsonl")
+    assert ("", ["add", "run"]) == (done.stderr, names(tmp_path))
+
+
+def test_what_nobody_else_says_is_told_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Losses of our files are said by themselves; what found no room, or waits in vain for its sink, is said last."""
+    told: list[str] = []
+    monkeypatch.setattr(wiring, "notice", told.append)
+    wiring._tell_of_losses({"sink JsonlSink: File too large, until the end": 2})
+    wiring._tell_of_losses({"queue full": 1200, "sink Mine too slow at exit": 1})
+    assert ["some of what was recorded is lost: queue full (1,200), sink Mine too slow at exit (1)"] == told
 
 
 def test_a_program_whose_folder_is_gone_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from instrument.model import Batch, Sink
-from instrument.record.lanes import Bounds, Lane, is_of_sink
+from instrument.record.lanes import Bounds, Lane, call, is_of_sink
 
 CATCH_UP_SECONDS = 0.005
 """So long what waited for prices keeps from what is queued."""
@@ -199,8 +199,8 @@ class Delivery:
         kept = [batch] if self._sieve is None else list(self._sieve.sift(batch))
         for sink in sinks:
             for part in kept:
-                sink.write(part)
-                sink.flush()
+                call(sink, sink.write, part)
+                call(sink, sink.flush)
         self.written += len(batch)
         return bool(sinks)
 
@@ -241,7 +241,7 @@ class Delivery:
                 self._lost[f"sink {type(sink).__name__} failed"] += sum(map(len, args))
                 continue
             try:
-                getattr(sink, verb)(*args)
+                call(sink, getattr(sink, verb), *args)
             except BaseException as error:
                 if not is_of_sink(error):
                     self.in_sink = False

@@ -11,13 +11,16 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from instrument.model import Batch, Record, Sink
 from instrument.record.breath import Breath
 from instrument.record.context import Place, current
 from instrument.record.shift import Shift
 from instrument.record.worth import worth
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 ROOMY = 0.9
 """A lane over its bound is cut to this share of it, so that not every batch has to cut again."""
@@ -86,7 +89,7 @@ class Lane:
         """Let the sink have the batch, or what it wants of it, when it comes to it."""
         if self._wants is not None:
             try:
-                wanted = [at for at, record in enumerate(batch) if self._wants(record)]
+                wanted = call(self.sink, _places, batch, self._wants)
             except Exception as error:  # noqa: BLE001 - a broken sink must not stop the others
                 self._wants = None
                 self._switch_off(error, len(batch))
@@ -151,7 +154,6 @@ class Lane:
             self._serve()  # no thread can start while the interpreter ends
 
     def _work(self) -> None:
-        current.set(Place(sampled=None))
         while True:
             self._alarm.acquire()
             if self._serve() or self._shift.leaves():
@@ -184,7 +186,7 @@ class Lane:
             return
         with self.busy:
             try:
-                getattr(self.sink, verb)(*args)
+                call(self.sink, getattr(self.sink, verb), *args)
             except BaseException as error:
                 if not is_of_sink(error):
                     raise
@@ -222,6 +224,28 @@ class Lane:
         self.lost[f"sink {self._name} too slow"] += dropped
         self._given -= dropped
         self._given_bytes -= _bytes_of(batch) - _bytes_of(kept)
+
+
+def call(sink: Sink, do: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Have the sink do it; what it calls itself that is decorated is not recorded, because it would come back to it.
+
+    Where its class says that it `calls_nobody` it is only a finalizer, which may run on any thread: that is recorded.
+    """
+    if "calls_nobody" in vars(type(sink)) and getattr(sink, "calls_nobody", False):
+        return do(*args, **kwargs)
+    outer = current.get()
+    current.set(_UNRECORDED)
+    try:
+        return do(*args, **kwargs)
+    finally:
+        current.set(outer)
+
+
+def _places(batch: Batch, wants: Callable[[Record], bool]) -> list[int]:
+    return [at for at, record in enumerate(batch) if wants(record)]
+
+
+_UNRECORDED = Place(sampled=None)
 
 
 def is_of_sink(error: BaseException) -> bool:

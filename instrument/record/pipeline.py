@@ -13,11 +13,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from instrument.model import Batch, Sink
 from instrument.record.breath import Breath
-from instrument.record.context import Place, current
+from instrument.record.context import current
 from instrument.record.delivery import Delivery, Later, Sieve
 from instrument.record.lanes import Bounds
 from instrument.record.room import Room
@@ -48,6 +49,9 @@ PASSING = ("instrument-tables", "instrument-trim")
 """Threads of ours that soon end by themselves."""
 PASSING_SECONDS = 0.1
 """So long a fork waits for each of them at most."""
+LATE = 10_000
+"""So many things may come while the sinks are closed, to be written when they are."""
+ENDED = "recording had ended"
 LOOK_SHARE = 20
 """Looking at what is open takes at most one part in so many of the time."""
 
@@ -99,6 +103,7 @@ class Pipeline:
         self._bytes_each = BATCH_BYTES // BATCH
         self._breath = Breath()
         self._lost: Counter[str] = Counter()
+        self._late: deque[Any] = deque()
 
     # For everybody
 
@@ -119,6 +124,7 @@ class Pipeline:
         lost = self.delivery.lost()
         for counts in (self._lost, self._room.lost):
             lost.update(dict(counts))  # a copy: other threads count meanwhile
+        lost[ENDED] += len(self._late)
         return Flushed(self.delivery.written, dict(+lost))
 
     def wake(self) -> None:
@@ -204,21 +210,32 @@ class Pipeline:
             takes = self._room.takes(item)
             if not takes or not self._room.is_closed:  # it may be closed while a call waits
                 return takes
-        if not self._written_late(item):
-            self._lost["recording had ended"] += 1
+        if len(self._late) < LATE:
+            self._late.append(item)
+            self._write_late()
+        else:
+            self._lost[ENDED] += 1
         return False
 
-    def _written_late(self, item: Any) -> bool:
-        """While the process ends: what handlers of `atexit` still do is written at once, by themselves."""
-        if not self.writes_late or not self.draining.acquire(timeout=0.1):
-            return False
-        try:
-            return self.delivery.write_late(lambda: self.settle([item]))
-        except Exception as error:  # noqa: BLE001 - the process ends, nobody can mend it
-            self.report("late", f"{type(error).__name__}: {error}")
-            return False
-        finally:
-            self.draining.release()
+    def write_late(self) -> None:
+        """The process ends: write what has come while the sinks were closed, and from now on all at once.
+
+        Handlers of `atexit` and the collector still call what is recorded, as do threads until they are stopped.
+        """
+        self.writes_late = True
+        self._write_late()
+
+    def _write_late(self) -> None:
+        while self.writes_late and self._late and self.draining.acquire(timeout=0.1):
+            late = [self._late.popleft() for _ in range(len(self._late))]
+            try:
+                if not self.delivery.write_late(partial(self.settle, late)):
+                    self._lost[ENDED] += len(late)
+            except Exception as error:  # noqa: BLE001 - the process ends, nobody can mend it
+                self._lost[ENDED] += len(late)
+                self.report("late", f"{type(error).__name__}: {error}")
+            finally:
+                self.draining.release()
 
     def _wait_for(self, thread: threading.Thread, timeout: float) -> float:
         """Join the worker and return what is left of `timeout`.
@@ -260,6 +277,7 @@ class Pipeline:
         self._stopping, self._shift = True, Shift("instrument", self._work)
         self.delivery.abandon()
         self.queue = self._room.queue = deque(maxlen=0)
+        self._late, self.writes_late = deque(maxlen=0), False
         self.draining = threading.Lock()  # the parent's may be held, for ever
         self.asleep = False
 
@@ -269,11 +287,13 @@ class Pipeline:
         try:
             if not self._stopping and self._shift.begin():
                 self._ready.wait(READY_SECONDS)
+        except RecursionError:
+            self.asleep = True  # there is no room to start it
         except RuntimeError:
-            self.asleep = True  # no thread can start while the interpreter ends; close() drains
+            self.asleep = True  # no thread can start, as while the interpreter ends: whoever comes writes
+            self.hurry()
 
     def _work(self) -> None:
-        current.set(Place(sampled=None))
         if not self._ready.is_set():
             with self.draining:
                 self.delivery.prepare()

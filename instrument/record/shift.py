@@ -44,12 +44,21 @@ class Shift:
         try:
             if self.thread is not None or self.is_over:
                 return False
-            thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            thread = threading.Thread(target=self._enter, name=self._name, daemon=True)
             thread.start()
             self.thread = thread
             return True
         finally:
             self._changing.release()
+
+    def _enter(self) -> None:
+        """Work, unless Ctrl-C kept who began this thread from knowing it and another one was begun."""
+        me = threading.current_thread()
+        with self._changing:
+            if self.thread not in (None, me):
+                return
+            self.thread = me
+        self._work()
 
     def leaves(self) -> bool:
         """Asked by the thread: whether it ends now. If so it must, at once."""

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable
 
 from instrument import pricing, tokens
-from instrument.record.context import Place, current
 
 
 class Tables:
@@ -44,7 +43,6 @@ class Tables:
         return thread is None or not thread.is_alive()
 
     def _load(self) -> None:
-        current.set(Place(sampled=None))
         with self.busy:
             while self._wanted:
                 model, counts = self._wanted.popleft()

@@ -69,6 +69,11 @@ class ConsoleSink:
         self._nesting = Nesting(self._lines)
         self._breath = Breath()
 
+    @property
+    def calls_nobody(self) -> bool:
+        """Whether no code but ours runs in it: the stream may be anything that has `write`."""
+        return self._out() is sys.__stderr__
+
     def write(self, batch: Batch) -> None:
         """Show what the batch tells."""
         stream = self._out()

@@ -31,6 +31,9 @@ class JsonlSink:
     reopens = True
     """Quick and bounded in time: called by the pipeline's worker itself."""
 
+    calls_nobody = True
+    """No code but ours runs in it."""
+
     takes_unpriced = True
     """A model call is written at once, and what it cost as an update, when that takes time to find out."""
 

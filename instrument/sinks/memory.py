@@ -9,6 +9,7 @@ class MemorySink:
     """`records` are all that were written, in order, decoded to plain values."""
 
     direct = True
+    calls_nobody = True
 
     def __init__(self) -> None:
         self.records: list[Record] = []
