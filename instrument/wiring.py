@@ -20,6 +20,7 @@ import wrapt
 
 from instrument import allowed, detectors
 from instrument import settings as settings_module
+from instrument.analysis.metrics import Metrics
 from instrument.analysis.running import Numbers
 from instrument.analysis.tree import traces
 from instrument.detectors import Detectors
@@ -379,10 +380,11 @@ def _sink(name: str, settings: Settings, run: Run, others: Sequence[Sink]) -> Si
     return _sink_of_the_user(name, settings)
 
 
-def _files_of(sinks: Sequence[Sink]) -> list[Path]:
-    """The files that these sinks write to and that are there."""
-    paths = [getattr(sink, "path", None) for sink in sinks if type(sink).__module__.startswith("instrument.")]
-    return [path for path in paths if path is not None and path.exists()]
+def _files_of(sinks: Sequence[Sink], metrics: Metrics) -> list[Path]:
+    """The files in which a trace that came to `metrics` is, or will be in a moment."""
+    ours = [sink for sink in sinks if type(sink).__module__.startswith("instrument.") and hasattr(sink, "leaves")]
+    paths = [sink.leaves(metrics.total.tokens > 0) for sink in ours]
+    return [path for path in paths if path is not None]
 
 
 def _otlp_sink(settings: Settings, run: Run) -> Sink:

@@ -12,6 +12,8 @@ import pytest
 
 import instrument
 from instrument import wiring
+from instrument.analysis.metrics import Metrics
+from instrument.analysis.totals import Total
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = """
@@ -92,6 +94,29 @@ def test_the_files_that_are_told_are_those_that_are_written(tmp_path: Path) -> N
     places = {"INSTRUMENT_JSONL__PATH": "all.jsonl", "INSTRUMENT_LEDGER__URL": "sqlite:///costs.db"}
     told = run(tmp_path, **places).stderr.partition("files")[2].split()
     assert ["all.jsonl", "trace"] == told[:2]
+
+
+@pytest.mark.parametrize(
+    ("told", "url", "tokens"),
+    [
+        (["ledger.db"], "sqlite:///ledger.db", 1),
+        (["ledger.db"], "sqlite:///new/ledger.db", 1),
+        ([], "sqlite:///ledger.db", 0),
+        ([], "sqlite:///a_file/ledger.db", 1),
+        (["a_file"], "sqlite:///a_file", 0),
+        ([], "postgresql://nobody@127.0.0.1/costs", 1),
+    ],
+)
+def test_a_ledger_is_told_that_is_there_or_will_be_in_a_moment(
+    told: list[str], url: str, tokens: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first run of all names it as well, but only where there are calls to enter, and a place to make it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a_file").touch()
+    settings = instrument.Settings(dir=tmp_path, ledger={"url": url}, sinks="ledger")
+    sinks = wiring._sinks(settings, wiring.run_record(settings))
+    metrics = Metrics(total=Total(calls=1, input=tokens))
+    assert told == [path.name for path in wiring._files_of(sinks, metrics)]
 
 
 def test_only_jsonl(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from instrument.analysis.metrics import Metrics
 from instrument.analysis.tree import Trace
 from instrument.model import Batch, Failure, Finding, Log, Open, Score, Span
 from instrument.record.breath import Breath
@@ -23,7 +24,7 @@ from instrument.views.outline import outline
 from instrument.views.text import line, summary
 from instrument.views.theme import PLAIN, RANKS, SEVERITIES, Theme, clean, count, encodable, theme_for
 
-Paths = Iterable[str | Path] | Callable[[], Iterable[str | Path]]
+Paths = Iterable[str | Path] | Callable[[Metrics], Iterable[str | Path]]
 
 OF_STATUS = {"error": "ERROR", REFUSED: "WARNING", "cancelled": "WARNING"}
 SHOWN = frozenset({Span, Log, Finding, Open, Score})
@@ -44,7 +45,8 @@ class ConsoleSink:
     """One line an event: logs, spans that end, findings; at the end of a trace a tree and a summary.
 
     `stream` is stderr if none is given. `level` is the least that is shown: spans that ended well count as INFO, failed
-    ones as ERROR. `color` is auto, always or never. `paths` are named in the summary.
+    ones as ERROR. `color` is auto, always or never. `paths` are named in the summary; a
+    function is asked for them with what the trace came to.
     """
 
     def __init__(
@@ -153,10 +155,10 @@ class ConsoleSink:
         unfold = f"instrument show {trace.trace_id[:8]} --all"
         tree = outline(trace, theme, rows=TREE_ROWS, unseen=seen.left, unfold=unfold)
         metrics = seen.tally.metrics()
-        return ["", tree, "", summary(trace, metrics, theme, paths=self._files()), ""]
+        return ["", tree, "", summary(trace, metrics, theme, paths=self._files(metrics)), ""]
 
-    def _files(self) -> list[str]:
-        named = self._paths() if callable(self._paths) else self._paths
+    def _files(self, metrics: Metrics) -> list[str]:
+        named = self._paths(metrics) if callable(self._paths) else self._paths
         return [_short(path) for path in named]
 
     def _flood(self, name: str, most: int) -> _Flood:

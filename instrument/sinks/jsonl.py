@@ -67,6 +67,10 @@ class JsonlSink:
             return self._shared
         return event_file(self._folder, self._run.run, self._run.start_ns) if self._run is not None else None
 
+    def leaves(self, has_tokens: bool) -> Path | None:
+        """The file in which a trace that is over is."""
+        return self.path if self.path is not None and self.path.exists() else None
+
     def prepare(self) -> None:
         """Create and open the file, where it is known. Raises `OSError`, as the first batch will that is written."""
         if self.path is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections import OrderedDict, deque
@@ -71,6 +72,13 @@ class LedgerSink:
     def kept(self) -> dict[str, int]:
         """Calls that could not be entered so far and will be tried again."""
         return {"the ledger cannot be written, to be tried again": len(self._waiting)} if self._try_again else {}
+
+    def leaves(self, has_tokens: bool) -> Path | None:
+        """The file, where it is there or is about to be made for the calls of a trace that took tokens."""
+        if self.path.exists():
+            return self.path
+        above = next(place for place in self.path.parents if place.exists())
+        return self.path if has_tokens and above.is_dir() and os.access(above, os.W_OK) else None
 
     def write(self, batch: Batch, /) -> None:
         """Enter the calls of the batch."""
