@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +22,8 @@ KEYWORDS = frozenset({"import"})
 """Verbs that no module can be named after; theirs end in an underscore."""
 SEES_BAD_SETTINGS = frozenset({"doctor"})
 """Verbs that work with settings that cannot be used, because they say what is wrong with them."""
+_OPTION = re.compile(r"^ +(?:-\w(?: \S+)?, )?(--[\w-]+)", re.MULTILINE)
+"""An option where help describes it."""
 FINE, BAD_USE, INTERRUPTED = 0, 2, 130
 
 
@@ -41,9 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     from instrument.errors import InstrumentError
 
+    if words and words[0] not in VERBS and not words[0].startswith("-"):
+        meant = _meant(words[0], VERBS) or f"known are {', '.join(VERBS)}"
+        return _complain(f"there is no verb {words[0][:60]!r}; {meant}")
     parser, verbs = _parser(words)
     try:
-        args = _parsed(words, verbs) if words and words[0] in verbs else parser.parse_args(words)
+        args = _parsed(words, parser, verbs)
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else BAD_USE
     if "run" not in args:
@@ -62,17 +68,38 @@ def _run(words: list[str]) -> int:
         return _complain(_unreadable(problem))
 
 
-def _parsed(words: list[str], verbs: Mapping[str, argparse.ArgumentParser]) -> argparse.Namespace:
-    """What the words of one verb say; paths and options may stand in any order."""
-    verb, *given = words
-    known = argparse.Namespace(verb=verb)
+def _parsed(words: list[str], parser: _Parser, verbs: Mapping[str, _Parser]) -> argparse.Namespace:
+    """What the words say; paths and options of a verb may stand in any order."""
+    known = argparse.Namespace()
+    if words and words[0] in verbs:
+        known.verb, *words = words
+        parser = verbs[known.verb]
     try:
-        return verbs[verb].parse_intermixed_args(given, known)
-    except TypeError:  # a verb with verbs of its own, or one that hands on all that follows
-        return verbs[verb].parse_args(given, known)
+        args, unknown = parser.parse_known_intermixed_args(words, known)
+    except TypeError:  # what has verbs of its own, or hands on all that follows
+        args, unknown = parser.parse_known_args(words, known)
+    if unknown:
+        parser.error(_superfluous(unknown, parser))
+    return args
 
 
-def _parser(words: list[str]) -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+def _superfluous(unknown: Sequence[str], parser: _Parser) -> str:
+    """What to say of words that are not known."""
+    options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+    if not options:
+        return f"too many words: {' '.join(unknown)}"
+    meant = _meant(options[0], _OPTION.findall(parser.format_help())) or f"`{parser.prog} --help` lists those it has"
+    return f"there is no option {options[0]}; {meant}"
+
+
+def _meant(word: str, known: Sequence[str]) -> str | None:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word.lower()[:100], known, n=1)
+    return f"did you mean {close[0]}?" if close else None
+
+
+def _parser(words: list[str]) -> tuple[_Parser, Mapping[str, _Parser]]:
     parser = _Parser(
         prog="instrument",
         description="Show what decorated agents did, what it cost and where it went wrong.",
