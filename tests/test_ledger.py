@@ -422,7 +422,7 @@ def test_an_older_ledger_is_copied_and_brought_up_to_date(path: Path, monkeypatc
 
 
 def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ledger is of one version or the next, never between."""
+    """A ledger is of one version or the next, never between; no copy is left, of which every try would leave one."""
 
     def broken(connection: sqlite3.Connection) -> None:
         add_a_column(connection)
@@ -435,7 +435,8 @@ def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.
             enter(path, span(1))
     with closing(sqlite3.connect(path)) as connection:
         columns = [column[1] for column in connection.execute("PRAGMA table_info(calls)")]
-    assert (list(ledger.COLUMNS), 1) == (columns, total(path).calls)
+    copies = list(path.parent.glob("ledger.db.version-*"))
+    assert (list(ledger.COLUMNS), 1, []) == (columns, total(path).calls, copies)
 
 
 def test_a_newer_ledger_is_refused(path: Path) -> None:

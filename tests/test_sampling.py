@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter
 from decimal import Decimal
@@ -409,3 +410,28 @@ def test_calls_of_a_trace_that_nobody_keeps_are_called_straight_through() -> Non
     with record(**NEVER, sampling={"keep": ()}, loops={"action": "off"}), span("root") as root:
         inside = [tool(current_span)(), traced(current_span)(), llm_call(current_span)()]
     assert [True, True, False] == [one is root for one in inside]
+
+
+def test_a_finalizer_may_begin_a_trace_while_the_rest_is_decided() -> None:
+    """At the end of the process the collector runs as well: what it begins there keeps no trace from being stored."""
+    sampling = Sampling(Rules(0.0, keep=frozenset(["error"])), Held(), list)
+
+    class Ends:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            sampling.met("f" * 32, is_root=True)
+
+    for n in range(1000):
+        sampling.met(f"{n:032x}", is_root=True)
+    gc.collect()
+    before = gc.get_threshold()
+    gc.set_threshold(1_000_000)
+    Ends()
+    gc.set_threshold(gc.get_count()[0] + 300)
+    try:
+        list(sampling.finish())
+    finally:
+        gc.set_threshold(*before)
+    assert 1000 <= len(sampling._decided)

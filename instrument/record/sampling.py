@@ -151,7 +151,8 @@ class Sampling:
 
     def finish(self) -> Iterator[Batch]:
         """At the end of the process: what has not ended is kept, as if the process had been killed."""
-        for trace_id, pending in list(self._pending.items()):
+        for trace_id in list(self._pending):  # making pairs of them could run the collector, which begins some
+            pending = self._pending[trace_id]
             if not pending.is_there:
                 yield from self._leave(trace_id, pending, Batch([]))
             elif pending.has_ended:

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from decimal import Decimal
 from functools import reduce
 from pathlib import Path
@@ -271,9 +271,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     version = _version(connection, path)
     if version == len(MIGRATIONS):
         return
-    if version:
-        _back_up(connection, _beside(path, f"version-{version}"))
-    with transaction(connection):
+    with _backed_up(connection, path, version) if version else nullcontext(), transaction(connection):
         version = _version(connection, path)  # another process may have been faster
         if not version and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise InstrumentError(f"{path} is the database of something else: name another file for the ledger")
@@ -282,10 +280,22 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
-def _back_up(connection: sqlite3.Connection, copy: Path) -> None:
-    _make_private(copy)
-    with closing(sqlite3.connect(copy)) as target:
-        connection.backup(target)
+@contextmanager
+def _backed_up(connection: sqlite3.Connection, path: Path, version: int) -> Iterator[None]:
+    """Keep a copy of the ledger beside it, but not where the block fails, as on a full disk: each try makes its own."""
+    while True:
+        copy = _beside(path, f"version-{version}")
+        with suppress(FileExistsError):  # another process has been faster
+            os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            break
+    try:
+        with closing(sqlite3.connect(copy)) as target:
+            connection.backup(target)
+        yield
+    except BaseException:
+        with suppress(OSError):
+            copy.unlink()
+        raise
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
