@@ -23,6 +23,7 @@ SINK_GROUP = "instrument.sinks"
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 LOOP_ACTIONS = ("warn", "raise", "off")
 
+_NO_SINKS = frozenset({"none", "off", "no", "false", "0", "null", "nothing", "disabled"})
 _SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _IMPORTABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -272,5 +273,7 @@ def unknown_sinks(unknown: Iterable[str]) -> str:
     short = [name[:60] for name in unknown]
     close = difflib.get_close_matches(short[0].lower(), SINKS, n=1)
     meant = f"did you mean {close[0]}? " if close else ""
+    if short[0].lower() in _NO_SINKS:
+        meant = "INSTRUMENT_ENABLED=0 (enabled = false) records nothing; "
     known = f"known are {', '.join(SINKS)}, package.module:Name and the entry points of {SINK_GROUP}"
     return f"there is no sink {', no sink '.join(map(repr, short))}; {meant}{known}"

@@ -27,6 +27,11 @@ class Endpoint:
         self.broken = threading.Event()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64  # of six clients at once one would be left to try again a second later
+
+
 @contextmanager
 def endpoint() -> Iterator[Endpoint]:
     """Serve on loopback until the block ends."""
@@ -77,8 +82,7 @@ def endpoint() -> Iterator[Endpoint]:
 
         def log_message(self, *args: Any) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     told.base_url = f"http://127.0.0.1:{server.server_port}/v1"

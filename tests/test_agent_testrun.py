@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.testrun import MAX_OUTPUT, run, run_pytest
+from agent.testrun import MAX_OUTPUT, Finished, run, run_pytest
 
 
 def running(pid: int) -> bool:
@@ -28,17 +28,27 @@ def test_exit_code_and_output_come_back(tmp_path: Path) -> None:
     assert (3, "1\n2\n") == (done.exit_code, done.output)
 
 
-def test_a_process_is_ended_when_its_time_is_up(tmp_path: Path) -> None:
+LEAVES_A_CHILD = "sleep 60 & echo $! > pid; echo began; exec"
+
+
+@pytest.fixture(scope="module")
+def late(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
+    """A process whose time was up, and its folder."""
+    folder = tmp_path_factory.mktemp("late")
+    return run(["sh", "-c", f"{LEAVES_A_CHILD} sleep 60"], folder, 2), folder
+
+
+def test_a_process_is_ended_when_its_time_is_up(late: tuple[Finished, Path]) -> None:
     """It has no exit code, and what it printed is kept."""
-    done = run(["sh", "-c", "echo began; exec sleep 60"], tmp_path, 2)
-    assert (None, "began\n") == (done.exit_code, done.output)
+    assert (None, "began\n") == (late[0].exit_code, late[0].output)
 
 
-@pytest.mark.parametrize(("then", "seconds"), [("sleep 60", 2), ("true", 20)], ids=["timed out", "ended"])
-def test_children_do_not_outlive_it(tmp_path: Path, then: str, seconds: float) -> None:
+@pytest.mark.parametrize("is_late", [True, False], ids=["timed out", "ended"])
+def test_children_do_not_outlive_it(tmp_path: Path, late: tuple[Finished, Path], is_late: bool) -> None:
     """What a test leaves running in its group is ended with it, whether it ended by itself or not."""
-    run(["sh", "-c", f"sleep 60 & echo $! > pid; exec {then}"], tmp_path, seconds)
-    pid = int((tmp_path / "pid").read_text())
+    if not is_late:
+        run(["sh", "-c", f"{LEAVES_A_CHILD} true"], tmp_path, 20)
+    pid = int(((late[1] if is_late else tmp_path) / "pid").read_text())
     deadline = time.monotonic() + 5
     while running(pid) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -73,11 +73,18 @@ def test_wrong_settings_are_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert (1, True) == (call(), "did you mean INSTRUMENT_SINKS?" in capsys.readouterr().out)
 
 
-def test_a_recording_that_is_off_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That nothing is recorded is said, and is no fault."""
-    monkeypatch.setenv("INSTRUMENT_ENABLED", "0")
+@pytest.mark.parametrize(
+    ("variable", "value", "note"),
+    [
+        ("INSTRUMENT_ENABLED", "0", "recording is switched off: enabled is false"),
+        ("INSTRUMENT_SINKS", "", "nothing is kept, as there is no sink: INSTRUMENT_ENABLED=0 saves the work as well"),
+    ],
+)
+def test_a_recording_that_is_off_is_told(variable: str, value: str, note: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That nothing is recorded, or nothing kept, is said, and is no fault."""
+    monkeypatch.setenv(variable, value)
     examination = examine()
-    assert (["recording is switched off: enabled is false"], []) == (examination.notes, examination.faults)
+    assert ([note], []) == (examination.notes, examination.faults)
 
 
 def test_a_folder_found_above_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,7 @@ def no_json(server: Endpoint) -> None:
     server.answer = lambda path, body: (200, "application/json", b"<html>")
 
 
+NO_ANSWER = openai.Timeout(5, read=0.05)
 TROUBLES: dict[str, tuple[Callable[[Endpoint], None], Style, dict[str, Any], str]] = {
     "401": (refusals(401), chat_with(), {}, "AuthenticationError"),
     "400 of a stream": (refusals(400), chat_with(stream=True), {}, "BadRequestError"),
@@ -111,8 +112,8 @@ TROUBLES: dict[str, tuple[Callable[[Endpoint], None], Style, dict[str, Any], str
         {"max_retries": 1},
         "InternalServerError",
     ),
-    "timeout": (hangs, chat_with(), {"timeout": 0.2}, "APITimeoutError"),
-    "timeout of a stream": (hangs, chat_with(stream=True), {"timeout": 0.2}, "APITimeoutError"),
+    "timeout": (hangs, chat_with(), {"timeout": NO_ANSWER}, "APITimeoutError"),
+    "timeout of a stream": (hangs, chat_with(stream=True), {"timeout": NO_ANSWER}, "APITimeoutError"),
     "cut in an event": (cut_in_an_event, chat_with(stream=True), {}, "APIConnectionError"),
     "no JSON in an event": (ends_in_an_event, chat_with(stream=True), {}, "JSONDecodeError"),
     "error event": (error_event, chat_with(stream=True), {}, "APIError"),

@@ -330,6 +330,7 @@ def test_unknown_key_below_is_refused_though_nothing_uses_it() -> None:
         ("sinks", "consol", "there is no sink 'consol'; did you mean console? known are console, jsonl"),
         ("sinks", ["jsonl", 3], "must be names, in a list or separated by commas"),
         ("sinks", "a.b:", "there is no sink 'a.b:'"),
+        ("sinks", "None", "there is no sink 'None'; INSTRUMENT_ENABLED=0 (enabled = false) records nothing; known are"),
         ("dir", "", "must be a path"),
         ("dir", "a\0b", "must be a path"),
         ("dir", "~nobody-of-that-name/x", "starts with ~ and that home folder is not known"),

@@ -109,6 +109,8 @@ def _notes(settings: Settings) -> list[str]:
     from instrument.settings import find_folder
 
     notes = [] if settings.enabled else ["recording is switched off: enabled is false"]
+    if settings.enabled and not settings.sinks:
+        notes.append("nothing is kept, as there is no sink: INSTRUMENT_ENABLED=0 saves the work as well")
     found = find_folder()
     if found is not None and found != settings.folder:
         notes.append(f"without a path, reading verbs read {found}, which was found above")
