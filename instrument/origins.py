@@ -132,6 +132,12 @@ def from_file(name: str, path: Path, is_table: IsTable, *, is_ours: bool = True)
     section = _inside(document, _SECTION)
     if section is not None:
         yield from _leaves(Given((), section, visible(path), text, _SECTION), is_table)
+        if outside := [str(key) for key in document if is_ours and is_table((str(key),))]:
+            yield Unreadable(
+                name,
+                visible(path),
+                f"has [tool.instrument] and sets {', '.join(outside)} outside of it: move that there",
+            )
     elif is_ours:
         yield from _leaves(Given((), document, visible(path), text), is_table)
 

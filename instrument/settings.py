@@ -26,6 +26,8 @@ from instrument.origins import Given, Key, Unreadable, dotted
 from instrument.thresholds import Thresholds
 
 PRICE_PARTS = ("input", "output", "cached", "cache_write")
+UNSET = {"sampling.keep": "all four", "ledger.url": "ledger.db in the folder"}
+"""What it comes to that these are not set; with others there is none of what they say."""
 
 
 def _words(*words: str) -> BeforeValidator:
@@ -419,7 +421,7 @@ def _misfit(given: Given) -> str | None:
     """What is wrong with the key, None when it is a setting."""
     key = given.key
     if _is_table(key):
-        return f"is a table; {_keys_of(key)}"
+        return f"is a table; {_keys_of(given)}"
     if key in _LEAVES or (key[0] == "prices" and len(key) == 3 and key[2] in PRICE_PARTS):
         return None
     if key[0] == "sink" and len(key) == 3:
@@ -427,13 +429,24 @@ def _misfit(given: Given) -> str | None:
     return f"there is no such setting; {_nearest(given)}"
 
 
-def _keys_of(table: Key) -> str:
+def _keys_of(given: Given) -> str:
+    table = given.key
     if table == ("sink",):
         return 'its keys are sinks, as in [sink."package.module:Name"]'
     if table == ("prices",):
         return 'its keys are models, as in [prices."model"]'
     names = _TABLES.get(table, PRICE_PARTS if table[0] == "prices" else ("the keywords of the sink",))
+    if _is_variable(given) and table in _TABLES:
+        return f"its variables are {', '.join(_variable((*table, name)) for name in names)}"
     return f"its keys are {', '.join(names)}"
+
+
+def _is_variable(given: Given) -> bool:
+    return given.source.startswith("environment")
+
+
+def _variable(key: Key) -> str:
+    return origins.PREFIX + "__".join(key).upper()
 
 
 def _nearest(given: Given) -> str:
@@ -443,8 +456,7 @@ def _nearest(given: Given) -> str:
     known = {"_".join(one): one for one in (*_LEAVES, *_TABLES)}
     if close := difflib.get_close_matches("_".join(key).lower()[:100], known, n=1):
         meant = known[close[0]]
-        variable = given.source.startswith("environment")
-        return f"did you mean {origins.PREFIX + '__'.join(meant).upper() if variable else dotted(meant)}?"
+        return f"did you mean {_variable(meant) if _is_variable(given) else dotted(meant)}?"
     return f"known are {', '.join(_TABLES.get(key[:-1], _TABLES[()]))}"
 
 
@@ -473,7 +485,7 @@ def _message(faults: list[_Fault]) -> str:
 def _lenient_sentence(fault: _Fault) -> str:
     key = next((key for key in _LEAVES if dotted(key) == fault.key), None)
     default = _effective(_settled({}), key) if key else None
-    shown = "none" if default is None else origins.shown(default)
+    shown = UNSET.get(fault.key, "none") if default is None else origins.shown(default)
     instead = f"; the default {shown} is used" if key else "; it is ignored"
     return f"{_sentence(fault)}{instead}".replace("?; it is", "? It is")
 

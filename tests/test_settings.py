@@ -225,6 +225,15 @@ def test_config_may_hold_the_pyproject_table(monkeypatch: pytest.MonkeyPatch) ->
     assert 0.5 == load().sample_rate
 
 
+def test_settings_beside_that_table_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are meant for us and have no effect."""
+    config(monkeypatch, "dir = 'a'\n[budget]\nusd = 1\n[tool.instrument]\nsample_rate = 0.5\n[prices.m]\ninput = 1")
+    with pytest.raises(
+        SettingsError, match=r"has \[tool.instrument\] and sets budget, prices outside of it: move that"
+    ):
+        load()
+
+
 def test_only_the_nearest_pyproject_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of several pyproject.toml above each other the nearest is read, and it alone."""
     pyproject("sample_rate = 0.5")
@@ -455,10 +464,21 @@ def test_lenient_falls_back_to_the_default_and_says_so(monkeypatch: pytest.Monke
     assert [expected] == sentences
 
 
-def test_no_default_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not in Python's."""
-    monkeypatch.setenv("INSTRUMENT_BUDGET__USD", "abc")
-    assert [True] == [sentence.endswith("; the default none is used") for sentence in load_lenient()[1]]
+@pytest.mark.parametrize(
+    ("variable", "default"),
+    [("BUDGET__USD", "none"), ("SAMPLING__KEEP", "all four"), ("LEDGER__URL", "ledger.db in the folder")],
+)
+def test_no_default_is_said_in_words(variable: str, default: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in Python's, and as what it comes to."""
+    monkeypatch.setenv(f"INSTRUMENT_{variable}", "abc")
+    assert [True] == [sentence.endswith(f"; the default {default} is used") for sentence in load_lenient()[1]]
+
+
+def test_a_variable_that_is_a_table_is_told_of_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their names."""
+    monkeypatch.setenv("INSTRUMENT_CAPTURE", "5")
+    with pytest.raises(SettingsError, match="its variables are INSTRUMENT_CAPTURE__CONTENT, INSTRUMENT_CAPTURE__MAX_"):
+        load()
 
 
 def test_lenient_ignores_unknown_keys_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

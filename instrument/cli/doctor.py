@@ -329,7 +329,9 @@ def _table(rows: list[tuple[str, str, str]]) -> list[str]:
 
 def _value(value: Any, key: str) -> str:
     if value is None:
-        return "all four" if key == "sampling.keep" else "none"
+        from instrument.settings import UNSET
+
+        return UNSET.get(key, "none")
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
