@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instrument.analysis.diff import compare
+from instrument.analysis.diff import compare, side_by_side
+from instrument.analysis.sides import takes_other_time
 from instrument.analysis.tree import Trace, traces
-from instrument.model import Failure
+from instrument.model import Failure, Span
+from tests.random_traces import spans
 from tests.recorded import MS, call, review, span
 from tests.simulated import Plan, Step, Tool, Twist, simulate
 
@@ -204,3 +206,29 @@ def test_an_error_that_was_passed_on_is_one() -> None:
     failed = {"status": "error", "error": Failure("ValueError", "no")}
     told = compare(of(span(1)), of(span(1, **failed), span(2, 1, **failed), span(3, 1, status="error")))
     assert (0, 2) == (told.a.errors, told.b.errors)
+
+
+@settings(max_examples=30)
+@given(spans(), spans())
+def test_side_by_side_every_call_of_both_runs_is_in_one_row(one: list[Span], two: list[Span]) -> None:
+    """For all runs; and the rows lie as deep as the calls do."""
+    a, b = next(traces(one)), next(traces(two))
+    diff, rows = side_by_side(a, b)
+    found = [sorted(span.span_id for row in rows if (span := row.pair[side]) is not None) for side in (0, 1)]
+    assert (compare(a, b), [sorted(span.span_id for span in run.spans) for run in (a, b)]) == (diff, found)
+
+
+@settings(max_examples=20)
+@given(data=st.data(), cause=st.sampled_from(sorted(CAUSES)))
+def test_side_by_side_every_change_is_told_in_one_row(cause: str, data: st.DataObject) -> None:
+    """For all changes: what differs is in the rows, each once."""
+    plan, twist = data.draw(twisted(cause))
+    diff, rows = side_by_side(simulate(plan), simulate(plan, twist, seed=2))
+    told = {id(change) for row in rows for change in row.changes}
+    assert {id(change) for change in (diff.first, *diff.beside, *diff.follows)} == told
+
+
+@pytest.mark.parametrize(("one", "two", "expected"), [(90, 100, False), (10, 20, True), (20, 10, True), (1, 4, False)])
+def test_a_time_matters_where_it_is_doubled_and_a_share_of_the_run(one: int, two: int, expected: bool) -> None:
+    """Both, whichever run is the slower one."""
+    assert expected is takes_other_time(one, two, 100)

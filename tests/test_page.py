@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from instrument.model import Event, Record, encode
 from tests.browser import Browser, serving
 from tests.recorded import MS, NOON, TRACE, call, finding, log, review, run, span
+from tests.simulated import Plan, Step, Tool, Twist, simulate
 
 HOSTILE = "bad0" * 8
 LONG = "10f6" * 8
@@ -38,7 +39,7 @@ UNSEEN = "\x1b[31mred\x1b[0m \u202eevil\u202c\u200b\u2066x\u2069\x07\x00"
 
 
 OUT_OF_SIGHT = """
-[...document.querySelectorAll("select, .toggle, .runs .rows :is(.c-errors, .c-finds, .c-cost, .c-state), .waterfall .c-usd, .run .sums tr > :nth-child(-n + 4), .costs .sums tr > :nth-child(-n + 3)")]
+[...document.querySelectorAll("select, .toggle, .runs .rows :is(.c-errors, .c-finds, .c-cost, .c-state), .waterfall .c-usd, .call-in, .run .sums tr > :nth-child(-n + 4), .costs .sums tr > :nth-child(-n + 3)")]
     .filter((one) => one.getClientRects().length && (one.getBoundingClientRect().right > innerWidth || (one.tagName !== "TH" && one.scrollWidth > one.clientWidth + 1)))
     .map((one) => `${one.className} ${one.textContent}`)
 """
@@ -346,6 +347,61 @@ def test_a_link_leads_to_a_span(browser: Browser, address: str) -> None:
         assert ("tool2", "step") == (linked, chosen(page))
 
 
+# Two runs
+
+
+PLAN = Plan((Step((Tool("read", "one"), Tool("search", "two"))), Step((Tool("run", "one"),))))
+PAIR = [simulate(PLAN), simulate(PLAN, Twist("arguments", 1), seed=2)]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Two runs of one agent, each in a file of its own; in the second one, one argument is another."""
+    place = tmp_path_factory.mktemp("pair")
+    for number, trace in enumerate(PAIR):
+        (place / f"{number}.jsonl").write_bytes(b"".join(encode(one) + b"\n" for one in trace.spans))
+    with serving(place) as found:
+        yield found
+
+
+def compared(page: Any) -> list[str]:
+    """The rows of the comparison in sight: the sign of each and the name."""
+    page.locator(".diffrows .label").first.wait_for()
+    page.evaluate(DRAWN)
+    told = "rows => rows.map(row => [Number(row.getAttribute('aria-rowindex')), `${row.querySelector('.sign').firstChild.textContent}${row.querySelector('.label').textContent}`])"
+    return [text for _, text in sorted(page.locator(".diffrows .rows > :not([hidden])").evaluate_all(told))]
+
+
+def test_two_runs_are_compared_by_keys(browser: Browser, pair: str) -> None:
+    """Chosen in the list, whatever their order: what differs in one tree, a call in full, its run, and back."""
+    with browser.page(pair) as page:
+        page.locator(".runname").first.wait_for()
+        for key in ("j", "d", "j", "d"):
+            page.keyboard.press(key)
+        page.wait_for_url(f"**#/diff/{PAIR[0].trace_id}/{PAIR[1].trace_id}")
+        assert ["≠review", "iteration", "≠run"] == compared(page)
+        assert "First divergence: other arguments" in page.locator(".parting").inner_text()
+        page.keyboard.press("Enter")
+        page.locator(".one-change ins").first.wait_for()
+        page.keyboard.press("b")
+        page.locator(".waterfall .row .label", has_text="run").first.wait_for()
+        assert f"#/run/{PAIR[1].trace_id}/" in page.url
+        page.go_back()
+        page.locator(".one-change").first.wait_for()
+        page.keyboard.press("d")
+        page.locator(".diffrows .label", has_text="chat gpt-4.1").wait_for()
+        assert ["≠review", "iteration", "iteration", "chat gpt-4.1", "≠run"] == compared(page)
+
+
+def test_a_run_is_compared_with_the_one_before(browser: Browser, pair: str) -> None:
+    """From the run itself, by a button; a call of the comparison leads into either run."""
+    with browser.page(f"{pair}#/run/{PAIR[1].trace_id}") as page:
+        page.locator(".compare").click()
+        page.locator(".diffrows .is-first .c-a a").click()
+        page.locator(".panel .section").first.wait_for()
+        assert f"#/run/{PAIR[0].trace_id}/" in page.url
+
+
 # Hostile and huge
 
 
@@ -366,6 +422,11 @@ def test_recorded_text_is_never_markup(browser: Browser, address: str) -> None:
         page.locator(".chart").wait_for()
         page.keyboard.press("r")
         page.locator(".runname").first.wait_for()
+        page.goto(f"{address}#/diff/{HOSTILE}/{TRACE}?all")
+        page.locator(".diffrows .label").first.wait_for()
+        page.keyboard.press("Enter")
+        page.locator(".one-change").first.wait_for()
+        inside += page.locator("main").inner_text()
         made = page.evaluate(
             "document.querySelectorAll('main img, main iframe, main script, main base, main style, [onerror], [onload]').length"
         )
@@ -466,25 +527,34 @@ def test_no_view_violates_the_rules_of_accessibility(browser: Browser, address: 
         page.keyboard.press("s")
         page.locator(".chart").wait_for()
         check("costs")
+        page.keyboard.press("r")
+        page.locator(".c-pick input").first.click()
+        check("choice")
+        page.goto(f"{address}#/diff/{TRACE}/{HOSTILE}")
+        page.locator(".diffrows .label").first.wait_for()
+        page.keyboard.press("Enter")
+        page.locator(".one-change").first.wait_for()
+        check("comparison")
     assert [] == found
 
 
 @pytest.mark.parametrize(
-    "hash_", ["", f"#/run/{TRACE}", f"#/run/{TRACE}/{2:016x}", f"#/run/{TRACE}?tab=steps", "#/costs"]
+    "hash_",
+    ["", f"#/run/{TRACE}", f"#/run/{TRACE}/{2:016x}", f"#/run/{TRACE}?tab=steps", f"#/diff/{TRACE}/{BIG}", "#/costs"],
 )
 def test_nothing_is_wider_than_a_small_screen(browser: Browser, address: str, hash_: str) -> None:
     """On a phone and a tablet nobody has to scroll sideways, not for filters, errors and money either, nor for a long
     name.
     """
     with browser.page(address + hash_, viewport={"width": 360, "height": 740}) as page:
-        page.locator(".runname, .waterfall .label, .sums, .chart").first.wait_for()
+        page.locator(".runs .runname, .waterfall .label, .diffrows .label, .sums, .chart").first.wait_for()
         page.evaluate("for (const one of document.querySelectorAll('h1, .runname')) one.textContent += 'a'.repeat(90)")
         for width in (360, 768):
             page.set_viewport_size({"width": width, "height": 740})
             page.evaluate(DRAWN)
             assert (width, []) == (page.evaluate("document.documentElement.scrollWidth"), page.evaluate(OUT_OF_SIGHT))
         assert page.evaluate(
-            "[...document.querySelectorAll('.c-errors, .c-usd, .sums, h1')].some((one) => one.getClientRects().length)"
+            "[...document.querySelectorAll('.c-errors, .c-usd, .call-in, .sums, h1')].some((one) => one.getClientRects().length)"
         )
 
 

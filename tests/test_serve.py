@@ -74,7 +74,8 @@ def test_the_token_is_long_and_always_another(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api/runs", "/favicon.ico", "/wrong/", "/wrong/api/runs", "//", "/..%2f..%2fetc/passwd"]
+    "path",
+    ["/", "/api/runs", "/api/diff/a/b", "/favicon.ico", "/wrong/", "/wrong/api/runs", "//", "/..%2f..%2fetc/passwd"],
 )
 def test_without_the_token_everything_is_refused(address: str, path: str) -> None:
     """Whatever is asked for."""
@@ -120,6 +121,14 @@ def test_the_page_itself_is_answered(address: str) -> None:
     assert [200, 200, 200] == [asked(address, "api/runs", **headers)[0] for headers in (*own, {})]
 
 
+def test_two_runs_are_compared(address: str) -> None:
+    """Every span of both is in one row; where one call of each is named, they are told in full."""
+    told = json.loads(asked(address, f"api/diff/{TRACE}/{SLOW}")[2])
+    calls = json.loads(asked(address, f"api/diff/{TRACE}/{SLOW}?span_a={1:016x}&span_b={1:016x}")[2])
+    sides = [sum(one is not None for one in told["rows"][side]["id"]) for side in "ab"]
+    assert (["15", "1"], [15, 1], "other call") == (told["figures"][2][1:3], sides, calls["changes"][0][0])
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
 def test_nothing_can_be_changed(address: str, method: str) -> None:
     """There is only reading."""
@@ -155,7 +164,15 @@ def test_only_files_of_the_page_are_given(address: str, path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["api/run/none", "api/run/none/span/1", "api/run/none/findings", f"api/run/{TRACE}/span/none", "api/blob/none"],
+    [
+        "api/run/none",
+        "api/run/none/span/1",
+        "api/run/none/findings",
+        f"api/run/{TRACE}/span/none",
+        "api/blob/none",
+        f"api/diff/{TRACE}/none",
+        f"api/diff/{TRACE}/{SLOW}?span_a=none",
+    ],
 )
 def test_what_is_not_there_is_said(address: str, path: str) -> None:
     """In one sentence."""

@@ -8,7 +8,7 @@ first one lies below. Differences of calls that were under way already do not fo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -61,6 +61,14 @@ class Diff(Struct, frozen=True, kw_only=True):
     by_name: Mapping[str, tuple[Spent, Spent]]
 
 
+class Row(NamedTuple):
+    """A pair at its place in both trees: how many pairs it lies below, and what differs in it."""
+
+    depth: int
+    pair: Pair
+    changes: Sequence[Change]
+
+
 class _Found(Struct, frozen=True):
     """A change and its place: when it shows (by the clock of the one run, as the other run may be slower)."""
 
@@ -79,8 +87,42 @@ class _Found(Struct, frozen=True):
 
 def compare(a: Trace, b: Trace) -> Diff:
     """What differs between two runs, and where they part."""
-    one, two = Prints(a), Prints(b)
-    found = sorted(_changes(one, two), key=_Found.order)
+    return _compared(_Walk(Prints(a), Prints(b)))
+
+
+def side_by_side(a: Trace, b: Trace) -> tuple[Diff, Sequence[Row]]:
+    """The same, and both trees in one from the top down; what lies below a call of one side only is there too."""
+    walk = _Walk(Prints(a), Prints(b))
+    diff = _compared(walk)
+    changes: dict[Key, list[Change]] = {}
+    for change in (*([diff.first] if diff.first else []), *diff.beside, *diff.follows):
+        key = (change.a, change.b)  # a call with another in its place is two rows
+        changes.setdefault(key if key in walk.enter else (change.a, None), []).append(change)
+    return diff, [Row(depth, pair, changes.get(pair.key, ())) for depth, pair in _down(walk)]
+
+
+def _down(walk: _Walk) -> Iterator[tuple[int, Pair]]:
+    below = {pair.key: row for pair, row in walk.rows}
+    waiting = [(0, pair) for pair in reversed(below[None, None])]
+    while waiting:
+        depth, pair = waiting.pop()
+        yield depth, pair
+        inner = below.get(pair.key) or _one_sided(walk, pair)
+        waiting.extend((depth + 1, child) for child in reversed(inner))
+
+
+def _one_sided(walk: _Walk, pair: Pair) -> list[Pair]:
+    """What lies below a call that the other side has not."""
+    if pair.b is None and pair.a is not None:
+        return [Pair(one, None) for one in walk.a.trace.children(pair.a.span_id)]
+    if pair.a is None and pair.b is not None:
+        return [Pair(None, two) for two in walk.b.trace.children(pair.b.span_id)]
+    return []
+
+
+def _compared(walk: _Walk) -> Diff:
+    a, b = walk.a.trace, walk.b.trace
+    found = sorted(_changes(walk), key=_Found.order)
     first, rest = (found[0], found[1:]) if found else (None, [])
     above = _above(a, first) if first is not None else set()
     follows = [later.change for later in rest if first is not None and _may_follow(later, first, above)]
@@ -120,6 +162,7 @@ class _Walk:
     """The places of pairs in one row: a pair is entered before those below it, and left behind them."""
 
     def __init__(self, a: Prints, b: Prints) -> None:
+        self.a, self.b = a, b
         self.rows: list[tuple[Pair, Sequence[Pair]]] = list(pairs(a, b))
         below = {pair.key: row for pair, row in self.rows}
         self.enter: dict[Key, int] = {}
@@ -138,8 +181,8 @@ class _Walk:
             waiting.extend((child, inner, False) for child in reversed(below[pair.key]))
 
 
-def _changes(a: Prints, b: Prints) -> Iterator[_Found]:
-    walk = _Walk(a, b)
+def _changes(walk: _Walk) -> Iterator[_Found]:
+    a, b = walk.a, walk.b
     for parent, row in walk.rows:
         yield from _of_row(a.trace, b.trace, walk, parent, row)
         for pair in row:

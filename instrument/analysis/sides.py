@@ -14,6 +14,9 @@ from instrument.analysis.tree import Trace
 from instrument.model import Span
 from instrument.statuses import REFUSED
 
+MATTERS = 0.05
+"""From this share of the longer run on, a call that takes twice or half as long is a difference."""
+
 
 class Side(Struct, frozen=True, kw_only=True):
     """One run in figures. `duration_ns` is its wall time."""
@@ -55,6 +58,11 @@ def side_of(trace: Trace) -> Side:
         tool_calls=sum(span.kind == "tool" and span.status != REFUSED for span in trace.spans),
         total=total_of(trace.spans),
     )
+
+
+def takes_other_time(one: int, two: int, whole: int) -> bool:
+    """Whether two durations of a call differ so much that it matters for runs that took `whole` at most."""
+    return abs(one - two) >= MATTERS * whole and max(one, two) >= 2 * min(one, two)
 
 
 def by_name(a: Trace, b: Trace) -> dict[str, tuple[Spent, Spent]]:

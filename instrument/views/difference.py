@@ -17,6 +17,7 @@ from instrument.views.words import changed_words
 if TYPE_CHECKING:
     from instrument.analysis.diff import Change, Diff
     from instrument.analysis.sides import Side, Spent
+    from instrument.analysis.totals import Total
 
 MOST_CHANGES = 12
 MOST_NAMES = 12
@@ -66,18 +67,39 @@ def _header(a: Side, b: Side, theme: Theme) -> str:
         ["run", *(cut(clean(side.name, 200), MOST_OF_NAME, theme.ellipsis) for side in (a, b)), ""],
         ["trace", a.trace_id[:12], b.trace_id[:12], ""],
         *_began(a, b, theme),
-        ["status", a.status, b.status, "" if a.status == b.status else ("differs", "yellow")],
-        ["time", duration(a.duration_ns, theme.unicode), duration(b.duration_ns, theme.unicode), _time(a, b, theme)],
-        _counts("spans", a.spans, b.spans),
-        _counts("model calls", a.model_calls, b.model_calls),
-        _counts("tool calls", a.tool_calls, b.tool_calls),
-        _counts("errors", a.errors, b.errors),
-        _counts("tokens in", a.total.input, b.total.input),
-        _counts("tokens out", a.total.output, b.total.output),
-        ["money", bill(a.total), bill(b.total), _money(a.total.usd, b.total.usd)],
+        *figures(a, b, theme),
     ]
     sides = (Column(side, True, flexible=True) for side in ("A", "B"))
     return table([Column(""), *sides, Column("B - A", True, 1)], rows, theme)
+
+
+def figures(a: Side, b: Side, theme: Theme) -> list[list[Cell]]:
+    """The figures of both runs in rows: what, A, B, and what the difference is where that can be said."""
+    return [
+        ["status", a.status, b.status, "" if a.status == b.status else ("differs", "yellow")],
+        times(a.duration_ns, b.duration_ns, theme),
+        counts("spans", a.spans, b.spans),
+        counts("model calls", a.model_calls, b.model_calls),
+        counts("tool calls", a.tool_calls, b.tool_calls),
+        counts("errors", a.errors, b.errors),
+        *spendings(a.total, b.total),
+    ]
+
+
+def times(one: int, two: int, theme: Theme) -> list[Cell]:
+    """A row of two durations and their difference."""
+    change = two - one
+    told = f"{'-' if change < 0 else '+'}{duration(abs(change), theme.unicode)}" if change else ""
+    return ["time", duration(one, theme.unicode), duration(two, theme.unicode), told]
+
+
+def spendings(one: Total, two: Total) -> list[list[Cell]]:
+    """Tokens and money."""
+    return [
+        counts("tokens in", one.input, two.input),
+        counts("tokens out", one.output, two.output),
+        ["money", bill(one), bill(two), _money(one.usd, two.usd)],
+    ]
 
 
 def _began(a: Side, b: Side, theme: Theme) -> list[list[Cell]]:
@@ -89,13 +111,9 @@ def _began(a: Side, b: Side, theme: Theme) -> list[list[Cell]]:
     return [["day", *days, ""], ["began", *times, ""]]
 
 
-def _counts(name: str, one: int, two: int) -> list[Cell]:
+def counts(name: str, one: int, two: int) -> list[Cell]:
+    """A row of two numbers and their difference."""
     return [name, count(one), count(two), f"{two - one:+,}" if one != two else ""]
-
-
-def _time(a: Side, b: Side, theme: Theme) -> str:
-    change = b.duration_ns - a.duration_ns
-    return f"{'-' if change < 0 else '+'}{duration(abs(change), theme.unicode)}" if change else ""
 
 
 def _money(one: Decimal | None, two: Decimal | None) -> str:
@@ -113,7 +131,7 @@ def _divergence(diff: Diff, theme: Theme) -> Iterator[str]:
         yield "\n".join(theme.paint(part, "green") for part in wrapped(NOTHING, theme.width))
         return
     lines = [
-        *(f"  {part}" for part in wrapped(_place(first), theme.width and theme.width - 2)),
+        *(f"  {part}" for part in wrapped(place(first), theme.width and theme.width - 2)),
         f"  {_ids(first)}",
     ]
     said = wrapped(f"first divergence: {SAID.get(first.cause, first.cause)}", theme.width)
@@ -121,7 +139,8 @@ def _divergence(diff: Diff, theme: Theme) -> Iterator[str]:
     yield "\n".join([*title, *lines, *(f"    {line}" for line in _values(first, theme))])
 
 
-def _place(change: Change) -> str:
+def place(change: Change) -> str:
+    """Where a change is: the names above it, its own, and which part of the call."""
     way = " > ".join(clean(name, 40) for name in (*change.path[-4:], change.name))
     way = f"... > {way}" if len(change.path) > 4 else way
     return f"{way} ({clean(change.kind, 20)})" + (f": {clean(change.where, 120)}" if change.where else "")
@@ -135,12 +154,12 @@ def _values(change: Change, theme: Theme) -> Iterator[str]:
     """What was there and what is there now: long texts word by word, short values beside each other."""
     if change.cause in ("added", "removed"):
         sign, value, style = ("+", change.after, "green") if change.cause == "added" else ("-", change.before, "red")
-        told = clean(_text(value), 400) if value is not None else "(no arguments)"
+        told = clean(as_text(value), 400) if value is not None else "(no arguments)"
         below = f"  (and {change.spans - 1} below it)" if change.spans > 1 else ""
         yield theme.paint(f"{sign} {told}{below}", style)
         return
-    before, after = _text(change.before), _text(change.after)
-    if min(len(before), len(after)) > 20 and isinstance(change.before, str) and isinstance(change.after, str):
+    before, after = as_text(change.before), as_text(change.after)
+    if are_long(change.before, change.after):
         words = changed_words(steady_text(before), steady_text(after), theme)
         yield from [words] if theme.width is None else broken(words, theme.width - 4)
         return
@@ -148,7 +167,13 @@ def _values(change: Change, theme: Theme) -> Iterator[str]:
     yield theme.paint(f"+ {clean(after, 400) if change.after is not None else '(nothing)'}", "green")
 
 
-def _text(value: Any) -> str:
+def are_long(before: Any, after: Any) -> bool:
+    """Whether two values are compared word by word rather than beside each other."""
+    return isinstance(before, str) and isinstance(after, str) and min(len(before), len(after)) > 20
+
+
+def as_text(value: Any) -> str:
+    """A recorded value as text: itself if it is one, else JSON."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
@@ -171,7 +196,7 @@ def _line(same: list[Change], theme: Theme) -> str:
     width = theme.width or 160
     if first.cause in ("added", "removed"):
         value = first.after if first.cause == "added" else first.before
-        shown = clean(_text(value), 60) if value is not None else ""
+        shown = clean(as_text(value), 60) if value is not None else ""
     else:
         shown = _in_short(first.before, first.after, width - cells(told) - 2, theme)
     if shown and cells(told) + 2 + cells(shown) > width:
@@ -181,7 +206,7 @@ def _line(same: list[Change], theme: Theme) -> str:
 
 def _in_short(before: Any, after: Any, room: int, theme: Theme) -> str:
     """Short values beside each other, where there is room; of longer texts a few words around the first change."""
-    one, two = steady_text(_text(before)), steady_text(_text(after))
+    one, two = steady_text(as_text(before)), steady_text(as_text(after))
     beside = f"{clean(one, 40)} -> {clean(two, 40)}"
     are_short = max(len(one), len(two)) <= 40 and (cells(beside) <= room or max(len(one), len(two)) <= 20)
     if are_short or before is None or after is None:

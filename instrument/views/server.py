@@ -29,11 +29,13 @@ from instrument.analysis.critical_path import waited_for
 from instrument.analysis.metrics import NOBODY
 from instrument.analysis.report import findings_of
 from instrument.analysis.totals import Sum, dollars
+from instrument.analysis.tree import Trace
 from instrument.errors import InstrumentError
-from instrument.model import Usage
+from instrument.model import Finding, Usage
 from instrument.store import blobs, ledger
 from instrument.views.catalog import Catalog, day_of, spent_told
 from instrument.views.columns import columns
+from instrument.views.compared import both_calls, compared, run_of
 from instrument.views.html import PAGE, TYPES, Judge, script, shell
 
 T = TypeVar("T")
@@ -128,6 +130,7 @@ class _Served:
         self._path, self._judge = path, judge
         self._catalog = Catalog(path)
         self._lock = threading.Lock()
+        self._comparing = threading.Lock()
         self._looked = 0.0
         self.ending = False
         self._encoded: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
@@ -143,6 +146,7 @@ class _Served:
             "/api/run/{trace}/span/{span}": self.span,
             "/api/run/{trace}/findings": self.findings,
             "/api/run/{trace}/search": self.search,
+            "/api/diff/{a}/{b}": self.diff,
             "/api/blob/{digest}": self.blob,
         }
         return [Route(path, answer) for path, answer in answers.items()]
@@ -193,6 +197,26 @@ class _Served:
     async def search(self, request: Request) -> Response:
         text = request.query_params.get("q", "")[:200]
         return await self._of(request, lambda catalog, trace: catalog.lines_with(trace, text) if text else [])
+
+    async def diff(self, request: Request) -> Response:
+        """Two runs beside each other or, where spans are named, one call of the one and one of the other."""
+        ids = request.path_params["a"], request.path_params["b"]
+        spans = request.query_params.get("span_a"), request.query_params.get("span_b")
+        try:
+            if any(spans):
+                return _json(await self._asked(partial(both_calls, ids=ids, spans=spans)))
+            return _json(await asyncio.to_thread(self._compared, ids))
+        except LookupError as missing:
+            return _problem(404, str(missing.args[0]))
+
+    def _compared(self, ids: tuple[str, str]) -> bytes:
+        """Others are answered while two runs are compared, which may take seconds."""
+        with self._comparing:
+            one, two = (self._ask(partial(run_of, trace=trace)) for trace in ids)
+            return msgspec.json.encode(compared(one, two, self._findings))
+
+    def _findings(self, whole: Trace) -> Sequence[Finding]:
+        return self._judge(whole) if len(whole.spans) <= MOST_EXAMINED else whole.findings
 
     async def blob(self, request: Request) -> Response:
         read = partial(blobs.read, blobs.folder_for(self._path), f"sha256:{request.path_params['digest']}")

@@ -15,18 +15,24 @@ MOST_PARTS = 4_000
 
 def changed_words(before: str, after: str, theme: Theme, around: int = 12) -> str:
     """What changed, with `around` words before and behind each change; all else is an ellipsis."""
+    return "".join(
+        text if kind == "same" else _painted(kind, text, theme)
+        for kind, text in changed_parts(before, after, theme, around)
+    )
+
+
+def changed_parts(before: str, after: str, theme: Theme, around: int = 12) -> Iterator[tuple[str, str]]:
+    """The same in parts, each `same`, `gone` or `new`, made harmless."""
     one, two = _cut(_PARTS.findall(before), _PARTS.findall(after))
     matcher = SequenceMatcher(None, one, two, autojunk=False)
-    told = [
-        part
-        for number, (kind, i, k, j, m) in enumerate(_smoothed(matcher.get_opcodes(), one))
-        for part in (
-            [_context("".join(one[i:k]), number == 0, k == len(one), theme, around)]
-            if kind == "equal"
-            else _change("".join(one[i:k]), "".join(two[j:m]), theme)
-        )
-    ]
-    return "".join(told)
+    for number, (kind, i, k, j, m) in enumerate(_smoothed(matcher.get_opcodes(), one)):
+        gone, new = "".join(one[i:k]), "".join(two[j:m])
+        if kind == "equal":
+            yield "same", _context(gone, number == 0, k == len(one), theme, around)
+        elif gone:
+            yield "gone", clean(gone, 400)
+        if kind != "equal" and new:
+            yield "new", clean(new, 400)
 
 
 Opcode = tuple[str, int, int, int, int]
@@ -59,13 +65,10 @@ def _cut(one: list[str], two: list[str]) -> tuple[list[str], list[str]]:
     return one[start : start + MOST_PARTS], two[start : start + MOST_PARTS]
 
 
-def _change(gone: str, new: str, theme: Theme) -> Iterator[str]:
-    if gone:
-        shown = clean(gone, 400)
-        yield theme.paint(shown, "red") if theme.color else f"[-{shown}-]"
-    if new:
-        shown = clean(new, 400)
-        yield theme.paint(shown, "green") if theme.color else f"{{+{shown}+}}"
+def _painted(kind: str, text: str, theme: Theme) -> str:
+    if theme.color:
+        return theme.paint(text, "red" if kind == "gone" else "green")
+    return f"[-{text}-]" if kind == "gone" else f"{{+{text}+}}"
 
 
 def _context(text: str, is_first: bool, is_last: bool, theme: Theme, around: int) -> str:

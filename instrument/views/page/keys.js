@@ -23,11 +23,23 @@ export const RUN_KEYS = [
   ["l", "logs among the spans"],
   ["p", "only the critical path"],
   ["c", "copy a link to the span"],
+  ["d", "compare with the run before of the same name"],
   ["1 2 3 4", "time line, steps, findings, logs"],
   ["[ ]", "narrower, wider names"],
 ];
 
 export const LIST_KEYS = [["r", "runs"], ["s", "costs"]];
+
+export const RUNS_KEYS = [["d", "compare: on one run, then on the other"], ...LIST_KEYS];
+
+export const DIFF_KEYS = [
+  ["d", "only what differs, or all"],
+  ["f", "the first divergence"],
+  ["a b", "open the call in run A, in run B"],
+  ["← →", "fold or go up, unfold or open"],
+  ["x X", "fold all, unfold all"],
+  ["r", "runs"],
+];
 
 export function typing(event) {
   return event.target.closest?.("input, textarea, select, [contenteditable]") !== null && event.target.closest !== undefined;

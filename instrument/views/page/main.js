@@ -8,6 +8,7 @@ import { line } from "./text.js";
 import { RunsView } from "./runs.js";
 import { CostsView } from "./costs.js";
 import { RunView } from "./run.js";
+import { DiffView } from "./diff.js";
 
 class Page {
   constructor() {
@@ -36,7 +37,7 @@ class Page {
     }
     if (this.view?.follows(address)) return this.view.go(address);
     this.view?.close();
-    const kinds = { runs: RunsView, costs: CostsView, run: RunView };
+    const kinds = { runs: RunsView, costs: CostsView, run: RunView, diff: DiffView };
     this.view = new (kinds[address.name] ?? RunsView)(this, address);
     this.main.replaceChildren(this.view.element);
     return this.view.begin?.();

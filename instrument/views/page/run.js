@@ -16,21 +16,21 @@ import { RUN_KEYS } from "./keys.js";
 import { LIVE_MS, examineRun, followRun, searchRun } from "./rungrowth.js";
 import { runKey } from "./runkeys.js";
 import { RunHead, wordsOf } from "./runhead.js";
+import { comparisonOf, runBefore } from "./choice.js";
 
 const TABS = ["time line", "steps", "findings", "logs"];
 const WIDE = matchMedia("(min-width: 1000px)");
 
 export class RunView {
-  keyHelp = RUN_KEYS;
-
   constructor(page, address) {
     this.page = page;
+    this.keyHelp = RUN_KEYS.filter(([key]) => key !== "d" || !page.source.isFile);
     this.id = address.trace;
     this.trace = new Trace(this.id);
     this.sight = new Sight(this.trace);
     this.tab = TABS[0];
     this.window = null;
-    this.head = new RunHead();
+    this.head = new RunHead(page.source.isFile ? null : () => this.compare());
     this.overview = new Overview({ chosen: (from, to) => this.zoom(from, to), opened: (one) => this.openFinding(one) });
     this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "views of the run" }, TABS.map((name) => button(name, () => this.turnTo(TABS.indexOf(name)), { role: "tab", id: `tab-${name.slice(0, 4)}`, "aria-controls": "tabpanel" })));
     this.logsButton = button("logs", () => this.toggleLogs(), { class: "quiet toggle", "aria-pressed": "false", title: "logs among the spans (l)" });
@@ -205,6 +205,15 @@ export class RunView {
     this.element.classList.remove("with-panel");
     this.keepAddress();
     this.focus();
+  }
+
+  async compare() {
+    if (this.page.source.isFile) return;
+    const { rows } = await this.page.source.runs();
+    const run = rows.find((row) => row.id === this.id);
+    const before = run && runBefore(rows, run);
+    if (before) location.hash = comparisonOf(before, run);
+    else this.filterbar.say(`no earlier run is named ${line(this.head.name, 40)}`);
   }
 
   // Brings a span into sight, wherever it is, and opens it.

@@ -1,12 +1,14 @@
 // The head of a run: what it is, and what it came to.
 
-import { h } from "./dom.js";
+import { h, button } from "./dom.js";
 import { bill, count, duration, moment, short } from "./format.js";
 import { line } from "./text.js";
 import { kindClass } from "./theme.js";
 
 export class RunHead {
-  constructor() {
+  // `compared` compares the run with the one before; null where there are no others.
+  constructor(compared) {
+    this.compare = compared && button("Compare", compared, { class: "quiet compare", title: "with the run before of the same name (d)" });
     this.title = h("div", { class: "runtitle" });
     this.figures = h("dl", { class: "figures" });
     this.kinds = h("span", { class: "kinds" });
@@ -24,7 +26,8 @@ export class RunHead {
       h("span", { class: `status s-${status}` }, status),
       h("span", { class: "brief" }, root === undefined ? "" : line(trace.brief[root], 200)),
       h("span", { class: "gap" }),
-      h("span", { class: "hint when" }, moment(trace.wallMs(tree.start))));
+      h("span", { class: "hint when" }, moment(trace.wallMs(tree.start))),
+      this.compare ?? "");
     const facts = figuresOf(tree).filter(([, value]) => value !== "" && value !== "0");
     this.figures.replaceChildren(...facts.map(([label, value, name]) => h("div", {}, h("dt", {}, label), h("dd", { class: name ?? "" }, value))));
     const kinds = wordsIn(trace, trace.kind);

@@ -6,9 +6,11 @@ import { FilterBar } from "./filterbar.js";
 import { List } from "./list.js";
 import { parse, misread, compare, nanoseconds } from "./query.js";
 import { line } from "./text.js";
-import { LIST_KEYS } from "./keys.js";
+import { RUNS_KEYS } from "./keys.js";
+import { Choice } from "./choice.js";
 
 const COLUMNS = [
+  ["pick", "", ""],
   ["state", "", "status"],
   ["name", "Run", "name"],
   ["began", "Started", "start_ms"],
@@ -24,7 +26,7 @@ const COLUMNS = [
 const NARROW = matchMedia("(max-width: 720px)");
 
 export class RunsView {
-  keyHelp = LIST_KEYS;
+  keyHelp = RUNS_KEYS;
 
   constructor(page, address) {
     this.page = page;
@@ -35,11 +37,12 @@ export class RunsView {
     this.rising = false;
     this.version = 0;
     this.bar = new FilterBar({ label: "Filter runs", menus: ["status", "kind", "model", "tool", "agent", "finding"], changed: (text) => this.filtered(text) });
+    this.choice = new Choice(() => this.list.refresh());
     this.scroller = h("div", { class: "table runs", role: "grid", tabindex: "0", "aria-label": "runs", onclick: (event) => this.clicked(event) });
     this.heads = COLUMNS.map(([name, label, key, number]) => this.head(name, label, key, number));
     this.scroller.append(h("div", { class: "heads", role: "rowgroup" }, h("div", { class: "row head", role: "row" }, this.heads)));
     this.empty = h("p", { class: "notice", hidden: true });
-    this.element = h("section", { class: "view", "aria-label": "runs" }, h("h1", { class: "away" }, "Runs"), this.bar.element, this.scroller, this.empty);
+    this.element = h("section", { class: "view", "aria-label": "runs" }, h("h1", { class: "away" }, "Runs"), this.bar.element, this.choice.element, this.scroller, this.empty);
     this.list = new List({ scroller: this.scroller, height: NARROW.matches ? 58 : 30, make: () => this.make(), fill: (element, index) => this.fill(element, index), label: "runs" });
     this.resized = () => {
       this.list.height = NARROW.matches ? 58 : 30;
@@ -129,7 +132,7 @@ export class RunsView {
   }
 
   head(name, label, key, number) {
-    const inner = label ? h("button", { type: "button", class: "sort", onclick: () => this.sort(key) }, label) : h("span", { class: "away" }, "Status");
+    const inner = label ? h("button", { type: "button", class: "sort", onclick: () => this.sort(key) }, label) : h("span", { class: "away" }, key || "compare");
     return h("div", { class: `c-${name}${number ? " num" : ""}`, role: "columnheader" }, inner);
   }
 
@@ -148,6 +151,8 @@ export class RunsView {
     cells.link = h("a", { class: "runname", tabindex: "-1" });
     cells.brief = h("span", { class: "brief" });
     cells.name.append(cells.link, cells.brief);
+    cells.box = h("input", { type: "checkbox", tabindex: "-1", title: "compare this run with another (d)" });
+    cells.pick.append(cells.box);
     cells.bar = h("i", { class: "meter", "aria-hidden": "true" });
     cells.took.append(h("span", {}), cells.bar);
     const element = h("div", { class: "row", role: "row" }, COLUMNS.map(([name]) => cells[name]));
@@ -161,6 +166,8 @@ export class RunsView {
     element.id = `run-${index}`;
     element.setAttribute("aria-rowindex", index + 2);
     element.setAttribute("aria-selected", index === this.selected);
+    cells.box.checked = this.choice.held?.id === row.id;
+    cells.box.setAttribute("aria-label", `compare ${line(row.name, 60)}`);
     cells.state.replaceChildren(h("span", { class: `status s-${row.status}`, title: row.status }, row.status));
     cells.link.href = `#/run/${row.id}`;
     cells.link.textContent = line(row.name, 120);
@@ -188,11 +195,19 @@ export class RunsView {
     const index = this.list.indexOf(event.target);
     if (index < 0 || event.target.closest("a")) return;
     this.select(index);
-    this.open(index);
+    if (event.target.closest(".c-pick")) this.pick(index);
+    else this.open(index);
   }
 
   open(index) {
     if (this.shown[index]) location.hash = `#/run/${this.shown[index].id}`;
+  }
+
+  // Holds a run to be compared, or compares it with the one that is held.
+  pick(index) {
+    if (this.shown[index]) this.choice.pick(this.shown[index], [...this.rows.values()]);
+    this.list.refresh();
+    this.focus();
   }
 
   select(index) {
@@ -213,7 +228,9 @@ export class RunsView {
     else if (event.key === "g" || event.key === "Home") this.select(0);
     else if (event.key === "G" || event.key === "End") this.select(this.shown.length - 1);
     else if ((event.key === "Enter" || event.key === "ArrowRight") && this.selected >= 0) this.open(this.selected);
+    else if (event.key === "d" && this.selected >= 0) this.pick(this.selected);
     else if (event.key === "/") this.bar.focus();
+    else if (event.key === "Escape" && this.choice.drop()) return true;
     else if (event.key === "Escape" && this.bar.query) {
       this.bar.query = "";
       this.filtered("");

@@ -33,6 +33,16 @@ class ServerSource {
     return this.get(`api/run/${trace.id}/search?q=${encodeURIComponent(text)}`);
   }
 
+  diff(a, b) {
+    return this.get(`api/diff/${encodeURIComponent(a)}/${encodeURIComponent(b)}`);
+  }
+
+  // One call of the one run and one of the other; null where it has none.
+  calls([a, b], [one, two]) {
+    const spans = new URLSearchParams({ ...(one ? { span_a: one } : {}), ...(two ? { span_b: two } : {}) });
+    return this.get(`api/diff/${encodeURIComponent(a)}/${encodeURIComponent(b)}?${spans}`);
+  }
+
   async blob(digest) {
     const answer = await fetch(`api/blob/${digest}`);
     if (!answer.ok) throw new Error((await answer.json()).error);

@@ -1,0 +1,230 @@
+"""Two runs beside each other as the page takes them: figures, the first divergence, both trees in one list of rows.
+
+Rows are columns, as those of a run (see `columns`). Of what changed in a row the beginning around the first difference
+is told; all of it is told for one row at a time, when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from instrument.analysis.changes import MISSING, differences
+from instrument.analysis.diff import Change, Row, side_by_side
+from instrument.analysis.sides import Side, takes_other_time
+from instrument.analysis.totals import Total, total
+from instrument.analysis.tree import Trace
+from instrument.analysis.volatile import steady_text
+from instrument.model import Span
+from instrument.statuses import OPEN, UNFINISHED
+from instrument.views.brief import brief
+from instrument.views.catalog import Catalog
+from instrument.views.columns import NAME
+from instrument.views.difference import (
+    NOTHING,
+    SAID,
+    SAID_LATER,
+    are_long,
+    as_text,
+    counts,
+    figures,
+    place,
+    spendings,
+    times,
+)
+from instrument.views.html import Judge
+from instrument.views.theme import UNBOUNDED, clean
+from instrument.views.words import changed_parts
+
+AROUND, SHORT = 24, 90
+"""So many letters before the first difference of two values, and in all, are told in a row."""
+MOST_LETTERS = 4000
+TIME = "time"
+"""The cause of a row in which nothing else differs."""
+
+
+Part = tuple[str, str]
+"""What a text is (the same, gone or new), and the text."""
+
+
+class Run(NamedTuple):
+    """A run, and its status as the list of runs tells it."""
+
+    trace: Trace
+    status: str
+
+
+def run_of(catalog: Catalog, trace: str) -> Run:
+    """A recorded run. Raises `LookupError` with a sentence where there is none."""
+    whole = catalog.trace(trace) if catalog.find(trace) else None
+    if whole is None:
+        raise LookupError(f"the run {trace[:32]} is not recorded here (any more)")
+    status = whole.root.status
+    if status == OPEN:
+        status = "running" if catalog.is_live(trace) else UNFINISHED
+    return Run(whole, status)
+
+
+def compared(a: Run, b: Run, judge: Judge) -> dict[str, Any]:
+    """The comparison for JSON; `judge` gives the findings of a trace."""
+    diff, rows = side_by_side(a.trace, b.trace)
+    first = diff.first
+    place_of_first = next((n for n, row in enumerate(rows) if any(one is first for one in row.changes)), None)
+    found = (sum(one.severity != "info" for one in judge(run.trace)) for run in (a, b))
+    table = [
+        ["status", a.status, b.status, "" if a.status == b.status else "differs"],
+        *figures(diff.a, diff.b, UNBOUNDED)[1:],
+        counts("findings", *found),
+    ]
+    return {
+        "sides": [_head(diff.a, a.status), _head(diff.b, b.status)],
+        "figures": table,
+        "first": None if first is None else _first(first, place_of_first),
+        "nothing": NOTHING,
+        **_columns(rows, first, max(diff.a.duration_ns, diff.b.duration_ns)),
+    }
+
+
+def _head(side: Side, status: str) -> dict[str, Any]:
+    started = side.start_ns // 1_000_000
+    return {"id": side.trace_id, "name": side.name[:NAME], "start_ms": started, "status": status}
+
+
+def both_calls(catalog: Catalog, ids: tuple[str, str], spans: tuple[str | None, str | None]) -> dict[str, Any]:
+    """One row whole, of the spans with these ids; None where the side has none."""
+    a, b = (_call(catalog, trace, span) for trace, span in zip(ids, spans, strict=True))
+    return compared_calls(a, b)
+
+
+def _call(catalog: Catalog, trace: str, span: str | None) -> Span | None:
+    if not span:
+        return None
+    found = catalog.span(trace, span) if catalog.find(trace) else None
+    if found is None:
+        raise LookupError(f"the call {span[:16]} is not recorded here (any more)")
+    return found
+
+
+def compared_calls(a: Span | None, b: Span | None) -> dict[str, Any]:
+    """One row whole: the figures of both calls, and what changed word by word."""
+    one, two = _spent(a), _spent(b)
+    table = [
+        ["status", a.status if a else "", b.status if b else "", ""],
+        times(a.duration_ns if a else 0, b.duration_ns if b else 0, UNBOUNDED),
+        *(spendings(one, two) if one.calls or two.calls else ()),
+    ]
+    changes = differences(a, b) if a is not None and b is not None else ()
+    told = [[one.cause, one.where, list(_lines(_given(one.before), _given(one.after)))] for one in changes]
+    return {"figures": table, "changes": told}
+
+
+def _first(first: Change, row: int | None) -> dict[str, Any]:
+    if first.cause in ("added", "removed"):
+        value = first.after if first.cause == "added" else first.before
+        told = clean(as_text(value), 400) if value is not None else "(no arguments)"
+        lines: list[Sequence[Part]] = [[("new" if first.cause == "added" else "gone", told)]]
+    else:
+        lines = list(_lines(first.before, first.after))
+    return {"said": SAID[first.cause], "place": place(first), "row": row, "lines": lines, "below": first.spans - 1}
+
+
+def _lines(before: Any, after: Any) -> Iterator[Sequence[Part]]:
+    """Lines of parts that are the same, gone or new: long texts word by word in one, other values in a line each."""
+    if are_long(before, after):
+        yield [*changed_parts(steady_text(before), steady_text(after), UNBOUNDED)]
+        return
+    for kind, value in (("gone", before), ("new", after)):
+        yield [(kind, clean(as_text(value), MOST_LETTERS) if value is not None else "(nothing)")]
+
+
+def _given(value: Any) -> Any:
+    return None if value is MISSING else value
+
+
+def _spent(span: Span | None) -> Total:
+    return total([span] if span is not None else [])
+
+
+def _columns(rows: Sequence[Row], first: Change | None, whole: int) -> dict[str, Any]:
+    words: dict[str, int] = {}
+
+    def word(text: str) -> int:
+        return words.setdefault(text, len(words))
+
+    shown = [row.pair.a or row.pair.b for row in rows]
+    sides = {"a": [row.pair.a for row in rows], "b": [row.pair.b for row in rows]}
+    told = {
+        "depth": [row.depth for row in rows],
+        "name": [word(clean(span.name, NAME)) for span in shown if span is not None],
+        "kind": [word(span.kind[:40]) for span in shown if span is not None],
+        "brief": [brief(span) for span in shown if span is not None],
+        "changes": [[n, changes] for n, changes in _changes(rows, first, whole)],
+        **{name: _side(spans, word) for name, spans in sides.items()},
+    }
+    return {"words": list(words), "rows": told}
+
+
+def _side(spans: Iterable[Span | None], word: Any) -> dict[str, Any]:
+    held = list(spans)
+    return {
+        "id": [span and span.span_id for span in held],
+        "ns": [span and span.duration_ns for span in held],
+        "tokens": [span and _tokens(span) for span in held],
+        "status": [span and word(span.status) for span in held],
+    }
+
+
+def _tokens(span: Span) -> int | None:
+    return None if span.usage is None else (span.usage.input or 0) + (span.usage.output or 0)
+
+
+def _changes(rows: Sequence[Row], first: Change | None, whole: int) -> Iterator[tuple[int, list[Any]]]:
+    slow = _rows_of_other_time(rows, whole)
+    for number, row in enumerate(rows):
+        told = [_change(change, SAID if change is first else SAID_LATER) for change in row.changes]
+        if number in slow and row.pair.a is not None and row.pair.b is not None:
+            said = "takes longer" if row.pair.b.duration_ns > row.pair.a.duration_ns else "takes less time"
+            told.append([TIME, said, "", "", ""])
+        if told:
+            yield number, told
+
+
+def _change(change: Change, said: dict[str, str]) -> list[Any]:
+    if change.cause in ("added", "removed"):
+        return [change.cause, said[change.cause], "", "", ""]
+    before, after = _around(steady_text(as_text(change.before)), steady_text(as_text(change.after)))
+    return [
+        change.cause,
+        said[change.cause],
+        clean(change.where, NAME),
+        "(nothing)" if change.before is None else before,
+        "(nothing)" if change.after is None else after,
+    ]
+
+
+def _around(before: str, after: str) -> tuple[str, str]:
+    """Both values from shortly before their first difference on."""
+    alike = next(
+        (n for n, (x, y) in enumerate(zip(before, after, strict=False)) if x != y), min(len(before), len(after))
+    )
+    start = max(0, alike - AROUND) if max(len(before), len(after)) > SHORT else 0
+    begins = "…" if start else ""
+    one, two = (
+        f"{begins}{clean(text[start : start + SHORT])}{'…' if len(text) > start + SHORT else ''}"
+        for text in (before, after)
+    )
+    return one, two
+
+
+def _rows_of_other_time(rows: Sequence[Row], whole: int) -> set[int]:
+    """The rows whose time differs so much that it matters, but for those that only wait for such a one."""
+    found: set[int] = set()
+    level = 0
+    for number in range(len(rows) - 1, -1, -1):
+        depth, (a, b), _ = rows[number]
+        if depth < level:
+            level = depth  # it is above one that was found
+        elif a is not None and b is not None and takes_other_time(a.duration_ns, b.duration_ns, whole):
+            found.add(number)
+            level = depth
+    return found

@@ -1,0 +1,67 @@
+// One row of a comparison whole: the figures of both calls, and everything that changed.
+
+import { h, button } from "./dom.js";
+import { line, shown } from "./text.js";
+import { kindClass } from "./theme.js";
+import { figuresView, partsView } from "./diffhead.js";
+
+export class PairPanel {
+  // `details(spans)` asks for what the rows do not hold, `hrefOf(row, side)` is where a call is in its run.
+  constructor({ details, hrefOf, closed }) {
+    Object.assign(this, { details, hrefOf, closed });
+    this.element = h("aside", { class: "panel", "aria-label": "what changed", tabindex: "-1", hidden: true });
+    this.row = -1;
+  }
+
+  async show(trees, row) {
+    if (this.row === row && !this.element.hidden) return;
+    this.row = row;
+    this.element.hidden = false;
+    const waiting = h("p", { class: "notice" }, "Reading…");
+    const body = h("div", { class: "panel-body" }, this.links(), waiting);
+    this.element.replaceChildren(this.head(trees, row), body);
+    this.element.scrollTop = 0;
+    let told;
+    try {
+      told = await this.details([trees.a.id[row], trees.b.id[row]]);
+    } catch (problem) {
+      waiting.textContent = problem.message;
+      return;
+    }
+    if (this.row !== row) return;
+    waiting.replaceWith(figuresView(told.figures), ...changesOf(trees, row, told));
+  }
+
+  close() {
+    this.element.hidden = true;
+    this.row = -1;
+  }
+
+  head(trees, row) {
+    const kind = trees.words[trees.kind[row]];
+    return h("header", { class: `panel-head ${kindClass(kind)}` },
+      h("span", { class: "mark", "aria-hidden": "true" }),
+      h("h2", {}, shown(trees.words[trees.name[row]])),
+      h("span", { class: "kindname" }, line(kind, 40)),
+      h("span", { class: "gap" }), button("×", () => this.closed(), { class: "quiet x", "aria-label": "close", title: "close (Esc)" }));
+  }
+
+  links() {
+    const link = (side) => {
+      const href = this.hrefOf(this.row, side);
+      const letter = side.toUpperCase();
+      return href ? h("a", { class: "enter", href, title: `(${side})` }, `Open in ${letter}`) : h("span", { class: "hint" }, `Not in ${letter}`);
+    };
+    return h("p", { class: "enters" }, link("a"), link("b"));
+  }
+}
+
+function changesOf(trees, row, told) {
+  const changes = trees.changesOf.get(row) ?? [];
+  if (!changes.length) return [h("p", { class: "hint" }, trees.below[row] ? "The call itself is the same; what differs lies below it." : trees.state[row] ? "It lies below a call that the other run does not make." : "Nothing but times, tokens and money differs.")];
+  const whole = new Map(told.changes.map(([cause, where, lines]) => [`${cause} ${where}`, lines]));
+  return changes.map(([cause, said, where, before, after]) => {
+    const lines = whole.get(`${cause} ${where}`) ?? (before || after ? [[["gone", before]], [["new", after]]] : null);
+    return h("section", { class: "one-change" }, h("h3", {}, said, where && where !== cause ? h("span", { class: "hint" }, ` ${line(where, 200)}`) : ""), lines ? partsView(lines) : "");
+  });
+}
