@@ -34,6 +34,9 @@ def message_of(item: Any, role: str = "user") -> Message:
     fields = fields_of(item)
     if fields is None:
         return said(role, parts_of(item))
+    if _is_but_text(fields):
+        own_role: str = fields["role"]
+        return said(_ROLES.get(own_role, own_role), parts_of(fields["content"]))
     kind = text(fields.get("type")) or ""
     if kind in _ITEM_ROLES or kind.endswith("_call"):
         return said(_ITEM_ROLES.get(kind, "assistant"), parts_of(item))
@@ -42,6 +45,14 @@ def message_of(item: Any, role: str = "user") -> Message:
         return said("tool", [_tool_result(fields)])
     message = said(_ROLES.get(own_role, own_role), _spoken(fields))
     return {**message, "name": text(fields["name"])} if is_text(fields.get("name")) else message
+
+
+def _is_but_text(fields: Fields) -> bool:
+    """Whether a message is nothing but a text and whose it is, as most are; one of a tool says no more than that."""
+    if len(fields) != 2 or type(fields.get("content")) is not str:
+        return False
+    role = fields.get("role")
+    return type(role) is str and role != "" and role != "tool"
 
 
 def parts_of(content: Any) -> list[Part]:

@@ -7,6 +7,8 @@ import hashlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from instrument.messages import message_of, messages_of, parts_of
 
@@ -151,3 +153,11 @@ def test_unknown_parts_are_kept() -> None:
 def test_conversations(conversation: object, expected: list[dict[str, Any]]) -> None:
     """A text is one user message; a list is its messages; numbers (token ids) are none."""
     assert expected == messages_of(conversation)
+
+
+@given(st.sampled_from(["user", "assistant", "system", "developer", "model", "tool", "", "x"]), st.text())
+def test_a_plain_message_is_read_as_any_other(role: str, content: str) -> None:
+    """For all texts: what else a message could hold and does not changes nothing."""
+    assert message_of({"role": role, "content": content, "refusal": None}) == message_of(
+        {"role": role, "content": content}
+    )
