@@ -123,7 +123,7 @@ CASES = {
     ),
     "c": Case("async, two ints", add_later, _two_ints, (b"add_later", b"40507"), awaited=True),
     "model": Case(
-        "a conversation of 1 to 20 messages → an answer",
+        "1 to 20 messages → an answer",
         think,
         _conversation,
         (b"think", b"messageBegins", b"messageEnds", b"answerBegins", b"answerEnds"),

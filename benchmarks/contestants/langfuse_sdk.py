@@ -27,4 +27,5 @@ def start(folder: Path, variant: str) -> Contestant:
         client.flush,
         lambda: lines_of(folder),
         versions={name: version(name) for name in ("langfuse", "opentelemetry-sdk")},
+        decorate_model=lambda function: langfuse.observe(as_type="generation")(function),
     )

@@ -22,4 +22,5 @@ def start(folder: Path, variant: str) -> Contestant:
         provider.force_flush,
         lambda: lines_of(folder),
         versions={name: version(name) for name in ("openinference-instrumentation", "opentelemetry-sdk")},
+        decorate_model=tracer.llm,
     )

@@ -56,5 +56,5 @@ def start(folder: Path, variant: str) -> Contestant:
         (lambda: (line for line in lines_of(folder / "events") if _is_span(line))) if "jsonl" in variant else None,
         (lambda: (Counting.spans, Counting.last)) if variant == "memory" else None,
         {"instrument": instrument.__version__, **{name: version(name) for name in ("wrapt", "msgspec")}},
-        instrument.llm_call(model="gpt-4.1-mini"),
+        decorate_model=instrument.llm_call(model="gpt-4.1-mini"),
     )
