@@ -110,7 +110,7 @@ def test_a_running_program_keeps_its_file(folder: Path, capsys: pytest.CaptureFi
         child.stdout.readline()
         assert (0, ["live.jsonl"]) == (call("--max-bytes", "0"), left(folder))
         child.communicate(b"\n")
-    assert "kept 1 event file of running processes" in capsys.readouterr().out
+    assert "kept 1 event file that running processes may still write to" in capsys.readouterr().out
 
 
 def test_what_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,14 +103,15 @@ def test_the_files_that_are_told_are_those_that_are_written(tmp_path: Path) -> N
         (["ledger.db"], "sqlite:///new/ledger.db", 1),
         ([], "sqlite:///ledger.db", 0),
         ([], "sqlite:///a_file/ledger.db", 1),
-        (["a_file"], "sqlite:///a_file", 0),
+        (["a_file"], "sqlite:///a_file", 1),
+        ([], "sqlite:///a_file", 0),
         ([], "postgresql://nobody@127.0.0.1/costs", 1),
     ],
 )
-def test_a_ledger_is_told_that_is_there_or_will_be_in_a_moment(
+def test_the_ledger_is_told_where_it_has_calls_of_the_trace(
     told: list[str], url: str, tokens: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first run of all names it as well, but only where there are calls to enter, and a place to make it."""
+    """The first run of all names it as well, though it is made a moment later; without calls there is none to name."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a_file").touch()
     settings = instrument.Settings(dir=tmp_path, ledger={"url": url}, sinks="ledger")

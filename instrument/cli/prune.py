@@ -99,7 +99,7 @@ def _as_text(pruned: Pruned, dry_run: bool) -> str:
         f"({in_words(pruned.freed_bytes)}), {in_words(pruned.left_bytes)} stay"
     )
     if pruned.alive:
-        lines.append(f"kept {_count(len(pruned.alive), 'event file')} of running processes")
+        lines.append(f"kept {_count(len(pruned.alive), 'event file')} that running processes may still write to")
     return "\n".join([*lines, *(f"could not remove {visible(failure, 4000)}" for failure in pruned.failed)])
 
 

@@ -74,11 +74,10 @@ class LedgerSink:
         return {"the ledger cannot be written, to be tried again": len(self._waiting)} if self._try_again else {}
 
     def leaves(self, has_tokens: bool) -> Path | None:
-        """The file, where it is there or is about to be made for the calls of a trace that took tokens."""
-        if self.path.exists():
-            return self.path
-        above = next(place for place in self.path.parents if place.exists())
-        return self.path if has_tokens and above.is_dir() and os.access(above, os.W_OK) else None
+        """The file, when the calls of a trace that took tokens are in it, or will be as soon as it is made."""
+        at = next(place for place in (self.path, *self.path.parents) if place.exists())
+        can_be = at == self.path or (at.is_dir() and os.access(at, os.W_OK))
+        return self.path if has_tokens and can_be else None
 
     def write(self, batch: Batch, /) -> None:
         """Enter the calls of the batch."""
