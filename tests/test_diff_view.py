@@ -87,6 +87,7 @@ def test_equal_runs_say_so(here: Path, capsys: Capture) -> None:
     [
         (["abc"], "no trace"),
         (["last~7"], "there is no last~7: "),
+        (["last"], "last is the last trace itself: name another one"),
         (["missing.jsonl"], "missing.jsonl"),
     ],
 )

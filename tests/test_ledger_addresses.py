@@ -204,6 +204,34 @@ def test_copy_of_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "there is no ledger at" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("mysql://ann:geheim@host/x", "mysql://… is no ledger: give a file or postgresql://"),
+        ("text.txt", "the ledger text.txt cannot be written: file is not a database"),
+        ("text.txt/x.db", "text.txt cannot be read or written: "),
+    ],
+)
+def test_copy_to_what_is_no_ledger_is_one_sentence(
+    target: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is made there, and no password is told."""
+    monkeypatch.chdir(tmp_path)
+    ledgers.enter(Path("from.db"), [row(1)])
+    Path("text.txt").write_text("words " * 1000)
+    assert 2 == main(["ledger", "copy", "from.db", target])
+    told = capsys.readouterr().err
+    made = {path.name for path in tmp_path.iterdir()} - {"from.db", "from.db-shm", "from.db-wal", "text.txt"}
+    assert (True, False, set()) == (sentence in told, "geheim" in told, made)
+
+
+def test_copy_into_a_folder_is_copy_into_its_ledger(tmp_path: Path) -> None:
+    """As where a folder is read."""
+    ledgers.enter(tmp_path / "from.db", [row(1)])
+    assert 0 == main(["ledger", "copy", str(tmp_path / "from.db"), str(tmp_path)])
+    assert [row(1)] == list(ledgers.rows(tmp_path / "ledger.db"))
+
+
 # Budgets
 
 

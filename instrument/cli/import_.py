@@ -33,7 +33,7 @@ def add(subparsers: Any) -> None:
         "import",
         help="take in traces of other tools: OTLP, OpenInference, OpenAI messages, Claude Code, Codex, trajectories",
         description="Files may be compressed (gzip, xz, bzip2). Model calls are priced and entered in the ledger. "
-        "What is imported again replaces itself. Exit code: 1 when a file could not be read.",
+        "What is imported again replaces itself. Exit code: 1 when some could not be read, 2 when none could.",
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a file to take in")
     parser.add_argument(

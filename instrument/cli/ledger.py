@@ -34,7 +34,7 @@ def add(subparsers: Any) -> None:
     )
     copy.add_argument("source", metavar="FROM", help="a ledger file, a recording folder, or postgresql://…")
     copy.add_argument(
-        "target", metavar="TO", help="a ledger file, which is made where it is missing, or postgresql://…"
+        "target", metavar="TO", help="a ledger file (made where it is missing), a recording folder, or postgresql://…"
     )
     copy.add_argument("--json", action="store_true", help="print JSON")
     copy.set_defaults(run=run)
@@ -50,7 +50,7 @@ class Copied(NamedTuple):
 
 def run(args: argparse.Namespace) -> int:
     """Copy and say how many calls there are; 0 when done. Raises `InstrumentError` for a ledger that cannot be used."""
-    source, target = ledger_at(args.source), args.target
+    source, target = ledger_at(args.source), ledger_at(args.target)
     [total] = ledgers.totals(source)
     count = 0
     for batch in _batches(ledgers.rows(source)):

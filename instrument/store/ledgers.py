@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+from instrument.errors import InstrumentError
 from instrument.store import ledger, postgres
 from instrument.store.ledger import By, Row, Total
 from instrument.store.postgres import is_postgres, shown
@@ -40,17 +42,27 @@ def totals(
 
 
 def enter(place: Address, found: Iterable[Row]) -> None:
-    """Enter the rows in one transaction; those that are there already are brought up to date, none is doubled."""
+    """Enter the rows in one transaction; those that are there already are brought up to date, none is doubled.
+
+    Raises `InstrumentError` when the ledger cannot be written.
+    """
     if is_postgres(place):
         with closing(postgres.Database(str(place))) as database:
             postgres.write(database, found)
-    else:
-        with closing(ledger.open_ledger(file_of(place))) as connection:
+        return
+    path = file_of(place)
+    try:
+        with closing(ledger.open_ledger(path)) as connection:
             ledger.write(connection, found)
+    except sqlite3.Error as error:
+        raise InstrumentError(f"the ledger {path} cannot be written: {error}") from error
 
 
 def file_of(place: Address) -> Path:
-    """The SQLite file at an address."""
+    """The SQLite file at an address. Raises `InstrumentError` for the address of another kind of database."""
+    scheme, is_address, _ = str(place).removeprefix("sqlite:///").partition("://")
+    if is_address:
+        raise InstrumentError(f"{scheme}://… is no ledger: give a file or postgresql://user@host/database")
     return Path(str(place).removeprefix("sqlite:///"))
 
 
