@@ -14,7 +14,7 @@ import pytest
 from loguru import logger
 
 from instrument import agent, budget, current_span, llm_call, log, score, session, span, tool, traced, wiring
-from instrument.record.context import current
+from instrument.record.context import Current, current
 from instrument.record.notices import notice
 from instrument.record.recorder import Recorder
 from instrument.record.spans import LiveSpan
@@ -191,29 +191,64 @@ class Overdue(Exception):
     """What the user's handler of signals raises."""
 
 
-@pytest.mark.parametrize("part", ["taken_arguments", "hang", "taken", "describe", "take"])
-def test_what_a_handler_of_signals_raises_while_we_are_at_work_reaches_the_program(part: str) -> None:
-    """A timeout made of an alarm is the user's wherever it strikes, and costs no record of a call that is over."""
+@pytest.fixture
+def overdue() -> Iterator[None]:
+    """SIGUSR1 raises what a timeout of the user's would."""
+
+    def raises(number: int, frame: Any) -> None:
+        raise Overdue
+
+    before = signal.signal(signal.SIGUSR1, raises)
+    yield
+    sys.setprofile(None)
+    signal.signal(signal.SIGUSR1, before)
+
+
+def struck(strikes: Callable[[Any], bool]) -> None:
+    """Have the signal come when one of these frames begins."""
 
     def strike(frame: Any, event: str, argument: Any) -> None:
-        if event == "call" and frame.f_code.co_name == part:
+        if event == "call" and strikes(frame.f_code):
             sys.setprofile(None)
             signal.raise_signal(signal.SIGUSR1)
 
-    def overdue(number: int, frame: Any) -> None:
-        raise Overdue
+    sys.setprofile(strike)
 
-    before = signal.signal(signal.SIGUSR1, overdue)
-    try:
-        with record() as recording:
-            sys.setprofile(strike)
-            with pytest.raises(Overdue):
-                tool(lambda fails: 1 // (1 - fails))(part == "describe")
-            lost = recording.flush().lost
-            assert (int(part not in ("taken_arguments", "hang")), {}) == (len(recording.spans), lost)
-    finally:
-        sys.setprofile(None)
-        signal.signal(signal.SIGUSR1, before)
+
+@pytest.mark.usefixtures("overdue")
+@pytest.mark.parametrize("part", ["taken_arguments", "plain_size", "hang", "taken", "describe", "message_of", "take"])
+def test_what_a_handler_of_signals_raises_while_we_are_at_work_reaches_the_program(part: str) -> None:
+    """A timeout made of an alarm is the user's wherever it strikes, and costs no record of a call that is over."""
+
+    with record() as recording:
+        struck(lambda code: code.co_name == part)
+        with pytest.raises(Overdue):
+            tool(lambda fails: 1 // (1 - fails[0][0]))([[part in ("describe", "message_of")]])
+        lost = recording.flush().lost
+        assert (int(part not in ("taken_arguments", "plain_size", "hang")), {}) == (len(recording.spans), lost)
+
+
+@pytest.mark.usefixtures("overdue")
+@pytest.mark.parametrize("nth", [1, 2, 3, 4])
+def test_nothing_is_current_after_a_generator_that_a_signal_ends(nth: int) -> None:
+    """Wherever it strikes between the generator's body and its consumer, and the span is written."""
+
+    @traced
+    def yields() -> Iterator[int]:
+        yield 1
+
+    left = [nth]
+
+    def is_nth(code: Any) -> bool:
+        left[0] -= code is Current.set.__code__
+        return left[0] == 0
+
+    with record() as recording:
+        struck(is_nth)
+        with pytest.raises(Overdue):
+            list(yields())
+        recording.flush()
+        assert (None, 1) == (current.get(), len(recording.spans))
 
 
 def test_nobody_waits_for_a_pipe_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,7 @@ import msgspec
 from msgspec import Raw
 
 from instrument.attributes import TELLS_NO_CONTENT
+from instrument.record.failures import is_of_signal
 from instrument.record.held import SMALL, held, size_of
 from instrument.record.plain import NOT_PLAIN, plain_size
 from instrument.record.snapshot import snapshot, snapshot_of_named
@@ -155,8 +156,9 @@ class Camera:
                     return Raw(data)
         except (KeyboardInterrupt, SystemExit):  # perhaps a signal, which is the user's
             raise
-        except BaseException:  # noqa: BLE001, S110 - a value that is not as plain as it looked
-            pass
+        except BaseException as fault:
+            if fault.__class__ is not RecursionError and is_of_signal(fault):
+                raise
         return self._carefully(named, by_name=True)
 
     def value(self, value: object) -> Captured:
@@ -168,8 +170,9 @@ class Camera:
                     return Raw(data)
         except (KeyboardInterrupt, SystemExit):  # perhaps a signal, which is the user's
             raise
-        except BaseException:  # noqa: BLE001, S110 - a value that is not as plain as it looked
-            pass
+        except BaseException as fault:
+            if fault.__class__ is not RecursionError and is_of_signal(fault):
+                raise
         return self._carefully(value, by_name=False)
 
     def _carefully(self, value: Any, *, by_name: bool) -> Captured:
@@ -183,7 +186,9 @@ class Camera:
             return Large(self, None, by_name=by_name, encoded=data)
         except (KeyboardInterrupt, SystemExit):  # perhaps a signal, which is the user's
             raise
-        except BaseException as fault:  # noqa: BLE001 - out of memory or of stack: the call goes on
+        except BaseException as fault:
+            if fault.__class__ is not RecursionError and is_of_signal(fault):
+                raise
             return Raw(_encode({"$unreadable": "value", "error": type(fault).__name__}))
 
     def keyed_hash(self, data: bytes) -> str:

@@ -27,11 +27,12 @@ def is_cancellation(error: BaseException) -> bool:
 
 def is_of_signal(error: BaseException) -> bool:
     """Whether a handler of signals has raised it, a timeout perhaps: it is the user's and only met us at work."""
-    if threading.current_thread() is not threading.main_thread():
+    below = error.__traceback__ and error.__traceback__.tb_next
+    if below is None or threading.current_thread() is not threading.main_thread():
         return False
     handlers = map(signal.getsignal, signal.valid_signals())
     codes = [code for handler in handlers if (code := getattr(handler, "__code__", None)) is not None]
-    return bool(codes) and any(frame.f_code in codes for frame, _ in walk_tb(error.__traceback__))
+    return bool(codes) and any(frame.f_code in codes for frame, _ in walk_tb(below))
 
 
 def describe(error: BaseException) -> tuple[str, str, list[Any]]:
@@ -55,7 +56,9 @@ def message_of(error: BaseException) -> str:
     """The text of an exception, or that it cannot be had."""
     try:
         return text_of(error)
-    except Exception:  # noqa: BLE001 - the user's __str__ may do anything
+    except Exception as fault:
+        if is_of_signal(fault):
+            raise
         return f"<{type(error).__name__} whose __str__ failed>"
 
 

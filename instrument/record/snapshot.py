@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from instrument.record.failures import is_of_signal
 from instrument.record.kinds import base_among, mro_of, name_of
 from instrument.record.objects import repr_text
 from instrument.record.plain import MAX_DEPTH, MAX_LEAVES, NOT_PLAIN, float_or_mark, integer, plain_size, size_of_leaves
@@ -96,7 +97,9 @@ class Walk:
             return self._show(value, kind, depth)
         except (KeyboardInterrupt, SystemExit):  # perhaps a signal, which is the user's
             raise
-        except BaseException as fault:  # noqa: BLE001 - whatever the user's code raises, the call goes on
+        except BaseException as fault:
+            if fault.__class__ is not RecursionError and is_of_signal(fault):
+                raise
             return {"$unreadable": name_of(kind), "error": name_of(type(fault))}
 
     def _show(self, value: Any, kind: type, depth: int) -> Any:

@@ -57,8 +57,14 @@ def plain(plan: Plan) -> Wrapper:
                 current.changing -= 1
             result = wrapped(*args, **kwargs) if kwargs else wrapped(*args)
         except BaseException as error:
-            current.set(outer)
             try:
+                if current.changing:
+                    current.keep()
+                current.changing += 1
+                try:
+                    current.put(outer)
+                finally:
+                    current.changing -= 1
                 span.fail(error)
             except BaseException as fault:
                 if span.seldom is None:  # written out as well: no call has room
@@ -68,12 +74,12 @@ def plain(plan: Plan) -> Wrapper:
                 if not isinstance(fault, RecursionError):
                     raise  # as below
             raise
-        current.changing += 1
         try:
-            current.put(outer)
-        finally:
-            current.changing -= 1
-        try:
+            current.changing += 1
+            try:
+                current.put(outer)
+            finally:
+                current.changing -= 1
             span.succeed(result)
         except BaseException as fault:
             recorder.queue.append(span)
@@ -161,35 +167,40 @@ async def _run(
         args = instance = captured = None  # type: ignore[assignment]  # as above
         result = await inner
     except BaseException as error:
-        leave(span, outer, destroyed=isinstance(error, GeneratorExit))
-        _fail(span, error)
+        try:
+            if error.__class__ is GeneratorExit:
+                leave(span, outer, destroyed=True)
+            else:
+                if current.changing:
+                    current.keep()
+                current.changing += 1
+                try:
+                    current.put(outer)
+                finally:
+                    current.changing -= 1
+            span.fail(error)
+        except BaseException as fault:
+            if span.seldom is None:
+                span.seldom = {}
+            span.seldom["unsettled"] = error
+            recorder.queue.append(span)
+            if not isinstance(fault, RecursionError):
+                raise
         raise
-    if current.changing:
-        current.keep()
-    current.changing += 1
     try:
-        current.put(outer)
-    finally:
-        current.changing -= 1
-    try:
+        if current.changing:
+            current.keep()
+        current.changing += 1
+        try:
+            current.put(outer)
+        finally:
+            current.changing -= 1
         span.succeed(result)
     except BaseException as fault:
         recorder.queue.append(span)
         if not isinstance(fault, RecursionError):
             raise
     return result
-
-
-def _fail(span: LiveSpan, error: BaseException) -> None:
-    try:
-        span.fail(error)
-    except BaseException as fault:
-        if span.seldom is None:
-            span.seldom = {}
-        span.seldom["unsettled"] = error
-        span.recorder.queue.append(span)
-        if not isinstance(fault, RecursionError):
-            raise
 
 
 def generator(plan: Plan) -> Wrapper:
@@ -214,7 +225,7 @@ def _drive(
 ) -> Generator[Any, Any, Any]:
     # What passes through lies in `box` and is popped at once: a suspended generator must not keep it alive.
     outside = current.get()
-    yields = Yields()  # at the recursion limit nothing that fails may come between a span's begin and what ends it
+    yields = Yielding()  # at the recursion limit nothing that fails may come between a span's begin and what ends it
     span = yields.span = begin(recorder, plan, outside, instance, captured)
     instance = captured = None
     if span is None:
@@ -224,30 +235,34 @@ def _drive(
     inside: Any = span
     step: Callable[[Any], Any] = inner.send
     box: list[Any] = [None]
-    while True:
-        outside = current.get()
-        current.set(inside)
-        try:
-            box.append(step(box.pop()))
-        except StopIteration as stop:
+    try:
+        while True:
+            outside = current.get()
+            current.set(inside)
+            try:
+                box.append(step(box.pop()))
+            except StopIteration as stop:
+                current.set(outside)
+                yields.finish(stop.value)
+                return stop.value
+            except BaseException as error:
+                current.set(outside)
+                yields.fail(error)
+                raise
+            inside = current.get()
             current.set(outside)
-            yields.finish(stop.value)
-            return stop.value
-        except BaseException as error:
-            current.set(outside)
-            yields.fail(error)
-            raise
-        inside = current.get()
-        current.set(outside)
-        outside = None
-        yields.take(box[0])
-        try:
-            box.append((yield box.pop()))
-            step = inner.send
-        except BaseException as error:  # noqa: BLE001 - it belongs to the body, which gets it below
-            box.append(error)
-            step = inner.throw
-            yields.closing(error)
+            outside = None
+            yields.take(box[0])
+            try:
+                box.append((yield box.pop()))
+                step = inner.send
+            except BaseException as error:  # noqa: BLE001 - it belongs to the body, which gets it below
+                box.append(error)
+                step = inner.throw
+                yields.closing(error)
+    finally:
+        if current.get() is span:  # a signal has come in between: what follows is not below it
+            current.put(outside)
 
 
 _drive_awaited = coroutine_of_generator(FunctionType(_drive.__code__, globals()))
@@ -275,38 +290,42 @@ async def _adrive(
 ) -> AsyncGenerator[Any, Any]:
     outside = current.get()
     step: Callable[[Any], Any] = _without_hooks(inner)
-    yields = Yields()
+    yields = Yielding()
     span = yields.span = begin(recorder, plan, outside, instance, captured)
     instance = captured = None
     inside: Any = outside if span is None else span
     if span is not None and span.kind in MODEL_KINDS:
         yields.put_together(span)
     box: list[Any] = [None]
-    while True:
-        outside = current.get()
-        current.set(inside)
-        try:
-            box.append(await step(box.pop()))
-        except StopAsyncIteration:
+    try:
+        while True:
+            outside = current.get()
+            current.set(inside)
+            try:
+                box.append(await step(box.pop()))
+            except StopAsyncIteration:
+                current.set(outside)
+                yields.finish(None)
+                return
+            except BaseException as error:
+                del inner, step  # where a step was given up half-way, the body ends now and not with the traceback
+                current.set(outside)
+                yields.fail(error)
+                raise
+            inside = current.get()
             current.set(outside)
-            yields.finish(None)
-            return
-        except BaseException as error:
-            del inner, step  # where a step was given up half-way, the body ends now and not with the traceback
-            current.set(outside)
-            yields.fail(error)
-            raise
-        inside = current.get()
-        current.set(outside)
-        outside = None
-        yields.take(box[0])
-        try:
-            box.append((yield box.pop()))
-            step = inner.asend
-        except BaseException as error:  # noqa: BLE001 - it belongs to the body, which gets it below
-            box.append(error)
-            step = inner.athrow
-            yields.closing(error)
+            outside = None
+            yields.take(box[0])
+            try:
+                box.append((yield box.pop()))
+                step = inner.asend
+            except BaseException as error:  # noqa: BLE001 - it belongs to the body, which gets it below
+                box.append(error)
+                step = inner.athrow
+                yields.closing(error)
+    finally:
+        if span is not None and current.get() is span:  # a signal has come in between: what follows is not below it
+            current.put(outside)
 
 
 def _without_hooks(inner: AsyncGenerator[Any, Any]) -> Callable[[Any], Any]:
@@ -372,6 +391,7 @@ class Yields:
             self.span.around = copy_context()
 
     def finish(self, returned: object) -> None:
+        self.__class__ = Yields
         span = self.span
         if span is None:
             return
@@ -391,6 +411,7 @@ class Yields:
             self.closed = True
             self.finish(None)
             return
+        self.__class__ = Yields
         try:
             self._describe(span, None)
             span.fail(error)
@@ -401,10 +422,6 @@ class Yields:
             span.recorder.queue.append(span)
             if not isinstance(fault, RecursionError):
                 raise
-
-    def __del__(self) -> None:
-        if self.span is not None and self.span.duration is None:
-            self.fail(GeneratorExit())  # destroyed, and CPython had no way to tell the generator
 
     def _describe(self, span: LiveSpan, returned: object) -> None:
         if self.count > self.LIMIT:
@@ -418,3 +435,14 @@ class Yields:
             span.set({"instrument.returned": returned})
         if self.closed:
             span.set({"instrument.closed_early": True})
+
+
+class Yielding(Yields):
+    """The same until the generator is over. What a handler of signals raises while `__del__` runs is lost: few do."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        span = getattr(self, "span", None)  # it may have been interrupted before it had one
+        if span is not None and span.duration is None:
+            self.fail(GeneratorExit())  # destroyed, and CPython had no way to tell the generator
