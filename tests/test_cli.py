@@ -364,6 +364,23 @@ def test_no_recording_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     assert "there is no recording here or above" in told(capsys, verb, code=2)[1]
 
 
+@pytest.mark.parametrize(("words", "what"), [(["show"], " "), (["costs"], " folder ")])
+def test_the_folder_that_is_not_there_is_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, words: list[str], what: str
+) -> None:
+    """Where the environment names it, nothing is looked for elsewhere."""
+    monkeypatch.setenv("INSTRUMENT_DIR", "recorded")
+    sentence = f"there is no recording{what}at {here}/recorded, which INSTRUMENT_DIR names"
+    assert sentence in told(capsys, *words, code=2)[1]
+
+
+def test_a_file_that_all_processes_share_is_found(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """By the setting that has them write there."""
+    (here / ".instrument/events/a.jsonl").rename(here / "all.jsonl")
+    monkeypatch.setenv("INSTRUMENT_JSONL__PATH", "all.jsonl")
+    assert 1 == len(as_json(capsys, "runs"))
+
+
 def test_an_empty_recording_has_no_trace(here: Path, capsys: Capture) -> None:
     """That is no error for a list, but there is nothing to show."""
     write(here)

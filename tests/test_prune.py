@@ -165,7 +165,8 @@ def test_no_folder(
     """Where there is no folder, one sentence says so."""
     (tmp_path / "other").mkdir()
     monkeypatch.setenv("INSTRUMENT_DIR", "other/.instrument")
-    sentence = f"instrument: there is no recording folder {words[0] if words else 'here or above'}\n"
+    where = words[0] if words else f"at {tmp_path}/other/.instrument, which INSTRUMENT_DIR names"
+    sentence = f"instrument: there is no recording folder {where}\n"
     assert (2, sentence) == (call(*words), capsys.readouterr().err)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from instrument.cli.amounts import WITHOUT_TOKENS, calls, in_places, places, plain
 from instrument.cli.reprice import repriced
-from instrument.cli.source import folder_of, settings_of
+from instrument.cli.source import folder_of, looked, settings_of
 from instrument.errors import InstrumentError
 from instrument.store.ledger import Total, added_up
 from instrument.store.ledgers import Address, file_of, told, totals
@@ -101,7 +101,7 @@ def _usual_ledger(args: argparse.Namespace) -> Address:
         return settings.ledger_url if is_postgres(settings.ledger_url) else file_of(settings.ledger_url)
     folder = folder_of(args)
     if folder is None:
-        raise InstrumentError("there is no recording folder here or above: run a decorated program, or name a ledger")
+        raise InstrumentError(f"there is no recording folder {looked(args)}: run a decorated program, or name a ledger")
     return folder / "ledger.db"
 
 

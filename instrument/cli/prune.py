@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
 from instrument.cli.sizes import from_zero_up, in_bytes, in_words
-from instrument.cli.source import folder_of, settings_of
+from instrument.cli.source import folder_of, looked, settings_of
 from instrument.errors import InstrumentError
 from instrument.origins import visible
 from instrument.store.folder import NAME, Pruned, prune
@@ -56,7 +56,7 @@ def _folder(args: argparse.Namespace) -> Path:
     places = (named / NAME, named) if named is not None else filter(None, [folder_of(args)])
     found = next((place for place in places if os.path.isdir(place)), None)
     if found is None:
-        raise InstrumentError(f"there is no recording folder {visible(named) if named else 'here or above'}")
+        raise InstrumentError(f"there is no recording folder {visible(named) if named else looked(args)}")
     return found
 
 

@@ -97,13 +97,19 @@ def engine_of(args: argparse.Namespace, path: str) -> str:
 
 
 def path_of(args: argparse.Namespace) -> str:
-    """The path that was given, or the nearest recording folder. Raises `InstrumentError` where there is neither."""
+    """The path that was given, or the file that the settings name for all processes, or the nearest recording folder.
+
+    Raises `InstrumentError` where there is none.
+    """
     given = args.named_path or args.path
     if given is not None:
         return str(given)
+    shared = args.settings.jsonl_path if args.settings is not None else None
+    if shared is not None and shared.is_file():
+        return str(shared)
     folder = folder_of(args)
     if folder is None:
-        raise InstrumentError("there is no recording here or above: run a decorated program first, or name a file")
+        raise InstrumentError(f"there is no recording {looked(args)}: run a decorated program first, or name a file")
     return str(folder)
 
 
@@ -117,6 +123,12 @@ def folder_of(args: argparse.Namespace) -> Path | None:
     from instrument.settings import nearest_folder
 
     return nearest_folder(args.settings)
+
+
+def looked(args: argparse.Namespace) -> str:
+    """Where `folder_of` looked."""
+    named = os.environ.get("INSTRUMENT_DIR", "").strip()
+    return f"at {args.settings.folder}, which INSTRUMENT_DIR names" if args.settings and named else "here or above"
 
 
 def place_trace(args: argparse.Namespace) -> None:
