@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from instrument.analysis.diff import compare, side_by_side
 from instrument.analysis.sides import takes_other_time
@@ -180,6 +181,17 @@ def test_a_thousand_equal_calls_and_one_more() -> None:
     root = span(1, duration_ns=10_000 * MS)
     told = compare(of(root, *calls[:1000]), of(root, *calls))
     assert ("added", calls[-1].span_id, []) == (told.first and told.first.cause, told.first and told.first.b, told.follows)  # fmt: skip
+
+
+def test_in_long_rows_a_call_that_is_gone_moves_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more siblings than are compared each with each; a call that gave back something else is still the same one."""
+    monkeypatch.setattr("instrument.analysis.align.MOST_CELLS", 50)
+    root = span(1, duration_ns=1000 * MS)
+    pages = {n: span(n, 1, name="next page", output=n, duration_ns=MS) for n in range(10, 70)}
+    kept = {n: page for n, page in pages.items() if n not in (20, 50)} | {40: replace(pages[40], output="none")}
+    told = compare(of(root, *pages.values()), of(root, *kept.values()))
+    changes = [told.first, *told.beside, *told.follows]
+    assert ["removed", "result", "removed"] == [change.cause for change in changes if change]
 
 
 def test_deep_traces_can_be_compared() -> None:

@@ -7,8 +7,9 @@ changed its place is a pair too.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import zip_longest
 from typing import NamedTuple
@@ -18,7 +19,8 @@ from instrument.analysis.volatile import print_of
 from instrument.model import Span
 
 MOST_CELLS = 1_000_000
-"""Siblings of more combinations than this are paired by their number instead."""
+"""Siblings of more combinations than this are paired in parts, between those that are alike on both sides; parts that
+are still as long, by their number."""
 
 
 class Pair(NamedTuple):
@@ -125,12 +127,61 @@ def _alike(ones: Sequence[Span], twos: Sequence[Span], a: Prints, b: Prints) -> 
 
 
 def _between(a: Prints, ones: Sequence[Span], b: Prints, twos: Sequence[Span]) -> list[Pair]:
-    if len(ones) * len(twos) > MOST_CELLS:
-        matched = _by_number(ones, twos)
-    else:
-        matched = _by_likeness(ones, twos, lambda one, two: _likeness(a, one, b, two))
+    is_long = len(ones) * len(twos) > MOST_CELLS
+    matched = _in_parts(ones, twos, a, b) if is_long else _matched(ones, twos, a, b)
     matched = _with_moved(ones, twos, matched, a, b)
     return _in_one_row(ones, twos, matched)
+
+
+def _in_parts(ones: Sequence[Span], twos: Sequence[Span], a: Prints, b: Prints) -> Matched:
+    matched: Matched = {}
+    i = j = 0
+    for x, y in [*_anchors(ones, twos, a, b), (len(ones), len(twos))]:
+        part = _matched(ones[i:x], twos[j:y], a, b)
+        matched |= {i + one: j + two for one, two in part.items()}
+        if x < len(ones):
+            matched[x] = y
+        i, j = x + 1, y + 1
+    return matched
+
+
+def _anchors(ones: Sequence[Span], twos: Sequence[Span], a: Prints, b: Prints) -> list[tuple[int, int]]:
+    """As many calls as possible that are alike with all below them, equally often on both sides, and in one order."""
+    one, two = ([prints.whole[span.span_id] for span in row] for prints, row in ((a, ones), (b, twos)))
+    often = dict(Counter(one).items() & Counter(two).items())
+    places = {key: j for j, key in _numbered(two, often)}
+    return _rising([(i, places[key]) for i, key in _numbered(one, often)])
+
+
+def _numbered(row: Sequence[bytes], often: Container[bytes]) -> Iterator[tuple[int, tuple[bytes, int]]]:
+    seen: Counter[bytes] = Counter()
+    for place, whole in enumerate(row):
+        if whole in often:
+            seen[whole] += 1
+            yield place, (whole, seen[whole])
+
+
+def _rising(both: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The longest part of the pairs in which the second places rise as the first ones do."""
+    ends: list[int] = []
+    last: list[int] = []
+    before: list[int | None] = []
+    for number, (_, place) in enumerate(both):
+        at = bisect_left(ends, place)
+        before.append(last[at - 1] if at else None)
+        ends[at : at + 1], last[at : at + 1] = [place], [number]
+    found: list[tuple[int, int]] = []
+    step = last[-1] if last else None
+    while step is not None:
+        found.append(both[step])
+        step = before[step]
+    return found[::-1]
+
+
+def _matched(ones: Sequence[Span], twos: Sequence[Span], a: Prints, b: Prints) -> Matched:
+    if len(ones) * len(twos) > MOST_CELLS:
+        return _by_number(ones, twos)
+    return _by_likeness(ones, twos, lambda one, two: _likeness(a, one, b, two))
 
 
 def _likeness(a: Prints, one: Span, b: Prints, two: Span) -> int:

@@ -131,6 +131,7 @@ class _Served:
         self._catalog = Catalog(path)
         self._lock = threading.Lock()
         self._comparing = threading.Lock()
+        self._told: tuple[list[Any], bytes] | None = None
         self._looked = 0.0
         self.ending = False
         self._encoded: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
@@ -210,10 +211,13 @@ class _Served:
             return _problem(404, str(missing.args[0]))
 
     def _compared(self, ids: tuple[str, str]) -> bytes:
-        """Others are answered while two runs are compared, which may take seconds."""
+        """Others are answered while two runs are compared, which may take seconds; the last answer is kept."""
         with self._comparing:
-            one, two = (self._ask(partial(run_of, trace=trace)) for trace in ids)
-            return msgspec.json.encode(compared(one, two, self._findings))
+            known = self._ask(lambda catalog: [*ids, *(_grown(catalog, trace) for trace in ids)])
+            if self._told is None or self._told[0] != known:
+                one, two = (self._ask(partial(run_of, trace=trace)) for trace in ids)
+                self._told = known, msgspec.json.encode(compared(one, two, self._findings))
+            return self._told[1]
 
     def _findings(self, whole: Trace) -> Sequence[Finding]:
         return self._judge(whole) if len(whole.spans) <= MOST_EXAMINED else whole.findings
@@ -309,6 +313,11 @@ def _added(catalog: Catalog, trace: str, after: int) -> Any:
 
 def _moment(catalog: Catalog, trace: str) -> dict[str, Any]:
     return {"live": catalog.is_live(trace), "now": str(time.time_ns())}
+
+
+def _grown(catalog: Catalog, trace: str) -> Any:
+    """What is another when a run has grown or its process has gone."""
+    return (catalog.lines(trace), catalog.is_live(trace)) if catalog.find(trace) else None
 
 
 def _examined(catalog: Catalog, trace: str, judge: Judge) -> Any:
