@@ -388,6 +388,13 @@ def test_an_empty_recording_has_no_trace(here: Path, capsys: Capture) -> None:
     assert (True, True) == ("no trace in" in listed, "there is no trace in" in shown)
 
 
+@pytest.mark.parametrize("verb", ["show", "check"])
+def test_where_nothing_can_be_read_that_is_said(here: Path, capsys: Capture, verb: str) -> None:
+    """Or a damaged recording would look like an empty one."""
+    (here / ".instrument/events/a.jsonl").write_bytes(b"not json\n" * 5)
+    assert re.search(r"there is no trace in .*; .*a\.jsonl: 5 lines, .* were skipped", told(capsys, verb, code=2)[1])
+
+
 @pytest.mark.parametrize("data", [b"\x00\x01\x02" * 500, b"not json\n" * 5, b"{}\n", b""])
 def test_files_of_something_else_are_no_error(here: Path, capsys: Capture, data: bytes) -> None:
     """A binary, a text, an empty file: nothing is found, and what was skipped is said."""

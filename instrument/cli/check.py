@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from instrument.cli.printing import many, say
-from instrument.cli.source import find_trace, fresh, is_path, json_document, limits, path_of, tell, usual
-from instrument.errors import InstrumentError
+from instrument.cli.source import find_trace, fresh, is_path, json_document, limits, no_trace, path_of, tell, usual
 
 if TYPE_CHECKING:
     from instrument.analysis.tree import Trace
@@ -99,7 +98,7 @@ def _all(path: str, notices: list[str]) -> Iterator[tuple[Any, Trace]]:
     for trace in traces_apart(lambda: records(path, fresh(unread))):
         yield (trace.start_ns, trace.trace_id), trace
     if trace is None:
-        raise InstrumentError(f"there is no trace in {path}")
+        raise no_trace(path)
     notices += unread
 
 

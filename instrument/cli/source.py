@@ -251,7 +251,7 @@ def chosen_id(path: str, wanted: str | None) -> str:
 
 def _choose(began: dict[str, int], wanted: str | None, path: str) -> str:
     if not began:
-        raise InstrumentError(f"there is no trace in {path}")
+        raise no_trace(path)
     if wanted in (None, "last"):
         return max(began, key=lambda trace_id: (began[trace_id], trace_id))
     if re.fullmatch(r"last~\d{1,9}", str(wanted)):
@@ -263,6 +263,16 @@ def _choose(began: dict[str, int], wanted: str | None, path: str) -> str:
         shown = ", ".join(sorted(matching)[:5])
         raise InstrumentError(f"{len(matching)} traces in {path} begin with {wanted!r}: {shown}")
     return matching[0]
+
+
+def no_trace(path: str) -> InstrumentError:
+    """That there is none, and what could not be read."""
+    from instrument.store.heads import heads
+
+    unread: list[str] = []
+    for _ in heads(path, unread):
+        pass
+    return InstrumentError("; ".join([f"there is no trace in {path}", *unread]))
 
 
 def _before_last(began: dict[str, int], number: int, path: str) -> str:
