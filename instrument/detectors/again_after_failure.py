@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from instrument.detectors.calls import Call
 from instrument.detectors.similarity import in_common, likeness, same_object
-from instrument.detectors.told import Growth, brief, told
+from instrument.detectors.told import Growth, brief, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -19,7 +19,7 @@ class AgainAfterFailure:
         self._most = limits.failures_of_one_call
         self._alike = limits.reworded
         self._alike_after_failure = limits.reworded_same_answer
-        self._growth = Growth()
+        self._growth: Growth = {}
         self.attempts: list[Call] = []
         self._times = 0
 
@@ -28,16 +28,16 @@ class AgainAfterFailure:
         if not call.failed:
             if self.attempts:
                 self.attempts = []
-                self._growth.forget("attempt")
+                self._growth.pop("attempt", None)
             return None
         if self.attempts and self._same_attempt(self.attempts[-1], call):
             self.attempts = [*self.attempts[:1], *self.attempts[1:][1 - _KEPT :], call]
             self._times += 1
         else:
             self.attempts, self._times = [call], 1
-            self._growth.forget("attempt")
+            self._growth.pop("attempt", None)
         times = self._times
-        if times < self._most or not self._growth.worth_telling("attempt", times):
+        if times < self._most or not worth_telling(self._growth, "attempt", times):
             return None
         return told(
             "again_after_failure",

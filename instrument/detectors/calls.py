@@ -102,7 +102,7 @@ def _tidy(value: Any) -> Any:
     return value
 
 
-class Done(Struct, eq=False):
+class Done(Struct, eq=False, gc=False):
     """A call that has ended, without its text.
 
     `key` is equal for the same known input of the same name, `outcome` for the same result or failure.
@@ -117,7 +117,7 @@ class Done(Struct, eq=False):
     start_ns: int
 
 
-class Call(Done, eq=False):
+class Call(Done, eq=False, gc=False):
     """A call with the text that detectors may have to read; `wordy` says that its arguments may hold prose.
 
     `unread` is set instead where a glance was enough.

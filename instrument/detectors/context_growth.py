@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from instrument.detectors.answers import model_of
-from instrument.detectors.told import Growth, clock
+from instrument.detectors.told import Growth, clock, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds, window_of
 
@@ -42,7 +42,7 @@ class Conversation:
         self._last = 0
         self._sent = 0
         self._resent = 0
-        self._growth = Growth()
+        self._growth: Growth = {}
 
     def feed(self, span: Span, prompt: int, limits: Thresholds) -> list[Finding]:
         """Take in one model call with its prompt tokens."""
@@ -60,7 +60,7 @@ class Conversation:
         return [finding for finding in found if finding is not None]
 
     def _near_window(self, span: Span, prompt: int, limits: Thresholds) -> Finding | None:
-        if prompt < limits.context_share * self._window or not self._growth.worth_telling("window", prompt):
+        if prompt < limits.context_share * self._window or not worth_telling(self._growth, "window", prompt):
             return None
         share = f"{prompt / self._window:.0%} of the model's window of {self._window:,} tokens"
         sentence = f"the prompt of {span.name} fills {share}"
@@ -70,7 +70,7 @@ class Conversation:
         times = prompt / max(self._smallest, 1)
         if prompt < limits.grown_tokens or times < limits.context_growth or self._turns < 3:
             return None
-        if not self._growth.worth_telling("growth", times):
+        if not worth_telling(self._growth, "growth", times):
             return None
         sentence = (
             f"the prompt of {span.name} has grown from {self._smallest:,} to {prompt:,} tokens in {self._turns} turns"
@@ -79,7 +79,7 @@ class Conversation:
 
     def _paid_again(self, span: Span, limits: Thresholds) -> Finding | None:
         again = self._resent
-        if again < limits.resent_tokens or 2 * again < self._sent or not self._growth.worth_telling("again", again):
+        if again < limits.resent_tokens or 2 * again < self._sent or not worth_telling(self._growth, "again", again):
             return None
         saved = round(again * (1 - limits.cached_price))
         sentence = (

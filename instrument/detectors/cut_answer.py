@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from instrument.detectors.answers import Wish, finish_reasons, is_empty
-from instrument.detectors.told import Growth, clock
+from instrument.detectors.told import Growth, clock, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -17,7 +17,7 @@ class CutAnswer:
     """Watches the model calls of one run."""
 
     def __init__(self, limits: Thresholds) -> None:
-        self._growth = Growth()
+        self._growth: Growth = {}
         self._times: dict[str, int] = {}
 
     def feed(self, span: Span, asked: list[Wish]) -> Finding | None:
@@ -26,7 +26,7 @@ class CutAnswer:
         if fault is None:
             return None
         times = self._times[fault] = self._times.get(fault, 0) + 1
-        if not self._growth.worth_telling(fault, times):
+        if not worth_telling(self._growth, fault, times):
             return None
         often = "once" if times == 1 else f"{times} times"
         return Finding(

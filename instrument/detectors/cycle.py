@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from instrument.detectors.calls import Call
-from instrument.detectors.told import Growth, names, told
+from instrument.detectors.told import Growth, names, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -17,7 +17,7 @@ class Cycle:
     def __init__(self, limits: Thresholds) -> None:
         self._lengths = range(2, limits.longest_cycle + 1)
         self._runs = dict.fromkeys(self._lengths, 0)
-        self._growth = Growth()
+        self._growth: Growth = {}
         self.turning = False
 
     def feed(self, call: Call, window: Window) -> Finding | None:
@@ -49,8 +49,8 @@ class Cycle:
     def _told(self, call: Call, window: Window, length: int) -> Finding | None:
         calls = self._runs[length] + length
         if calls == 2 * length:
-            self._growth.forget(length)
-        if not self._growth.worth_telling(length, calls):
+            self._growth.pop(length, None)
+        if not worth_telling(self._growth, length, calls):
             return None
         seen = [*islice(window.calls, max(0, len(window.calls) - calls + 1), None), call]
         return told(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from instrument.detectors.calls import Call
-from instrument.detectors.told import Growth, names, told
+from instrument.detectors.told import Growth, names, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -16,7 +16,7 @@ class ErrorStorm:
         self._in_a_row = limits.failures_in_a_row
         self._of_one_tool = limits.failures_of_one_tool
         self._share = limits.failing_share
-        self._growth = Growth()
+        self._growth: Growth = {}
         self._failures = 0
 
     def feed(self, call: Call, window: Window) -> Finding | None:
@@ -31,7 +31,7 @@ class ErrorStorm:
         """Count the failures of this storm; it begins after a window without any."""
         if not any(one.failed for one in calls[:-1]):
             self._failures = 0
-            self._growth.forget("storm")
+            self._growth.pop("storm", None)
         self._failures += 1
 
     def _row(self, calls: list[Call]) -> Finding | None:
@@ -54,7 +54,7 @@ class ErrorStorm:
 
     def _told(self, failed: list[Call], sentence: str) -> Finding | None:
         """One call that fails over and over is not told here: `again_after_failure` and `repeated_call` say more."""
-        if len({one.key for one in failed}) < 2 or not self._growth.worth_telling("storm", self._failures):
+        if len({one.key for one in failed}) < 2 or not worth_telling(self._growth, "storm", self._failures):
             return None
         return told("error_storm", sentence, failed, calls=sorted({one.name for one in failed}), times=self._failures)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Raw
 
 from instrument.detectors.answers import Wish, offered_tools, tool_names
-from instrument.detectors.told import Growth, clock
+from instrument.detectors.told import Growth, clock, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -23,7 +23,7 @@ class HallucinatedTool:
         self._strange = False
         self._times: dict[str, int] = {}
         self._total = 0
-        self._growth = Growth()
+        self._growth: Growth = {}
 
     def feed(self, span: Span, asked: list[Wish]) -> Finding | None:
         """A finding when this model call wishes for a tool that it was not given."""
@@ -65,7 +65,7 @@ class HallucinatedTool:
             times = self._times[name] = self._times.get(name, 0) + 1
         else:
             pattern, times = "", self._total
-        if not self._growth.worth_telling(pattern, times):
+        if not worth_telling(self._growth, pattern, times):
             return None
         offered = ", ".join(sorted(self._ever)[:12])
         often = f"{times} times" if pattern else f"{times} such calls"

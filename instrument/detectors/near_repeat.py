@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from instrument.detectors.calls import UNKNOWN, Call
 from instrument.detectors.similarity import extends, fills_blanks
-from instrument.detectors.told import Growth, brief, told
+from instrument.detectors.told import Growth, brief, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -22,8 +22,8 @@ class NearRepeat:
         self._alike = limits.reworded
         self._alike_same_answer = limits.reworded_same_answer
         self._telling = limits.telling_answer
-        self._growth = Growth()
-        self._family: set[int] = set()
+        self._growth: Growth = {}
+        self._family: frozenset[int] = frozenset()
         self._times = 0
 
     def feed(self, call: Call, window: Window) -> Finding | None:
@@ -89,7 +89,7 @@ class NearRepeat:
 
     def _told(self, call: Call, wordings: list[Call]) -> Finding | None:
         times = self._times_of_family(wordings)
-        if not self._growth.worth_telling("family", times):
+        if not worth_telling(self._growth, "family", times):
             return None
         return told(
             "near_repeat",
@@ -102,9 +102,9 @@ class NearRepeat:
     def _times_of_family(self, wordings: list[Call]) -> int:
         """How often this question was asked so far; a question that shares no wording with the last one is new."""
         if self._family.isdisjoint(one.key for one in wordings[:-1]):
-            self._growth.forget("family")
+            self._growth.pop("family", None)
             self._times = 0
-        self._family = {one.key for one in wordings}
+        self._family = frozenset(one.key for one in wordings)
         self._times = max(self._times + 1, len(wordings))
         return self._times
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from instrument.detectors.calls import UNKNOWN, Call
 from instrument.detectors.similarity import fills_blanks, same_object
-from instrument.detectors.told import Growth, names, told
+from instrument.detectors.told import Growth, names, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -31,7 +31,7 @@ class NoProgress:
         self._new_share = limits.new_share
         self._idle: list[Call] = []
         self.idle = 0
-        self._growth = Growth()
+        self._growth: Growth = {}
 
     def feed(self, call: Call, window: Window) -> Finding | None:
         """A finding when this call is one too many without news."""
@@ -43,7 +43,7 @@ class NoProgress:
         self._idle = [*self._idle[-_KEPT:], call]
         self.idle += 1
         most = self._most_programs if call.question.code else self._most
-        if self.idle < most or not self._growth.worth_telling("silence", self.idle):
+        if self.idle < most or not worth_telling(self._growth, "silence", self.idle):
             return None
         return told(
             "no_progress",
@@ -56,7 +56,7 @@ class NoProgress:
     def _wake(self) -> None:
         if self.idle:
             self._idle, self.idle = [], 0
-            self._growth.forget("silence")
+            self._growth.pop("silence", None)
 
     def _is_idle(self, call: Call, window: Window) -> bool:
         resembles = any(self._resembles(one, call) for one in window.calls if one.name == call.name)

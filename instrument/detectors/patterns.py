@@ -49,7 +49,7 @@ class Patterns:
         self._calm = False
         self._time = float(READ_AT_ONCE)
         self._met_at = 0
-        self._vocabulary = Vocabulary()
+        self._vocabulary: Vocabulary | None = None
 
     def passed_over(self, call: Call, times: int) -> None:
         """So many calls equal to this one were made and not looked at."""
@@ -119,7 +119,7 @@ class Patterns:
 
     def _look(self, call: Call) -> list[Finding | None]:
         window = self.window
-        if self._vocabulary.is_full:
+        if call.wordy and (self._vocabulary is None or self._vocabulary.is_full):
             self._vocabulary = Vocabulary()
         call.vocabulary = self._vocabulary
         cycle, restart = self._cycle.feed(call, window), self._restart.feed(call, window)

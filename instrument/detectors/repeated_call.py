@@ -6,7 +6,7 @@ Paging asks with other arguments, polling gets other results: neither counts.
 from __future__ import annotations
 
 from instrument.detectors.calls import Call
-from instrument.detectors.told import Growth, brief, told
+from instrument.detectors.told import Growth, brief, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -18,7 +18,7 @@ class RepeatedCall:
     def __init__(self, limits: Thresholds) -> None:
         self._repeats = limits.repeats
         self._totals: dict[int, int] = {}
-        self._growth = Growth()
+        self._growth: Growth = {}
 
     def feed(self, call: Call, window: Window) -> Finding | None:
         """A finding when this call is one repeat too many."""
@@ -27,7 +27,7 @@ class RepeatedCall:
         same = same_outcome(call, window)
         if len(same) < self._repeats:
             self._totals.pop(call.key, None)
-            self._growth.forget(call.key)
+            self._growth.pop(call.key, None)
             return None
         return self._told(call, same)
 
@@ -39,7 +39,7 @@ class RepeatedCall:
     def _told(self, call: Call, same: list[Call]) -> Finding | None:
         times = max(self._totals.get(call.key, 0) + 1, len(same))
         self._totals[call.key] = times
-        if not self._growth.worth_telling(call.key, times):
+        if not worth_telling(self._growth, call.key, times):
             return None
         outcome = "and failed each time" if call.failed else "with the same result each time"
         return told(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from instrument.detectors.calls import Call
-from instrument.detectors.told import Growth, names, told
+from instrument.detectors.told import Growth, names, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -19,7 +19,7 @@ class Restart:
         self._first: list[Call] = []
         self._again: list[Call] = []
         self._times = 0
-        self._growth = Growth()
+        self._growth: Growth = {}
         self.keys: frozenset[int] = frozenset()
 
     @property
@@ -52,7 +52,7 @@ class Restart:
         if distinct < 2 or 2 * unchanged <= self._steps:
             return None
         self._times += 1
-        if not self._growth.worth_telling("restart", self._times):
+        if not worth_telling(self._growth, "restart", self._times):
             return None
         return told(
             "restart",

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Raw
 
 from instrument.detectors.calls import UNKNOWN, Call, call_of, plain
-from instrument.detectors.told import Growth, told
+from instrument.detectors.told import Growth, told, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -27,7 +27,7 @@ class SameAnswer:
     def __init__(self, limits: Thresholds) -> None:
         self._most = limits.calls_without_news + 1
         self.of: dict[str, Answers] = {}
-        self._growth = Growth()
+        self._growth: Growth = {}
 
     def feed(self, call: Call) -> Finding | None:
         """A finding when this question is one too many with the same answer."""
@@ -37,7 +37,7 @@ class SameAnswer:
             return None
         if answers.add(call) < self._most or not answers.varied:
             return None
-        if not self._growth.worth_telling((call.name, call.outcome), answers.times):
+        if not worth_telling(self._growth, (call.name, call.outcome), answers.times):
             return None
         return told(
             "no_progress",
@@ -66,7 +66,7 @@ class Answers:
 
     def __init__(self, call: Call) -> None:
         self._last: Call | Span = call
-        self.calls: list[Call] = []
+        self.calls: tuple[Call, ...] = ()
         self.times = 1
         self.varied = False
 
@@ -94,9 +94,9 @@ class Answers:
             self.times = 1
             return 1
         if self.times == 1:
-            self.calls = [last]
+            self.calls = (last,)
         if last.key != call.key and not call.failed and call.fingerprint != UNKNOWN:
-            self.calls = [*self.calls[1 - _KEPT :], call]
+            self.calls = (*self.calls[1 - _KEPT :], call)
             self.times += 1
         return self.times
 

@@ -7,7 +7,7 @@ A question's parts are either *atoms* (identifiers, numbers, flags, short names)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -32,14 +32,14 @@ _ASSIGNED = re.compile(r"^[ \t]*[a-z_]\w*[ \t]*=[ \t]*\S", re.MULTILINE)
 _decode = msgspec.json.Decoder().decode
 
 
-class Question(Struct, eq=False):
+class Question(Struct, eq=False, gc=False):
     """What a call asks: its atoms by place, its prose as words in order; `code` for programs and commands.
 
     With a vocabulary it is compared faster with questions that share it, by one thread.
     """
 
     atoms: dict[str, str]
-    words: list[str]
+    words: tuple[str, ...]
     code: bool
     vocabulary: Vocabulary | None = None
     _prose: frozenset[str] | None = None
@@ -73,8 +73,7 @@ def question(given: bytes | dict[str, Any], vocabulary: Vocabulary | None = None
             code = code or _symbols(text) > _CODE_SYMBOLS * len(found) or _assigns(text)
         elif text and not text.isspace():
             atoms[place] = " ".join(text.split())
-    del words[_MOST_WORDS:]
-    return Question(atoms, words, code, vocabulary)
+    return Question(atoms, tuple(words[:_MOST_WORDS]), code, vocabulary)
 
 
 def _assigns(text: str) -> bool:
@@ -185,6 +184,6 @@ def fills_blanks(one: Question, other: Question) -> bool:
     return bool(here) and bool(there) and not here & there
 
 
-def _common_start(first: list[str], second: list[str]) -> int:
+def _common_start(first: Sequence[str], second: Sequence[str]) -> int:
     shorter = min(len(first), len(second))
     return next((n for n in range(shorter) if first[n] != second[n]), shorter)

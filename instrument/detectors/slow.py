@@ -9,7 +9,7 @@ from __future__ import annotations
 from instrument.detectors.answers import model_of
 from instrument.detectors.calls import plain
 from instrument.detectors.history import Beyond, History, Series
-from instrument.detectors.told import Growth, clock, seconds
+from instrument.detectors.told import Growth, clock, seconds, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -35,7 +35,7 @@ class Slow:
         self.never_ns = limits.slow_seconds * _SECOND
         """What takes no longer is not slow, whatever is usual."""
         self.durations: dict[str, Series] = {}
-        self._growth = Growth()
+        self._growth: Growth = {}
 
     def feed(self, span: Span) -> Finding | None:
         """A finding when the span took far longer than is usual for its name."""
@@ -87,7 +87,7 @@ class Slow:
         return series
 
     def _told(self, span: Span, measure: str, name: str, value: int, series: Series, sentence: str) -> Finding | None:
-        if not self._growth.worth_telling((span.trace_id, measure, name), value):
+        if not worth_telling(self._growth, (span.trace_id, measure, name), value):
             return None
         usual = series.quantile(0.5)
         return Finding(

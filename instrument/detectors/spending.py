@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from instrument.detectors.calls import plain
 from instrument.detectors.history import Beyond, History
-from instrument.detectors.told import Growth, clock
+from instrument.detectors.told import Growth, clock, worth_telling
 from instrument.model import Finding, Span
 from instrument.money import EXACT, money
 from instrument.thresholds import Thresholds
@@ -26,7 +26,7 @@ class Spending:
         self._spent = {"run_usd": 0, "run_tokens": 0}
         self._agent = ""
         self._first: Span | None = None
-        self._growth = Growth()
+        self._growth: Growth = {}
 
     def feed(self, span: Span) -> list[Finding]:
         """Findings when this model call, or the run with it, is far above its history."""
@@ -64,7 +64,7 @@ class Spending:
         return None
 
     def _told(self, first: Span, span: Span, measure: str, name: str, value: int, usual: float) -> Finding | None:
-        if not self._growth.worth_telling((measure, name), value):
+        if not worth_telling(self._growth, (measure, name), value):
             return None
         return Finding(
             trace_id=span.trace_id,

@@ -14,26 +14,21 @@ _MOST_PATTERNS = 64
 _BRIEF = 80
 
 
-class Growth:
-    """A pattern is told when it starts and again each time it has doubled; the oldest of many are forgotten."""
+Growth = dict[Hashable, float]
+"""At which size patterns were told last. One that has ended is taken out, so that it starts anew when it returns."""
 
-    __slots__ = ("_told",)
 
-    def __init__(self) -> None:
-        self._told: dict[Hashable, float] = {}
+def worth_telling(growth: Growth, pattern: Hashable, size: float) -> bool:
+    """Whether to tell of a pattern at this size: when it starts and each time it has doubled. If so it counts as told.
 
-    def worth_telling(self, pattern: Hashable, size: float) -> bool:
-        """Whether to tell of the pattern at this size; if so it counts as told."""
-        if pattern in self._told and size < 2 * self._told[pattern]:
-            return False
-        if len(self._told) >= _MOST_PATTERNS and pattern not in self._told:
-            del self._told[next(iter(self._told))]
-        self._told[pattern] = size
-        return True
-
-    def forget(self, pattern: Hashable) -> None:
-        """The pattern has ended; when it comes again it starts anew."""
-        self._told.pop(pattern, None)
+    The oldest of many patterns are forgotten.
+    """
+    if pattern in growth and size < 2 * growth[pattern]:
+        return False
+    if len(growth) >= _MOST_PATTERNS and pattern not in growth:
+        del growth[next(iter(growth))]
+    growth[pattern] = size
+    return True
 
 
 def told(detector: str, message: str, calls: Sequence[Call], /, *, severity: str = "warning", **data: Any) -> Finding:
