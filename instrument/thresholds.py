@@ -145,8 +145,8 @@ class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The same in tokens, where no price is known."""
 
     traces: Count = 1000
-    """Traces that are watched at once; more agents than this seldom run at once in one process. A trace takes ten to
-    forty kilobytes, with long arguments and results some hundred. The one that was silent longest is forgotten first."""
+    """Traces that are watched at once; more agents than this seldom run at once in one process. Each takes ten to forty
+    kilobytes, with long arguments and results some hundred. The one that was silent longest is forgotten first."""
 
 
 def thresholds(values: Mapping[str, Any] | None = None) -> Thresholds:
