@@ -329,6 +329,13 @@ def test_words_and_options_come_in_any_order(here: Path, capsys: Capture) -> Non
     assert Path("run.html").exists()
 
 
+def test_a_page_is_not_poured_into_a_terminal(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who forgets the file is told to name one; a pipe gets the page."""
+    assert "<!doctype html>" == told(capsys, "export", "last", "--html")[0][:15]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert "name a file, as in --html run.html" in told(capsys, "export", "last", "--html", code=2)[1]
+
+
 def test_only_the_trace_that_is_meant_is_taken_in(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the processes: others may be many."""
     write(here, run(), span(1), *(span(n, trace_id=OTHER) for n in range(1, 50)), name="b")
