@@ -1,6 +1,6 @@
 """Two runs beside each other as the page takes them: figures, the first divergence, both trees in one list of rows.
 
-Rows are columns, as those of a run (see `columns`). Of what changed in a row the beginning around the first difference
+Rows are columns, as those of a run (see `columns`). Of what changed in a row the first difference
 is told; all of it is told for one row at a time, when it is asked for.
 """
 
@@ -36,8 +36,8 @@ from instrument.views.html import Judge
 from instrument.views.theme import UNBOUNDED, clean
 from instrument.views.words import changed_parts
 
-AROUND, SHORT = 24, 90
-"""So many letters before the first difference of two values, and in all, are told in a row."""
+AROUND, SHORT, MOST_TOLD = 16, 40, 120
+"""In a row, so many letters before the first difference of two values are told, and of either; short ones whole."""
 MOST_LETTERS = 4000
 TIME = "time"
 """The cause of a row in which nothing else differs."""
@@ -184,36 +184,46 @@ def _changes(rows: Sequence[Row], first: Change | None, whole: int) -> Iterator[
         told = [_change(change, SAID if change is first else SAID_LATER) for change in row.changes]
         if number in slow and row.pair.a is not None and row.pair.b is not None:
             said = "takes longer" if row.pair.b.duration_ns > row.pair.a.duration_ns else "takes less time"
-            told.append([TIME, said, "", "", ""])
+            told.append([TIME, said, "", "", "", ""])
         if told:
             yield number, told
 
 
-def _change(change: Change, said: dict[str, str]) -> list[Any]:
+def _change(change: Change, said: dict[str, str]) -> list[str]:
+    """Cause, the cause in words, where, what stands before the first difference, what went, what came."""
     if change.cause in ("added", "removed"):
-        return [change.cause, said[change.cause], "", "", ""]
-    before, after = _around(steady_text(as_text(change.before)), steady_text(as_text(change.after)))
+        return [change.cause, said[change.cause], "", "", "", ""]
+    before, after = steady_text(as_text(change.before)), steady_text(as_text(change.after))
+    lead, gone, new = _apart(before, after)
     return [
         change.cause,
         said[change.cause],
         clean(change.where, NAME),
-        "(nothing)" if change.before is None else before,
-        "(nothing)" if change.after is None else after,
+        lead,
+        "(nothing)" if change.before is None else gone,
+        "(nothing)" if change.after is None else new,
     ]
 
 
-def _around(before: str, after: str) -> tuple[str, str]:
-    """Both values from shortly before their first difference on."""
-    alike = next(
-        (n for n, (x, y) in enumerate(zip(before, after, strict=False)) if x != y), min(len(before), len(after))
-    )
-    start = max(0, alike - AROUND) if max(len(before), len(after)) > SHORT else 0
-    begins = "…" if start else ""
-    one, two = (
-        f"{begins}{clean(text[start : start + SHORT])}{'…' if len(text) > start + SHORT else ''}"
-        for text in (before, after)
-    )
-    return one, two
+def _apart(before: str, after: str) -> tuple[str, str, str]:
+    """Some letters before the first difference, and both texts from there to where they are the same again."""
+    if max(len(before), len(after)) <= SHORT:
+        return "", clean(before), clean(after)
+    alike = start = _alike(before, after)
+    while start and alike - start < SHORT and before[start - 1].isalnum():
+        start -= 1
+    behind = _alike(before[start:][::-1], after[start:][::-1])
+    while behind and before[-behind].isalnum():
+        behind -= 1
+    gone, new = (clean(text[start : len(text) - behind], MOST_TOLD) for text in (before, after))
+    lead = clean(before[max(0, start - AROUND) : start])
+    return f"…{lead}" if start > AROUND else lead, gone, new
+
+
+def _alike(one: str, two: str) -> int:
+    """How many letters at the beginning are the same."""
+    number = min(len(one), len(two))
+    return next((n for n, (x, y) in enumerate(zip(one, two, strict=False)) if x != y), number)
 
 
 def _rows_of_other_time(rows: Sequence[Row], whole: int) -> set[int]:

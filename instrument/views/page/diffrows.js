@@ -134,10 +134,10 @@ export class DiffRows {
 }
 
 function changesInLine(changes) {
-  return changes.flatMap(([cause, said, where, before, after], place) => [
+  return changes.flatMap(([cause, said, where, lead, before, after], place) => [
     place ? h("span", { class: "arrow" }, "·") : "",
     h("span", { class: "said-cause" }, said),
-    before || after ? [where && where !== cause ? h("span", { class: "hint" }, line(where, 60)) : "", h("del", {}, line(before, 200)), h("span", { class: "hint arrow" }, "→"), h("ins", {}, line(after, 200))] : "",
+    before || after ? [where && where !== cause ? h("span", { class: "hint where" }, line(where, 60)) : "", lead ? h("span", { class: "hint lead" }, line(lead, 60)) : "", h("del", {}, line(before, 200)), h("span", { class: "hint arrow" }, "→"), h("ins", {}, line(after, 200))] : "",
   ].flat());
 }
 

@@ -60,7 +60,7 @@ function changesOf(trees, row, told) {
   const changes = trees.changesOf.get(row) ?? [];
   if (!changes.length) return [h("p", { class: "hint" }, trees.below[row] ? "The call itself is the same; what differs lies below it." : trees.state[row] ? "It lies below a call that the other run does not make." : "Nothing but times, tokens and money differs.")];
   const whole = new Map(told.changes.map(([cause, where, lines]) => [`${cause} ${where}`, lines]));
-  return changes.map(([cause, said, where, before, after]) => {
+  return changes.map(([cause, said, where, , before, after]) => {
     const lines = whole.get(`${cause} ${where}`) ?? (before || after ? [[["gone", before]], [["new", after]]] : null);
     return h("section", { class: "one-change" }, h("h3", {}, said, where && where !== cause ? h("span", { class: "hint" }, ` ${line(where, 200)}`) : ""), lines ? partsView(lines) : "");
   });

@@ -1,0 +1,57 @@
+"""Two runs as the page takes them: what a row tells of two values, and which rows take another time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from instrument.analysis.tree import Trace, traces
+from instrument.views.compared import Run, compared
+from tests.recorded import MS, span
+
+TEXTS = st.text("ab 1(\n", max_size=90)
+
+
+def told(a: Trace, b: Trace) -> Any:
+    return compared(Run(a, "ok"), Run(b, "ok"), lambda trace: trace.findings)
+
+
+def of(*outputs: Any, took: int = 5) -> Trace:
+    """A run with a call for each output, the last of which takes so long."""
+    calls = [span(n, 1, name=f"call{n}", output=output) for n, output in enumerate(outputs, 2)]
+    last = span(len(calls) + 2, len(calls) + 1, name="inside", duration_ns=took * MS)
+    return next(traces([span(1, duration_ns=(100 + took) * MS), *calls, last]))
+
+
+@given(TEXTS, TEXTS, TEXTS, TEXTS)
+def test_what_is_told_of_two_values_is_where_they_differ(before: str, one: str, two: str, behind: str) -> None:
+    """For all texts: the parts that are told differ where the texts do."""
+    a, b = before + one + behind, before + two + behind
+    changes = [parts[-2:] for _, changes in told(of(a), of(b))["rows"]["changes"] for parts in changes]
+    assert [True] * len(changes) == [gone != new for gone, new in changes]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        (f"{'x' * 50} in shop.py (63 lines)", f"{'x' * 50} in shop.py (66 lines)", ["…xxx in shop.py (", "63", "66"]),
+        ("short", "other", ["", "short", "other"]),
+        ("y" * 500 + "1", "y" * 500 + "2", [f"…{'y' * 16}", f"{'y' * 40}1", f"{'y' * 40}2"]),
+        ("short", None, ["", "short", "(nothing)"]),
+    ],
+)
+def test_whole_words_around_the_first_difference_are_told(a: str, b: str | None, expected: list[str]) -> None:
+    """With a little of what stands before them; short values are told whole."""
+    assert expected == told(of(a), of(b))["rows"]["changes"][0][1][0][-3:]
+
+
+def test_a_call_that_takes_much_longer_is_a_difference() -> None:
+    """It alone, not the calls that waited for it."""
+    found = told(of(1), of(1, took=95))
+    assert (None, [[2, "takes longer"]]) == (
+        found["first"],
+        [[row, one[0][1]] for row, one in found["rows"]["changes"]],
+    )
