@@ -32,6 +32,7 @@ from instrument.record import bridges, budgets, otel_context, threads
 from instrument.record.budgets import BudgetGuard, Limits, limits_of
 from instrument.record.capture import Camera
 from instrument.record.context import current
+from instrument.record.failures import is_of_signal
 from instrument.record.headers import origin_of
 from instrument.record.lanes import Bounds
 from instrument.record.loops import Decide, LoopGuard
@@ -87,10 +88,13 @@ def start() -> None:
                     notice(problem)
         except RecursionError:
             room = False  # the next call that is less deep tries again
-        except Exception as error:  # noqa: BLE001 - a recorder that cannot start must not cost the user's call
+        except BaseException as error:
+            if not isinstance(error, Exception) or is_of_signal(error):  # Ctrl-C, which is the user's
+                room = False
+                raise
             notice(f"recording could not start and is off ({type(error).__name__}: {error})")
         finally:
-            switch.decided = room
+            switch.decided = room or switch.recorder is not None
 
 
 def flush() -> Flushed:

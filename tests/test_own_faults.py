@@ -251,6 +251,18 @@ def test_nothing_is_current_after_a_generator_that_a_signal_ends(nth: int) -> No
         assert (None, 1) == (current.get(), len(recording.spans))
 
 
+@pytest.mark.usefixtures("overdue")
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGUSR1, Overdue)])
+def test_a_signal_while_the_recording_starts(monkeypatch: pytest.MonkeyPatch, number: int, error: type) -> None:
+    """Ctrl-C or a timeout during the first call of all reaches the program, and the next call tries again."""
+    monkeypatch.setattr(wiring, "_install_again", lambda: signal.raise_signal(number))
+    with recording_off():
+        switch.decided = False
+        with pytest.raises(error):
+            called()
+        assert not switch.decided
+
+
 def test_nobody_waits_for_a_pipe_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is said about the recording is left for later where stderr takes nothing."""
     told: list[str] = []
