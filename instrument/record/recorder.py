@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from instrument.store.blobs import Blobs
 
 
+NO_MEMORY = "recording: MemoryError"
+"""What this is counted as is there from the beginning: to make it takes memory."""
+
+
 class Guard(Protocol):
     """Asked before a call, told after it. It may refuse the call by raising, nothing else."""
 
@@ -89,7 +93,7 @@ class Recorder:
         self.assemble = streams.assemble
         self.take_over = llm.take_over
         self.open: dict[LiveSpan, streams.Listener | None] = {}
-        self.faults: Counter[str] = Counter()
+        self.faults = Counter({NO_MEMORY: 0})
         self.running = Running()
         self.stores = bool(sinks)
         self.sampling = Sampling(sampling, spool or Held(), self._open_traces)
@@ -200,9 +204,12 @@ class Recorder:
 
     def fault(self, where: str, error: BaseException) -> None:
         """Count a fault of ours; the first of its kind is said aloud."""
+        if isinstance(error, MemoryError):  # which leaves no room for words
+            self.faults[NO_MEMORY] += 1
+            return
         key = f"{where}: {type(error).__name__}"
         self.faults[key] += 1
-        if self.faults[key] == 1 and not isinstance(error, MemoryError):  # which leaves no room for words
+        if self.faults[key] == 1:
             self._notify(f"a fault of the recording itself was kept from your program ({key}: {error!s:.200})")
 
     def agent_id_of(self, instance: object, attribute: str) -> str | None:
@@ -249,7 +256,8 @@ class Recorder:
         unstored = (
             {} if self._blobs is None else {f"long values: {why}": n for why, n in dict(self._blobs.lost).items()}
         )
-        faults = {f"fault in {where}": count for where, count in dict(self.faults).items()}  # threads count meanwhile
+        counted = dict(self.faults)  # other threads count meanwhile
+        faults = {f"fault in {where}": count for where, count in counted.items() if count}
         return Flushed(written, {**lost, **unstored, **faults})
 
     def _sink_failed(self, name: str, why: str) -> None:

@@ -296,6 +296,9 @@ _new = LiveSpan.__new__
 
 def amiss(recorder: Recorder, where: str, fault: Exception) -> None:
     """Count a fault of ours. Raises what is none: the recursion limit, and what a handler of signals has raised."""
+    if isinstance(fault, MemoryError):
+        recorder.fault(where, fault)  # nothing more: anything takes memory
+        return
     if isinstance(fault, RecursionError) or is_of_signal(fault):
         raise fault
     with suppress(Exception):
