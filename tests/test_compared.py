@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instrument.analysis.tree import Trace, traces
-from instrument.views.compared import Run, compared
+from instrument.views.compared import Run, compared, compared_calls
 from tests.recorded import MS, span
 
 TEXTS = st.text("ab 1(\n", max_size=90)
@@ -55,3 +55,10 @@ def test_a_call_that_takes_much_longer_is_a_difference() -> None:
         found["first"],
         [[row, one[0][1]] for row, one in found["rows"]["changes"]],
     )
+
+
+def test_of_a_call_alone_its_figures_and_what_it_was_given_are_told() -> None:
+    """Nothing stands for the other side."""
+    found = compared_calls(span(1, input={"n": 1}, duration_ns=MS), None)
+    figures = [["status", "ok", "", ""], ["time", "1 ms", "", ""]]
+    assert {"figures": figures, "changes": [["removed", "", [[("gone", '{"n":1}')]]]]} == found

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from instrument.analysis.changes import MISSING, differences
 from instrument.analysis.diff import Change, Row, side_by_side
 from instrument.analysis.sides import Side, takes_other_time
-from instrument.analysis.totals import Total, total
+from instrument.analysis.totals import total
 from instrument.analysis.tree import Trace
 from instrument.analysis.volatile import steady_text
 from instrument.model import Span
@@ -106,23 +106,41 @@ def _call(catalog: Catalog, trace: str, span: str | None) -> Span | None:
 
 
 def compared_calls(a: Span | None, b: Span | None) -> dict[str, Any]:
-    """One row whole: the figures of both calls, and what changed word by word."""
-    one, two = _spent(a), _spent(b)
+    """One row whole: the figures of both calls, and what changed word by word; of a call alone what it was given."""
+    if a is None or b is None:
+        cause, only = ("removed", a) if b is None else ("added", b)
+        value = only.input if only is not None else None
+        return {"figures": _figures_of_one(a, b), "changes": [[cause, "", [_alone(cause, value)]]]}
+    one, two = total([a]), total([b])
     table = [
-        ["status", a.status if a else "", b.status if b else "", ""],
-        times(a.duration_ns if a else 0, b.duration_ns if b else 0, UNBOUNDED),
+        ["status", a.status, b.status, "" if a.status == b.status else "differs"],
+        times(a.duration_ns, b.duration_ns, UNBOUNDED),
         *(spendings(one, two) if one.calls or two.calls else ()),
     ]
-    changes = differences(a, b) if a is not None and b is not None else ()
-    told = [[one.cause, one.where, list(_lines(_given(one.before), _given(one.after)))] for one in changes]
+    told = [
+        [found.cause, found.where, list(_lines(_given(found.before), _given(found.after)))]
+        for found in differences(a, b)
+    ]
     return {"figures": table, "changes": told}
+
+
+def _figures_of_one(a: Span | None, b: Span | None) -> list[list[str]]:
+    """The figures of a call that the other side has not, in its own column."""
+    only = a or b
+    if only is None:
+        return []
+    whole = compared_calls(only, only)["figures"]
+    return [[name, one if a else "", two if b else "", ""] for name, one, two, _ in whole]
+
+
+def _alone(cause: str, value: Any) -> Sequence[Part]:
+    told = clean(as_text(value), MOST_LETTERS) if value is not None else "(no arguments)"
+    return [("new" if cause == "added" else "gone", told)]
 
 
 def _first(first: Change, row: int | None) -> dict[str, Any]:
     if first.cause in ("added", "removed"):
-        value = first.after if first.cause == "added" else first.before
-        told = clean(as_text(value), 400) if value is not None else "(no arguments)"
-        lines: list[Sequence[Part]] = [[("new" if first.cause == "added" else "gone", told)]]
+        lines = [_alone(first.cause, first.after if first.cause == "added" else first.before)]
     else:
         lines = list(_lines(first.before, first.after))
     return {"said": SAID[first.cause], "place": place(first), "row": row, "lines": lines, "below": first.spans - 1}
@@ -139,10 +157,6 @@ def _lines(before: Any, after: Any) -> Iterator[Sequence[Part]]:
 
 def _given(value: Any) -> Any:
     return None if value is MISSING else value
-
-
-def _spent(span: Span | None) -> Total:
-    return total([span] if span is not None else [])
 
 
 def _columns(rows: Sequence[Row], first: Change | None, whole: int) -> dict[str, Any]:

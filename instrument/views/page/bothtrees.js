@@ -53,7 +53,7 @@ export class BothTrees {
     if (!this.hasChildren(row)) return false;
     const turned = this.turned.get(row);
     if (turned !== undefined) return turned;
-    if (this.state[row] >= ONLY_A || this.below[row] === 0) return true;
+    if (this.state[row] >= ONLY_A || (this.below[row] === 0 && this.depth[row] > 0)) return true;
     return this.depth[row] + 1 >= this.limit && !(row < this.first && this.first < this.end[row]);
   }
 

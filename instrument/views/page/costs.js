@@ -11,6 +11,7 @@ const MEASURES = [["Money", "usd"], ["Tokens", "tokens"], ["Calls", "calls"]];
 
 export class CostsView {
   keyHelp = LIST_KEYS;
+  withoutFilter = true;
 
   constructor(page, address) {
     this.page = page;

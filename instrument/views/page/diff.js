@@ -13,6 +13,7 @@ const PAIR_MOVES = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1, PageDown: 20, PageU
 
 export class DiffView {
   keyHelp = DIFF_KEYS;
+  withoutFilter = true;
 
   constructor(page, address) {
     this.page = page;
@@ -41,6 +42,10 @@ export class DiffView {
 
   async begin() {
     this.page.place("compare", [h("span", { class: "sep", "aria-hidden": "true" }, "/"), h("span", { class: "here" }, "compare")]);
+    if (!this.ids.every(Boolean)) {
+      this.notice.textContent = "The address names no two runs. Tick two in the list of runs to compare them.";
+      return;
+    }
     let told;
     try {
       told = await this.page.source.diff(...this.ids);

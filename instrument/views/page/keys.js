@@ -45,22 +45,29 @@ export function typing(event) {
   return event.target.closest?.("input, textarea, select, [contenteditable]") !== null && event.target.closest !== undefined;
 }
 
-export function help(more) {
+export function help(more, withFilter) {
   const dialog = h("dialog", { class: "help", "aria-labelledby": "help-title" });
-  const rows = [...GENERAL, ...more].map(([keys, does]) =>
+  const general = withFilter ? GENERAL : GENERAL.filter(([keys]) => keys !== "/");
+  const rows = [...general, ...more].map(([keys, does]) =>
     h("div", {}, h("dt", {}, keys.split(/ +/).map((key) => h("kbd", {}, key))), h("dd", {}, does)),
   );
   dialog.append(
     h("h2", { id: "help-title" }, "Keyboard"),
     h("dl", { class: "keys" }, rows),
-    h("h3", {}, "Filter"),
-    h("p", {}, "Words are looked for in names and arguments, within a run in contents and errors too, in the list of runs in what its root was called with. Also: ", ...codes(["kind:llm", "status:error", "model:mini", "tool:read", "agent:x", "session:x", "user:x", "finding:any", "is:critical", "name:plan", "cost>0.01", "dur>2s", "tokens>1000", "errors>0"]), ". A minus before one of them excludes it."),
+    ...(withFilter ? filterHelp() : []),
     button("Close", () => dialog.close(), { autofocus: true }),
   );
   dialog.addEventListener("close", () => dialog.remove());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   document.body.append(dialog);
   dialog.showModal();
+}
+
+function filterHelp() {
+  return [
+    h("h3", {}, "Filter"),
+    h("p", {}, "Words are looked for in names and arguments, within a run in contents and errors too, in the list of runs in what its root was called with. Also: ", ...codes(["kind:llm", "status:error", "model:mini", "tool:read", "agent:x", "session:x", "user:x", "finding:any", "is:critical", "name:plan", "cost>0.01", "dur>2s", "tokens>1000", "errors>0"]), ". A minus before one of them excludes it."),
+  ];
 }
 
 function codes(words) {

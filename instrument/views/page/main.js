@@ -62,7 +62,7 @@ class Page {
   }
 
   help() {
-    help(this.view?.keyHelp ?? LIST_KEYS);
+    help(this.view?.keyHelp ?? LIST_KEYS, !this.view?.withoutFilter);
   }
 
   key(event) {
