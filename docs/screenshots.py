@@ -7,6 +7,7 @@ and a real browser shows them.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,8 +30,23 @@ def record(folder: Path) -> None:
     write(folder, 260, 40)
     environment = {**os.environ, "INSTRUMENT_DIR": str(folder), "INSTRUMENT_SINKS": "jsonl"}
     for files in ("examples/review/shop.py", "examples/review"):
-        command = [sys.executable, "-m", "agent", "review", files]
-        subprocess.run(command, cwd=HERE.parent, env=environment, check=True, stdout=subprocess.DEVNULL)
+        review(files, HERE.parent, environment)
+
+
+def record_pair(folder: Path) -> None:
+    """Two real reviews of the same files, of which one has changed meanwhile."""
+    environment = {**os.environ, "INSTRUMENT_DIR": str(folder), "INSTRUMENT_SINKS": "jsonl"}
+    environment["PYTHONPATH"] = str(HERE.parent)
+    shutil.copytree(HERE.parent / "examples/review", folder.parent / "shop")
+    review("shop", folder.parent, environment)
+    changed = folder.parent / "shop/shop.py"
+    changed.write_text(f"# What a shop needs to know.\n{changed.read_text()}")
+    review("shop", folder.parent, environment)
+
+
+def review(files: str, place: Path, environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "agent", "review", files]
+    subprocess.run(command, cwd=place, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
 @contextmanager
@@ -57,6 +73,16 @@ def take(browser: Any, address: str) -> None:
             save(shown, f"page-costs-{scheme}")
 
 
+def take_pair(browser: Any, address: str) -> None:
+    """The comparison of the two, chosen by keys."""
+    for scheme in ("light", "dark"):
+        with page(browser, address, scheme) as shown:
+            for key in ("j", "d", "j", "d"):
+                shown.keyboard.press(key)
+            shown.locator(".diffrows .label").first.wait_for()
+            save(shown, f"page-compare-{scheme}")
+
+
 def save(shown: Any, name: str) -> None:
     shown.mouse.move(SIZE["width"] - 2, 2)
     shown.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -71,11 +97,13 @@ def main() -> None:
     if found is None:
         sys.exit("there is no Chromium here: apt-get install chromium")
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / ".instrument"
+        folder, pair = Path(place) / ".instrument", Path(place) / "pair/.instrument"
         record(folder)
-        with serving(folder) as address, sync_playwright() as playwright:
+        record_pair(pair)
+        with serving(folder) as address, serving(pair) as other, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
             take(browser, address)
+            take_pair(browser, other)
             browser.close()
 
 
