@@ -386,12 +386,12 @@ def test_two_runs_are_compared_by_keys(browser: Browser, pair: str) -> None:
         page.keyboard.press("Enter")
         page.locator(".one-change ins").first.wait_for()
         page.keyboard.press("b")
-        page.locator(".waterfall .row .label", has_text="run").first.wait_for()
+        page.locator(".panel .section").first.wait_for()
         assert f"#/run/{PAIR[1].trace_id}/" in page.url
         page.go_back()
         page.locator(".one-change").first.wait_for()
         page.keyboard.press("d")
-        page.locator(".diffrows .label", has_text="chat gpt-4.1").wait_for()
+        page.locator(".diffrows .rows > :not([hidden]) .label", has_text="chat gpt-4.1").first.wait_for()
         assert ["≠review", "iteration", "iteration", "chat gpt-4.1", "≠run"] == compared(page)
 
 
