@@ -83,7 +83,9 @@ export class DiffRows {
     cells.brief.textContent = line(trees.brief[row], 160);
     cells.badge.textContent = shut ? this.badgeOf(row) : "";
     cells.what.dataset.brief = line(trees.brief[row], 160);
-    cells.what.replaceChildren(...changesInLine(trees.changesOf.get(row) ?? []));
+    const changes = trees.changesOf.get(row) ?? [];
+    cells.what.classList.toggle("several", changes.length > 1);
+    cells.what.replaceChildren(...changesInLine(changes));
     for (const letter of ["a", "b"]) this.fillSide(cells[letter], row, letter);
   }
 
