@@ -19,8 +19,7 @@ LIBRARIES = frozenset({
 DEEPEST = 32
 """How many levels of containers `plain` follows."""
 
-_ATOMS = frozenset({str, int, float, bool, type(None)})
-_FIELDLESS = _ATOMS | {list, tuple, bytes}
+_FIELDLESS = frozenset({str, int, float, bool, type(None), list, tuple, bytes})
 
 
 def fields_of(value: object) -> Fields | None:

@@ -212,8 +212,7 @@ class Detectors:
     def _feed_tool(self, span: Span) -> list[Finding]:
         trace_id = span.trace_id
         if trace_id not in self._runs and trace_id not in self._alone:
-            if len(self._alone) >= self._limits.traces:
-                self.forget(next(iter(self._alone)))
+            self._make_room(self._alone)
             self._alone[trace_id] = span
             return []
         run, breaker = self._run(trace_id), self._breaker
@@ -262,14 +261,18 @@ class Detectors:
         return run
 
     def _begin(self, trace_id: str) -> Run:
-        """Watch one more trace. Where no more can be remembered the one that was silent longest is forgotten."""
-        if len(self._runs) >= self._limits.traces:
-            self.forget(next(iter(self._runs)))
+        """Watch one more trace."""
+        self._make_room(self._runs)
         run = self._runs[trace_id] = Run(self._limits, self.history)
         first = self._alone.pop(trace_id, None)
         if first is not None:
             run.begin(first, call_of(first))
         return run
+
+    def _make_room(self, held: Mapping[str, Run | Span]) -> None:
+        """Forget the trace that was silent longest where no more can be remembered."""
+        if len(held) >= self._limits.traces:
+            self.forget(next(iter(held)))
 
     def _end(self, root: Span) -> None:
         """The trace is over: its run, where there was one, becomes part of what is usual."""

@@ -54,15 +54,14 @@ def answer_anew(row: list[Any], known: Iterable[Any]) -> bool:
         return False
     results = row + [told for told in others if type(told) is kind]
     if kind is int or kind is float or kind is str:
-        is_sure = kind is not float or _are_finite(results)
-        return is_sure and (_are_new(results, many) or _are_new_together([results], many))
+        return _are_finite({kind}, results) and (_are_new(results, many) or _are_new_together([results], many))
     if kind is list:
         results = [{"first": told[0], "last": told[-1]} if told else {} for told in results]
     columns = []
     for field in islice(results[0], _MOST_FIELDS):
         column = [told.get(field) for told in results]
         kinds = {*map(type, column)}
-        if kinds in _COMPARED and (float not in kinds or _are_finite(column)):
+        if kinds in _COMPARED and _are_finite(kinds, column):
             if _are_new(column, many):
                 return True
             columns.append(column)
@@ -73,7 +72,7 @@ def _have_one_form(column: list[Any]) -> bool:
     """Whether values differ in their fingerprints where they differ at all."""
     kinds = {*map(type, column)}
     if kinds <= _PLAIN:
-        return float not in kinds or _are_finite(column)
+        return _are_finite(kinds, column)
     if kinds != {str}:
         return False
     if min(map(len, column)) > _LONG:
@@ -82,9 +81,9 @@ def _have_one_form(column: list[Any]) -> bool:
     return text.isascii() and '"' not in text and "\\" not in text and text.split() == column
 
 
-def _are_finite(column: list[Any]) -> bool:
+def _are_finite(kinds: set[type], column: list[Any]) -> bool:
     """Whether no number is one that JSON does not have: what is written for these is the same for all."""
-    return all(isfinite(value) for value in column if type(value) is float)
+    return float not in kinds or all(isfinite(value) for value in column if type(value) is float)
 
 
 def _are_new(column: list[Any], many: int) -> bool:

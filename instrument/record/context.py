@@ -206,6 +206,16 @@ def below(origin: Place, place: LiveSpan | Place) -> Place:
     return place_with(place, **at_origin, shared={**(origin.shared or {}), **(place.shared or {})} or None)
 
 
+def call_at(at: LiveSpan | Place | None, call: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+    """Call with this place current, and put back what was."""
+    before = current.get()
+    current.set(at)
+    try:
+        return call(*args, **kwargs)
+    finally:
+        current.set(before)
+
+
 def carry(fn: Callable[P, R]) -> Callable[P, R]:
     """`fn`, to be called on another thread as if it were called here: what it does hangs below the current span."""
     place = current.get()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from instrument.model import Batch, Record, Sink
 from instrument.record.breath import Breath
-from instrument.record.context import Place, current
+from instrument.record.context import Place, call_at
 from instrument.record.shift import Shift
 from instrument.record.worth import worth
 
@@ -233,12 +233,7 @@ def call(sink: Sink, do: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R
     """
     if "calls_nobody" in vars(type(sink)) and getattr(sink, "calls_nobody", False):
         return do(*args, **kwargs)
-    outer = current.get()
-    current.set(_UNRECORDED)
-    try:
-        return do(*args, **kwargs)
-    finally:
-        current.set(outer)
+    return call_at(_UNRECORDED, do, *args, **kwargs)
 
 
 def _places(batch: Batch, wants: Callable[[Record], bool]) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures.thread  # noqa: F401 - tiktoken needs it, and it cannot be imported while the program ends
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -78,7 +78,7 @@ def settled(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage | None
 
 def describe(span: LiveSpan) -> None:
     """Have the span's attributes say which model was asked, with which settings, and which one answered."""
-    asked = setup(span.asked or _named_arguments(span, SETUP))
+    asked = setup(span.asked or _setup_arguments(span))
     attributes = add_unsaid(span, "attributes", span.recorder.attributes(asked.attributes()))
     if span.plan is not None and span.plan.model is not None:
         attributes[REQUEST_MODEL] = span.plan.model
@@ -168,15 +168,15 @@ def arguments_of(span: LiveSpan) -> dict[str, Any]:
     return plain if isinstance(plain, dict) else {}
 
 
-def _named_arguments(span: LiveSpan, names: Container[str]) -> dict[str, Any]:
-    """Those of the arguments that have one of these names; the others, which may be long, are not decoded."""
+def _setup_arguments(span: LiveSpan) -> dict[str, Any]:
+    """The arguments that say with which model and settings; the others, which may be long, are not decoded."""
     if type(span.input) is not Raw:
         return arguments_of(span)
     try:
         named = _decode_apart(span.input)
     except msgspec.ValidationError:
         return {}
-    return {name: msgspec.json.decode(value) for name, value in named.items() if name in names}
+    return {name: msgspec.json.decode(value) for name, value in named.items() if name in SETUP}
 
 
 _decode_apart = msgspec.json.Decoder(dict[str, Raw]).decode

@@ -14,7 +14,7 @@ from typing import Any
 
 import wrapt
 
-from instrument.record.context import current
+from instrument.record.context import call_at, current
 from instrument.record.headers import extract, inject
 
 _ENV_POSITION = 11  # of `env` among the parameters of Popen.__init__, `self` counted
@@ -102,19 +102,10 @@ class Carried:
 
 
 def _submit(wrapped: Callable[..., Any], executor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """As if no span were current: a worker that is started now must not inherit the one that is."""
     if not args or not carrying:
         return wrapped(*args, **kwargs)
-    return _outside(wrapped, Carried(args[0], current.get()), *args[1:], **kwargs)
-
-
-def _outside(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call as if no span were current: a worker that is started now must not inherit the one that is."""
-    place = current.get()
-    current.set(None)
-    try:
-        return call(*args, **kwargs)
-    finally:
-        current.set(place)
+    return call_at(None, wrapped, Carried(args[0], current.get()), *args[1:], **kwargs)
 
 
 class CarriedAcross:
@@ -138,7 +129,7 @@ def _submit_across(wrapped: Callable[..., Any], executor: Any, args: tuple[Any, 
     headers = inject({})
     if not args or not headers:
         return wrapped(*args, **kwargs)
-    return _outside(wrapped, CarriedAcross(args[0], headers, for_children), *args[1:], **kwargs)
+    return call_at(None, wrapped, CarriedAcross(args[0], headers, for_children), *args[1:], **kwargs)
 
 
 def _popen(wrapped: Callable[..., Any], process: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

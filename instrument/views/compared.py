@@ -72,7 +72,7 @@ def compared(a: Run, b: Run, judge: Judge) -> dict[str, Any]:
     place_of_first = next((n for n, row in enumerate(rows) if any(one is first for one in row.changes)), None)
     found = (sum(one.severity != "info" for one in judge(run.trace)) for run in (a, b))
     table = [
-        ["status", a.status, b.status, "" if a.status == b.status else "differs"],
+        _statuses(a.status, b.status),
         *figures(diff.a, diff.b, UNBOUNDED)[1:],
         counts("findings", *found),
     ]
@@ -113,7 +113,7 @@ def compared_calls(a: Span | None, b: Span | None) -> dict[str, Any]:
         return {"figures": _figures_of_one(a, b), "changes": [[cause, "", [_alone(cause, value)]]]}
     one, two = total([a]), total([b])
     table = [
-        ["status", a.status, b.status, "" if a.status == b.status else "differs"],
+        _statuses(a.status, b.status),
         times(a.duration_ns, b.duration_ns, UNBOUNDED),
         *(spendings(one, two) if one.calls or two.calls else ()),
     ]
@@ -122,6 +122,10 @@ def compared_calls(a: Span | None, b: Span | None) -> dict[str, Any]:
         for found in differences(a, b)
     ]
     return {"figures": table, "changes": told}
+
+
+def _statuses(one: str, two: str) -> list[str]:
+    return ["status", one, two, "" if one == two else "differs"]
 
 
 def _figures_of_one(a: Span | None, b: Span | None) -> list[list[str]]:

@@ -7,9 +7,7 @@ import { BothTrees } from "./bothtrees.js";
 import { DiffRows } from "./diffrows.js";
 import { PairPanel } from "./pairpanel.js";
 import { diffHead } from "./diffhead.js";
-import { DIFF_KEYS } from "./keys.js";
-
-const PAIR_MOVES = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1, PageDown: 20, PageUp: -20 };
+import { DIFF_KEYS, moved } from "./keys.js";
 
 export class DiffView {
   keyHelp = DIFF_KEYS;
@@ -147,10 +145,8 @@ export class DiffView {
 
   rowKey(key) {
     const { shown, chosen } = this.rows;
-    const at = (place) => shown.length && this.choose(shown[Math.max(0, Math.min(shown.length - 1, place))]);
-    if (key in PAIR_MOVES) at(this.rows.at() + PAIR_MOVES[key]);
-    else if (key === "g" || key === "Home") at(0);
-    else if (key === "G" || key === "End") at(shown.length - 1);
+    const to = moved(key, this.rows.at(), shown.length);
+    if (to !== null) shown.length && this.choose(shown[to]);
     else return this.rows.at() >= 0 && this.chosenKey(key, chosen);
     return true;
   }

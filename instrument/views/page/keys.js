@@ -2,6 +2,14 @@
 
 import { h, button } from "./dom.js";
 
+const MOVES = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1, PageDown: 20, PageUp: -20 };
+
+// Where a key leads from one of so many rows; null where it is none that moves.
+export function moved(key, from, count) {
+  const to = key in MOVES ? from + MOVES[key] : key === "g" || key === "Home" ? 0 : key === "G" || key === "End" ? count - 1 : null;
+  return to === null ? null : Math.max(0, Math.min(count - 1, to));
+}
+
 const GENERAL = [
   ["/", "filter"],
   ["j k  ↓ ↑", "next, previous row"],

@@ -1,9 +1,8 @@
 // What the keys do in a run.
 
 import { copy } from "./dom.js";
+import { moved } from "./keys.js";
 import { wordOf } from "./query.js";
-
-const MOVES = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1, PageDown: 20, PageUp: -20 };
 
 // Does what the key asks for; false where it asks for nothing.
 export function runKey(view, event) {
@@ -36,10 +35,8 @@ function rowKey(view, { key }) {
   const { waterfall, trace, tree } = view;
   const { list } = view.sight;
   const index = waterfall.chosenIndex();
-  const at = (place) => list.length && view.chooseEntry(list[Math.max(0, Math.min(list.length - 1, place))]);
-  if (key in MOVES) at(index + MOVES[key]);
-  else if (key === "g" || key === "Home") at(0);
-  else if (key === "G" || key === "End") at(list.length - 1);
+  const to = moved(key, index, list.length);
+  if (to !== null) list.length && view.chooseEntry(list[to]);
   else if (key === "e" || key === "E") nextRow(view, (row) => trace.errors.has(row) && isOrigin(trace, tree, row), key === "e");
   else if (key === "n" || key === "N") nextRow(view, (row) => waterfall.findingsOf(row).length > 0, key === "n");
   else if (key === "x" || key === "X") view.foldAll(key === "x");

@@ -6,7 +6,7 @@ import { FilterBar } from "./filterbar.js";
 import { List } from "./list.js";
 import { parse, misread, compare, nanoseconds } from "./query.js";
 import { line } from "./text.js";
-import { RUNS_KEYS } from "./keys.js";
+import { RUNS_KEYS, moved } from "./keys.js";
 import { Choice } from "./choice.js";
 
 const COLUMNS = [
@@ -223,10 +223,8 @@ export class RunsView {
   }
 
   key(event) {
-    const moves = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1, PageDown: 20, PageUp: -20 };
-    if (event.key in moves) this.select(this.selected + moves[event.key]);
-    else if (event.key === "g" || event.key === "Home") this.select(0);
-    else if (event.key === "G" || event.key === "End") this.select(this.shown.length - 1);
+    const to = moved(event.key, this.selected, this.shown.length);
+    if (to !== null) this.select(to);
     else if ((event.key === "Enter" || event.key === "ArrowRight") && this.selected >= 0) this.open(this.selected);
     else if (event.key === "d" && this.selected >= 0) this.pick(this.selected);
     else if (event.key === "/") this.bar.focus();
