@@ -13,6 +13,13 @@ def opened(name: str = "search", kind: str = "tool", span_id: str = "1" * 16, pa
     return Open(trace_id=TRACE, span_id=span_id, parent_id=parent_id, start_ns=START_NS, kind=kind, name=name)
 
 
+@pytest.mark.parametrize(("age", "told"), [(301.4, "301 s"), (999.7, "1,000 s"), (86_400, "86,400 s")])
+def test_the_age_is_told_in_digits(age: float, told: str) -> None:
+    """A sentence for people holds no exponent, however long it has been."""
+    found = default().tick(START_NS + int(age * SECOND), [opened()])
+    assert f"search has been open for {told}" in found[0].message
+
+
 @pytest.mark.parametrize("kind", ["tool", "llm", "embedding", "retrieval"])
 def test_a_call_open_for_five_minutes_is_stalled(kind: str) -> None:
     """Found while it is open, by its age."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from instrument.detectors.answers import model_of
 from instrument.detectors.calls import plain
 from instrument.detectors.history import Beyond, History, Series
-from instrument.detectors.told import Growth, clock, seconds, worth_telling
+from instrument.detectors.told import Growth, clock, number, seconds, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -67,7 +67,7 @@ class Slow:
         if written is None or written < _FEWEST_TOKENS or span.status != "ok":
             return None
         each = span.duration_ns // written
-        sentence = f"{model} wrote {written} tokens at {_SECOND / max(each, 1):.3g} a second"
+        sentence = f"{model} wrote {written} tokens at {number(_SECOND / max(each, 1))} a second"
         return self._compare(span, "ns_per_token", model, each, self._per_token, sentence)
 
     def _compare(
@@ -95,7 +95,7 @@ class Slow:
             span_ids=[span.span_id],
             time_ns=span.start_ns + span.duration_ns,
             detector="slow",
-            message=f"{sentence}, {value / max(usual, 1):.3g} times what is usual ({seconds(usual)}"
+            message=f"{sentence}, {number(value / max(usual, 1))} times what is usual ({seconds(usual)}"
             f"{' a token' if measure == 'ns_per_token' else ''}), since {clock(span.start_ns)}.",
             data={
                 "measure": measure,

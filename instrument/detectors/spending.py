@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from instrument.detectors.calls import plain
 from instrument.detectors.history import Beyond, History
-from instrument.detectors.told import Growth, clock, worth_telling
+from instrument.detectors.told import Growth, clock, number, worth_telling
 from instrument.model import Finding, Span
 from instrument.money import EXACT, money
 from instrument.thresholds import Thresholds
@@ -71,7 +71,7 @@ class Spending:
             span_ids=list(dict.fromkeys((first.span_id, span.span_id))),
             time_ns=span.start_ns + span.duration_ns,
             detector="spending",
-            message=f"{name} cost {_amount(measure, value)}, {value / max(usual, 1):.3g} times what is usual "
+            message=f"{name} cost {_amount(measure, value)}, {number(value / max(usual, 1))} times what is usual "
             f"({_amount(measure, usual)}), since {clock(first.start_ns)}.",
             data={
                 "measure": measure,

@@ -71,5 +71,10 @@ def seconds(duration_ns: float) -> str:
     """A duration in the unit that reads best."""
     for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
         if duration_ns >= size:
-            return f"{duration_ns / size:.3g} {unit}"
+            return f"{number(duration_ns / size)} {unit}"
     return f"{duration_ns:.0f} ns"
+
+
+def number(value: float) -> str:
+    """Three digits, or all that stand before the point: `0.123`, `12.3`, `1,234`."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"

@@ -148,9 +148,10 @@ class Settling:
             return batch
         records, lines, depths = list(batch), list(batch.lines), list(batch.depths)
         for at in reversed(range(len(batch))):
-            findings = found.get(id(records[at]), [])
-            more = self._batch(findings, [depths[at]] * len(findings))
-            records[at + 1 : at + 1], lines[at + 1 : at + 1], depths[at + 1 : at + 1] = more, more.lines, more.depths
+            if findings := found.get(id(records[at])):
+                more = self._batch(findings, [depths[at]] * len(findings))
+                behind = slice(at + 1, at + 1)
+                records[behind], lines[behind], depths[behind] = more, more.lines, more.depths
         return Batch(records, lines, depths)
 
     def _found_in(self, rows: list[list[Span]], detectors: Detectors) -> dict[int, list[Record]]:

@@ -323,18 +323,35 @@ def decoded(
 
 
 def files(path: str | os.PathLike[str]) -> list[Path]:
-    """The record files below `path`, oldest rotation first."""
+    """The record files below `path`, oldest rotation first; with a file what it held before it was rotated."""
     place = Path(path)
-    if not place.exists():
-        raise FileNotFoundError(f"there is no file or folder {str(path)!r}")
     if not place.is_dir():
-        return [place]
+        found = [*_rotations(place), *([place] if place.exists() else [])]
+        if not found:
+            raise FileNotFoundError(f"there is no file or folder {str(path)!r}")
+        return found
     inside = next((place / name for name in ("events", ".instrument/events") if (place / name).is_dir()), place)
-    names = {name for name in os.listdir(inside) if _FILE_NAME.fullmatch(name)}
-    # while `gzip` is at work, or when it was told to keep the original, both hold the same records
-    single = [name for name in names if not (name.endswith(".gz") and name[:-3] in names)]
+    names = _single([name for name in os.listdir(inside) if _FILE_NAME.fullmatch(name)])
     undecided = spool.undecided(inside.parent / "spool") if inside.name == "events" else []
-    return [*(inside / name for name in sorted(single, key=_age)), *undecided]
+    return [*(inside / name for name in sorted(names, key=_age)), *undecided]
+
+
+def _rotations(file: Path) -> list[Path]:
+    """The numbered files that this one was, oldest first; none for what has a number itself or is no event file."""
+    named = _FILE_NAME.fullmatch(file.name)
+    if named is None or named["number"] or file.suffix != ".jsonl":
+        return []
+    try:
+        names = [name for name in os.listdir(file.parent) if _rotation(name, file.stem) is not None]
+    except OSError:
+        return []
+    return [file.parent / name for name in sorted(_single(names), key=_age)]
+
+
+def _single(names: Sequence[str]) -> list[str]:
+    """Each file once: while `gzip` is at work, or when it was told to keep the original, two hold the same records."""
+    every = set(names)
+    return [name for name in names if not (name.endswith(".gz") and name[:-3] in every)]
 
 
 _FILE_NAME = re.compile(r"(?P<base>.+?)(?:\.(?P<number>\d+))?\.jsonl(?:\.\d+)?(?:\.gz)?")
