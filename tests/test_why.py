@@ -244,6 +244,14 @@ def test_findings_answer_their_question(detector: str, question: str) -> None:
     assert [question] == [name for name in ("slow", "expensive", "failed") if detector in getattr(found, name)[-1].text]
 
 
+def test_each_pattern_is_told_once_as_it_was_last() -> None:
+    """One that was told again as it grew stands there once; another one of the same detector beside it."""
+    told = [("a", "a twice"), ("b", "b twice"), ("a", "a four times")]
+    spoken = (finding(at, message=words, data={"calls": [name]}) for at, (name, words) in enumerate(told, 1))
+    found = answers(span(1), span(2, 1), span(3, 1), *spoken)
+    assert ["same_call: a four times", "same_call: b twice"] == [one.text for one in found.failed[-2:]]
+
+
 def test_a_trace_of_logs_only_has_answers() -> None:
     """A process killed before its first span was written."""
     assert ("it has not ended", 1) == (answers(log(3, 1)).failed[0].text[:16], len(answers(log(3, 1)).slow))
