@@ -247,7 +247,9 @@ def test_findings_answer_their_question(detector: str, question: str) -> None:
 def test_each_pattern_is_told_once_as_it_was_last() -> None:
     """One that was told again as it grew stands there once; another one of the same detector beside it."""
     told = [("a", "a twice"), ("b", "b twice"), ("a", "a four times")]
-    spoken = (finding(at, message=words, data={"calls": [name]}) for at, (name, words) in enumerate(told, 1))
+    spoken = [
+        finding(at, message=words, data={"calls": [name]}, time_ns=at * MS) for at, (name, words) in enumerate(told, 1)
+    ]
     found = answers(span(1), span(2, 1), span(3, 1), *spoken)
     assert ["same_call: a four times", "same_call: b twice"] == [one.text for one in found.failed[-2:]]
 
