@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from instrument.model import Cost, Event, Failure, Finding, Log, Open, Record, Run, Span, Update, Usage
+from instrument.store.jsonl import records
 
 NOON = 1_795_435_200_000_000_000
 """2026-11-23 12:00:00 UTC."""
@@ -160,3 +162,9 @@ def broken() -> Span:
     given = {"path": "a.py", "text": "one\ntwo", "deep": {"a": {"b": [1, None]}}, "page": blob}
     failed = {"status": "error", "error": Failure("RuntimeError", "it broke", stack, [cause])}
     return span(71, 1, kind="tool", name="broke", input=given, **failed)
+
+
+def read(path: Path) -> tuple[list[Record], list[str]]:
+    """The records below a path, and the notices about what could not be read."""
+    notices: list[str] = []
+    return list(records(path, notices)), notices

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instrument.model import Span, encode
+from instrument.store.appender import Appender
 from instrument.store.foreign import calls
 from instrument.store.foreign.calls import CallsSeen
-from instrument.store.jsonl import Appender, event_file
+from instrument.store.jsonl import event_file
 from tests.recorded import call, log, span
 
 OUTER, BETWEEN, INNER = call(1), span(2, 1), call(3, 2)

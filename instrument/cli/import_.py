@@ -105,7 +105,8 @@ def _import(file: Path, wanted: str | None, to: Place, notices: list[str]) -> di
 def _write(records: Sequence[Record], name: str, to: Place) -> Path:
     """Write the records, redacted, as one event file; the same traces of a file of that name replace it later."""
     from instrument.model import encode
-    from instrument.store.jsonl import Appender, event_file
+    from instrument.store.appender import Appender
+    from instrument.store.jsonl import event_file
 
     start = min((record.start_ns for record in _spans(records)), default=0)
     target = event_file(to.folder, f"import-{_mark(records, name)}", start)

@@ -21,10 +21,11 @@ from instrument.errors import InstrumentError
 from instrument.model import Record, Run, Span, encode
 from instrument.pricing import Prices
 from instrument.redact import Redactor
+from instrument.store.appender import Appender
 from instrument.store.foreign import otlp
 from instrument.store.foreign.attributes import priced
 from instrument.store.foreign.calls import CallsSeen, stored_last
-from instrument.store.jsonl import Appender, event_file
+from instrument.store.jsonl import event_file
 
 MOST_BYTES = 64 * 1024 * 1024
 """A longer request is refused: exporters send less at once."""

@@ -12,7 +12,8 @@ from pathlib import Path
 from instrument.model import Batch, Run
 from instrument.record.notices import notice
 from instrument.store import folder as recording_folder
-from instrument.store.jsonl import Appender, event_file
+from instrument.store.appender import Appender
+from instrument.store.jsonl import event_file
 
 BACKLOG_BYTES = 8 * 1024 * 1024
 PIECE = 64
