@@ -31,6 +31,13 @@ def test_clean_twin_is_left_alone(name: str) -> None:
     assert () == examine("module.py", CASES[name][1]).findings
 
 
+def test_a_call_over_several_lines_is_told_once() -> None:
+    """Two rules that see the same fault name the same line, where the call begins, and count as one."""
+    code = "import subprocess\n\n\ndef run(it):\n    subprocess.run(\n        it,\n        shell=True,\n        check=True,\n    )\n"
+    told = [finding.line for finding in examine("module.py", code).findings if finding.rule == "shell-injection"]
+    assert [5] == told
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_message_says_what_is_at_hand(name: str) -> None:
     """A message quotes the code it is about: no finding is canned."""

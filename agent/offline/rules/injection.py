@@ -165,9 +165,8 @@ def shell(source: Source, call: ast.Call, name: str) -> Iterator[Finding]:
     fixed = isinstance(command, ast.Constant)
     if fixed and starts_shell:
         return
-    where = next((keyword.value.lineno for keyword in call.keywords if keyword.arg == "shell"), call.lineno)
     yield Finding(
-        where,
+        call.lineno,
         "warning" if fixed else "error",
         "shell-injection",
         f"`{name or written(call.func)}` in {source.place(call)} runs `{short(command)}` through a shell: whoever "
