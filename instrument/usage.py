@@ -7,6 +7,7 @@ without running their code is in `foreign`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -67,6 +68,12 @@ _EXCLUSIVE = {
     "input_tokens": ("cache_read_input_tokens", "cache_creation_input_tokens"),
     "inputTokens": ("cacheReadInputTokens", "cacheWriteInputTokens"),
 }
+_BESIDE = frozenset({*chain(*_EXCLUSIVE.values()), *_TOOL_PROMPT})
+_PLACES: dict[str, list[tuple[int, str, Path]]] = {}
+"""By the first key of each path: its rank among those of its count, the count, the path."""
+for _name, _paths in _COUNTS.items():
+    for _rank, _path in enumerate(_paths):
+        _PLACES.setdefault(_path[0], []).append((_rank, _name, _path))
 _LARGEST = 2**63 - 1
 
 # Fields by which a service that speaks OpenAI's language is known.
@@ -152,17 +159,33 @@ def usage_of(value: object) -> Usage | None:
     if type(value) is Usage:
         return value
     fields = plain(known(value))
-    counts = {name: _first_count(fields, paths) for name, paths in _COUNTS.items()}
-    if counts["input"] is None and counts["output"] is None:
+    counts = _counts(fields)
+    given, written = counts.get("input"), counts.get("output")
+    if given is None and written is None:
         return None
+    if not fields.keys().isdisjoint(_BESIDE):
+        given = _sum([given, *_outside_input(fields)])
+    reasoning = counts.get("reasoning")
     return Usage(
-        input=_sum([counts["input"], *_outside_input(fields)]),
-        cached=counts["cached"],
-        cache_write=counts["cache_write"],
-        output=_sum([counts["output"], counts["reasoning"] if _reasoning_is_outside(fields, counts) else None]),
-        reasoning=counts["reasoning"],
+        input=given,
+        cached=counts.get("cached"),
+        cache_write=counts.get("cache_write"),
+        output=_sum([written, reasoning]) if _reasoning_is_outside(fields, counts) else written,
+        reasoning=reasoning,
         audio=_sum(_count(at(fields, *path)) for path in _AUDIO if path[0] in fields),
     )
+
+
+def _counts(fields: Fields) -> dict[str, int]:
+    """The counts that are there, each from the first of its places that holds one."""
+    found: dict[str, tuple[int, int]] = {}
+    for key in fields:
+        for rank, name, path in _PLACES.get(key, ()):
+            if name not in found or rank < found[name][0]:
+                count = _count(fields[key] if len(path) == 1 else at(fields, *path))
+                if count is not None:
+                    found[name] = rank, count
+    return {name: count for name, (_, count) in found.items()}
 
 
 def _outside_input(fields: Fields) -> list[int | None]:
@@ -171,19 +194,12 @@ def _outside_input(fields: Fields) -> list[int | None]:
     return [_count(fields.get(key)) for key in (*keys, *_TOOL_PROMPT)]
 
 
-def _reasoning_is_outside(fields: Fields, counts: dict[str, int | None]) -> bool:
+def _reasoning_is_outside(fields: Fields, counts: dict[str, int]) -> bool:
     """Whether output lacks the reasoning: always with Gemini, with xAI's chat as the total tells."""
     if "thoughts_token_count" in fields or "thoughtsTokenCount" in fields:
         return True
-    reasoning, output, total = counts["reasoning"] or 0, counts["output"] or 0, counts["total"]
-    return reasoning > output or (reasoning > 0 and total == (counts["input"] or 0) + output + reasoning)
-
-
-def _first_count(fields: Fields, paths: tuple[Path, ...]) -> int | None:
-    for path in paths:
-        if path[0] in fields and (found := _count(at(fields, *path))) is not None:
-            return found
-    return None
+    reasoning, output = counts.get("reasoning", 0), counts.get("output", 0)
+    return reasoning > output or (reasoning > 0 and counts.get("total") == counts.get("input", 0) + output + reasoning)
 
 
 def _count(value: object) -> int | None:
@@ -249,10 +265,10 @@ def _usage_field(fields: Fields) -> Any:
 
 def _provider(value: object, fields: Fields) -> str | None:
     """The service that answered, where its library or a field that only it has gives it away."""
-    library = library_of(type(value))
+    library = None if type(value) is dict else library_of(type(value))
     if library in _PROVIDERS:
         return _PROVIDERS[library]
-    return next((name for path, name in _MARKS if at(fields, *path) is not None), None)
+    return next((name for path, name in _MARKS if path[0] in fields and at(fields, *path) is not None), None)
 
 
 def _chat(fields: Fields) -> Said:
