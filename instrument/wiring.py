@@ -11,8 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,11 +18,10 @@ import wrapt
 
 from instrument import allowed, detectors
 from instrument import settings as settings_module
-from instrument.analysis.metrics import Metrics
 from instrument.analysis.running import Numbers
 from instrument.analysis.tree import traces
 from instrument.detectors import Detectors
-from instrument.errors import InstrumentError, SettingsError
+from instrument.errors import InstrumentError
 from instrument.model import UNWATCHED, Log, Run, Sink
 from instrument.origins import here
 from instrument.pricing import Prices
@@ -44,6 +41,7 @@ from instrument.record.settle import line_of
 from instrument.record.switch import switch
 from instrument.redact import Redactor, installation_key
 from instrument.settings import Settings, for_children
+from instrument.sinks.chosen import sinks_of
 from instrument.sinks.jsonl import JsonlSink
 from instrument.store import history
 from instrument.store.blobs import Blobs
@@ -247,7 +245,7 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
         "notify": notice,
         "origin": origin_of(os.environ),
     }
-    return Recorder(run, _sinks(settings, run) if sinks is None else sinks, **{**known, **parts})
+    return Recorder(run, sinks_of(settings, run) if sinks is None else sinks, **{**known, **parts})
 
 
 def _detectors(settings: Settings, remembers: bool) -> Detectors | None:
@@ -338,86 +336,6 @@ def _git(folder: Path) -> dict[str, Any]:
         except (OSError, ValueError):
             return {"branch": branch.removeprefix("refs/heads/")}
     return {}
-
-
-def _sinks(settings: Settings, run: Run) -> list[Sink]:
-    sinks: list[Sink] = []
-    for name in sorted(settings.sinks, key=_is_console):
-        try:
-            sinks.append(_sink(name, settings, run, sinks))
-        except Exception as error:  # noqa: BLE001 - one sink that cannot start must not cost the others
-            notice(f"the sink {name} cannot start and is off, the others go on ({type(error).__name__}: {error})")
-    return sinks
-
-
-def _is_console(name: str) -> bool:
-    """The console comes last: at the end of a trace it names the files that the others have written."""
-    return name == "console"
-
-
-def _sink(name: str, settings: Settings, run: Run, others: Sequence[Sink]) -> Sink:
-    if name == "console":
-        from instrument.sinks.console import ConsoleSink
-
-        console = settings.console
-        paths = partial(_files_of, others)
-        return ConsoleSink(level=console.level, color=console.color, summary=console.summary, paths=paths)
-    if name == "jsonl":
-        jsonl = settings.jsonl
-        return JsonlSink(
-            settings.folder,
-            run,
-            path=settings.jsonl_path,
-            rotate_bytes=jsonl.rotate_bytes,
-            durability=jsonl.durability,
-        )
-    if name == "ledger":
-        from instrument.sinks.postgres import ledger_sink
-
-        return ledger_sink(settings.ledger_url, settings.folder / "ledger.db")
-    if name == "otlp":
-        return _otlp_sink(settings, run)
-    if name == "memory":
-        from instrument.sinks.memory import MemorySink
-
-        return MemorySink()
-    return _sink_of_the_user(name, settings)
-
-
-def _files_of(sinks: Sequence[Sink], metrics: Metrics) -> list[Path]:
-    """The files in which a trace that came to `metrics` is, or will be in a moment."""
-    ours = [sink for sink in sinks if type(sink).__module__.startswith("instrument.") and hasattr(sink, "leaves")]
-    paths = [sink.leaves(metrics.total.tokens > 0) for sink in ours]
-    return [path for path in paths if path is not None]
-
-
-def _otlp_sink(settings: Settings, run: Run) -> Sink:
-    from instrument.sinks.otlp.sink import OtlpSink
-
-    given = settings.otlp
-    return OtlpSink(
-        settings.folder,
-        run,
-        endpoint=given.endpoint,
-        protocol=given.protocol,
-        names=given.names,
-        spool_bytes=given.spool_bytes,
-    )
-
-
-def _sink_of_the_user(name: str, settings: Settings) -> Sink:
-    options = settings.sink.get(name, {})
-    if ":" in name:
-        module, _, attribute = name.partition(":")
-        return _taking_plain_records(getattr(importlib.import_module(module), attribute)(**options))
-    for entry in metadata.entry_points(group="instrument.sinks"):
-        if entry.name == name:
-            return _taking_plain_records(entry.load()(**options))
-    raise SettingsError(f"there is no sink called {name!r}")
-
-
-def _taking_plain_records(sink: Sink) -> Sink:
-    return sink
 
 
 def _watch_process() -> None:

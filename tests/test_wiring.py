@@ -14,6 +14,7 @@ import instrument
 from instrument import wiring
 from instrument.analysis.metrics import Metrics
 from instrument.analysis.totals import Total
+from instrument.sinks.chosen import files_of, sinks_of
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = """
@@ -115,9 +116,9 @@ def test_the_ledger_is_told_where_it_has_calls_of_the_trace(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a_file").touch()
     settings = instrument.Settings(dir=tmp_path, ledger={"url": url}, sinks="ledger")
-    sinks = wiring._sinks(settings, wiring.run_record(settings))
+    sinks = sinks_of(settings, wiring.run_record(settings))
     metrics = Metrics(total=Total(calls=1, input=tokens))
-    assert told == [path.name for path in wiring._files_of(sinks, metrics)]
+    assert told == [path.name for path in files_of(sinks, metrics)]
 
 
 def test_only_jsonl(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""The sinks that the settings name, each made when it is named: what an optional one needs is imported only then."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import cast
+
+from instrument.analysis.metrics import Metrics
+from instrument.errors import SettingsError
+from instrument.model import Run, Sink
+from instrument.record.notices import notice
+from instrument.settings import Settings
+from instrument.sinks.jsonl import JsonlSink
+
+
+def sinks_of(settings: Settings, run: Run) -> list[Sink]:
+    """A sink for each name, the console last. One that cannot start is told of and left out."""
+    sinks: list[Sink] = []
+    for name in sorted(settings.sinks, key=_is_console):
+        try:
+            sinks.append(_sink(name, settings, run, sinks))
+        except Exception as error:  # noqa: BLE001 - one sink that cannot start must not cost the others
+            notice(f"the sink {name} cannot start and is off, the others go on ({type(error).__name__}: {error})")
+    return sinks
+
+
+def _is_console(name: str) -> bool:
+    """The console comes last: at the end of a trace it names the files that the others have written."""
+    return name == "console"
+
+
+def _sink(name: str, settings: Settings, run: Run, others: Sequence[Sink]) -> Sink:
+    if name == "console":
+        from instrument.sinks.console import ConsoleSink
+
+        console = settings.console
+        paths = partial(files_of, others)
+        return ConsoleSink(level=console.level, color=console.color, summary=console.summary, paths=paths)
+    if name == "jsonl":
+        jsonl = settings.jsonl
+        return JsonlSink(
+            settings.folder,
+            run,
+            path=settings.jsonl_path,
+            rotate_bytes=jsonl.rotate_bytes,
+            durability=jsonl.durability,
+        )
+    if name == "ledger":
+        from instrument.sinks.postgres import ledger_sink
+
+        return ledger_sink(settings.ledger_url, settings.folder / "ledger.db")
+    if name == "otlp":
+        return _otlp_sink(settings, run)
+    if name == "memory":
+        from instrument.sinks.memory import MemorySink
+
+        return MemorySink()
+    return cast("Sink", _maker(name)(**settings.sink.get(name, {})))
+
+
+def files_of(sinks: Sequence[Sink], metrics: Metrics) -> list[Path]:
+    """The files in which a trace that came to `metrics` is, or will be in a moment."""
+    ours = [sink for sink in sinks if type(sink).__module__.startswith("instrument.") and hasattr(sink, "leaves")]
+    paths = [sink.leaves(metrics.total.tokens > 0) for sink in ours]
+    return [path for path in paths if path is not None]
+
+
+def _otlp_sink(settings: Settings, run: Run) -> Sink:
+    from instrument.sinks.otlp.sink import OtlpSink
+
+    given = settings.otlp
+    return OtlpSink(
+        settings.folder,
+        run,
+        endpoint=given.endpoint,
+        protocol=given.protocol,
+        names=given.names,
+        spool_bytes=given.spool_bytes,
+    )
+
+
+def _maker(name: str) -> Callable[..., object]:
+    """What makes the sink of this name: `module:attribute`, or an entry point of the group `instrument.sinks`."""
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        return cast("Callable[..., object]", getattr(importlib.import_module(module), attribute))
+    for entry in metadata.entry_points(group="instrument.sinks"):
+        if entry.name == name:
+            return cast("Callable[..., object]", entry.load())
+    raise SettingsError(f"there is no sink called {name!r}")
