@@ -1,22 +1,14 @@
-"""The one table of attribute names: what our records call a thing, and what the conventions call it.
+"""Names of attributes that several modules need: what our records call a thing, and what the conventions call it.
 
 A record holds an attribute by the name that the newest edition of the OpenTelemetry GenAI conventions has for it, by
-one of ours (`instrument.…`) where that has none. Tokens, money, kind and content are fields of the record; what they
-become outside is here as well. Who records and who exports takes names from here, so that a change of a convention is
-a change of this table.
+one of ours (`instrument.…`) where that has none. Kind and tokens are fields of the record; what they become outside is
+here as well. What only one exporter or reader knows stands there (`views.genai`, `views.openinference`,
+`store.foreign.names`).
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import Any, Literal, NamedTuple
-
-import msgspec
-
-from instrument.model import Cost, Span, Usage
-
-Edition = Literal["latest", "1.41", "both"]
-"""Which GenAI conventions to write: the newest, the last edition inside of the main repository, or names of both."""
+from typing import NamedTuple
 
 
 class Names(NamedTuple):
@@ -124,15 +116,7 @@ KINDS = {
 }
 """Kinds of spans: `gen_ai.operation.name` where the span says no other, and `openinference.span.kind`."""
 
-TARGETS = {
-    "tool": Names("gen_ai.tool.name", "tool.name"),
-    "agent": Names("gen_ai.agent.name", "agent.name"),
-    "workflow": Names("gen_ai.workflow.name"),
-    "retrieval": Names("gen_ai.data_source.id"),
-}
-"""Kinds of spans whose name is an attribute as well."""
-
-USAGE = {
+TOKENS = {
     "input": Names("gen_ai.usage.input_tokens", "llm.token_count.prompt"),
     "output": Names("gen_ai.usage.output_tokens", "llm.token_count.completion"),
     "cached": Names("gen_ai.usage.cache_read.input_tokens", "llm.token_count.prompt_details.cache_read"),
@@ -142,118 +126,6 @@ USAGE = {
         before="gen_ai.usage.cache_creation.input_tokens",
     ),
     "reasoning": Names("gen_ai.usage.reasoning.output_tokens", "llm.token_count.completion_details.reasoning"),
-    "audio": Names("instrument.usage.audio_tokens"),
-    "source": Names("instrument.usage.source"),
+    "audio": Names("gen_ai.usage.audio.input_tokens", "llm.token_count.prompt_details.audio"),
 }
-"""Fields of `Usage`; inclusive in both conventions."""
-
-COST = {
-    "usd": Names("instrument.cost.usd", "llm.cost.total"),
-    "input": Names("instrument.cost.input", "llm.cost.prompt_details.input"),
-    "cached": Names("instrument.cost.cached", "llm.cost.prompt_details.cache_read"),
-    "cache_write": Names("instrument.cost.cache_write", "llm.cost.prompt_details.cache_write"),
-    "output": Names("instrument.cost.output", "llm.cost.completion"),
-    "basis": Names("instrument.cost.basis"),
-    "price_date": Names("instrument.cost.price_date"),
-}
-"""Fields of `Cost`: decimal strings in a record and in our names, numbers in OpenInference."""
-
-CONTENT = {
-    "messages": Names("gen_ai.input.messages", "llm.input_messages"),
-    "answer": Names("gen_ai.output.messages", "llm.output_messages"),
-    "instructions": Names("gen_ai.system_instructions"),
-    "tools": Names("gen_ai.tool.definitions", "llm.tools"),
-    "settings": Names(None, "llm.invocation_parameters"),
-    "arguments": Names("gen_ai.tool.call.arguments", "input.value"),
-    "result": Names("gen_ai.tool.call.result", "output.value"),
-    "input": Names("instrument.input", "input.value"),
-    "output": Names("instrument.output", "output.value"),
-}
-"""What a span was given and gave: of a model call, of a tool (`arguments`, `result`), of any other span."""
-
-OPENINFERENCE = {
-    PROVIDER: "llm.provider",
-    REQUEST_MODEL: "llm.request.model_name",
-    RESPONSE_MODEL: "llm.response.model_name",
-    RESPONSE["finish_reasons"]: "llm.finish_reason",
-    "gen_ai.agent.name": "agent.name",
-    "gen_ai.tool.name": "tool.name",
-    "gen_ai.tool.description": "tool.description",
-    "gen_ai.tool.call.id": "tool.id",
-    "gen_ai.tool.type": "tool.type",
-    SESSION: SESSION,
-    USER: USER,
-    TAGS: "tag.tags",
-}
-"""Attributes of a record that OpenInference calls otherwise. The request's settings stand together in `CONTENT`."""
-
-TOTAL_TOKENS = "llm.token_count.total"
-PROMPT_COST = "llm.cost.prompt"
-SPAN_KIND = "openinference.span.kind"
-CONVERSATION = REQUEST["conversation"]
-
-
-def genai_attributes(span: Span, edition: Edition = "both") -> dict[str, Any]:
-    """All of a span but its content by the names of the GenAI conventions, ours where they have none.
-
-    The span's values are plain. A session is a conversation where the span names no other.
-    """
-    kind, target = KINDS.get(span.kind, Names()), TARGETS.get(span.kind, Names())
-    found: dict[Any, Any] = {
-        OPERATION: kind.genai,
-        target.genai: span.name,
-        CONVERSATION: span.attributes.get(SESSION),
-        ERROR_TYPE: span.error.type if span.error is not None else None,
-        **span.attributes,
-        "instrument.kind": span.kind,
-        **_in_edition(USAGE, _said(span.usage), edition),
-        **_in_edition(COST, _said(span.cost), edition),
-    }
-    return {name: value for name, value in found.items() if name is not None and value is not None}
-
-
-def openinference_attributes(span: Span) -> dict[str, Any]:
-    """All of a span but its content by the names of OpenInference; what it has no name for keeps its own."""
-    kind, target = KINDS.get(span.kind, Names()), TARGETS.get(span.kind, Names())
-    found: dict[Any, Any] = {
-        SPAN_KIND: kind.openinference or "CHAIN",
-        target.openinference: span.name,
-        **{OPENINFERENCE.get(name, name): value for name, value in span.attributes.items()},
-        **{USAGE[field].openinference: count for field, count in _said(span.usage).items()},
-        **_money(span.cost),
-    }
-    if span.usage is not None:
-        found[TOTAL_TOKENS] = (span.usage.input or 0) + (span.usage.output or 0)
-    if span.kind in ("llm", "embedding"):
-        found["llm.model_name"] = span.attributes.get(RESPONSE_MODEL) or span.attributes.get(REQUEST_MODEL)
-    reasons = found.get(OPENINFERENCE[RESPONSE["finish_reasons"]])
-    if isinstance(reasons, list):
-        found[OPENINFERENCE[RESPONSE["finish_reasons"]]] = ",".join(map(str, reasons))
-    return {name: value for name, value in found.items() if name is not None and value is not None}
-
-
-def _said(fields: Usage | Cost | None) -> dict[str, Any]:
-    """What usage or cost says, by field. Whether the provider said it, or on what it was computed, always."""
-    if fields is None:
-        return {}
-    said = msgspec.structs.asdict(fields)
-    return {field: value for field, value in said.items() if value is not None}
-
-
-def _in_edition(table: dict[str, Names], said: dict[str, Any], edition: Edition) -> dict[Any, Any]:
-    found: dict[Any, Any] = {}
-    for field, value in said.items():
-        names = table[field]
-        if names.before is None or edition in ("latest", "both"):
-            found[names.genai] = value
-        if names.before is not None and edition in ("1.41", "both"):
-            found[names.before] = value
-    return found
-
-
-def _money(cost: Cost | None) -> dict[Any, Any]:
-    """Money as numbers, which OpenInference wants; the parts of the prompt are also told as one."""
-    said = {field: value for field, value in _said(cost).items() if COST[field].openinference is not None}
-    prompt = [Decimal(said[field]) for field in ("input", "cached", "cache_write") if field in said]
-    found: dict[Any, Any] = {COST[field].openinference: float(value) for field, value in said.items()}
-    return {**found, PROMPT_COST: float(sum(prompt))} if prompt else found
+"""Counts of `Usage`; inclusive in both conventions."""

@@ -280,7 +280,6 @@ TEMPLATE = (
 PATH = r"(?:[A-Za-z]:|~|\.{1,2})?[/\\](?:[\w.@ -]+[/\\])*[\w.@ -]*"
 TEMPLATE_HERE = r"<[^<>\r\n]{1,60}>|\{\{[^{}\r\n]*\}\}|[$#]\{[^{}\r\n]*\}"
 PLACEHOLDER = re.compile(r"\[redacted:[0-9a-f]{12}\]")
-CUT_PLACEHOLDER = re.compile(r"\[redacted:[0-9a-f]{0,12}\]?")
 COOKIE = r"\s*[\w!#$%&*+.^|~-]+=[^\s;]"
 
 # The quick look. It must take nothing for clean that the careful look would change, and may well suspect more. Its

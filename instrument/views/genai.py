@@ -12,25 +12,17 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from instrument.attributes import AGENT_NAME, KINDS, OPERATION, REQUEST, REQUEST_MODEL, SESSION, TOKENS
 from instrument.messages import messages_of
 from instrument.model import Span, Usage
 
 Attributes = dict[str, Any]
 
-OPERATIONS = {
-    "agent": "invoke_agent",
-    "llm": "chat",
-    "tool": "execute_tool",
-    "embedding": "embeddings",
-    "retrieval": "retrieval",
-    "workflow": "invoke_workflow",
-}
+OPERATIONS = {kind: names.genai for kind, names in KINDS.items() if names.genai is not None}
 """Our kinds as `gen_ai.operation.name`; the others have none."""
 
-OPERATION = "gen_ai.operation.name"
-_NAMED = {"agent": "gen_ai.agent.name", "tool": "gen_ai.tool.name", "workflow": "gen_ai.workflow.name"}
-_TARGETS = {**_NAMED, "llm": "gen_ai.request.model", "embedding": "gen_ai.request.model",
-            "retrieval": "gen_ai.data_source.id"}  # fmt: skip
+_NAMED = {"agent": AGENT_NAME, "tool": "gen_ai.tool.name", "workflow": "gen_ai.workflow.name"}
+_TARGETS = {**_NAMED, "llm": REQUEST_MODEL, "embedding": REQUEST_MODEL, "retrieval": "gen_ai.data_source.id"}
 
 
 def name(span: Span) -> str:
@@ -55,8 +47,8 @@ def attributes(span: Span, dialect: str, content: Callable[[Span], Attributes]) 
     if span.kind in _NAMED:
         told[_NAMED[span.kind]] = span.name
     told.update(known)
-    if "session.id" in known:
-        told.setdefault("gen_ai.conversation.id", known["session.id"])
+    if SESSION in known:
+        told.setdefault(REQUEST["conversation"], known[SESSION])
     told.update(content(span))
     told.update(tokens(span.usage, dialect))
     return told
@@ -74,15 +66,8 @@ def tokens(usage: Usage | None, dialect: str) -> Attributes:
     return found
 
 
-_NEWEST_COUNTS = [
-    ("gen_ai.usage.input_tokens", "input"),
-    ("gen_ai.usage.output_tokens", "output"),
-    ("gen_ai.usage.cache_read.input_tokens", "cached"),
-    ("gen_ai.usage.cache_write.input_tokens", "cache_write"),
-    ("gen_ai.usage.reasoning.output_tokens", "reasoning"),
-    ("gen_ai.usage.audio.input_tokens", "audio"),
-]
-_COUNTS = [*_NEWEST_COUNTS, ("gen_ai.usage.cache_creation.input_tokens", "cache_write")]
+_NEWEST_COUNTS = [(names.genai, field) for field, names in TOKENS.items() if names.genai is not None]
+_COUNTS = [*_NEWEST_COUNTS, *((names.before, field) for field, names in TOKENS.items() if names.before is not None)]
 
 
 def plain_content(span: Span) -> Attributes:

@@ -9,29 +9,21 @@ from collections.abc import Iterator
 from typing import Any
 
 from instrument.analysis.totals import dollars
+from instrument.attributes import AGENT_NAME, KINDS, PROVIDER, REQUEST_MODEL, RESPONSE, RESPONSE_MODEL, TAGS, TOKENS
 from instrument.model import Cost, Span, Usage
 from instrument.views.genai import conversation, request_in, text
 
 Attributes = dict[str, Any]
 
-KINDS = {
-    "agent": "AGENT",
-    "llm": "LLM",
-    "tool": "TOOL",
-    "embedding": "EMBEDDING",
-    "retrieval": "RETRIEVER",
-}
-"""Our kinds as `openinference.span.kind`; the others are CHAIN."""
-
 RENAMED = {
-    "gen_ai.request.model": ("llm.request.model_name",),
-    "gen_ai.response.model": ("llm.response.model_name",),
-    "gen_ai.provider.name": ("llm.provider", "llm.system"),
-    "gen_ai.agent.name": ("agent.name",),
+    REQUEST_MODEL: ("llm.request.model_name",),
+    RESPONSE_MODEL: ("llm.response.model_name",),
+    PROVIDER: ("llm.provider", "llm.system"),
+    AGENT_NAME: ("agent.name",),
     "gen_ai.tool.name": ("tool.name",),
     "gen_ai.tool.description": ("tool.description",),
     "gen_ai.tool.call.id": ("tool.id",),
-    "instrument.tags": ("tag.tags",),
+    TAGS: ("tag.tags",),
 }
 """Our attributes and their names here."""
 
@@ -43,7 +35,7 @@ def attributes(span: Span) -> Attributes:
     known = {key: value for key, value in span.attributes.items() if key not in RENAMED}
     renamed = {new: span.attributes[old] for old, names in RENAMED.items() for new in names if old in span.attributes}
     told = {
-        "openinference.span.kind": KINDS.get(span.kind, "CHAIN"),
+        "openinference.span.kind": KINDS.get(span.kind, KINDS["span"]).openinference,
         **known,
         **renamed,
         **_named(span),
@@ -59,10 +51,10 @@ def attributes(span: Span) -> Attributes:
 
 def _named(span: Span) -> Attributes:
     told = span.attributes
-    model = told.get("gen_ai.response.model") or told.get("gen_ai.request.model")
+    model = told.get(RESPONSE_MODEL) or told.get(REQUEST_MODEL)
     match span.kind:
         case "llm":
-            reasons = told.get("gen_ai.response.finish_reasons")
+            reasons = told.get(RESPONSE["finish_reasons"])
             first = reasons[0] if isinstance(reasons, list) and reasons else reasons
             return {"llm.model_name": model, "llm.finish_reason": first}
         case "embedding":
@@ -70,7 +62,7 @@ def _named(span: Span) -> Attributes:
         case "tool":
             return {"tool.name": told.get("gen_ai.tool.name", span.name)}
         case "agent":
-            return {"agent.name": told.get("gen_ai.agent.name", span.name)}
+            return {"agent.name": told.get(AGENT_NAME, span.name)}
     return {}
 
 
@@ -95,14 +87,12 @@ def _tokens(usage: Usage | None) -> Attributes:
         return {}
     known = usage.input is not None and usage.output is not None
     return {
-        "llm.token_count.prompt": usage.input,
-        "llm.token_count.completion": usage.output,
         "llm.token_count.total": (usage.input or 0) + (usage.output or 0) if known else None,
-        "llm.token_count.prompt_details.cache_read": usage.cached,
-        "llm.token_count.prompt_details.cache_write": usage.cache_write,
-        "llm.token_count.prompt_details.audio": usage.audio,
-        "llm.token_count.completion_details.reasoning": usage.reasoning,
+        **{name: getattr(usage, field) for name, field in _COUNTS},
     }
+
+
+_COUNTS = [(names.openinference, field) for field, names in TOKENS.items() if names.openinference is not None]
 
 
 def _cost(cost: Cost | None) -> Attributes:

@@ -1,4 +1,4 @@
-"""Names that are read when traces are imported: those that `attributes` writes, and what others call such things.
+"""Names that are read when traces are imported: those of `attributes`, and what others call such things.
 
 Sources: the OpenTelemetry GenAI conventions with their older names, OpenInference, and the names that were common
 before both. The first name that is there counts; the names that were used are taken off, all others are kept.
@@ -6,7 +6,7 @@ before both. The first name that is there counts; the names that were used are t
 
 from __future__ import annotations
 
-from instrument.attributes import USAGE
+from instrument import attributes
 
 KIND_NAMES = ("openinference.span.kind", "gen_ai.operation.name", "traceloop.span.kind", "llm.request.type")
 """Attributes that say what a span is, best first."""
@@ -50,7 +50,7 @@ RENAMED = {
 
 def _names(field: str, *older: str) -> tuple[str, ...]:
     """What a count is called by the conventions that we write, then by older names."""
-    written = USAGE[field]
+    written = attributes.TOKENS[field]
     return tuple(name for name in (written.genai, written.before, written.openinference, *older) if name)
 
 
@@ -62,7 +62,7 @@ TOKENS = {
                      "llm.token_count.prompt_details.cache_input"),
     "cache_write": _names("cache_write", "gen_ai.usage.cache_creation_input_tokens"),
     "reasoning": _names("reasoning"),
-    "audio": _names("audio", "gen_ai.usage.audio.input_tokens", "llm.token_count.prompt_details.audio"),
+    "audio": _names("audio", "instrument.usage.audio_tokens"),
 }  # fmt: skip
 """Counts of `Usage`, all of them inclusive in both conventions."""
 
