@@ -104,7 +104,10 @@ money_or_none = _or_none(partial(money, what="US dollars, a number from 0 up, or
 
 
 protocol_or_none = _or_none(partial(word, words=("http/protobuf", "grpc")))
-dialect_or_none = _or_none(partial(word, words=("1.41", "latest", "both", "openinference")))
+DIALECTS = ("1.41", "latest", "both", "openinference")
+"""What exported names are told in; `views.otel` says what each is."""
+
+dialect_or_none = _or_none(partial(word, words=DIALECTS))
 
 
 def endpoint_or_none(value: object) -> str | None:

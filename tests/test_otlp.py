@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
+from instrument.allowed import DIALECTS
 from instrument.analysis.tree import Trace, traces
 from instrument.model import Cost, Event, Failure, Link, Record, Score, Span, Usage
 from instrument.store import foreign
-from instrument.views.otel import DIALECTS, plain, told
+from instrument.views.otel import plain, told
 from instrument.views.otlp import lines
 from tests.random_traces import spans
 from tests.recorded import MS, NOON, TRACE, call, finding, log, review, run, span

@@ -20,11 +20,12 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link as TheirLink
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
 
+from instrument.allowed import DIALECTS
 from instrument.model import Event, Link, Span, encode
 from instrument.sinks.otlp import wire
 from instrument.version import __version__
 from instrument.views.carried import decode_span
-from instrument.views.otel import DIALECTS, told
+from instrument.views.otel import told
 from tests.random_traces import spans
 from tests.recorded import span
 

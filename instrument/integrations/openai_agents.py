@@ -123,10 +123,7 @@ _SAID_ELSEWHERE = frozenset({"type", "name", "input", "output", "data", "usage"}
 
 def _attributes(data: Any) -> dict[str, Any]:
     """What the span says besides its output. Summed usage of turns and tasks stays out: it is that of their calls."""
-    told = {
-        name: value for name, value in data.export().items() if name not in ("type", "name", "input", "output", "data")
-    }
-    told.pop("usage", None)
+    told = {name: value for name, value in data.export().items() if name not in _SAID_ELSEWHERE}
     return {f"agents.{name}": value for name, value in told.items() if value is not None}
 
 

@@ -19,7 +19,6 @@ from instrument.statuses import FAILED
 from instrument.version import __version__
 from instrument.views import genai, openinference
 
-DIALECTS = ("1.41", "latest", "both", "openinference")
 SCOPE = "instrument"
 INTERNAL, CLIENT = 1, 3
 """Kinds of spans, as OTLP numbers them."""

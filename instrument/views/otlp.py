@@ -31,7 +31,7 @@ def openinference(trace: Trace) -> Iterator[bytes]:
 
 
 def lines(trace: Trace, dialect: str) -> Iterator[bytes]:
-    """The lines, by a dialect of `otel.DIALECTS`. Each process is a resource."""
+    """The lines, by a dialect of `otel`. Each process is a resource."""
     runs = {run.run: run for run in trace.runs}
     ids = dict.fromkeys(span.run for span in trace.spans)
     yield b'{"resourceSpans":['

@@ -35,7 +35,7 @@ class OtlpSink:
     """Sends spans, logs and metrics by OTLP, as protobuf over HTTP or gRPC.
 
     `endpoint` is the base address (`http://host:4318`), `protocol` `http/protobuf` or `grpc`, `names` a dialect of
-    `views.otel.DIALECTS`. What is not given comes from `OTEL_EXPORTER_OTLP_*`, `OTEL_SERVICE_NAME` and
+    `views.otel`. What is not given comes from `OTEL_EXPORTER_OTLP_*`, `OTEL_SERVICE_NAME` and
     `OTEL_RESOURCE_ATTRIBUTES`. What cannot be sent waits in `folder`, up to `spool_bytes`. Raises `ImportError` where
     the extra `otlp` is not installed, `SettingsError` for an address that is none.
     """
