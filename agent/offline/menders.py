@@ -65,7 +65,7 @@ def complaint(divisor: ast.expr) -> str:
 
 def division_test(source: Source, function: Function, divisor: ast.expr) -> str | None:
     origin = origin_of(divisor, function)
-    given = {name: zero_for(function, name, origin) for name in names_in(origin) if parameter(function, name)}
+    given = {name: zero_for(name, origin) for name in names_in(origin) if parameter(function, name)}
     attributes = {
         part.attr: "[]" if is_sized(origin, part) else "0"
         for part in ast.walk(origin)
@@ -78,7 +78,7 @@ def division_test(source: Source, function: Function, divisor: ast.expr) -> str 
     return samples.whole_file(source.path, function.name, "refuses_zero", body, imports=("pytest",))
 
 
-def zero_for(function: Function, name: str, origin: ast.expr) -> str:
+def zero_for(name: str, origin: ast.expr) -> str:
     """A value of the parameter for which the divisor is zero."""
     text = written(origin)
     if re.fullmatch(rf"len\({name}\) - 1", text):

@@ -76,7 +76,7 @@ def in_loop(source: Source, at: ast.AST, name: str, iterated: ast.expr, body: li
         return
     reach = max((offset for _, offset in used), default=None)
     if reach is not None and reach + extra > 0:
-        yield overrun(at, name, measured, iterated, extra, reach, used)
+        yield overrun(name, measured, iterated, extra, reach, used)
     elif missed_first(source, at, start, extra, used, measured):
         yield Finding(
             iterated.lineno,
@@ -96,7 +96,6 @@ def in_loop(source: Source, at: ast.AST, name: str, iterated: ast.expr, body: li
 
 
 def overrun(
-    at: ast.AST,
     name: str,
     measured: str,
     iterated: ast.expr,
@@ -174,10 +173,10 @@ def guarded(source: Source, used: list[tuple[ast.Subscript, int]], name: str) ->
     """The index is compared inside the loop before it is used, or the list grows there."""
     for node, _ in used:
         for above in source.ancestors(node):
-            if isinstance(above, ast.If | ast.IfExp | ast.BoolOp | ast.While) and compares(above, name, node):
+            if isinstance(above, ast.If | ast.IfExp | ast.BoolOp | ast.While) and compares(above, name):
                 return True
             if isinstance(above, ast.For | ast.FunctionDef) and any(
-                isinstance(part, ast.If) and compares(part, name, node) for part in getattr(above, "body", [])
+                isinstance(part, ast.If) and compares(part, name) for part in getattr(above, "body", [])
             ):
                 return True
             if isinstance(above, ast.For):
@@ -185,7 +184,7 @@ def guarded(source: Source, used: list[tuple[ast.Subscript, int]], name: str) ->
     return False
 
 
-def compares(node: ast.AST, name: str, used: ast.AST) -> bool:
+def compares(node: ast.AST, name: str) -> bool:
     test: ast.AST = node.test if isinstance(node, ast.If | ast.IfExp | ast.While) else node
     return any(
         isinstance(part, ast.Compare)

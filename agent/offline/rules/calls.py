@@ -58,7 +58,7 @@ def find(source: Source) -> Iterator[Finding]:
             case ast.Assign(
                 targets=[ast.expr() as bound], value=ast.Call(func=ast.Attribute(value=owner, attr=attr)) as call
             ) if attr in in_place:
-                yield from assigned_none(source, node, bound, owner, attr, call)
+                yield from assigned_none(source, node, bound, owner, attr)
             case ast.Return(
                 value=ast.Call(func=ast.Attribute(value=owner, attr="sort" | "reverse" | "append" | "extend" as attr))
             ):
@@ -272,9 +272,7 @@ def has_text_method(value: ast.expr) -> bool:
     )
 
 
-def assigned_none(
-    source: Source, node: ast.Assign, bound: ast.expr, owner: ast.expr, attr: str, call: ast.Call
-) -> Iterator[Finding]:
+def assigned_none(source: Source, node: ast.Assign, bound: ast.expr, owner: ast.expr, attr: str) -> Iterator[Finding]:
     if is_list(source, node, owner) or (
         written(bound) == written(owner) and attr in ("sort", "append", "reverse", "extend", "insert")
     ):

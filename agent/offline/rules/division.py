@@ -68,7 +68,7 @@ def suspicion(source: Source, node: ast.AST, divisor: ast.expr, function: Functi
     origin = origin_of(divisor, function)
     if isinstance(origin, ast.Name) and source.function_of(function) is not None:
         return None
-    reason = zero_when(source, origin, divisor, function)
+    reason = zero_when(source, origin, function)
     if reason is None:
         return None
     keys = {key_of(divisor), key_of(origin), *inner_keys(origin)} - {""}
@@ -176,7 +176,7 @@ def inner_keys(origin: ast.expr) -> set[str]:
     return set()
 
 
-def zero_when(source: Source, origin: ast.expr, divisor: ast.expr, function: Function) -> str | None:
+def zero_when(source: Source, origin: ast.expr, function: Function) -> str | None:
     """In words, when the divisor is zero; None where nothing says that it may be."""
     match origin:
         case ast.Call(func=ast.Name(id="len" | "sum" as taker), args=[argument, *_]):

@@ -126,7 +126,7 @@ def stuck_names(source: Source, loop: ast.While) -> set[str]:
         return set()
     return (
         set()
-        if touched(inner, loop.test, names)
+        if touched(inner, names)
         else {name for name in names if assignments(function, name) or is_parameter(function, name)}
     )
 
@@ -151,7 +151,7 @@ def is_plain_test(test: ast.expr) -> bool:
     return True
 
 
-def touched(inner: list[ast.AST], test: ast.expr, names: set[str]) -> bool:
+def touched(inner: list[ast.AST], names: set[str]) -> bool:
     """A method call on a tested name, or its handing over, may change what it holds."""
     for node in inner:
         match node:

@@ -64,7 +64,7 @@ def missing_return(source: Source, function: Function) -> Iterator[Finding]:
             "some paths",
             "return a value on every path",
         )
-    elif given and not bare and computes(function, given) and function.returns is None:
+    elif given and not bare and computes(function) and function.returns is None:
         yield told(
             function,
             f"`{function.name}()` returns a value on some paths and None on others, where it runs off its end",
@@ -118,7 +118,7 @@ def promises(function: Function) -> bool:
     )
 
 
-def computes(function: Function, given: list[ast.Return]) -> bool:
+def computes(function: Function) -> bool:
     """The kind of function whose value is the point: its last statement is an if-chain of returns, all but one."""
     last = function.body[-1]
     if not isinstance(last, ast.If) or not last.orelse:

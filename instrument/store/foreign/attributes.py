@@ -48,7 +48,7 @@ def span_of(bare: Bare) -> Span:
     name = words(described.get("gen_ai.tool.name")) if kind == "tool" else None
     if name is not None and name != bare.name:
         described["instrument.imported_name"] = bare.name
-    failure, events = _failure(bare, described)
+    failure, events = _failure(bare)
     span = Span(
         run=run_id(bare.trace_id),
         trace_id=bare.trace_id,
@@ -293,7 +293,7 @@ def _unwrapped(value: Any) -> Any:
     return {**plain, "type": "image_url", "image_url": _unwrapped(picture.get("image", picture))} if picture else plain
 
 
-def _failure(bare: Bare, described: Fields) -> tuple[Failure | None, list[Event]]:
+def _failure(bare: Bare) -> tuple[Failure | None, list[Event]]:
     """What went wrong, and the events that do not say it."""
     told = [event for event in bare.events if event.name == "exception"]
     events = [event for event in bare.events if event.name not in names.CONTENT_EVENTS]
