@@ -175,6 +175,17 @@ def test_type_hints(decorate: Any) -> Any:
 
 
 @same
+def test_annotations_after_the_type_was_asked_for_its_own(decorate: Any) -> Any:
+    """What the type of a callable says of annotations, to whoever asks, leaves those of the callable as they are."""
+
+    def annotations(shape: Any) -> Any:
+        getattr(type(shape), "__annotations__", None)
+        return inspect.get_annotations(type(shape)), getattr(shape, "__annotations__", {})
+
+    return observed(decorate, annotations)
+
+
+@same
 def test_source(decorate: Any) -> Any:
     """inspect.getsource gives the lines of the plain function."""
     return observed(decorate, inspect.getsource)

@@ -307,8 +307,18 @@ def _name_of(target: Any, inner: Any) -> str:
     return str(named).rpartition("<locals>.")[2].removesuffix(".__call__")
 
 
+_ANNOTATED = {name: one for name, one in vars(wrapt.BaseObjectProxy).items() if name == "__annotations__"}
+"""What gives an instance the annotations of its target; nothing where wrapt is the one in Python, which needs it not.
+
+To ask a class for its annotations makes a dict in it that would hide those of all its instances, unless this stands in
+that place: so each of our classes has it.
+"""
+
+
 class _Twin(wrapt.BaseObjectProxy[Any]):
     """Shows itself, pickles and copies as the plain callable does; wrapt leaves these out."""
+
+    vars().update(_ANNOTATED)
 
     def _remember(self, plan: Plan, wrapper: wrappers.Wrapper, recipe: Recipe | None) -> None:
         self._self_plan = plan
@@ -362,6 +372,8 @@ class _Absent:
 class Decorated(_Twin, wrapt.FunctionWrapper[..., Any]):
     """A decorated function. In a class it becomes a method as a plain one does, without wrapt's bound wrapper."""
 
+    vars().update(_ANNOTATED)
+
     def __init__(self, target: Any, plan: Plan, wrapper: wrappers.Wrapper, recipe: Recipe) -> None:
         # For wrapt it is a static method: it would look in vain for `__self__` at every call, which costs time.
         super(wrapt.FunctionWrapper, self).__init__(target, None, wrapper, None, "staticmethod")  # type: ignore[call-arg]
@@ -389,6 +401,8 @@ _BOUND_BY_NAME = {"__init_subclass__": classmethod, "__class_getitem__": classme
 class Object(_Twin, wrapt.CallableObjectProxy[Any]):
     """A decorated callable that is no method even when it stands in a class: a partial, a builtin, a bound method."""
 
+    vars().update(_ANNOTATED)
+
     def __init__(self, target: Any, plan: Plan, wrapper: wrappers.Wrapper, recipe: Recipe | None) -> None:
         super().__init__(target)
         self._remember(plan, wrapper, recipe)
@@ -404,6 +418,8 @@ class Object(_Twin, wrapt.CallableObjectProxy[Any]):
 
 class Descriptor(Object):
     """A decorated callable that binds itself in its own way: of `lru_cache`, of wrapt, of a class with `__get__`."""
+
+    vars().update(_ANNOTATED)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         bound = self.__wrapped__.__get__(instance, owner)
