@@ -57,6 +57,14 @@ def names(folder: Path) -> list[str]:
     return [record["name"] for record in map(json.loads, lines) if record["type"] == "span"]
 
 
+def test_what_our_own_writing_calls_may_be_decorated(tmp_path: Path) -> None:
+    """Each write then makes a record of its own; the end of the process does not wait for the last of them."""
+    program = "import contextlib\nfrom instrument import traced\nkind = contextlib.nullcontext\n"
+    program += "kind.__enter__ = traced(kind.__enter__)\n" + PROGRAM
+    done = run(tmp_path, program, INSTRUMENT_SINKS="jsonl")
+    assert ("", 0, {"add", "run"}) == (done.stderr, done.returncode, {"add", "run"} & set(names(tmp_path)))
+
+
 def test_where_no_thread_can_start_calls_are_written_by_themselves(tmp_path: Path) -> None:
     """A process that has as many threads as it may have, or that is ending, is recorded all the same."""
     refuse = "import threading\ndef refuse(self): raise RuntimeError\nthreading.Thread.start = refuse\n"

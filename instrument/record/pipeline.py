@@ -51,6 +51,8 @@ PASSING_SECONDS = 0.1
 """So long a fork waits for each of them at most."""
 LATE = 10_000
 """So many things may come while the sinks are closed, to be written when they are."""
+LATE_ROUNDS = 3
+"""So often what came while late things were written is written as well: what we ourselves call may be decorated."""
 ENDED = "recording had ended"
 LOOK_SHARE = 20
 """Looking at what is open takes at most one part in so many of the time."""
@@ -104,6 +106,7 @@ class Pipeline:
         self._breath = Breath()
         self._lost: Counter[str] = Counter()
         self._late: deque[Any] = deque()
+        self._late_on = 0
 
     # For everybody
 
@@ -226,8 +229,13 @@ class Pipeline:
         self._write_late()
 
     def _write_late(self) -> None:
-        while self.writes_late and self._late and self.draining.acquire(timeout=0.1):
+        if self._late_on == threading.get_ident():
+            return  # called from below, by what is written with
+        for _ in range(LATE_ROUNDS):
+            if not (self.writes_late and self._late and self.draining.acquire(timeout=0.1)):
+                return
             late = [self._late.popleft() for _ in range(len(self._late))]
+            self._late_on = threading.get_ident()
             try:
                 if not self.delivery.write_late(partial(self.settle, late)):
                     self._lost[ENDED] += len(late)
@@ -235,6 +243,7 @@ class Pipeline:
                 self._lost[ENDED] += len(late)
                 self.report("late", f"{type(error).__name__}: {error}")
             finally:
+                self._late_on = 0
                 self.draining.release()
 
     def _wait_for(self, thread: threading.Thread, timeout: float) -> float:
