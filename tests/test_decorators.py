@@ -175,6 +175,23 @@ def test_type_hints(decorate: Any) -> Any:
 
 
 @same
+def test_standing_for_another_function(decorate: Any) -> Any:
+    """functools.wraps above a decorated function says whom it stands for; what is called stays the decorated one."""
+
+    def other(a: int) -> int:
+        return a
+
+    @functools.wraps(other)
+    @decorate
+    def twice(a: int) -> int:
+        return 2 * other(a)
+
+    found = [twice(3), twice.__name__, inspect.unwrap(twice) is other]
+    del twice.__wrapped__
+    return [*found, twice(3)]
+
+
+@same
 def test_annotations_after_the_type_was_asked_for_its_own(decorate: Any) -> Any:
     """What the type of a callable says of annotations, to whoever asks, leaves those of the callable as they are."""
 

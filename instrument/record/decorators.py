@@ -331,6 +331,19 @@ class _Twin(wrapt.BaseObjectProxy[Any]):
             return self
         return _kind_of_wrapper(target)(target, self._self_plan, self._self_run, self._self_recipe)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """`functools.wraps` above us says whom the plain callable stands for; for wrapt it would be whom to call."""
+        if name == "__wrapped__":
+            setattr(self.__wrapped__, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name == "__wrapped__":
+            delattr(self.__wrapped__, name)
+        else:
+            super().__delattr__(name)
+
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
 
