@@ -385,3 +385,12 @@ def test_live_span_takes_anything() -> None:
         live.event("e", a=Hostile())
         live.usage(input="many")  # type: ignore[arg-type]
         live.link(1, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("keyword", [1, None, b"a"], ids=repr)
+def test_a_keyword_that_is_no_string_is_the_fault_of_the_call(keyword: Any) -> None:
+    """Python refuses such a call, and its span says so; that is no fault of the recording."""
+    with record() as recording:
+        refused = outcome(lambda: tool(lambda **named: named)(**{keyword: 2}))
+        lost = recording.flush().lost
+        assert (("TypeError", "keywords must be strings"), 1, {}) == (refused, len(recording.spans), lost)

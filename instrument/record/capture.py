@@ -136,9 +136,11 @@ class Camera:
                 room -= size_of(kept)
             else:
                 return self.arguments(named)
-        if room < 0 or (has_keywords and "$" in "".join(named)):
-            return self.arguments(named)
-        return named
+        try:
+            is_kept = room >= 0 and not (has_keywords and "$" in "".join(named))
+        except TypeError:  # a keyword that is no string, for which Python will refuse the call
+            is_kept = False
+        return named if is_kept else self.arguments(named)
 
     def arguments(self, named: dict[str, object]) -> Captured:
         """The arguments of a call by parameter, as they are now."""

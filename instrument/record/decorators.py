@@ -321,9 +321,10 @@ class _Twin(wrapt.BaseObjectProxy[Any]):
     vars().update(_ANNOTATED)
 
     def _remember(self, plan: Plan, wrapper: wrappers.Wrapper, recipe: Recipe | None) -> None:
-        self._self_plan = plan
-        self._self_run = wrapper
-        self._self_recipe = recipe
+        put = super().__setattr__  # as below without the question: a method of a cache is made at every access
+        put("_self_plan", plan)
+        put("_self_run", wrapper)
+        put("_self_recipe", recipe)
 
     def _around(self, target: Any) -> Any:
         """The same recording around another target, such as a copy."""
