@@ -207,9 +207,10 @@ def test_blobs_of_an_unknown_file_stay(folder: Path) -> None:
     assert [] == prune(folder, max_bytes=0).removed
 
 
-def test_blobs_of_a_shared_file_stay(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["all.jsonl", "all.log"])
+def test_blobs_of_a_shared_file_stay(folder: Path, tmp_path: Path, name: str) -> None:
     """Blobs that a shared event file outside of the folder, or a rotation of it, mentions are in use."""
-    shared = tmp_path / "all.jsonl"
+    shared = tmp_path / name
     shared.write_text(f'"sha256:{blob(folder, "x").name}"')
     (tmp_path / "all.1.jsonl").write_text(f'"sha256:{blob(folder, "y").name}"')
     events(folder, "a")

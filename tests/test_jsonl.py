@@ -127,13 +127,23 @@ def test_rotated_files_come_before_the_current_one(tmp_path: Path) -> None:
         ("b.jsonl", ["b.9.jsonl", "b.10.jsonl.gz", "b.jsonl"]),
         ("b.9.jsonl", ["b.9.jsonl"]),
         ("gone.jsonl", ["gone.1.jsonl"]),
+        ("all.log", ["all.1.jsonl", "all.log"]),
     ],
 )
 def test_a_file_stands_for_what_it_held_before_it_was_rotated(
     tmp_path: Path, named: str, read_files: list[str]
 ) -> None:
     """One file leads to its older ones as well, also while it is just moved away; a numbered one is itself alone."""
-    for name in ("b.jsonl", "b.10.jsonl.gz", "b.9.jsonl", "a.jsonl", "b.c.jsonl", "gone.1.jsonl"):
+    for name in (
+        "b.jsonl",
+        "b.10.jsonl.gz",
+        "b.9.jsonl",
+        "a.jsonl",
+        "b.c.jsonl",
+        "gone.1.jsonl",
+        "all.1.jsonl",
+        "all.log",
+    ):
         written(tmp_path / name, span(1))
     assert read_files == [file.name for file in files(tmp_path / named)]
 

@@ -258,8 +258,8 @@ def _rests(blob: File) -> bool:
 def _shared_files(shared: str | os.PathLike[str] | None) -> list[Path]:
     if shared is None:
         return []
-    name = Path(shared).name.removesuffix(".jsonl")
-    return [file.path for file in _files(Path(shared).parent) if file.path.name.startswith(name)]
+    stem = Path(shared).stem  # a rotation of `all.log` is `all.1.jsonl`
+    return [file.path for file in _files(Path(shared).parent) if file.path.name.startswith(stem)]
 
 
 def _digests(path: Path) -> Iterator[str]:

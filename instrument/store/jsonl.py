@@ -110,13 +110,10 @@ def files(path: str | os.PathLike[str]) -> list[Path]:
 
 
 def _rotations(file: Path) -> list[Path]:
-    """The numbered files that this one was, oldest first; none for what has a number itself or is no event file."""
-    named = _FILE_NAME.fullmatch(file.name)
-    if named is None or named["number"] or file.suffix != ".jsonl":
-        return []
+    """The numbered files that this one was, oldest first."""
     try:
         names = [name for name in os.listdir(file.parent) if rotation(name, file.stem) is not None]
-    except OSError:
+    except (OSError, ValueError):
         return []
     return [file.parent / name for name in sorted(_single(names), key=_age)]
 
