@@ -1,7 +1,10 @@
-"""Kinds of spans that are told apart in more than one layer; a kind is an open word."""
+"""Kinds of spans that are told apart in more than one layer, and what they can count; a kind is an open word."""
 
 MODEL_KINDS = frozenset({"llm", "embedding"})
 """Kinds of spans that are calls of a model: they have usage and cost."""
 
 ANNOUNCED = frozenset({"agent", "workflow", "step"})
 """Kinds of spans that live views show when they begin, before what happens in them."""
+
+LARGEST_COUNT = 2**63 - 1
+"""Of tokens in one call: what a database holds."""

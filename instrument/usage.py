@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from instrument import attributes
 from instrument.foreign import Fields, at, is_text, known, library_of, listed, one_of, plain, stored, text
+from instrument.kinds import LARGEST_COUNT
 from instrument.messages import Message, message_of, messages_of, parts_of, said
 from instrument.model import Usage
 
@@ -74,7 +75,6 @@ _PLACES: dict[str, list[tuple[int, str, Path]]] = {}
 for _name, _paths in _COUNTS.items():
     for _rank, _path in enumerate(_paths):
         _PLACES.setdefault(_path[0], []).append((_rank, _name, _path))
-_LARGEST = 2**63 - 1
 
 # Fields by which a service that speaks OpenAI's language is known.
 _MARKS: tuple[tuple[Path, str], ...] = (
@@ -206,12 +206,12 @@ def _count(value: object) -> int | None:
     """A whole number of tokens, or None for anything else."""
     if type(value) is float and value.is_integer():
         value = int(value)
-    return value if type(value) is int and 0 <= value <= _LARGEST else None
+    return value if type(value) is int and 0 <= value <= LARGEST_COUNT else None
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:
     present = [count for count in counts if count is not None]
-    return min(sum(present), _LARGEST) if present else None
+    return min(sum(present), LARGEST_COUNT) if present else None
 
 
 # Answers: each shape gives the messages of an answer and its finish reasons.

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import re
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
@@ -276,3 +277,35 @@ def test_only_what_began_lately_is_looked_at(starts: list[int], moment: int, uns
     assert [start for start in starts if start >= moment] + [0] * unset == [
         span.started for span in begun_since(moment, spans)
     ]
+
+
+@pytest.fixture
+def unlimited() -> Iterator[None]:
+    """Python writes numbers of any length."""
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    yield
+    sys.set_int_max_str_digits(limit)
+
+
+@pytest.mark.usefixtures("unlimited")
+def test_numbers_of_any_length_cost_no_record() -> None:
+    """Also where the program has lifted Python's limit the lines can be read, wherever in them the number is."""
+    endless = 10**5000
+    with record() as recording:
+        tool(lambda n: [endless])(endless)
+        with span("set") as live:
+            live.set(n=endless)
+            log("E", n=endless)
+        recording.flush()
+    called, held = recording.spans
+    shown = [called.input["n"], called.output[0], held.attributes["n"], recording.logs[0].metadata["n"]]
+    assert [{"$int": f"{hex(endless)[:66]}…", "bits": 16_610}] * 4 == shown
+
+
+def test_more_tokens_than_there_can_be_cost_no_record() -> None:
+    """They are left out: no database holds them, and the ledger would be given up for them."""
+    with record() as recording, span("call", kind="llm") as live:
+        live.usage(input=2**63, output=1)
+        live.usage(output=2)
+    assert (None, 2) == (recording.spans[0].usage.input, recording.spans[0].usage.output)

@@ -45,7 +45,7 @@ from msgspec import Raw
 from instrument.attributes import TELLS_NO_CONTENT
 from instrument.record.failures import is_of_signal
 from instrument.record.held import SMALL, held, size_of
-from instrument.record.plain import NOT_PLAIN, plain_size
+from instrument.record.plain import MAX_DIGITS, NOT_PLAIN, holds_endless_integer, plain_size
 from instrument.record.snapshot import snapshot, snapshot_of_named
 from instrument.record.texts import shown_bytes, without_surrogates
 
@@ -102,6 +102,7 @@ class Camera:
         self.content = content
         self._holds = self.max_bytes // 8 if content else -1
         self._direct = min(DIRECT_SIZE, 16 * self.max_bytes) if content else -1
+        self._short = min(MAX_DIGITS, self.max_bytes)
         self._key = os.urandom(32)
         self._redactor = redactor
 
@@ -154,7 +155,8 @@ class Camera:
                     size += plain_size(value, self._direct)
             if size <= self._direct:
                 data = _encode(named)
-                if len(data) <= self.max_bytes and (_SIGN not in data or b'"$' not in data):
+                is_short = len(data) <= self._short or (len(data) <= self.max_bytes and not holds_endless_integer(data))
+                if is_short and (_SIGN not in data or b'"$' not in data):
                     return Raw(data)
         except (KeyboardInterrupt, SystemExit):  # perhaps a signal, which is the user's
             raise
@@ -168,7 +170,8 @@ class Camera:
         try:
             if plain_size(value, self._direct) <= self._direct:
                 data = _encode(value)
-                if len(data) <= self.max_bytes and (_SIGN not in data or b'"$' not in data):
+                is_short = len(data) <= self._short or (len(data) <= self.max_bytes and not holds_endless_integer(data))
+                if is_short and (_SIGN not in data or b'"$' not in data):
                     return Raw(data)
         except (KeyboardInterrupt, SystemExit):  # perhaps a signal, which is the user's
             raise

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain
 from math import isfinite
+from sys import get_int_max_str_digits
 from typing import Any
 
 MAX_DEPTH = 64
@@ -13,6 +15,9 @@ MAX_LEAVES = 8_000
 
 MAX_DIGIT_BITS = 14_000
 """An integer with more bits has more digits than Python writes by default."""
+
+MAX_DIGITS = 4_300
+"""A longer number is not read back from JSON; Python writes it only where the program has lifted its limit."""
 
 NARROW = 64
 """Elements up to which a container is looked through in Python: below, C is no faster."""
@@ -89,6 +94,15 @@ def size_of_leaves(values: list[Any]) -> int:
     if float in kinds and not isfinite(sum([one for one in values if type(one) is float])):
         return NOT_PLAIN
     return 8 * len(values) + sum(map(len, [one for one in values if type(one) is str]))
+
+
+def holds_endless_integer(data: bytes) -> bool:
+    """Whether this JSON may hold an integer that cannot be read back."""
+    limit = get_int_max_str_digits()
+    return (not limit or limit > MAX_DIGITS) and _endless(data) is not None
+
+
+_endless = re.compile(rb"(?:^|[:,\[])-?\d{%d}" % MAX_DIGITS).search
 
 
 def integer(value: int) -> Any:

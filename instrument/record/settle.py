@@ -15,6 +15,7 @@ from instrument.attributes import AGENT_ID, AGENT_NAME, LEDGER_OPERATION, REQUES
 from instrument.kinds import MODEL_KINDS
 from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usage, decode_known, encode, split
 from instrument.record.capture import Large, encode_valid
+from instrument.record.plain import holds_endless_integer
 from instrument.record.snapshot import snapshot
 from instrument.record.spans import LiveSpan
 from instrument.record.texts import valid_text_of
@@ -166,7 +167,7 @@ def together(records: list[Record]) -> bytes | None:
         lines = _encode_lines(records)
     except Exception:  # noqa: BLE001 - one odd record; the others are told from it one by one
         return None
-    return lines if _are_lines(lines, len(records)) else None
+    return lines if _are_lines(lines, len(records)) and not holds_endless_integer(lines) else None
 
 
 def _are_lines(data: bytes, number: int) -> bool:
@@ -197,13 +198,21 @@ def line_of(record: Record, redact: Callable[[bytes, int], bytes], line: bytes |
     `line` is what `together` made of the record.
     """
     if line is None:
-        try:
-            line = encode(record)
-        except (ValueError, TypeError):
+        line = _encoded(record)
+        if line is None:
             record = _mended(record)
             line = encode(record)
     clean = redact(line, max(line.find(b'"kind":'), 0))
     return (record, line) if clean is line else (decode_known(clean), clean)
+
+
+def _encoded(record: Record) -> bytes | None:
+    """The JSON of the record, None where there is none or it could not be read back."""
+    try:
+        line = encode(record)
+    except (ValueError, TypeError):
+        return None
+    return None if holds_endless_integer(line) else line
 
 
 S = TypeVar("S", bound=Struct)

@@ -12,7 +12,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from instrument.errors import InstrumentError
-from instrument.kinds import ANNOUNCED, MODEL_KINDS
+from instrument.kinds import ANNOUNCED, LARGEST_COUNT, MODEL_KINDS
 from instrument.record.context import NOWHERE, Place, below
 from instrument.record.failures import describe, is_cancellation, is_of_signal
 from instrument.record.plan import Plan
@@ -44,6 +44,13 @@ class Seldom(Generic[V]):
 
     def __set__(self, span: LiveSpan, value: V) -> None:
         (span.seldom or rare(span))[self._name] = value
+
+
+def _count(number: Any) -> int:
+    count = int(number)
+    if abs(count) > LARGEST_COUNT:
+        raise OverflowError("more tokens than there can be")
+    return count
 
 
 def rare(span: LiveSpan) -> dict[str, Any]:
@@ -209,7 +216,7 @@ class LiveSpan:
             return
         given = {"input": input, "output": output, "cached": cached, "cache_write": cache_write, "reasoning": reasoning}
         try:
-            told = {kind: int(count) for kind, count in given.items() if count is not None}
+            told = {kind: _count(number) for kind, number in given.items() if number is not None}
             rare(self).setdefault("tokens", {}).update(told)
         except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
             amiss(self.recorder, "usage", fault)
