@@ -499,3 +499,21 @@ def test_function_is_decorated_once_more_by_another_tracer() -> None:
         function(1)
     outer, inner = recording.span("outer"), recording.span("inner")
     assert (outer.span_id, {"a": 1}, {"a": 1}) == (inner.parent_id, inner.input, outer.input)
+
+
+def test_async_generator_whose_body_is_collected_first() -> None:
+    """The collector ends body and wrapper in any order: the wrapper ends as well, and Python complains of nothing."""
+
+    @tool
+    async def yields() -> Any:
+        yield 1
+
+    async def main() -> None:
+        wrapper = yields()
+        await anext(wrapper)
+        await wrapper.ag_frame.f_locals["inner"].aclose()
+        await wrapper.aclose()
+
+    with record() as recording:
+        asyncio.run(main())
+    assert [("ok", True)] == [(one.status, one.attributes["instrument.closed_early"]) for one in recording.spans]

@@ -286,7 +286,7 @@ def async_generator(plan: Plan) -> Wrapper:
 
 
 async def _adrive(
-    recorder: Recorder, plan: Plan, instance: Any, captured: Any, inner: AsyncGenerator[Any, Any]
+    recorder: Recorder, plan: Plan, instance: Any, captured: Any, inner: AsyncGeneratorType[Any, Any]
 ) -> AsyncGenerator[Any, Any]:
     outside = current.get()
     step: Callable[[Any], Any] = _without_hooks(inner)
@@ -319,10 +319,13 @@ async def _adrive(
             try:
                 box.append((yield box.pop()))
                 step = inner.asend
-            except BaseException as error:  # noqa: BLE001 - it belongs to the body, which gets it below
-                box.append(error)
-                step = inner.athrow
+            except BaseException as error:
                 yields.closing(error)
+                if inner.ag_frame is None:  # collected before this one: to throw into it would be a None to yield
+                    yields.fail(error)
+                    raise
+                box.append(error)  # it belongs to the body
+                step = inner.athrow
     finally:
         if span is not None and current.get() is span:  # a signal has come in between: what follows is not below it
             current.put(outside)
