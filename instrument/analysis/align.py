@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
-from hashlib import blake2b
-from itertools import zip_longest
+from collections.abc import Container, Hashable, Iterator, Sequence
+from itertools import count, zip_longest
 from typing import NamedTuple
 
 from instrument.analysis.tree import Trace
-from instrument.analysis.volatile import print_of
+from instrument.analysis.volatile import Numbered, print_of
 from instrument.model import Span
 
 MOST_CELLS = 1_000_000
@@ -35,37 +34,55 @@ class Pair(NamedTuple):
         return self.a.span_id if self.a else None, self.b.span_id if self.b else None
 
 
+class Facts(NamedTuple):
+    """What is compared of a span, in numbers that are equal where the facts are.
+
+    What it is called, what it was asked, that with its answer and all below it, and what lies below it by names only.
+    """
+
+    same: int
+    asked: int
+    whole: int
+    shape: int
+
+
+class Known:
+    """The numbers of all facts of both traces."""
+
+    def __init__(self) -> None:
+        self.value = Numbered()
+        self.fact: dict[Hashable, int] = defaultdict(count().__next__)
+
+
 class Prints:
-    """What is compared of the spans of one trace, by span id, made once."""
+    """The facts of the spans of one trace, by span id, made once; `known` is shared with the other trace."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, known: Known) -> None:
         self.trace = trace
-        self.asked = {span.span_id: print_of(span.input) for span in trace.spans}
-        self.whole: dict[str, bytes] = {}
-        self.shape: dict[str, bytes] = {}
+        self.facts: dict[str, Facts] = {}
+        self._siblings: dict[str | None, list[Span]] = {None: _canonical(trace.roots)}
         for span in reversed(list(_down(trace))):
-            children = self.siblings(span.span_id)
-            below = [self.whole[child.span_id] for child in children]
-            shapes = [repr(same(span)).encode(), *(self.shape[child.span_id] for child in children)]
-            self.shape[span.span_id] = _digest(shapes)
-            said = (same(span), span.status, span.error and span.error.type, _model_facts(span))
-            told = (repr(said).encode(), self.asked[span.span_id], print_of(span.output))
-            self.whole[span.span_id] = _digest([*told, *below])
+            children = _canonical(trace.children(span.span_id))
+            if children:
+                self._siblings[span.span_id] = children
+            below = [self.facts[child.span_id] for child in children]
+            self.facts[span.span_id] = _facts(span, below, known)
 
-    def call(self, span: Span) -> Hashable:
-        """The span by its name and what it was asked."""
-        return same(span), self.asked[span.span_id]
+    def whole(self, span: Span) -> int:
+        """Equal for spans that are alike with all below them."""
+        return self.facts[span.span_id].whole
 
-    def siblings(self, span_id: str | None) -> list[Span]:
+    def siblings(self, span_id: str | None) -> Sequence[Span]:
         """The spans below one, in order of their start; of those at the same time in an order that is no chance."""
-        return _canonical(self.trace.children(span_id), self._order)
-
-    def _order(self, span: Span) -> tuple[str, bytes]:
-        return repr(same(span)), self.asked[span.span_id]
+        return self._siblings.get(span_id, ())
 
 
-def _digest(parts: Sequence[bytes]) -> bytes:
-    return blake2b(b"\0".join(parts), digest_size=16).digest()
+def _facts(span: Span, below: Sequence[Facts], known: Known) -> Facts:
+    fact = known.fact
+    name, asked = fact["name", same(span)], known.value[span.input]
+    said = fact["said", name, span.status, span.error and span.error.type, *_model_facts(span)]
+    whole = fact["whole", said, asked, known.value[span.output], *[one.whole for one in below]]
+    return Facts(name, asked, whole, fact["shape", name, *[one.shape for one in below]])
 
 
 def same(span: Span) -> tuple[str, str]:
@@ -78,8 +95,10 @@ def same(span: Span) -> tuple[str, str]:
     return span.kind, name
 
 
-def _model_facts(span: Span) -> list[tuple[str, str]]:
+def _model_facts(span: Span) -> Sequence[tuple[str, str]]:
     """What the attributes tell of the model and its settings."""
+    if not span.attributes:
+        return ()
     known = ("gen_ai.request.", "gen_ai.response.model")
     return sorted((key, repr(value)) for key, value in span.attributes.items() if key.startswith(known))
 
@@ -94,7 +113,7 @@ def pairs(a: Prints, b: Prints) -> Iterator[tuple[Pair, Sequence[Pair]]]:
         below: list[Pair] = []
         if pair.a is not None and pair.b is not None:
             one, two = pair.a.span_id, pair.b.span_id
-            if a.whole[one] == b.whole[two]:
+            if a.facts[one].whole == b.facts[two].whole:
                 below = [Pair(x, y) for x, y in zip(a.siblings(one), b.siblings(two), strict=True)]
             else:
                 below = aligned(a, a.siblings(one), b, b.siblings(two))
@@ -120,7 +139,7 @@ def _alike(ones: Sequence[Span], twos: Sequence[Span], a: Prints, b: Prints) -> 
     """How many at the beginning are alike with all below them."""
     number = 0
     for one, two in zip(ones, twos, strict=False):
-        if a.whole[one.span_id] != b.whole[two.span_id]:
+        if a.whole(one) != b.whole(two):
             break
         number += 1
     return number
@@ -147,14 +166,14 @@ def _in_parts(ones: Sequence[Span], twos: Sequence[Span], a: Prints, b: Prints) 
 
 def _anchors(ones: Sequence[Span], twos: Sequence[Span], a: Prints, b: Prints) -> list[tuple[int, int]]:
     """As many calls as possible that are alike with all below them, equally often on both sides, and in one order."""
-    one, two = ([prints.whole[span.span_id] for span in row] for prints, row in ((a, ones), (b, twos)))
+    one, two = ([prints.whole(span) for span in row] for prints, row in ((a, ones), (b, twos)))
     often = dict(Counter(one).items() & Counter(two).items())
     places = {key: j for j, key in _numbered(two, often)}
     return _rising([(i, places[key]) for i, key in _numbered(one, often)])
 
 
-def _numbered(row: Sequence[bytes], often: Container[bytes]) -> Iterator[tuple[int, tuple[bytes, int]]]:
-    seen: Counter[bytes] = Counter()
+def _numbered(row: Sequence[int], often: Container[int]) -> Iterator[tuple[int, tuple[int, int]]]:
+    seen: Counter[int] = Counter()
     for place, whole in enumerate(row):
         if whole in often:
             seen[whole] += 1
@@ -179,28 +198,28 @@ def _rising(both: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _matched(ones: Sequence[Span], twos: Sequence[Span], a: Prints, b: Prints) -> Matched:
-    if len(ones) * len(twos) > MOST_CELLS:
-        return _by_number(ones, twos)
-    return _by_likeness(ones, twos, lambda one, two: _likeness(a, one, b, two))
+    is_long = len(ones) * len(twos) > MOST_CELLS
+    return (_by_number if is_long else _by_likeness)(
+        [a.facts[one.span_id] for one in ones], [b.facts[two.span_id] for two in twos]
+    )
 
 
-def _likeness(a: Prints, one: Span, b: Prints, two: Span) -> int:
-    if same(one) != same(two):
+def _likeness(one: Facts, two: Facts) -> int:
+    if one.same != two.same:
         return 0
-    if a.whole[one.span_id] == b.whole[two.span_id]:
+    if one.whole == two.whole:
         return 8
-    alike = 2 if a.shape[one.span_id] == b.shape[two.span_id] else 0
-    return alike + (5 if a.asked[one.span_id] == b.asked[two.span_id] else 2)
+    return (2 if one.shape == two.shape else 0) + (5 if one.asked == two.asked else 2)
 
 
 Matched = dict[int, int]
 """Places in the one row and their places in the other."""
 
 
-def _by_likeness(ones: Sequence[Span], twos: Sequence[Span], likeness: Callable[[Span, Span], int]) -> Matched:
+def _by_likeness(ones: Sequence[Facts], twos: Sequence[Facts]) -> Matched:
     """The pairs, in order on both sides, whose likeness is the greatest in sum; of equal ones the earliest."""
     best = [[0] * (len(twos) + 1) for _ in range(len(ones) + 1)]
-    score = [[likeness(one, two) for two in twos] for one in ones]
+    score = [[_likeness(one, two) for two in twos] for one in ones]
     for i in range(len(ones) - 1, -1, -1):
         row, after, own = best[i], best[i + 1], score[i]
         for j in range(len(twos) - 1, -1, -1):
@@ -218,31 +237,33 @@ def _by_likeness(ones: Sequence[Span], twos: Sequence[Span], likeness: Callable[
     return matched
 
 
-def _by_number(ones: Sequence[Span], twos: Sequence[Span]) -> Matched:
-    places: dict[Hashable, list[int]] = defaultdict(list)
+def _by_number(ones: Sequence[Facts], twos: Sequence[Facts]) -> Matched:
+    places: dict[int, list[int]] = defaultdict(list)
     for place, two in enumerate(twos):
-        places[same(two)].append(place)
-    seen: Counter[Hashable] = Counter()
+        places[two.same].append(place)
+    seen: Counter[int] = Counter()
     matched: Matched = {}
     for place, one in enumerate(ones):
-        number, kind = seen[same(one)], same(one)
-        if number < len(places[kind]):
-            matched[place] = places[kind][number]
-        seen[kind] += 1
+        number = seen[one.same]
+        if number < len(places[one.same]):
+            matched[place] = places[one.same][number]
+        seen[one.same] += 1
     return matched
 
 
 def _with_moved(ones: Sequence[Span], twos: Sequence[Span], matched: Matched, a: Prints, b: Prints) -> Matched:
     """With pairs of calls that are the same on both sides, but at other places: no other call counts as their like."""
-    unlike = {i: j for i, j in matched.items() if a.call(ones[i]) != b.call(twos[j])}
-    taken = set(matched.values())
+    asked_a, asked_b = ([prints.facts[span.span_id][:2] for span in row] for prints, row in ((a, ones), (b, twos)))
+    unlike = {i: j for i, j in matched.items() if asked_a[i] != asked_b[j]}
+    taken = set(matched.values()) - set(unlike.values())
     free_a = [i for i in range(len(ones)) if i not in matched or i in unlike]
-    free_b = [j for j in range(len(twos)) if j not in taken or j in unlike.values()]
+    free_b = [j for j in range(len(twos)) if j not in taken]
     places: dict[Hashable, list[int]] = defaultdict(list)
     for j in reversed(free_b):
-        places[b.call(twos[j])].append(j)
-    moved = {i: places[call].pop() for i in free_a if places[call := a.call(ones[i])]}
-    kept = {i: j for i, j in matched.items() if i not in moved and j not in moved.values()}
+        places[asked_b[j]].append(j)
+    moved = {i: places[call].pop() for i in free_a if places[call := asked_a[i]]}
+    now = set(moved.values())
+    kept = {i: j for i, j in matched.items() if i not in moved and j not in now}
     return {**kept, **moved}
 
 
@@ -274,17 +295,21 @@ def _in_turns(removed: Sequence[Span], added: Sequence[Span]) -> list[Pair]:
     return [pair for one, two in turns for pair in (Pair(one, None), Pair(None, two)) if pair.key != (None, None)]
 
 
-def _canonical(siblings: Iterable[Span], order: Callable[[Span], tuple[str, bytes]]) -> list[Span]:
+def _canonical(siblings: Sequence[Span]) -> list[Span]:
     row: list[Span] = []
     group: list[Span] = []
     end = -1
     for span in siblings:
         if group and span.start_ns >= end:
-            row += sorted(group, key=order)
+            row += _sorted(group)
             group, end = [], -1
         group.append(span)
         end = max(end, span.start_ns + span.duration_ns)
-    return row + sorted(group, key=order)
+    return row + _sorted(group)
+
+
+def _sorted(group: list[Span]) -> list[Span]:
+    return sorted(group, key=lambda span: (repr(same(span)), print_of(span.input))) if len(group) > 1 else group
 
 
 def _down(trace: Trace) -> Iterator[Span]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from instrument.analysis.align import Pair, Prints, pairs
+from instrument.analysis.align import Known, Pair, Prints, pairs
 from instrument.analysis.changes import MISSING, differences
 from instrument.analysis.rearranged import Rearranged, rearranged
 from instrument.analysis.sides import Side, Spent, by_name, side_of
@@ -87,37 +87,41 @@ class _Found(Struct, frozen=True):
 
 def compare(a: Trace, b: Trace) -> Diff:
     """What differs between two runs, and where they part."""
-    return _compared(_Walk(Prints(a), Prints(b)))
+    return _compared(_walk(a, b))
 
 
 def side_by_side(a: Trace, b: Trace) -> tuple[Diff, Sequence[Row]]:
     """The same, and both trees in one from the top down; what lies below a call of one side only is there too."""
-    walk = _Walk(Prints(a), Prints(b))
+    walk = _walk(a, b)
     diff = _compared(walk)
     changes: dict[Key, list[Change]] = {}
     for change in (*([diff.first] if diff.first else []), *diff.beside, *diff.follows):
         key = (change.a, change.b)  # a call with another in its place is two rows
-        changes.setdefault(key if key in walk.enter else (change.a, None), []).append(change)
+        changes.setdefault(key if key in walk.number else (change.a, None), []).append(change)
     return diff, [Row(depth, pair, changes.get(pair.key, ())) for depth, pair in _down(walk)]
 
 
+def _walk(a: Trace, b: Trace) -> _Walk:
+    known = Known()
+    return _Walk(Prints(a, known), Prints(b, known))
+
+
 def _down(walk: _Walk) -> Iterator[tuple[int, Pair]]:
-    below = {pair.key: row for pair, row in walk.rows}
-    waiting = [(0, pair) for pair in reversed(below[None, None])]
+    for (pair, _), depth in zip(walk.rows[1:], walk.depth[1:], strict=True):
+        yield depth - 1, pair
+        if pair.b is None and pair.a is not None:
+            yield from ((depth + below, Pair(one, None)) for below, one in _inside(walk.a.trace, pair.a))
+        elif pair.a is None and pair.b is not None:
+            yield from ((depth + below, Pair(None, two)) for below, two in _inside(walk.b.trace, pair.b))
+
+
+def _inside(trace: Trace, span: Span) -> Iterator[tuple[int, Span]]:
+    """What lies below a call, and how deep."""
+    waiting = [(0, child) for child in reversed(trace.children(span.span_id))]
     while waiting:
-        depth, pair = waiting.pop()
-        yield depth, pair
-        inner = below.get(pair.key) or _one_sided(walk, pair)
-        waiting.extend((depth + 1, child) for child in reversed(inner))
-
-
-def _one_sided(walk: _Walk, pair: Pair) -> list[Pair]:
-    """What lies below a call that the other side has not."""
-    if pair.b is None and pair.a is not None:
-        return [Pair(one, None) for one in walk.a.trace.children(pair.a.span_id)]
-    if pair.a is None and pair.b is not None:
-        return [Pair(None, two) for two in walk.b.trace.children(pair.b.span_id)]
-    return []
+        depth, inner = waiting.pop()
+        yield depth, inner
+        waiting.extend((depth + 1, child) for child in reversed(trace.children(inner.span_id)))
 
 
 def _compared(walk: _Walk) -> Diff:
@@ -159,34 +163,49 @@ Key = tuple[str | None, str | None]
 
 
 class _Walk:
-    """The places of pairs in one row: a pair is entered before those below it, and left behind them."""
+    """All pairs from the top down, each with those directly below it, and where they stand among each other."""
 
     def __init__(self, a: Prints, b: Prints) -> None:
         self.a, self.b = a, b
         self.rows: list[tuple[Pair, Sequence[Pair]]] = list(pairs(a, b))
-        below = {pair.key: row for pair, row in self.rows}
-        self.enter: dict[Key, int] = {}
-        self.leave: dict[Key, int] = {}
-        self.path: dict[Key, tuple[str, ...]] = {}
-        waiting: list[tuple[Pair, tuple[str, ...], bool]] = [(Pair(None, None), (), False)]
-        while waiting:
-            pair, path, done = waiting.pop()
-            place = len(self.enter) + len(self.leave)
-            if done:
-                self.leave[pair.key] = place
-                continue
-            self.enter[pair.key], self.path[pair.key] = place, path
-            waiting.append((pair, path, True))
-            inner = path if pair.key == (None, None) else (*path, _shown(pair).name)
-            waiting.extend((child, inner, False) for child in reversed(below[pair.key]))
+        self.number = {pair.key: number for number, (pair, _) in enumerate(self.rows)}
+        self.depth = [0] * len(self.rows)
+        self._above = [0] * len(self.rows)
+        self._size = [1] * len(self.rows)
+        for number, (_, below) in enumerate(self.rows):
+            for child in below:
+                place = self.number[child.key]
+                self._above[place], self.depth[place] = number, self.depth[number] + 1
+        for number in range(len(self.rows) - 1, 0, -1):
+            self._size[self._above[number]] += self._size[number]
+
+    def enter(self, pair: Pair) -> int:
+        """The place of a pair in one row: it is entered before those below it, and left behind them."""
+        number = self.number[pair.key]
+        return 2 * number - self.depth[number]
+
+    def leave(self, pair: Pair) -> int:
+        """The place at which it is left."""
+        return self.enter(pair) + 2 * self._size[self.number[pair.key]] - 1
+
+    def path(self, pair: Pair) -> tuple[str, ...]:
+        """The names above."""
+        names = []
+        number = self._above[self.number[pair.key]]
+        while number:
+            names.append(_shown(self.rows[number][0]).name)
+            number = self._above[number]
+        return tuple(reversed(names))
 
 
 def _changes(walk: _Walk) -> Iterator[_Found]:
     a, b = walk.a, walk.b
     for parent, row in walk.rows:
+        if not row:
+            continue
         yield from _of_row(a.trace, b.trace, walk, parent, row)
         for pair in row:
-            if pair.a is not None and pair.b is not None and a.whole[pair.a.span_id] != b.whole[pair.b.span_id]:
+            if pair.a is not None and pair.b is not None and a.whole(pair.a) != b.whole(pair.b):
                 yield from _of_pair(walk, pair, pair.a, pair.b)
 
 
@@ -194,9 +213,9 @@ def _of_pair(walk: _Walk, pair: Pair, a: Span, b: Span) -> Iterator[_Found]:
     for one in differences(a, b):
         change = _change(walk, pair, one.cause, where=one.where, before=_held(one.before), after=_held(one.after))
         if one.at_end:
-            yield _Found(a.start_ns + a.duration_ns, walk.leave[pair.key], a.start_ns, change, a.span_id)
+            yield _Found(a.start_ns + a.duration_ns, walk.leave(pair), a.start_ns, change, a.span_id)
         else:
-            yield _Found(a.start_ns, walk.enter[pair.key], a.start_ns, change, a.span_id)
+            yield _Found(a.start_ns, walk.enter(pair), a.start_ns, change, a.span_id)
 
 
 def _held(value: Any) -> Any:
@@ -214,11 +233,11 @@ def _of_row(a: Trace, b: Trace, walk: _Walk, parent: Pair, row: Sequence[Pair]) 
             yield _replaced(a, b, walk, pair, beyond)
         elif pair.a is not None:
             change = _change(walk, pair, "removed", before=pair.a.input, spans=_size(a, pair.a))
-            yield _Found(pair.a.start_ns, walk.enter[pair.key], pair.a.start_ns, change, pair.a.span_id)
+            yield _Found(pair.a.start_ns, walk.enter(pair), pair.a.start_ns, change, pair.a.span_id)
         elif pair.b is not None and (behind.a is None or behind.b is not None):
             change = _change(walk, pair, "added", after=pair.b.input, spans=_size(b, pair.b))
             inside = parent.a.span_id if parent.a is not None else None
-            yield _Found(moment, walk.enter[pair.key], moment, change, None, inside)
+            yield _Found(moment, walk.enter(pair), moment, change, None, inside)
         behind = pair
     both = [(pair, pair.a, pair.b) for pair in row if pair.a is not None and pair.b is not None]
     yield from (_moved(walk, found) for found in rearranged(both))
@@ -227,9 +246,7 @@ def _of_row(a: Trace, b: Trace, walk: _Walk, parent: Pair, row: Sequence[Pair]) 
 def _moved(walk: _Walk, found: Rearranged) -> _Found:
     pair, one, _ = min(found.part, key=lambda both: both[1].start_ns)
     told = {"where": found.cause, "before": found.before, "after": found.after, "spans": len(found.part)}
-    return _Found(
-        one.start_ns, walk.enter[pair.key], one.start_ns, _change(walk, pair, found.cause, **told), one.span_id
-    )
+    return _Found(one.start_ns, walk.enter(pair), one.start_ns, _change(walk, pair, found.cause, **told), one.span_id)
 
 
 def _replaced(a: Trace, b: Trace, walk: _Walk, gone: Pair, new: Pair) -> _Found:
@@ -239,7 +256,7 @@ def _replaced(a: Trace, b: Trace, walk: _Walk, gone: Pair, new: Pair) -> _Found:
         cause="other call",
         name=gone.a.name,
         kind=gone.a.kind,
-        path=walk.path[gone.key],
+        path=walk.path(gone),
         a=gone.a.span_id,
         b=new.b.span_id,
         where="call",
@@ -247,9 +264,7 @@ def _replaced(a: Trace, b: Trace, walk: _Walk, gone: Pair, new: Pair) -> _Found:
         after=new.b.name,
         spans=max(_size(a, gone.a), _size(b, new.b)),
     )
-    return _Found(
-        gone.a.start_ns, min(walk.enter[gone.key], walk.enter[new.key]), gone.a.start_ns, change, gone.a.span_id
-    )
+    return _Found(gone.a.start_ns, min(walk.enter(gone), walk.enter(new)), gone.a.start_ns, change, gone.a.span_id)
 
 
 def _change(walk: _Walk, pair: Pair, cause: str, **told: Any) -> Change:
@@ -258,7 +273,7 @@ def _change(walk: _Walk, pair: Pair, cause: str, **told: Any) -> Change:
         cause=cause,
         name=shown.name,
         kind=shown.kind,
-        path=walk.path[pair.key],
+        path=walk.path(pair),
         a=pair.a.span_id if pair.a is not None else None,
         b=pair.b.span_id if pair.b is not None else None,
         **told,

@@ -23,13 +23,16 @@ class Rearranged(NamedTuple):
 
 def rearranged(row: Sequence[Both]) -> Iterator[Rearranged]:
     """What changed in the order and the concurrency of calls that are on both sides; each is one change at most."""
-    places = _turned(row, {("before", "after")})
+    if _is_one_by_one(row):
+        return
+    turns = _turns(row)
+    places = _turned(turns, {("before", "after")})
     if places:
         part = row[places[0] : places[-1] + 1]
         before = ", ".join(one.name for _, one, _ in part)
         after = ", ".join(two.name for _, _, two in sorted(part, key=_start_in_b))
         yield Rearranged("order", part, before, after)
-    places = _turned(row, {("before", "at once"), ("at once", "before"), ("at once", "after")})
+    places = _turned(turns, {("before", "at once"), ("at once", "before"), ("at once", "after")})
     if places:
         part = row[places[0] : places[-1] + 1]
         ones = [one for _, one, _ in sorted(part, key=_start_in_a)]
@@ -37,17 +40,29 @@ def rearranged(row: Sequence[Both]) -> Iterator[Rearranged]:
         yield Rearranged("concurrency", part, _in_words(ones), _in_words(twos))
 
 
-def _turned(row: Sequence[Both], wanted: set[tuple[str, str]]) -> list[int]:
-    """The places of neighbours, on either side, whose relation in time changed in one of the ways that are wanted."""
+def _is_one_by_one(row: Sequence[Both]) -> bool:
+    """Whether each call ends before the next one begins, on both sides: then nothing was turned."""
+    return all(
+        one.start_ns + one.duration_ns <= one_behind.start_ns and two.start_ns + two.duration_ns <= two_behind.start_ns
+        for (_, one, two), (_, one_behind, two_behind) in pairwise(row)
+    )
+
+
+Turn = tuple[int, int, tuple[str, str]]
+"""Two places, and the relation in time of the calls there, in A and in B."""
+
+
+def _turns(row: Sequence[Both]) -> list[Turn]:
+    """The neighbours on either side."""
     by_b = sorted(range(len(row)), key=lambda place: (_start_in_b(row[place]), place))
     neighbours = {(place, place + 1) for place in range(len(row) - 1)}
     neighbours |= {(min(pair), max(pair)) for pair in pairwise(by_b)}
-    turned = [
-        (one, two)
-        for one, two in neighbours
-        if (_relation(row[one][1], row[two][1]), _relation(row[one][2], row[two][2])) in wanted
-    ]
-    return sorted({place for pair in turned for place in pair})
+    return [(x, y, (_relation(row[x][1], row[y][1]), _relation(row[x][2], row[y][2]))) for x, y in neighbours]
+
+
+def _turned(turns: Sequence[Turn], wanted: set[tuple[str, str]]) -> list[int]:
+    """The places of neighbours whose relation in time changed in one of the ways that are wanted."""
+    return sorted({place for x, y, relation in turns if relation in wanted for place in (x, y)})
 
 
 def _start_in_a(both: Both) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
 from instrument.cli.source import find_trace, is_path, json_document, path_of, tell, trace_ids
+from instrument.collecting import uncollected
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
@@ -41,10 +42,13 @@ def run(args: argparse.Namespace) -> int:
     _place_path(args)
     notices: list[str] = []
     began: dict[str, int] = {}
-    one, other = _trace(args, args.a or "last~1", notices, began), _trace(args, args.b or "last", notices, began)
-    if args.b is None and one.trace_id == other.trace_id:
-        raise InstrumentError(f"{args.a} is the last trace itself: name another one to compare it with, such as last~1")
-    diff = compare(one, other)
+    with uncollected():
+        one, other = _trace(args, args.a or "last~1", notices, began), _trace(args, args.b or "last", notices, began)
+        if args.b is None and one.trace_id == other.trace_id:
+            raise InstrumentError(
+                f"{args.a} is the last trace itself: name another one to compare it with, such as last~1"
+            )
+        diff = compare(one, other)
     if args.json:
         say(json_document(_told(diff)))
     else:

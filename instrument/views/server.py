@@ -30,6 +30,7 @@ from instrument.analysis.metrics import NOBODY
 from instrument.analysis.report import findings_of
 from instrument.analysis.totals import Sum, dollars
 from instrument.analysis.tree import Trace
+from instrument.collecting import uncollected
 from instrument.errors import InstrumentError
 from instrument.model import Finding, Usage
 from instrument.store import blobs, ledger
@@ -215,8 +216,9 @@ class _Served:
         with self._comparing:
             known = self._ask(lambda catalog: [*ids, *(_grown(catalog, trace) for trace in ids)])
             if self._told is None or self._told[0] != known:
-                one, two = (self._ask(partial(run_of, trace=trace)) for trace in ids)
-                self._told = known, msgspec.json.encode(compared(one, two, self._findings))
+                with uncollected():
+                    one, two = (self._ask(partial(run_of, trace=trace)) for trace in ids)
+                    self._told = known, msgspec.json.encode(compared(one, two, self._findings))
             return self._told[1]
 
     def _findings(self, whole: Trace) -> Sequence[Finding]:

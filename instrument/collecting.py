@@ -1,0 +1,19 @@
+"""Python's collector of cycles told to wait: while much is read that stays, it looks at all of it again and again."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Nothing is collected inside. Only for processes of ours: in a user's program the collector is theirs."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
