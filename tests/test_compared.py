@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from instrument.analysis.tree import Trace, traces
 from instrument.views.compared import Run, compared, compared_calls
-from tests.recorded import MS, span
+from tests.recorded import MS, log, span
 
 TEXTS = st.text("ab 1(\n", max_size=90)
 
@@ -62,3 +62,22 @@ def test_of_a_call_alone_its_figures_and_what_it_was_given_are_told() -> None:
     found = compared_calls(span(1, input={"n": 1}, duration_ns=MS), None)
     figures = [["status", "ok", "", ""], ["time", "1 ms", "", ""]]
     assert {"figures": figures, "changes": [["removed", "", [[("gone", '{"n":1}')]]]]} == found
+
+
+@pytest.mark.parametrize(("status", "expected"), [("running", "running"), ("unfinished", "unfinished")])
+def test_a_call_that_has_not_ended_is_told_as_its_run_is(status: str, expected: str) -> None:
+    """In the row, in what changed and in the first divergence."""
+    a, b = (next(traces([span(1, status=one)])) for one in ("ok", "open"))
+    found = compared(Run(a, "ok"), Run(b, status), lambda trace: trace.findings)
+    row = found["words"][found["rows"]["b"]["status"][0]]
+    assert [expected] * 3 == [row, found["rows"]["changes"][0][1][0][-1], found["first"]["lines"][1][0][1]]
+
+
+def test_runs_without_a_call_are_not_called_the_same() -> None:
+    """Of runs that only logged there is nothing to compare, and no money is told where nothing was spent."""
+    logged = next(traces([log(1, 1)]))
+    found = told(logged, logged)
+    assert ("nothing to compare", False) == (
+        found["nothing"].split(":")[0],
+        "money" in [row[0] for row in found["figures"]],
+    )

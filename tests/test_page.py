@@ -43,6 +43,10 @@ OUT_OF_SIGHT = """
     .filter((one) => one.getClientRects().length && (one.getBoundingClientRect().right > innerWidth || (one.tagName !== "TH" && one.scrollWidth > one.clientWidth + 1)))
     .map((one) => `${one.className} ${one.textContent}`)
 """
+CHOSEN = """
+[...document.querySelectorAll(".diffrows [aria-selected=true]")]
+    .flatMap((row) => [row.querySelector(".label").textContent, row.getBoundingClientRect().top])
+"""
 DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
@@ -402,6 +406,25 @@ def test_a_run_is_compared_with_the_one_before(browser: Browser, pair: str) -> N
         page.locator(".diffrows .is-first .c-a a").click()
         page.locator(".panel .section").first.wait_for()
         assert f"#/run/{PAIR[0].trace_id}/" in page.url
+
+
+def test_a_comparison_grows_with_its_runs(browser: Browser, tmp_path: Path) -> None:
+    """What came is told, and the chosen row stays where the reader had it."""
+    calls = [span(n, 1, name=f"call{n}", kind="tool") for n in range(2, 60)]
+    head = span(1, name="root", kind="agent", duration_ns=900 * MS)
+    other = [replace(one, trace_id=LONG, run="r2") for one in (head, *calls)]
+    (tmp_path / "a.jsonl").write_bytes(b"".join(encode(one) + b"\n" for one in (head, *calls)))
+    (tmp_path / "b.jsonl").write_bytes(b"".join(encode(one) + b"\n" for one in (other[0], *other[31:])))
+    with serving(tmp_path) as address, browser.page(f"{address}#/diff/{TRACE}/{LONG}?all&at={40:016x}") as page:
+        page.locator(".panel .versus").wait_for()
+        page.evaluate("document.querySelector('.diffrows').scrollTop += 60")
+        page.evaluate(DRAWN)
+        _, top = page.evaluate(CHOSEN)
+        with (tmp_path / "b.jsonl").open("ab") as file:
+            file.writelines(encode(one) + b"\n" for one in other[1:31])
+        page.locator(".diff .said", has_text="all the same").wait_for()
+        page.evaluate(DRAWN)
+        assert ["call40", pytest.approx(top, abs=1)] == page.evaluate(CHOSEN)
 
 
 # Hostile and huge

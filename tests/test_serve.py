@@ -129,6 +129,13 @@ def test_two_runs_are_compared(address: str) -> None:
     assert (["15", "1"], [15, 1], "other call") == (told["figures"][2][1:3], sides, calls["changes"][0][0])
 
 
+def test_a_comparison_is_told_again_only_when_a_run_has_grown(address: str) -> None:
+    """Who names the state that was told is told that nothing came since."""
+    state = json.loads(asked(address, f"api/diff/{TRACE}/{SLOW}")[2])["state"]
+    since = [asked(address, f"api/diff/{TRACE}/{SLOW}?since={one}") for one in (state, "0.0")]
+    assert [(204, False), (200, True)] == [(status, bool(body)) for status, _, body in since]
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
 def test_nothing_can_be_changed(address: str, method: str) -> None:
     """There is only reading."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from instrument.analysis.changes import MISSING, differences
+from instrument.analysis.changes import MISSING, Difference, differences
 from instrument.analysis.diff import Change, Row, side_by_side
 from instrument.analysis.sides import Side, takes_other_time
 from instrument.analysis.totals import total
@@ -21,13 +21,13 @@ from instrument.views.brief import brief
 from instrument.views.catalog import Catalog
 from instrument.views.columns import NAME
 from instrument.views.difference import (
-    NOTHING,
     SAID,
     SAID_LATER,
     are_long,
     as_text,
     counts,
     figures,
+    nothing,
     place,
     spendings,
     times,
@@ -39,12 +39,17 @@ from instrument.views.words import changed_parts
 AROUND, SHORT, MOST_TOLD = 16, 40, 120
 """In a row, so many letters before the first difference of two values are told, and of either; short ones whole."""
 MOST_LETTERS = 4000
+RUNNING = "running"
 TIME = "time"
 """The cause of a row in which nothing else differs."""
 
 
 Part = tuple[str, str]
 """What a text is (the same, gone or new), and the text."""
+
+
+Live = tuple[bool, bool]
+"""Whether either run is still recorded."""
 
 
 class Run(NamedTuple):
@@ -59,10 +64,12 @@ def run_of(catalog: Catalog, trace: str) -> Run:
     whole = catalog.trace(trace) if catalog.find(trace) else None
     if whole is None:
         raise LookupError(f"the run {trace[:32]} is not recorded here (any more)")
-    status = whole.root.status
-    if status == OPEN:
-        status = "running" if catalog.is_live(trace) else UNFINISHED
-    return Run(whole, status)
+    return Run(whole, _status(whole.root.status, catalog.is_live(trace)))
+
+
+def _status(status: str, is_live: bool) -> str:
+    """A status as the page tells it."""
+    return status if status != OPEN else RUNNING if is_live else UNFINISHED
 
 
 def compared(a: Run, b: Run, judge: Judge) -> dict[str, Any]:
@@ -71,17 +78,18 @@ def compared(a: Run, b: Run, judge: Judge) -> dict[str, Any]:
     first = diff.first
     place_of_first = next((n for n, row in enumerate(rows) if any(one is first for one in row.changes)), None)
     found = (sum(one.severity != "info" for one in judge(run.trace)) for run in (a, b))
-    table = [
+    table: list[Any] = [
         _statuses(a.status, b.status),
         *figures(diff.a, diff.b, UNBOUNDED)[1:],
         counts("findings", *found),
     ]
+    live = a.status == RUNNING, b.status == RUNNING
     return {
         "sides": [_head(diff.a, a.status), _head(diff.b, b.status)],
-        "figures": table,
-        "first": None if first is None else _first(first, place_of_first),
-        "nothing": NOTHING,
-        **_columns(rows, first, max(diff.a.duration_ns, diff.b.duration_ns)),
+        "figures": [row for row in table if row[1] or row[2]],
+        "first": None if first is None else _first(first, place_of_first, live),
+        "nothing": nothing(diff),
+        **_columns(rows, first, max(diff.a.duration_ns, diff.b.duration_ns), live),
     }
 
 
@@ -93,7 +101,8 @@ def _head(side: Side, status: str) -> dict[str, Any]:
 def both_calls(catalog: Catalog, ids: tuple[str, str], spans: tuple[str | None, str | None]) -> dict[str, Any]:
     """One row whole, of the spans with these ids; None where the side has none."""
     a, b = (_call(catalog, trace, span) for trace, span in zip(ids, spans, strict=True))
-    return compared_calls(a, b)
+    one, two = (catalog.find(trace) and catalog.is_live(trace) for trace in ids)
+    return compared_calls(a, b, (one, two))
 
 
 def _call(catalog: Catalog, trace: str, span: str | None) -> Span | None:
@@ -105,22 +114,19 @@ def _call(catalog: Catalog, trace: str, span: str | None) -> Span | None:
     return found
 
 
-def compared_calls(a: Span | None, b: Span | None) -> dict[str, Any]:
+def compared_calls(a: Span | None, b: Span | None, live: Live = (False, False)) -> dict[str, Any]:
     """One row whole: the figures of both calls, and what changed word by word; of a call alone what it was given."""
     if a is None or b is None:
         cause, only = ("removed", a) if b is None else ("added", b)
         value = only.input if only is not None else None
-        return {"figures": _figures_of_one(a, b), "changes": [[cause, "", [_alone(cause, value)]]]}
+        return {"figures": _figures_of_one(a, b, live), "changes": [[cause, "", [_alone(cause, value)]]]}
     one, two = total([a]), total([b])
     table = [
-        _statuses(a.status, b.status),
+        _statuses(_status(a.status, live[0]), _status(b.status, live[1])),
         times(a.duration_ns, b.duration_ns, UNBOUNDED),
         *(spendings(one, two) if one.calls or two.calls else ()),
     ]
-    told = [
-        [found.cause, found.where, list(_lines(_given(found.before), _given(found.after)))]
-        for found in differences(a, b)
-    ]
+    told = [[found.cause, found.where, list(_lines(*_values(found, live)))] for found in differences(a, b)]
     return {"figures": table, "changes": told}
 
 
@@ -128,12 +134,12 @@ def _statuses(one: str, two: str) -> list[str]:
     return ["status", one, two, "" if one == two else "differs"]
 
 
-def _figures_of_one(a: Span | None, b: Span | None) -> list[list[str]]:
+def _figures_of_one(a: Span | None, b: Span | None, live: Live) -> list[list[str]]:
     """The figures of a call that the other side has not, in its own column."""
     only = a or b
     if only is None:
         return []
-    whole = compared_calls(only, only)["figures"]
+    whole = compared_calls(only, only, live)["figures"]
     return [[name, one if a else "", two if b else "", ""] for name, one, two, _ in whole]
 
 
@@ -142,11 +148,11 @@ def _alone(cause: str, value: Any) -> Sequence[Part]:
     return [("new" if cause == "added" else "gone", told)]
 
 
-def _first(first: Change, row: int | None) -> dict[str, Any]:
+def _first(first: Change, row: int | None, live: Live) -> dict[str, Any]:
     if first.cause in ("added", "removed"):
         lines = [_alone(first.cause, first.after if first.cause == "added" else first.before)]
     else:
-        lines = list(_lines(first.before, first.after))
+        lines = list(_lines(*_values(first, live)))
     return {"said": SAID[first.cause], "place": place(first), "row": row, "lines": lines, "below": first.spans - 1}
 
 
@@ -159,36 +165,40 @@ def _lines(before: Any, after: Any) -> Iterator[Sequence[Part]]:
         yield [(kind, clean(as_text(value), MOST_LETTERS) if value is not None else "(nothing)")]
 
 
-def _given(value: Any) -> Any:
-    return None if value is MISSING else value
+def _values(found: Change | Difference, live: Live) -> tuple[Any, Any]:
+    """What is there on both sides; a call that has not ended is running or unfinished."""
+    before, after = found.before, found.after
+    if found.cause == "error":
+        return _status(before, live[0]), _status(after, live[1])
+    return None if before is MISSING else before, None if after is MISSING else after
 
 
-def _columns(rows: Sequence[Row], first: Change | None, whole: int) -> dict[str, Any]:
+def _columns(rows: Sequence[Row], first: Change | None, whole: int, live: Live) -> dict[str, Any]:
     words: dict[str, int] = {}
 
     def word(text: str) -> int:
         return words.setdefault(text, len(words))
 
     shown = [row.pair.a or row.pair.b for row in rows]
-    sides = {"a": [row.pair.a for row in rows], "b": [row.pair.b for row in rows]}
+    sides = {"a": ([row.pair.a for row in rows], live[0]), "b": ([row.pair.b for row in rows], live[1])}
     told = {
         "depth": [row.depth for row in rows],
         "name": [word(clean(span.name, NAME)) for span in shown if span is not None],
         "kind": [word(span.kind[:40]) for span in shown if span is not None],
         "brief": [brief(span) for span in shown if span is not None],
-        "changes": [[n, changes] for n, changes in _changes(rows, first, whole)],
-        **{name: _side(spans, word) for name, spans in sides.items()},
+        "changes": [[n, changes] for n, changes in _changes(rows, first, whole, live)],
+        **{name: _side(spans, word, is_live) for name, (spans, is_live) in sides.items()},
     }
     return {"words": list(words), "rows": told}
 
 
-def _side(spans: Iterable[Span | None], word: Any) -> dict[str, Any]:
+def _side(spans: Iterable[Span | None], word: Any, is_live: bool) -> dict[str, Any]:
     held = list(spans)
     return {
         "id": [span and span.span_id for span in held],
         "ns": [span and span.duration_ns for span in held],
         "tokens": [span and _tokens(span) for span in held],
-        "status": [span and word(span.status) for span in held],
+        "status": [span and word(_status(span.status, is_live)) for span in held],
     }
 
 
@@ -196,10 +206,10 @@ def _tokens(span: Span) -> int | None:
     return None if span.usage is None else (span.usage.input or 0) + (span.usage.output or 0)
 
 
-def _changes(rows: Sequence[Row], first: Change | None, whole: int) -> Iterator[tuple[int, list[Any]]]:
+def _changes(rows: Sequence[Row], first: Change | None, whole: int, live: Live) -> Iterator[tuple[int, list[Any]]]:
     slow = _rows_of_other_time(rows, whole)
     for number, row in enumerate(rows):
-        told = [_change(change, SAID if change is first else SAID_LATER) for change in row.changes]
+        told = [_change(change, SAID if change is first else SAID_LATER, live) for change in row.changes]
         if number in slow and row.pair.a is not None and row.pair.b is not None:
             said = "takes longer" if row.pair.b.duration_ns > row.pair.a.duration_ns else "takes less time"
             told.append([TIME, said, "", "", "", ""])
@@ -207,11 +217,12 @@ def _changes(rows: Sequence[Row], first: Change | None, whole: int) -> Iterator[
             yield number, told
 
 
-def _change(change: Change, said: dict[str, str]) -> list[str]:
+def _change(change: Change, said: dict[str, str], live: Live) -> list[str]:
     """Cause, the cause in words, where, what stands before the first difference, what went, what came."""
     if change.cause in ("added", "removed"):
         return [change.cause, said[change.cause], "", "", "", ""]
-    before, after = steady_text(as_text(change.before)), steady_text(as_text(change.after))
+    values = _values(change, live)
+    before, after = (steady_text(as_text(value)) for value in values)
     lead, gone, new = _apart(before, after)
     return [
         change.cause,

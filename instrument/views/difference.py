@@ -25,6 +25,7 @@ MOST_OF_NAME = 30
 WIDE = 66
 """From so many columns on the totals are not cut."""
 NOTHING = "no difference: the same calls with the same arguments, answers and results"
+NO_CALLS = "nothing to compare: no call was recorded in either run"
 
 SAID = {
     "model": "another model",
@@ -128,7 +129,7 @@ def _money(one: Decimal | None, two: Decimal | None) -> str:
 def _divergence(diff: Diff, theme: Theme) -> Iterator[str]:
     first = diff.first
     if first is None:
-        yield "\n".join(theme.paint(part, "green") for part in wrapped(NOTHING, theme.width))
+        yield "\n".join(theme.paint(part, "green") for part in wrapped(nothing(diff), theme.width))
         return
     lines = [
         *(f"  {part}" for part in wrapped(place(first), theme.width and theme.width - 2)),
@@ -137,6 +138,11 @@ def _divergence(diff: Diff, theme: Theme) -> Iterator[str]:
     said = wrapped(f"first divergence: {SAID.get(first.cause, first.cause)}", theme.width)
     title = (theme.paint(part, "bold", "yellow") for part in said)
     yield "\n".join([*title, *lines, *(f"    {line}" for line in _values(first, theme))])
+
+
+def nothing(diff: Diff) -> str:
+    """What is said where the runs do not part."""
+    return NOTHING if diff.a.spans or diff.b.spans else NO_CALLS
 
 
 def place(change: Change) -> str:

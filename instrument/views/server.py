@@ -132,7 +132,7 @@ class _Served:
         self._catalog = Catalog(path)
         self._lock = threading.Lock()
         self._comparing = threading.Lock()
-        self._told: tuple[list[Any], bytes] | None = None
+        self._told: tuple[tuple[str, ...], bytes] | None = None
         self._looked = 0.0
         self.ending = False
         self._encoded: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
@@ -207,18 +207,25 @@ class _Served:
         try:
             if any(spans):
                 return _json(await self._asked(partial(both_calls, ids=ids, spans=spans)))
-            return _json(await asyncio.to_thread(self._compared, ids))
+            told = await asyncio.to_thread(self._compared, ids, request.query_params.get("since"))
+            return Response(status_code=204) if told is None else _json(told)
         except LookupError as missing:
             return _problem(404, str(missing.args[0]))
 
-    def _compared(self, ids: tuple[str, str]) -> bytes:
-        """Others are answered while two runs are compared, which may take seconds; the last answer is kept."""
+    def _compared(self, ids: tuple[str, str], since: str | None = None) -> bytes | None:
+        """None where neither run has grown since that state.
+
+        Others are answered while two runs are compared, which may take seconds; the last answer is kept.
+        """
         with self._comparing:
-            known = self._ask(lambda catalog: [*ids, *(_grown(catalog, trace) for trace in ids)])
-            if self._told is None or self._told[0] != known:
+            state = self._ask(lambda catalog: ".".join(_grown(catalog, trace) for trace in ids))
+            if since == state:
+                return None
+            if self._told is None or self._told[0] != (*ids, state):
                 with uncollected():
                     one, two = (self._ask(partial(run_of, trace=trace)) for trace in ids)
-                    self._told = known, msgspec.json.encode(compared(one, two, self._findings))
+                    told = {**compared(one, two, self._findings), "state": state}
+                    self._told = (*ids, state), msgspec.json.encode(told)
             return self._told[1]
 
     def _findings(self, whole: Trace) -> Sequence[Finding]:
@@ -317,9 +324,9 @@ def _moment(catalog: Catalog, trace: str) -> dict[str, Any]:
     return {"live": catalog.is_live(trace), "now": str(time.time_ns())}
 
 
-def _grown(catalog: Catalog, trace: str) -> Any:
+def _grown(catalog: Catalog, trace: str) -> str:
     """What is another when a run has grown or its process has gone."""
-    return (catalog.lines(trace), catalog.is_live(trace)) if catalog.find(trace) else None
+    return f"{catalog.lines(trace)}{'+' if catalog.is_live(trace) else ''}" if catalog.find(trace) else ""
 
 
 def _examined(catalog: Catalog, trace: str, judge: Judge) -> Any:

@@ -4,7 +4,8 @@ export const SAME = 0, CHANGED = 1, ONLY_A = 2, ONLY_B = 3;
 const MOST_OPEN = 300; // more rows than this are not opened by themselves
 
 export class BothTrees {
-  constructor(told) {
+  // `before` are the same trees as they were when the runs were shorter: what was folded stays so.
+  constructor(told, before = null) {
     Object.assign(this, told.rows);
     this.words = told.words;
     this.size = this.depth.length;
@@ -14,7 +15,25 @@ export class BothTrees {
     this.turned = new Map();
     this.limit = Infinity;
     this.first = told.first?.row ?? -1;
-    if (this.look(false).length > MOST_OPEN) this.limit = 2;
+    if (before) this.foldAs(before);
+    else if (this.look(false).length > MOST_OPEN) this.limit = 2;
+  }
+
+  foldAs(before) {
+    this.limit = before.limit;
+    for (const [row, shut] of before.turned) this.turned.set(this.rowFrom(before, row), shut);
+  }
+
+  // Where a row of the trees before stands now; the call of a row may have found its like in the other run.
+  rowFrom(before, row) {
+    this.places ??= this.idsAsPlaces();
+    return this.places.get(before.a.id[row]) ?? this.places.get(before.b.id[row]) ?? -1;
+  }
+
+  idsAsPlaces() {
+    const places = new Map();
+    for (const { id } of [this.b, this.a]) id.forEach((one, row) => one !== null && places.set(one, row));
+    return places;
   }
 
   // Where each subtree ends, the row above each, and how many rows differ below it.

@@ -1,12 +1,13 @@
 // Two runs beside each other: their figures, where they part first, and their calls row by row.
 
 import { h, button } from "./dom.js";
-import { count, plural } from "./format.js";
+import { plural } from "./format.js";
 import { line } from "./text.js";
 import { BothTrees } from "./bothtrees.js";
 import { DiffRows } from "./diffrows.js";
 import { PairPanel } from "./pairpanel.js";
-import { diffHead } from "./diffhead.js";
+import { DiffHead } from "./diffhead.js";
+import { followDiff } from "./diffgrowth.js";
 import { DIFF_KEYS, moved } from "./keys.js";
 
 export class DiffView {
@@ -18,13 +19,13 @@ export class DiffView {
     this.ids = [address.trace ?? "", address.span ?? ""];
     this.rows = new DiffRows({ opened: (row) => this.open(row), toggled: (row) => this.toggle(row), hrefOf: (row, side) => this.hrefOf(row, side) });
     this.panel = new PairPanel({ details: (spans) => page.source.calls(this.ids, spans), hrefOf: (row, side) => this.hrefOf(row, side), closed: () => this.closePanel() });
-    this.head = h("div", { class: "diffhead" });
+    this.head = new DiffHead(() => this.toFirst());
     this.switches = [["Differences", false], ["All", true]].map(([label, all]) => button(label, () => this.showAll(all), { title: "only what differs, or all (d)" }));
     this.told = h("output", { class: "said", "aria-live": "polite" });
     this.notice = h("p", { class: "notice", role: "status" }, "Comparing…");
     this.body = h("div", { class: "split", hidden: true }, h("div", { class: "stage" }, this.rows.scroller), this.panel.element);
     this.bar = h("div", { class: "toolbar", hidden: true }, h("div", { class: "segmented", role: "group", "aria-label": "rows" }, this.switches), this.told);
-    this.element = h("section", { class: "view diff", "aria-label": "comparison" }, this.head, this.bar, this.notice, this.body);
+    this.element = h("section", { class: "view diff", "aria-label": "comparison" }, this.head.element, this.bar, this.notice, this.body);
     this.go(address);
   }
 
@@ -44,22 +45,43 @@ export class DiffView {
       this.notice.textContent = "The address names no two runs. Tick two in the list of runs to compare them.";
       return;
     }
-    let told;
     try {
-      told = await this.page.source.diff(...this.ids);
+      this.shown(await this.page.source.diff(...this.ids));
     } catch (problem) {
       this.notice.textContent = `These runs cannot be compared: ${problem.message}`;
-      return;
     }
     if (this.closed) return;
-    this.trees = new BothTrees(told);
-    this.page.place(`${told.sides[0].name} compared`, [h("span", { class: "sep", "aria-hidden": "true" }, "/"), h("span", { class: "here" }, `compare ${line(told.sides[1].name, 60)}`)]);
-    this.head.replaceChildren(...diffHead(told, () => this.toFirst()));
+    const { page, ids } = this;
+    this.stop = followDiff({ source: page.source, ids, state: () => this.state, heard: (told) => this.shown(told), connected: (is) => page.connected(is) });
+  }
+
+  // Shows the comparison, or what has become of the one that is shown.
+  shown(told) {
+    if (this.closed) return;
+    const before = this.trees;
+    const kept = before && this.rows.inSight(); // before the head becomes higher or lower
+    this.state = told.state;
+    this.trees = new BothTrees(told, before);
+    this.head.show(told);
     this.notice.hidden = true;
-    this.bar.hidden = this.body.hidden = false;
+    this.bar.hidden = this.body.hidden = !this.trees.size;
+    if (before) this.renew(before, kept);
+    else this.shownFirst(told);
+  }
+
+  shownFirst(told) {
+    this.page.place(`${told.sides[0].name} compared`, [h("span", { class: "sep", "aria-hidden": "true" }, "/"), h("span", { class: "here" }, `compare ${line(told.sides[1].name, 60)}`)]);
     if (!told.first && !this.trees.differing) this.all = true;
     this.arrive();
     performance.mark("comparison shown");
+  }
+
+  renew(before, kept) {
+    this.rows.renew(this.trees, this.all, kept);
+    const row = this.trees.rowFrom(before, this.panel.row);
+    if (!this.panel.element.hidden && row >= 0) this.panel.renew(this.trees, row);
+    this.say();
+    this.keepAddress();
   }
 
   // Shows what the address asks for.
@@ -72,12 +94,17 @@ export class DiffView {
   }
 
   show() {
-    const { trees } = this;
-    this.rows.show(trees, this.all);
-    this.switches.forEach((one, place) => one.setAttribute("aria-pressed", String((place === 1) === this.all)));
-    this.told.textContent = trees.differing ? `${plural(trees.differing, "difference")} in ${plural(trees.size, "row")}` : `${plural(trees.size, "row")}, all the same`;
+    this.rows.show(this.trees, this.all);
+    this.say();
     this.element.classList.toggle("with-panel", !this.panel.element.hidden);
     this.keepAddress();
+  }
+
+  say() {
+    const { trees } = this;
+    this.switches.forEach((one, place) => one.setAttribute("aria-pressed", String((place === 1) === this.all)));
+    const said = trees.differing ? `${plural(trees.differing, "difference")} in ${plural(trees.size, "row")}` : `${plural(trees.size, "row")}, all the same`;
+    if (this.told.textContent !== said) this.told.textContent = said;
   }
 
   showAll(all) {
@@ -180,6 +207,7 @@ export class DiffView {
 
   close() {
     this.closed = true;
+    this.stop?.();
     this.rows.close();
   }
 }

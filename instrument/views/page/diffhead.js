@@ -1,15 +1,41 @@
 // The head of a comparison: both runs, their figures, and where they part first.
 
-import { h, button } from "./dom.js";
+import { h, button, refill } from "./dom.js";
 import { moment } from "./format.js";
 import { line, shown } from "./text.js";
 
-export function diffHead(told, toFirst) {
-  return [h("div", { class: "runhead" }, h("h1", { class: "away" }, "Two runs compared"), figuresView(told.figures, told.sides.map(sideView))), firstView(told, toFirst)];
+export class DiffHead {
+  // `toFirst()` shows the first divergence among the calls.
+  constructor(toFirst) {
+    this.toFirst = toFirst;
+    this.figures = h("div", { class: "runhead" });
+    this.running = h("p", { class: "still", role: "status", hidden: true });
+    this.first = h("div", {});
+    this.element = h("div", { class: "diffhead" }, this.figures, this.running, this.first);
+    this.told = {};
+  }
+
+  // What is the same as before stays as it is: somebody may be reading it.
+  show(told) {
+    const { sides, figures, first, nothing } = told;
+    this.renew("figures", { sides, figures }, () => [h("h1", { class: "away" }, "Two runs compared"), figuresView(figures, sides.map(sideView))]);
+    this.renew("first", first, () => [firstView({ first, nothing }, this.toFirst)]);
+    const running = sides.map((side, place) => side.status === "running" && "AB"[place]).filter(Boolean);
+    this.running.hidden = !running.length;
+    const said = running.length > 1 ? "A and B are still running: what is told here grows with them." : `${running[0]} is still running: what is told here grows with it, and calls that it has not come to yet count as not made.`;
+    if (running.length) this.renew("running", said, () => [said]);
+  }
+
+  renew(part, told, make) {
+    const text = JSON.stringify(told);
+    if (this.told[part] === text) return;
+    this.told[part] = text;
+    refill(this[part], ...make());
+  }
 }
 
 function sideView(side, place) {
-  return h("a", { class: "side", href: `#/run/${side.id}`, title: "open this run" },
+  return h("a", { class: "side", href: `#/run/${side.id}`, title: `${line(side.name, 200)}: open this run` },
     h("b", { class: "letter" }, "AB"[place]),
     h("span", { class: "runname" }, line(side.name, 80)),
     h("span", { class: "hint" }, moment(side.start_ms)));

@@ -36,6 +36,30 @@ export class DiffRows {
     this.scroller.setAttribute("aria-rowcount", this.shown.length + 1);
   }
 
+  // The same rows where the runs have grown: what was in sight stays where it is, and so does what is chosen.
+  renew(trees, all, kept) {
+    const { scroller, list, trees: before, chosen } = this;
+    this.show(trees, all);
+    const nearest = (row) => this.shown.findLastIndex((one) => one <= trees.rowFrom(before, row));
+    this.chosen = chosen < 0 ? -1 : this.shown[nearest(chosen)] ?? -1;
+    if (kept) scroller.scrollTop = nearest(kept.row) * list.height - kept.above + (kept.scrolled ? this.top() - kept.top : 0);
+    this.markChosen();
+  }
+
+  // A row in sight, the chosen one if it is, and where it stands.
+  inSight() {
+    const { scroller, list, shown } = this;
+    const above = (index) => index * list.height - scroller.scrollTop;
+    const chosen = this.at();
+    const isSeen = chosen >= 0 && above(chosen) > -list.height && above(chosen) < scroller.clientHeight - list.body.offsetTop;
+    const index = isSeen ? chosen : Math.min(shown.length - 1, Math.round(scroller.scrollTop / list.height));
+    return index < 0 ? null : { row: shown[index], above: above(index), scrolled: scroller.scrollTop > 0, top: this.top() };
+  }
+
+  top() {
+    return this.scroller.getBoundingClientRect().top;
+  }
+
   make() {
     const cells = {
       sign: h("span", { class: "sign" }),
@@ -76,7 +100,7 @@ export class DiffRows {
     else element.removeAttribute("aria-expanded");
     cells.sign.replaceChildren(SIGNS[state][0], h("span", { class: "away" }, SIGNS[state][1]));
     cells.sign.title = SIGNS[state][1];
-    cells.first.style.setProperty("--indent", `${Math.min(trees.depth[row], 40) * DEEPER}px`);
+    cells.first.style.setProperty("--indent", `${trees.depth[row] * DEEPER}px`);
     cells.twisty.className = `twisty${trees.hasChildren(row) ? (shut ? " shut" : " open") : ""}`;
     cells.mark.title = kind;
     cells.name.textContent = line(trees.words[trees.name[row]], 120);
@@ -123,9 +147,13 @@ export class DiffRows {
 
   choose(row) {
     this.chosen = row;
-    const index = this.at();
     this.list.refresh();
-    if (index >= 0) this.list.reveal(index);
+    if (this.at() >= 0) this.list.reveal(this.at());
+    this.markChosen();
+  }
+
+  markChosen() {
+    const index = this.at();
     this.scroller.setAttribute("aria-activedescendant", index >= 0 ? `pair-${index}` : "");
   }
 
@@ -135,12 +163,19 @@ export class DiffRows {
   }
 }
 
+// Where there is little room, only the first change and the number of the further ones.
 function changesInLine(changes) {
-  return changes.flatMap(([cause, said, where, lead, before, after], place) => [
-    place ? h("span", { class: "arrow" }, "·") : "",
-    h("span", { class: "said-cause" }, said),
-    before || after ? [where && where !== cause ? h("span", { class: "hint where" }, line(where, 60)) : "", lead ? h("span", { class: "hint lead" }, line(lead, 60)) : "", h("del", {}, line(before, 200)), h("span", { class: "hint arrow" }, "→"), h("ins", {}, line(after, 200))] : "",
-  ].flat());
+  const further = changes.slice(1).flatMap((change) => [h("span", { class: "arrow" }, "·"), ...changeInLine(change)]);
+  for (const one of further) one.classList.add("further");
+  return [...changes.slice(0, 1).flatMap(changeInLine), ...further, further.length ? h("span", { class: "hint count" }, `+${changes.length - 1}`) : ""];
+}
+
+function changeInLine([cause, said, where, lead, before, after]) {
+  const parts = [h("span", { class: "said-cause" }, said)];
+  if (!before && !after) return parts;
+  if (where && where !== cause) parts.push(h("span", { class: "hint where" }, line(where, 60)));
+  if (lead) parts.push(h("span", { class: "hint lead" }, line(lead, 60)));
+  return [...parts, h("del", {}, line(before, 200)), h("span", { class: "hint arrow" }, "→"), h("ins", {}, line(after, 200))];
 }
 
 function pairHeight() {

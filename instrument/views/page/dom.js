@@ -17,6 +17,14 @@ export function button(label, onclick, props = {}) {
   return h("button", { type: "button", onclick, ...props }, label);
 }
 
+// Puts other content into an element; who stands on a link or button there stands on the one in its place.
+export function refill(element, ...children) {
+  const ways = () => [...element.querySelectorAll("a, button")];
+  const place = ways().indexOf(document.activeElement);
+  element.replaceChildren(...children);
+  ways()[place]?.focus({ preventScroll: true });
+}
+
 // Tells `move` of the pointer from the event that pressed it until it is let go.
 export function drag(event, move) {
   const ends = ["pointerup", "pointercancel"];

@@ -1,6 +1,6 @@
 // One row of a comparison whole: the figures of both calls, and everything that changed.
 
-import { h, button } from "./dom.js";
+import { h, button, refill } from "./dom.js";
 import { line, shown } from "./text.js";
 import { kindClass } from "./theme.js";
 import { figuresView, partsView } from "./diffhead.js";
@@ -18,18 +18,38 @@ export class PairPanel {
     this.row = row;
     this.element.hidden = false;
     const waiting = h("p", { class: "notice" }, "Reading…");
-    const body = h("div", { class: "panel-body" }, this.links(), waiting);
-    this.element.replaceChildren(this.head(trees, row), body);
+    this.put(trees, row, waiting);
     this.element.scrollTop = 0;
-    let told;
     try {
-      told = await this.details([trees.a.id[row], trees.b.id[row]]);
+      await this.read(trees, row);
     } catch (problem) {
       waiting.textContent = problem.message;
-      return;
     }
-    if (this.row !== row) return;
-    waiting.replaceWith(figuresView(told.figures), ...changesOf(trees, row, told));
+  }
+
+  // The same call where the runs have grown, and it with them or not.
+  async renew(trees, row) {
+    const same = this.told === essence(trees, row);
+    this.row = row;
+    if (same) return;
+    try {
+      await this.read(trees, row);
+    } catch {
+      // what is shown stays
+    }
+  }
+
+  async read(trees, row) {
+    const told = await this.details([trees.a.id[row], trees.b.id[row]]);
+    if (this.row !== row || this.element.hidden) return;
+    const seen = this.element.scrollTop;
+    this.put(trees, row, figuresView(told.figures), ...changesOf(trees, row, told));
+    this.element.scrollTop = seen;
+    this.told = essence(trees, row);
+  }
+
+  put(trees, row, ...content) {
+    refill(this.element, this.head(trees, row), h("div", { class: "panel-body" }, this.links(), content));
   }
 
   close() {
@@ -54,6 +74,11 @@ export class PairPanel {
     };
     return h("p", { class: "enters" }, link("a"), link("b"));
   }
+}
+
+// What the panel tells of a row, as far as the rows hold it.
+function essence(trees, row) {
+  return JSON.stringify([trees.changesOf.get(row), ...[trees.a, trees.b].map((side) => [side.id[row], side.ns[row], side.tokens[row], trees.words[side.status[row]]])]);
 }
 
 function changesOf(trees, row, told) {

@@ -33,8 +33,9 @@ class ServerSource {
     return this.get(`api/run/${trace.id}/search?q=${encodeURIComponent(text)}`);
   }
 
-  diff(a, b) {
-    return this.get(`api/diff/${encodeURIComponent(a)}/${encodeURIComponent(b)}`);
+  // Null where nothing came since the state that an earlier answer named.
+  diff(a, b, state = "") {
+    return this.get(`api/diff/${encodeURIComponent(a)}/${encodeURIComponent(b)}${state && `?since=${encodeURIComponent(state)}`}`);
   }
 
   // One call of the one run and one of the other; null where it has none.
@@ -82,7 +83,7 @@ class ServerSource {
   async get(address) {
     const answer = await fetch(address);
     if (!answer.ok) throw new Error(await sentence(answer));
-    return answer.json();
+    return answer.status === 204 ? null : answer.json();
   }
 }
 
