@@ -104,6 +104,14 @@ def test_every_cause_fits_the_width(cause: str, width: int) -> None:
     assert [] == [line for line in text.splitlines() if cells(line) > width and not line.startswith("    ")]
 
 
+def test_a_name_that_did_not_occur_has_no_time() -> None:
+    """A dash stands for it, as for its tokens and money."""
+    text = difference(compare(simulate(PLAN), simulate(PLAN, Twist("other call"), seed=2)), Theme(None))
+    assert ["read 1 -> 0 15 ns -> -", "grep 0 -> 1 - -> 15 ns"] == [
+        " ".join(row.split()) for row in text.splitlines()[-2:]
+    ]
+
+
 @pytest.mark.parametrize("width", [40, 60])
 def test_days_and_times_are_whole_where_it_is_narrow(width: int) -> None:
     """In a line each."""

@@ -179,14 +179,26 @@ def test_groups_are_added_up_apart(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("by", "expected"),
-    [("operation", ["plan", "think"]), ("agent", [None, "x"]), ("day", ["2024-10-04", "2024-10-05"]), (None, [None])],
+    [
+        ("operation", ["plan", "think"]),
+        ("agent", [None, "x"]),
+        ("session", [None, "s"]),
+        ("user", [None, "ann"]),
+        ("day", ["2024-10-04", "2024-10-05"]),
+        (None, [None]),
+    ],
 )
 def test_every_grouping(path: Path, by: Any, expected: list[str | None]) -> None:
-    """Calls group by operation, agent and UTC day, or not at all."""
+    """Calls group by operation, agent, session, user and UTC day, or not at all."""
     enter(
         path,
         span(0, attributes={"instrument.operation": "plan"}),
-        span(1, start_ns=NOW + DAY, attributes={"gen_ai.agent.id": "x"}, cost=Cost(usd="0.001", basis="priced")),
+        span(
+            1,
+            start_ns=NOW + DAY,
+            attributes={"gen_ai.agent.id": "x", "session.id": "s", "user.id": "ann"},
+            cost=Cost(usd="0.001", basis="priced"),
+        ),
     )
     assert expected == [group.key for group in totals(path, by=by)]
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ from instrument.cli.main import main
 from instrument.model import Batch, Cost, Span, Usage
 from instrument.pricing import Prices
 from instrument.sinks.ledger import LedgerSink
-from instrument.store.ledger import Row, added_up, rows, totals
+from instrument.store.ledger import By, Row, added_up, rows, totals
 
 DAY = 86_400 * 10**9
 MAY_2025, JULY_2025 = 20_210 * DAY, 20_270 * DAY
@@ -174,6 +174,7 @@ some_rows = st.lists(
     st.builds(
         Row, time_ns=st.integers(0, 3 * DAY), run=st.just("r"), trace_id=st.just("t"), span_id=st.uuids().map(str),
         model_answered=st.sampled_from([None, "a", "b"]), operation=st.sampled_from([None, "x", "y"]),
+        session=st.sampled_from([None, "s"]), user=st.sampled_from([None, "u", "v"]),
         input=st.none() | st.integers(0, 1000), output=st.none() | st.integers(0, 1000), usd=money,
         basis=st.sampled_from(["priced", "estimated"]), price_date=st.just("then"),
     ),
@@ -181,7 +182,7 @@ some_rows = st.lists(
 )  # fmt: skip
 
 
-@given(some_rows, st.sampled_from(["model", "operation", "agent", "day"]))
+@given(some_rows, st.sampled_from(get_args(By)))
 def test_old_amounts_are_those_of_costs(tmp_path_factory: pytest.TempPathFactory, recorded: list[Row], by: Any) -> None:
     """Whatever the rows, the old side adds up to what `instrument costs` shows, group by group, to the last digit."""
     from instrument.store import ledger as store

@@ -369,3 +369,10 @@ def test_moments_out_of_range_are_shown_as_numbers() -> None:
 def test_times_are_utc() -> None:
     """The same on every machine, marked as what they are."""
     assert "2026-11-23 12:00:00Z" in runs_table(overview(lambda: [span(0, start_ns=NOON)]).rows, Theme(None))
+
+
+def test_whose_a_run_was_is_shown_where_there_is_room() -> None:
+    """Session and user have columns where any run has them; they are the first to go."""
+    rows = overview(lambda: [span(1, attributes={"session.id": "s-42", "user.id": "ada"})]).rows
+    shown = [runs_table(rows, Theme(width)).splitlines()[0].split() for width in (100, 50)]
+    assert [{"session", "user"}, set()] == [{"session", "user"} & set(titles) for titles in shown]

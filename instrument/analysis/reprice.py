@@ -23,12 +23,14 @@ KEYS: dict[By, Callable[[Row], str | None]] = {
     "model": lambda row: row.model_answered or row.model_requested,
     "operation": lambda row: row.operation,
     "agent": lambda row: row.agent_id,
+    "session": lambda row: row.session,
+    "user": lambda row: row.user,
     "day": lambda row: datetime.fromtimestamp(row.time_ns // 10**9, UTC).strftime("%Y-%m-%d"),
 }
 
 
 class Compared(Struct, frozen=True):
-    """The calls of one model, operation, agent or day (`key`), or all: `old` by the ledger, `new` by other prices."""
+    """The calls of one group (`key`, as `By` says), or all: `old` by the ledger, `new` by other prices."""
 
     key: str | None
     old: Total

@@ -11,19 +11,17 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from instrument.cli.amounts import WITHOUT_TOKENS, calls, in_places, places, plain
 from instrument.cli.reprice import repriced
 from instrument.cli.source import folder_of, looked, settings_of
 from instrument.errors import InstrumentError
-from instrument.store.ledger import Total, added_up
+from instrument.store.ledger import By, Total, added_up
 from instrument.store.ledgers import Address, file_of, told, totals
 from instrument.store.postgres import is_postgres
 from instrument.views.tables import Column, table
 from instrument.views.theme import clean, theme_for, wrapped
-
-BY = ("model", "operation", "agent", "day")
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -32,13 +30,13 @@ def add(subparsers: Any) -> None:
     """Add the verb to the command line."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "costs",
-        help="show what the model calls cost, by model, operation, agent or day",
+        help="show what the model calls cost, by model, operation, agent, session, user or day",
         description="Money is in US dollars and exact. Calls without a known price are counted apart, never as 0.",
     )
     parser.add_argument(
         "path", nargs="?", help="a ledger (a file or postgresql://…) or a recording folder (default: the nearest one)"
     )
-    parser.add_argument("--by", choices=BY, default="model", help="what to add up by (default: model)")
+    parser.add_argument("--by", choices=get_args(By), default="model", help="what to add up by (default: model)")
     parser.add_argument("--since", type=since, metavar="TIME", help="from then on: 2026-11-23, 2026-11-23T09:30, 7d")
     parser.add_argument("--json", action="store_true", help="print JSON, money as decimal strings")
     parser.add_argument(

@@ -198,7 +198,8 @@ select trace_id, span_id, parent_id, name, kind, status, make_timestamp(start_ns
     coalesce(attributes ->> '$$."gen_ai.response.model"', attributes ->> '$$."gen_ai.request.model"') model,
     attributes ->> '$$."instrument.operation"' operation,
     coalesce(attributes ->> '$$."gen_ai.agent.id"', attributes ->> '$$."gen_ai.agent.name"') agent,
-    attributes ->> '$$."session.id"' session, attributes ->> '$$."instrument.label"' label,
+    attributes ->> '$$."session.id"' session, attributes ->> '$$."user.id"' "user",
+    attributes ->> '$$."instrument.label"' label,
     try_cast(attributes ->> '$$."instrument.iteration"' as bigint) iteration,
     usage.input input_tokens, usage.cached cached_tokens, usage.cache_write cache_write_tokens,
     usage.output output_tokens, usage.reasoning reasoning_tokens,
@@ -211,16 +212,16 @@ from known
 """
 _OTHERS = (
     """create view llm_calls as select trace_id, span_id, parent_id, name, kind, status, start, duration_ms, model,
-    operation, agent, session, input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, tokens,
-    usd, basis, error_type, error_message, input -> '$$.messages' messages, output -> '$$.messages' answer, input,
-    output, attributes, run, file
+    operation, agent, session, "user", input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+    tokens, usd, basis, error_type, error_message, input -> '$$.messages' messages, output -> '$$.messages' answer,
+    input, output, attributes, run, file
     from spans
     where status != 'refused' and (kind in ('llm', 'embedding') or tokens is not null or basis is not null)""",
     """create view tools as select trace_id, span_id, parent_id, name, status, start, duration_ms, input arguments,
     output result, error_type, error_message, attributes, run, file
     from spans where kind = 'tool' and status != 'refused'""",
-    """create view costs as select start, cast(start as date) as day, model, operation, agent, session, input_tokens,
-    cached_tokens, output_tokens, tokens, usd, basis, trace_id, span_id, run, file from llm_calls""",
+    """create view costs as select start, cast(start as date) as day, model, operation, agent, session, "user",
+    input_tokens, cached_tokens, output_tokens, tokens, usd, basis, trace_id, span_id, run, file from llm_calls""",
     """create view logs as select make_timestamp(time_ns // 1000) as time, coalesce(level, 'INFO') as level, event,
     message, metadata, logger, agent_id, trace_id, span_id, time_ns, run, filename file
     from $source where type = 'log'""",

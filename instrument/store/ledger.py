@@ -23,7 +23,7 @@ from instrument.money import EXACT, decimal_text
 from instrument.store import folder
 from instrument.store.turns import turn_in
 
-By = Literal["model", "operation", "agent", "day"]
+By = Literal["model", "operation", "agent", "session", "user", "day"]
 
 WAIT_SECONDS = 2.0
 """How long a writer waits for another process before it puts its rows by."""
@@ -65,7 +65,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 class Total(Struct, frozen=True, kw_only=True):
-    """Calls of one model, operation, agent or day (`key`), or of all, added up.
+    """Calls of one model, operation, agent, session, user or day (`key`), or of all, added up.
 
     `usd` is what is known: unpriced calls are not in it, estimated ones are. It is None when no price is known.
     """
@@ -163,6 +163,8 @@ _KEYS: dict[str | None, str] = {
     "model": "coalesce(model_answered, model_requested)",
     "operation": "operation",
     "agent": "agent_id",
+    "session": "session",
+    "user": "user",
     "day": "date(time_ns / 1000000000, 'unixepoch')",
 }
 

@@ -37,6 +37,8 @@ _KEYS: dict[str | None, str] = {
     "model": "coalesce(model_answered, model_requested)",
     "operation": "operation",
     "agent": "agent_id",
+    "session": "session",
+    "user": '"user"',
     "day": "to_char(to_timestamp(time_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
 }
 
