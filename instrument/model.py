@@ -192,6 +192,15 @@ class Finding(Record, frozen=True, kw_only=True, omit_defaults=True, tag="findin
     data: dict[str, Any] = {}
 
 
+AGAIN_OF = "again_of"
+"""In the data of a finding: the last span of the finding that first told of its pattern, which has gone on since."""
+
+
+def is_counted(finding: Any) -> bool:
+    """Whether a finding, or its head, counts: no hint (severity info), and the first to tell of its pattern."""
+    return finding.severity != "info" and AGAIN_OF not in finding.data
+
+
 class Score(Record, frozen=True, kw_only=True, omit_defaults=True, tag="score", gc=False):
     """A judgement on a trace or a span, by a person or a program (`source`)."""
 

@@ -68,6 +68,7 @@ OTHERS: list[Record] = [
     Log(run="r2", time_ns=NOON + 7 * MS, trace_id="c" * 32),
     finding(1),
     finding(1, severity="info", trace_id=TRACES[1]),
+    finding(2, data={"again_of": "1"}),
     Finding(detector="d", message="m"),
 ]
 

@@ -20,6 +20,7 @@ from agent.reviewer import Limits, Reviewer
 from agent.selection import select
 from instrument import LoopDetected, agent, flush, tool
 from instrument.analysis.report import findings_of
+from instrument.analysis.retold import latest
 from instrument.analysis.tree import traces
 from instrument.model import Finding
 from instrument.testing import Recording, record
@@ -207,7 +208,7 @@ def test_warned_of_it_goes_on(name: str, warned: Callable[[str], Led]) -> None:
 def test_afterwards_the_same_is_found(name: str, warned: Callable[[str], Led]) -> None:
     """A trace that is looked at when all is over shows what was found while it ran."""
     found = warned(name).recording.findings
-    assert found == found_afterwards(warned(name).recording, STOPPED[name].settings)
+    assert latest(found) == found_afterwards(warned(name).recording, STOPPED[name].settings)
 
 
 def found_afterwards(recording: Recording, settings: dict[str, Any]) -> Sequence[Finding]:

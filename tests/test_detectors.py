@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from instrument import detectors, thresholds
+from instrument.analysis.retold import latest, pattern_of
 from instrument.detectors import ADVICE, Detectors, default, fingerprint
 from instrument.errors import InstrumentError, SettingsError
-from instrument.model import Failure, Finding, Open, Span
+from instrument.model import AGAIN_OF, Failure, Finding, Open, Span
 from instrument.settings import only
 from tests.detector_runs import SECOND, START_NS, TRACE, Tape, alarms, feed, names, said, wish
 
@@ -172,6 +173,15 @@ def test_a_finding_is_a_record_with_figures(detector: str) -> None:
 def test_a_pattern_that_goes_on_is_told_when_it_has_doubled(detector: str) -> None:
     """Sixty more rounds of a pattern give a handful of findings, not one a span."""
     assert 1 <= len(of(detector, feed(run(EXAMPLES[detector], 60)))) <= 8
+
+
+@pytest.mark.parametrize("detector", EXAMPLES)
+def test_a_pattern_that_goes_on_counts_once(detector: str) -> None:
+    """What tells of it again names the first that did; of all that tell of one pattern the last is left."""
+    found = of(detector, feed(run(EXAMPLES[detector], 60)))
+    firsts = [one for one in found if AGAIN_OF not in one.data]
+    assert sorted(map(pattern_of, firsts)) == sorted({pattern_of(one) for one in found})
+    assert sorted(map(pattern_of, firsts)) == sorted(map(pattern_of, latest(found)))
 
 
 @pytest.mark.parametrize("detector", EXAMPLES)

@@ -57,7 +57,8 @@ def test_a_call_that_is_usually_long_is_given_its_time() -> None:
 
 
 def test_it_is_told_once_and_again_at_twice_the_age() -> None:
-    """Not at every tick."""
+    """Not at every tick, and as one pattern."""
     watch = default()
-    ages = [age for age in range(0, 1300, 10) if watch.tick(START_NS + age * SECOND, [opened()])]
-    assert [300, 600, 1200] == ages
+    found = {age: watch.tick(START_NS + age * SECOND, [opened()]) for age in range(0, 1300, 10)}
+    told = [(age, one.data.get("again_of")) for age, findings in found.items() for one in findings]
+    assert [(300, None), (600, "1" * 16), (1200, "1" * 16)] == told

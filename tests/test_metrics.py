@@ -191,8 +191,9 @@ def test_tools_by_use() -> None:
 
 
 def test_findings_are_counted() -> None:
-    """Warnings and errors; what is only worth knowing (info) did not go wrong."""
-    assert 1 == measure([], [], [finding(1), finding(2, severity="info")]).findings
+    """Warnings and errors, each pattern once; what is only worth knowing (info) did not go wrong."""
+    told = [finding(1), finding(2, severity="info"), finding(3, data={"again_of": finding(1).span_ids[0]})]
+    assert 1 == measure([], [], told).findings
 
 
 def test_what_has_no_times_is_counted_and_not_timed() -> None:

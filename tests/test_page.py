@@ -244,6 +244,17 @@ def test_findings_are_pinned_and_lead_to_their_spans(browser: Browser, address: 
         assert "read_file" == page.locator(".panel h2").inner_text()
 
 
+def test_a_pattern_that_goes_on_is_shown_once(browser: Browser, tmp_path: Path) -> None:
+    """As it was told last, also where both tellings come one after the other."""
+    again = finding(2, message="four times", data={"again_of": span(1).span_id}, time_ns=NOON + 9 * MS)
+    lines = [encode(one) + b"\n" for one in (span(1), span(2, 1), finding(1, message="twice"), again)]
+    (tmp_path / "a.jsonl").write_bytes(b"".join(lines))
+    with serving(tmp_path) as address, browser.page(f"{address}#/run/{TRACE}?tab=findings") as page:
+        page.locator(".findings").wait_for()
+        assert ["four times"] == page.locator(".findings .finding > p").all_inner_texts()[:1]
+        assert 1 == page.locator(".findings .finding").count()
+
+
 def test_steps_add_up(browser: Browser, address: str) -> None:
     """Money and tokens of each step, and what they have come to."""
     with browser.page(f"{address}#/run/{TRACE}?tab=steps") as page:

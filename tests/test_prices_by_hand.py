@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import genai_prices
 import pytest
@@ -19,7 +19,7 @@ from instrument.pricing import Prices
 from instrument.reading import read
 from instrument.sinks.jsonl import JsonlSink
 from instrument.sinks.ledger import LedgerSink
-from instrument.store.ledger import Row, rows
+from instrument.store.ledger import By, Row, rows
 from instrument.testing import record
 
 LISTED = f"genai-prices {genai_prices.__version__}"
@@ -178,7 +178,7 @@ def test_ledger_traces_and_costs_agree(
     traces = [trace.cost for trace in read(folder)]
     assert expected == (sum((one.usd or Decimal(0) for one in traces), Decimal(0)), sum(t.unpriced for t in traces))
     if calls:
-        for by in costs.BY:
+        for by in get_args(By):
             groups = costs.totals(folder / "ledger.db", by=by)
             assert expected == (costs.added_up(groups).usd or Decimal(0), costs.added_up(groups).unpriced)
 

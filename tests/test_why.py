@@ -246,12 +246,10 @@ def test_findings_answer_their_question(detector: str, question: str) -> None:
 
 def test_each_pattern_is_told_once_as_it_was_last() -> None:
     """One that was told again as it grew stands there once; another one of the same detector beside it."""
-    told = [("a", "a twice"), ("b", "b twice"), ("a", "a four times")]
-    spoken = [
-        finding(at, message=words, data={"calls": [name]}, time_ns=at * MS) for at, (name, words) in enumerate(told, 1)
-    ]
+    told = [("a twice", {}), ("b twice", {}), ("a four times", {"again_of": span(1).span_id})]
+    spoken = [finding(at, message=words, data=data, time_ns=at * MS) for at, (words, data) in enumerate(told, 1)]
     found = answers(span(1), span(2, 1), span(3, 1), *spoken)
-    assert ["same_call: a four times", "same_call: b twice"] == [one.text for one in found.failed[-2:]]
+    assert ["same_call: b twice", "same_call: a four times"] == [one.text for one in found.failed[-2:]]
 
 
 def test_a_trace_of_logs_only_has_answers() -> None:

@@ -16,6 +16,7 @@ from msgspec.json import decode
 from instrument.analysis.totals import Call, Sum, Total, call_of
 from instrument.attributes import NO_ITERATION, TIMES
 from instrument.kinds import MODEL_KINDS
+from instrument.model import is_counted
 from instrument.statuses import FAILED, REFUSED
 
 ALARMING = frozenset({"WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"})
@@ -53,9 +54,9 @@ class Metrics(Struct, frozen=True, kw_only=True):
     kind `step` but those that are known to be none (`instrument.no_iteration`): what is around a model call, chains and
     messages of frameworks, unnumbered steps of other tools. `errors` are failed spans; one that only passed its
     child's exception on is not counted again. Calls that were `refused` are no model or tool calls, no errors, and have
-    no part in any times. `findings` are those beyond severity info. `by_name` and `by_kind` count every span;
-    `spent_by_…` are the tokens and money of the model calls among them, `times_by_…` how long the model calls took.
-    `wall_ns` is the time from the first start to the last end.
+    no part in any times. `findings` are the patterns that were found, beyond severity info. `by_name` and `by_kind`
+    count every span; `spent_by_…` are the tokens and money of the model calls among them, `times_by_…` how long the
+    model calls took. `wall_ns` is the time from the first start to the last end.
     """
 
     spans: int = 0
@@ -135,8 +136,8 @@ class Tally:
         self._warnings += log.level.upper() in ALARMING
 
     def add_finding(self, finding: Any) -> None:
-        """Count a finding, unless it is only a hint (severity info)."""
-        self._findings += finding.severity != "info"
+        """Count a finding, unless it is only a hint (severity info) or tells again of a pattern that goes on."""
+        self._findings += is_counted(finding)
 
     def metrics(self, wall_ns: int | None = None) -> Metrics:
         """What it has come to; `wall_ns` in place of the time from the first start to the last end."""

@@ -17,7 +17,7 @@ from instrument.analysis.totals import Sum, Total, call_of
 from instrument.analysis.tree import NOT_RECORDED, last_sign
 from instrument.attributes import SESSION, USER
 from instrument.kinds import MODEL_KINDS
-from instrument.model import Update
+from instrument.model import Update, is_counted
 from instrument.statuses import OPEN
 
 Heads = Callable[[], Iterable[Any]]
@@ -235,7 +235,7 @@ class _Rows(_Fold):
 
     def finding(self, finding: Any) -> None:
         if finding.trace_id is not None:
-            self._trace(finding.trace_id).findings += finding.severity != "info"
+            self._trace(finding.trace_id).findings += is_counted(finding)
 
     def _trace(self, trace_id: str) -> _Trace:
         found = self.traces.get(trace_id)

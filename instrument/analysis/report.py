@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from instrument.analysis.metrics import Metrics, measure
+from instrument.analysis.retold import latest
 from instrument.analysis.tree import Trace
 from instrument.detectors import Detectors, History
 from instrument.model import UNWATCHED, Finding, Open, Span
@@ -29,16 +30,21 @@ def analyse(trace: Trace, limits: Thresholds | None = None, history: History | N
 
     `history` is what is known to be usual; nothing of the trace is added to it.
     """
-    findings = findings_of(trace, limits, history)
-    return Report(trace, measure(trace.spans, trace.logs, findings), findings)
+    every = _every_finding(trace, limits, history)
+    return Report(trace, measure(trace.spans, trace.logs, every), latest(every))
 
 
 def findings_of(trace: Trace, limits: Thresholds | None = None, history: History | None = None) -> Sequence[Finding]:
     """The findings recorded while the trace ran and those that the detectors make of it now, in order of time.
 
-    What both found, by the same detector about the same spans, is there once, as it was recorded. What is beyond the
-    usual was judged while the trace ran, by what was usual then; only traces that were not watched are judged now.
+    What both found, by the same detector about the same spans, is there once, as it was recorded. A pattern that went
+    on is there as it was told last. What is beyond the usual was judged while the trace ran, by what was usual then;
+    only traces that were not watched are judged now.
     """
+    return latest(_every_finding(trace, limits, history))
+
+
+def _every_finding(trace: Trace, limits: Thresholds | None, history: History | None) -> list[Finding]:
     now: Iterator[Finding] = _found_now(trace, limits, history)
     if _was_watched(trace):
         now = (one for one in now if not _is_by_history(one))

@@ -56,9 +56,7 @@ def why(report: Report) -> Why:
 
 
 def _told(findings: Sequence[Finding], fits: Callable[[Finding], bool]) -> list[Reason]:
-    """The findings that fit, of each pattern the last: one that goes on is told again as it grows."""
-    last = {(one.detector, str(one.data.get("calls"))): one for one in findings if fits(one)}
-    return [Reason(f"{one.detector}: {one.message}", one.span_ids) for one in last.values()]
+    return [Reason(f"{one.detector}: {one.message}", one.span_ids) for one in findings if fits(one)]
 
 
 # Time

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from instrument.detectors.calls import Call
 from instrument.detectors.similarity import in_common, likeness, same_object
-from instrument.detectors.told import Growth, brief, told, worth_telling
+from instrument.detectors.told import Growth, brief, retold, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -39,13 +39,14 @@ class AgainAfterFailure:
         times = self._times
         if times < self._most or not worth_telling(self._growth, "attempt", times):
             return None
-        return told(
+        found = told(
             "again_after_failure",
             f"{brief(call)} failed {times} times in direct succession and was tried again with nothing changed",
             self.attempts,
             calls=[call.name],
             times=times,
         )
+        return retold(self._growth, "attempt", found)
 
     def _same_attempt(self, before: Call, call: Call) -> bool:
         if before.name != call.name:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from instrument.detectors.answers import model_of
-from instrument.detectors.told import Growth, clock, worth_telling
+from instrument.detectors.told import Growth, clock, retold, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds, window_of
 
@@ -64,7 +64,7 @@ class Conversation:
             return None
         share = f"{prompt / self._window:.0%} of the model's window of {self._window:,} tokens"
         sentence = f"the prompt of {span.name} fills {share}"
-        return self._told(span, "warning", sentence, prompt=prompt, window=self._window)
+        return self._told("window", span, "warning", sentence, prompt=prompt, window=self._window)
 
     def _grown(self, span: Span, prompt: int, limits: Thresholds) -> Finding | None:
         times = prompt / max(self._smallest, 1)
@@ -75,26 +75,27 @@ class Conversation:
         sentence = (
             f"the prompt of {span.name} has grown from {self._smallest:,} to {prompt:,} tokens in {self._turns} turns"
         )
-        return self._told(span, "info", sentence, prompt=prompt, first=self._smallest, turns=self._turns)
+        return self._told("growth", span, "info", sentence, prompt=prompt, first=self._smallest, turns=self._turns)
 
     def _paid_again(self, span: Span, limits: Thresholds) -> Finding | None:
         again = self._resent
-        if again < limits.resent_tokens or 2 * again < self._sent or not worth_telling(self._growth, "again", again):
+        if again < limits.resent_tokens or 2 * again < self._sent or not worth_telling(self._growth, "resent", again):
             return None
         saved = round(again * (1 - limits.cached_price))
         sentence = (
             f"{again:,} of {self._sent:,} prompt tokens of {span.name} were sent before and paid for again; "
             f"a prompt cache would have saved the price of about {saved:,} of them"
         )
-        return self._told(span, "info", sentence, resent=again, sent=self._sent, saved=saved)
+        return self._told("resent", span, "info", sentence, resent=again, sent=self._sent, saved=saved)
 
-    def _told(self, span: Span, severity: str, sentence: str, **data: int) -> Finding:
-        return Finding(
+    def _told(self, measure: str, span: Span, severity: str, sentence: str, **data: int) -> Finding:
+        found = Finding(
             trace_id=span.trace_id,
             span_ids=list(dict.fromkeys((self._first.span_id, span.span_id))),
             time_ns=span.start_ns + span.duration_ns,
             detector="context_growth",
             severity=severity,
             message=f"{sentence}, since {clock(self._first.start_ns)}.",
-            data={"calls": [span.name], "since_ns": self._first.start_ns, **data},
+            data={"measure": measure, "calls": [span.name], "since_ns": self._first.start_ns, **data},
         )
+        return retold(self._growth, measure, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from instrument.detectors.answers import Wish, finish_reasons, is_empty
-from instrument.detectors.told import Growth, clock, worth_telling
+from instrument.detectors.told import Growth, clock, retold, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -29,7 +29,7 @@ class CutAnswer:
         if not worth_telling(self._growth, fault, times):
             return None
         often = "once" if times == 1 else f"{times} times"
-        return Finding(
+        found = Finding(
             trace_id=span.trace_id,
             span_ids=[span.span_id],
             time_ns=span.start_ns + span.duration_ns,
@@ -37,6 +37,7 @@ class CutAnswer:
             message=f"the answer of {span.name} {fault}, {often} in this run, since {clock(span.start_ns)}.",
             data={"calls": [span.name], "fault": fault, "times": times, "since_ns": span.start_ns},
         )
+        return retold(self._growth, fault, found)
 
 
 def _fault(span: Span, asked: list[Wish]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from instrument.detectors.calls import Call
-from instrument.detectors.told import Growth, names, told, worth_telling
+from instrument.detectors.told import Growth, names, retold, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -53,10 +53,11 @@ class Cycle:
         if not worth_telling(self._growth, length, calls):
             return None
         seen = [*islice(window.calls, max(0, len(window.calls) - calls + 1), None), call]
-        return told(
+        found = told(
             "cycle",
             f"{names(seen[-length:])} go round in a cycle of {length} with the same results, {calls} calls so far",
             seen,
             calls=[one.name for one in seen[-length:]],
             times=calls // length,
         )
+        return retold(self._growth, length, found)

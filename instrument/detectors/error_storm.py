@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from instrument.detectors.calls import Call
-from instrument.detectors.told import Growth, names, told, worth_telling
+from instrument.detectors.told import Growth, names, retold, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -56,7 +56,8 @@ class ErrorStorm:
         """One call that fails over and over is not told here: `again_after_failure` and `repeated_call` say more."""
         if len({one.key for one in failed}) < 2 or not worth_telling(self._growth, "storm", self._failures):
             return None
-        return told("error_storm", sentence, failed, calls=sorted({one.name for one in failed}), times=self._failures)
+        found = told("error_storm", sentence, failed, calls=sorted({one.name for one in failed}), times=self._failures)
+        return retold(self._growth, "storm", found)
 
 
 def _failing_end(calls: list[Call]) -> list[Call]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Raw
 
 from instrument.detectors.answers import Wish, offered_tools, tool_names
-from instrument.detectors.told import Growth, clock, worth_telling
+from instrument.detectors.told import Growth, clock, retold, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -69,7 +69,7 @@ class HallucinatedTool:
             return None
         offered = ", ".join(sorted(self._ever)[:12])
         often = f"{times} times" if pattern else f"{times} such calls"
-        return Finding(
+        found = Finding(
             trace_id=span.trace_id,
             span_ids=[span.span_id],
             time_ns=span.start_ns + span.duration_ns,
@@ -78,3 +78,4 @@ class HallucinatedTool:
             f"since {clock(span.start_ns)}.",
             data={"calls": [name], "times": times, "offered": sorted(self._ever), "since_ns": span.start_ns},
         )
+        return retold(self._growth, pattern, found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from instrument.detectors.calls import UNKNOWN, Call
 from instrument.detectors.similarity import extends, fills_blanks
-from instrument.detectors.told import Growth, brief, told, worth_telling
+from instrument.detectors.told import Growth, brief, retold, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -91,13 +91,14 @@ class NearRepeat:
         times = self._times_of_family(wordings)
         if not worth_telling(self._growth, "family", times):
             return None
-        return told(
+        found = told(
             "near_repeat",
             f"{call.name} was asked nearly the same {times} times in other words, last as {brief(call)}",
             wordings,
             calls=[call.name],
             times=times,
         )
+        return retold(self._growth, "family", found)
 
     def _times_of_family(self, wordings: list[Call]) -> int:
         """How often this question was asked so far; a question that shares no wording with the last one is new."""

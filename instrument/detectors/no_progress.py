@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from instrument.detectors.calls import UNKNOWN, Call
 from instrument.detectors.similarity import fills_blanks, same_object
-from instrument.detectors.told import Growth, names, told, worth_telling
+from instrument.detectors.told import Growth, names, retold, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -45,13 +45,14 @@ class NoProgress:
         most = self._most_programs if call.question.code else self._most
         if self.idle < most or not worth_telling(self._growth, "silence", self.idle):
             return None
-        return told(
+        found = told(
             "no_progress",
             f"{self.idle} calls of {names(self._idle)} that resemble each other brought nothing new",
             self._idle,
             calls=sorted({one.name for one in self._idle}),
             times=self.idle,
         )
+        return retold(self._growth, "silence", found)
 
     def _wake(self) -> None:
         if self.idle:

@@ -6,7 +6,7 @@ Paging asks with other arguments, polling gets other results: neither counts.
 from __future__ import annotations
 
 from instrument.detectors.calls import Call
-from instrument.detectors.told import Growth, brief, told, worth_telling
+from instrument.detectors.told import Growth, brief, retold, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -42,7 +42,7 @@ class RepeatedCall:
         if not worth_telling(self._growth, call.key, times):
             return None
         outcome = "and failed each time" if call.failed else "with the same result each time"
-        return told(
+        found = told(
             "repeated_call",
             f"{brief(call)} was called {times} times with the same arguments {outcome}",
             same,
@@ -50,6 +50,7 @@ class RepeatedCall:
             times=times,
             failed=call.failed,
         )
+        return retold(self._growth, call.key, found)
 
 
 def same_outcome(call: Call, window: Window) -> list[Call]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from instrument.detectors.calls import Call
-from instrument.detectors.told import Growth, names, told, worth_telling
+from instrument.detectors.told import Growth, names, retold, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -54,10 +54,11 @@ class Restart:
         self._times += 1
         if not worth_telling(self._growth, "restart", self._times):
             return None
-        return told(
+        found = told(
             "restart",
             f"the run began again from its first steps ({names(again)}), {self._times + 1} beginnings so far",
             [*self._first, *again],
             calls=[call.name for call in again],
             times=self._times + 1,
         )
+        return retold(self._growth, "restart", found)

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Raw
 
 from instrument.detectors.calls import UNKNOWN, Call, call_of, plain
-from instrument.detectors.told import Growth, told, worth_telling
+from instrument.detectors.told import Growth, retold, told, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -39,14 +39,16 @@ class SameAnswer:
             return None
         if not worth_telling(self._growth, (call.name, call.outcome), answers.times):
             return None
-        return told(
+        found = told(
             "no_progress",
             f"{call.name} gave {answers.times} different questions in a row one answer, after it had given others",
             answers.calls,
             severity="warning" if is_empty(call.output) else "info",
+            measure="one answer",
             calls=[call.name],
             times=answers.times,
         )
+        return retold(self._growth, (call.name, call.outcome), found)
 
     def again(self, name: str, outcome: int) -> bool:
         """Whether the last call of this tool had this answer."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from instrument.detectors.answers import model_of
 from instrument.detectors.calls import plain
 from instrument.detectors.history import Beyond, History, Series
-from instrument.detectors.told import Growth, clock, number, seconds, worth_telling
+from instrument.detectors.told import Growth, clock, number, retold, seconds, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -90,7 +90,7 @@ class Slow:
         if not worth_telling(self._growth, (span.trace_id, measure, name), value):
             return None
         usual = series.quantile(0.5)
-        return Finding(
+        found = Finding(
             trace_id=span.trace_id,
             span_ids=[span.span_id],
             time_ns=span.start_ns + span.duration_ns,
@@ -107,3 +107,4 @@ class Slow:
                 "since_ns": span.start_ns,
             },
         )
+        return retold(self._growth, (span.trace_id, measure, name), found)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from instrument.detectors.calls import plain
 from instrument.detectors.history import Beyond, History
-from instrument.detectors.told import Growth, clock, number, worth_telling
+from instrument.detectors.told import Growth, clock, number, retold, worth_telling
 from instrument.model import Finding, Span
 from instrument.money import EXACT, money
 from instrument.thresholds import Thresholds
@@ -66,7 +66,7 @@ class Spending:
     def _told(self, first: Span, span: Span, measure: str, name: str, value: int, usual: float) -> Finding | None:
         if not worth_telling(self._growth, (measure, name), value):
             return None
-        return Finding(
+        found = Finding(
             trace_id=span.trace_id,
             span_ids=list(dict.fromkeys((first.span_id, span.span_id))),
             time_ns=span.start_ns + span.duration_ns,
@@ -81,6 +81,7 @@ class Spending:
                 "since_ns": first.start_ns,
             },
         )
+        return retold(self._growth, (measure, name), found)
 
 
 def micro_usd(span: Span) -> int | None:

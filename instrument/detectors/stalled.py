@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from instrument.detectors.history import History
 from instrument.detectors.told import clock, seconds
-from instrument.model import Finding, Head, Open
+from instrument.model import AGAIN_OF, Finding, Head, Open
 from instrument.thresholds import Thresholds
 
 _SECOND = 1_000_000_000
@@ -45,6 +45,7 @@ class Stalled:
 
     def _tell(self, span: Open | Head, now_ns: int) -> Finding:
         age = now_ns - span.start_ns
+        again = {AGAIN_OF: span.span_id} if span.span_id in self._told else {}
         self._told[span.span_id] = age
         return Finding(
             trace_id=span.trace_id,
@@ -53,5 +54,5 @@ class Stalled:
             detector="stalled",
             message=f"{span.name} has been open for {seconds(age)} with nothing going on inside it, "
             f"since {clock(span.start_ns)}.",
-            data={"calls": [span.name], "open_ns": age, "since_ns": span.start_ns},
+            data={"calls": [span.name], "open_ns": age, "since_ns": span.start_ns, **again},
         )

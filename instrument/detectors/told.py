@@ -7,15 +7,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from instrument.detectors.calls import Call
-from instrument.model import Finding
+from instrument.model import AGAIN_OF, Finding
 
 _MOST_SPANS = 32
 _MOST_PATTERNS = 64
 _BRIEF = 80
 
 
-Growth = dict[Hashable, float]
-"""At which size patterns were told last. One that has ended is taken out, so that it starts anew when it returns."""
+Growth = dict[Hashable, tuple[float, str]]
+"""At which size patterns were told last, and the last span of what told of them first.
+
+One that has ended is taken out, so that it starts anew when it returns.
+"""
 
 
 def worth_telling(growth: Growth, pattern: Hashable, size: float) -> bool:
@@ -23,12 +26,23 @@ def worth_telling(growth: Growth, pattern: Hashable, size: float) -> bool:
 
     The oldest of many patterns are forgotten.
     """
-    if pattern in growth and size < 2 * growth[pattern]:
+    before, first = growth.get(pattern, (0.0, ""))
+    if first and size < 2 * before:
         return False
     if len(growth) >= _MOST_PATTERNS and pattern not in growth:
         del growth[next(iter(growth))]
-    growth[pattern] = size
+    growth[pattern] = size, first
     return True
+
+
+def retold(growth: Growth, pattern: Hashable, found: Finding) -> Finding:
+    """The finding about a pattern that was worth telling; where it was told before, it says so."""
+    size, first = growth[pattern]
+    if first:
+        found.data[AGAIN_OF] = first
+    else:
+        growth[pattern] = size, found.span_ids[-1]
+    return found
 
 
 def told(detector: str, message: str, calls: Sequence[Call], /, *, severity: str = "warning", **data: Any) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from instrument.detectors.history import Beyond, History
-from instrument.detectors.told import clock
+from instrument.detectors.told import Growth, clock, retold, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -22,6 +22,7 @@ class ToolAbuse:
         self._counts: dict[str, int] = {}
         self._limits: dict[str, float] = {}
         self._first: dict[str, tuple[str, int]] = {}
+        self._growth: Growth = {}
 
     def feed(self, span: Span) -> Finding | None:
         """A finding when this call is one more than is usual."""
@@ -73,7 +74,8 @@ class ToolAbuse:
             if usual
             else f"the limit is {self._most:,}"
         )
-        return Finding(
+        worth_telling(self._growth, span.name, times)
+        found = Finding(
             trace_id=span.trace_id,
             span_ids=[first, span.span_id],
             time_ns=span.start_ns + span.duration_ns,
@@ -87,3 +89,4 @@ class ToolAbuse:
                 "since_ns": since,
             },
         )
+        return retold(self._growth, span.name, found)

@@ -10,6 +10,7 @@ import os
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from instrument.model import AGAIN_OF
 from instrument.query.source import connect, rows_of
 from instrument.store.heads import NAMES
 from instrument.store.jsonl import files
@@ -88,6 +89,7 @@ _COLUMNS = {
     "attributes": "STRUCT(" + ", ".join(f'"{name}" VARCHAR' for name in NAMES.values()) + ")",
     "usage": f"STRUCT({', '.join(f'{name} BIGINT' for name in TOKENS)})",
     "cost": "STRUCT(usd VARCHAR, basis VARCHAR)",
+    "data": f"STRUCT({AGAIN_OF} VARCHAR)",
 }
 SUMS = ", ".join(
     [
@@ -114,8 +116,8 @@ create table heads as select
     $run run, coalesce(start_ns, time_ns) start,
     case type when 'span' then start_ns + duration_ns else coalesce(time_ns, start_ns, 0) end last,
     name, case type when 'open' then coalesce(kind, 'span') else kind end kind,
-    case type when 'log' then upper(coalesce(level, 'INFO')) when 'finding' then coalesce(severity, 'warning')
-        else status end word,
+    case type when 'log' then upper(coalesce(level, 'INFO')) when 'finding'
+        then case when data.{AGAIN_OF} is null then coalesce(severity, 'warning') else 'info' end else status end word,
     case when error is not null then hash(error.type, coalesce(error.message, '')) else 0 end exception,
     attributes."instrument.iteration" is not null numbered,
     attributes."instrument.no_iteration" is not null uncounted, attributes."instrument.times" is not null untimed,

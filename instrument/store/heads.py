@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, TypedDict
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from instrument.attributes import NO_ITERATION, TIMES
 from instrument.model import Cost, Failure, Other, Run, Span, Update, Usage, decode
@@ -82,6 +82,7 @@ class FindingHead(Struct, frozen=True, kw_only=True, gc=False, tag="finding", ta
     trace_id: str | None = None
     time_ns: int = 0
     severity: str = "warning"
+    data: dict[str, Raw] = {}
 
 
 class ScoreHead(Struct, frozen=True, kw_only=True, gc=False, tag="score", tag_field="type"):

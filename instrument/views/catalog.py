@@ -18,7 +18,7 @@ from instrument.analysis.overview import Updated, both
 from instrument.analysis.totals import Sum, call_of, carries
 from instrument.analysis.tree import NOT_RECORDED, Trace, last_sign, traces
 from instrument.attributes import SESSION, USER
-from instrument.model import Finding, Log, Open, Record, Run, Span, Update, decode
+from instrument.model import Finding, Log, Open, Record, Run, Span, Update, decode, is_counted
 from instrument.statuses import OPEN, UNFINISHED
 from instrument.store.folder import is_running
 from instrument.store.follow import Follower, Place
@@ -281,7 +281,7 @@ class _Run:
             self.warnings += row.level.upper() in ALARMING
             self._moment(row.time_ns)
         elif isinstance(row, Finding):
-            self.findings += row.severity != "info"
+            self.findings += is_counted(row)
             _keep(self.detectors, row.detector)
 
     def _begin(self, span: Any) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from instrument.analysis.retold import pattern_of
 from instrument.analysis.totals import dollars
 from instrument.detectors import ADVICE
 from instrument.model import Event, Finding, Link, Log, Other, Run, Score, Update, decode
@@ -143,7 +144,7 @@ class Columns:
 
     def _finding(self, one: Finding) -> None:
         told = [one.time_ns - self.base_ns, one.severity, one.detector, one.message[:MESSAGE], one.span_ids[:1000]]
-        self.findings.append([*told, ADVICE.get(one.detector, "")])
+        self.findings.append([*told, ADVICE.get(one.detector, ""), pattern_of(one)])
 
     def _score(self, score: Score) -> None:
         told = [score.time_ns - self.base_ns, score.name, score.value, score.label, score.source]

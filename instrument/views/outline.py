@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from instrument.analysis.metrics import attribute, is_timed
+from instrument.analysis.retold import latest
 from instrument.analysis.totals import Sum, Total, call_of, carries
 from instrument.analysis.tree import Trace
 from instrument.model import Finding, Open, Span
@@ -92,7 +93,7 @@ def outline(
     whose id is in `keep` are shown, and only so many levels as `depth` says; with `ids` each with its id. Where spans
     were folded the last line says how many, `unseen` ones that the trace lacks with them, and how to `unfold` them.
     """
-    tree = _Tree(trace, theme, trace.findings if findings is None else findings, ids)
+    tree = _Tree(trace, theme, latest(trace.findings) if findings is None else findings, ids)
     levels = depth if depth is not None else len(trace.spans) + 1
     drawn = list(tree.rows(shown(trace, tree.troubles, keep, levels, None if all else rows)))
     lines = [*_drawn(drawn, theme)]

@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from instrument.analysis.critical_path import waited_for
 from instrument.analysis.metrics import NOBODY
 from instrument.analysis.report import findings_of
+from instrument.analysis.retold import latest
 from instrument.analysis.totals import Sum, dollars
 from instrument.analysis.tree import Trace
 from instrument.collecting import uncollected
@@ -229,7 +230,7 @@ class _Served:
             return self._told[1]
 
     def _findings(self, whole: Trace) -> Sequence[Finding]:
-        return self._judge(whole) if len(whole.spans) <= MOST_EXAMINED else whole.findings
+        return self._judge(whole) if len(whole.spans) <= MOST_EXAMINED else latest(whole.findings)
 
     async def blob(self, request: Request) -> Response:
         read = partial(blobs.read, blobs.folder_for(self._path), f"sha256:{request.path_params['digest']}")

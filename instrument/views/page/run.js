@@ -143,7 +143,7 @@ export class RunView {
       this.put(this.logs.element);
       this.filterbar.say(this.logs.show(this.trace, this.filterbar.query));
     } else {
-      const key = `${tab} ${this.trace.size} ${this.trace.findings.length} ${this.trace.lines} ${this.trace.live ? performance.now() >> 10 : ""}`;
+      const key = `${tab} ${this.trace.size} ${this.trace.found.size} ${this.trace.lines} ${this.trace.live ? performance.now() >> 10 : ""}`;
       if (this.sheetKey !== key) {
         const scrolled = this.sheet?.scrollTop ?? 0;
         this.sheet = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": tab }, tab === "steps" ? stepsView(this.tree, (row) => this.jump(row)) : findingsView(this.tree, (row) => this.jump(row), this.aside));

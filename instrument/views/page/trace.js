@@ -25,6 +25,7 @@ export class Trace {
     this.late = new Map();
     this.logs = [];
     this.findings = [];
+    this.found = new Set();
     this.scores = [];
     this.critical = new Set(); // rows that the critical path leads through, none where it leads through all
     this.runs = new Map();
@@ -128,18 +129,22 @@ export class Trace {
     return this.addFindings(told) || Boolean(told.path);
   }
 
-  // The same finding may come twice: as it was recorded and as it was made afterwards.
+  // The same finding may come twice: as it was recorded and as it was made afterwards. Of a pattern that goes on the
+  // last one stays.
   addFindings(told) {
     const shift = Number(BigInt(told.base) - this.base);
-    const known = new Set(this.findings.map((one) => one.key));
-    const before = known.size;
-    for (const [at, severity, detector, message, spans, advice] of told.findings) {
+    const before = this.found.size;
+    for (const [at, severity, detector, message, spans, advice, pattern] of told.findings) {
       const key = `${detector} ${spans.join(" ")}`;
-      if (!known.has(key)) this.findings.push({ at: at + shift, severity, detector, message, spans, advice, key });
-      known.add(key);
+      if (this.found.has(key)) continue;
+      this.found.add(key);
+      const earlier = this.findings.findIndex((one) => one.pattern === pattern);
+      if (earlier >= 0 && this.findings[earlier].at > at + shift) continue;
+      if (earlier >= 0) this.findings.splice(earlier, 1);
+      this.findings.push({ at: at + shift, severity, detector, message, spans, advice, pattern });
     }
     this.findings.sort((one, other) => one.at - other.at);
-    return known.size > before;
+    return this.found.size > before;
   }
 
   sign(moment) {

@@ -178,9 +178,9 @@ export class Waterfall {
   }
 
   findingsOf(row) {
-    if (this.findingTrace !== this.trace || this.findingCount !== this.trace.findings.length) {
+    if (this.findingTrace !== this.trace || this.findingCount !== this.trace.found.size) {
       this.findingTrace = this.trace;
-      this.findingCount = this.trace.findings.length;
+      this.findingCount = this.trace.found.size;
       this.byRow = new Map();
       for (const one of this.trace.findings) {
         for (const id of one.spans) {
