@@ -309,3 +309,30 @@ def test_more_tokens_than_there_can_be_cost_no_record() -> None:
         live.usage(input=2**63, output=1)
         live.usage(output=2)
     assert (None, 2) == (recording.spans[0].usage.input, recording.spans[0].usage.output)
+
+
+def test_patterns_of_the_users_leave_the_ids_of_every_record() -> None:
+    """A pattern that ids of ours match, too, takes no log, finding or score out of its trace."""
+    with record(redact={"patterns": ["[0-9a-f]{12,32}"]}) as recording:
+        with span("all"):
+            log("E", secret=32 * "a")
+            score("good", 1)
+            repeated = tool(lambda: 32 * "b")
+            for _ in range(3):
+                repeated()
+        recording.flush()
+    run, trace_id = recording.records[0].run, recording.spans[0].trace_id
+    assert (6, {run}, {trace_id}) == (
+        len(recording.records[1:]) - len(recording.findings),
+        {one.run for one in recording.records},
+        {getattr(one, "trace_id", trace_id) for one in recording.records},
+    )
+    assert [one.span_id for one in recording.spans[:3]] == recording.findings[0].span_ids
+
+
+def test_the_word_kind_in_a_log_hides_no_secret() -> None:
+    """Metadata of that name, which spans have as a field, does not make ids of what stands before it."""
+    with record() as recording:
+        log("E", auth=["user", "the password"], kind="x")
+        recording.flush()
+    assert "[redacted:" == recording.logs[0].metadata["auth"][1][:10]

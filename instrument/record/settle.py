@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import re
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -193,7 +194,7 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 
 
 def line_of(record: Record, redact: Callable[[bytes, int], bytes], line: bytes | None = None) -> tuple[Record, bytes]:
-    """The record and its JSON line, both without secrets. The head of ids and numbers is ours and is not looked at.
+    """The record and its JSON line, both without secrets. The head of type and ids is ours and is not looked at.
 
     `line` is what `together` made of the record.
     """
@@ -202,8 +203,13 @@ def line_of(record: Record, redact: Callable[[bytes, int], bytes], line: bytes |
         if line is None:
             record = _mended(record)
             line = encode(record)
-    clean = redact(line, max(line.find(b'"kind":'), 0))
+    behind_head = _BEHIND_HEAD.search(line)
+    clean = redact(line, behind_head.start() if behind_head is not None else 0)
     return (record, line) if clean is line else (decode_known(clean), clean)
+
+
+_BEHIND_HEAD = re.compile(rb'"(?:start_ns|time_ns|detector|usage|cost|attributes)":')
+"""The first field behind the ids, of any type of record: none of these is a name that a head could hold."""
 
 
 def _encoded(record: Record) -> bytes | None:
