@@ -359,6 +359,13 @@ def test_time_is_limited(recording: Recording) -> None:
         ask("hello")
 
 
+@pytest.mark.parametrize("limits", [{"calls": "0"}, {"tokens": " 9 "}, {"seconds": "0.0"}])
+def test_limits_may_be_text(limits: dict[str, Any], recording: Recording) -> None:
+    """A limit as the environment gives it holds as a number does."""
+    with pytest.raises(BudgetExceeded), instrument.budget(**limits):
+        ask("hello")
+
+
 def test_tasks_share(recording: Recording) -> None:
     """Tasks that run at once cannot pass the limit together."""
 

@@ -18,6 +18,7 @@ import pytest
 import instrument
 from instrument.errors import BudgetExceeded, SettingsError
 from instrument.record import shared
+from instrument.record.joint import Joint
 from instrument.store import ledger
 from instrument.store.reservations import Reservations
 from instrument.testing import Recording, record
@@ -154,12 +155,32 @@ def test_an_agents_budget_may_be_shared(recording: Recording, path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("given", "named"),
-    [({"period": "fortnight", "name": "team"}, "fortnight"), ({"period": "day"}, "needs a name")],
+    [
+        ({"period": "fortnight", "name": "team"}, "fortnight"),
+        ({"period": "day"}, "needs a name"),
+        ({"period": "day", "name": "\udcff"}, "valid Unicode"),
+    ],
 )
 def test_a_period_that_cannot_be_one_is_named(given: dict[str, Any], named: str) -> None:
     """An unknown period, or one without a name, is a `SettingsError` that says so."""
     with pytest.raises(SettingsError, match=named), instrument.budget(usd=1, **given):
         pass
+
+
+def test_a_call_that_may_take_any_number_of_tokens_is_held(recording: Recording, path: Path) -> None:
+    """Its reservation is entered, also where the number is one that no database holds."""
+    with instrument.budget(calls=1, name="team", period="day"):
+        ask("hello", max_tokens=2**64)
+    assert ({}, [("team", "0.05", 6, 1)]) == (recording.flush().lost, account(path))
+
+
+def test_a_settlement_that_can_never_be_entered_holds_up_no_other(path: Path) -> None:
+    """It is raised once; what waits behind it is entered."""
+    ledger_of_all, done = Joint(str(path)), list[str]()
+    with pytest.raises(OverflowError):
+        ledger_of_all.enter(lambda accounts: [].pop(2**99))
+    ledger_of_all.enter(lambda accounts: done.append("next"))
+    assert ["next"] == done
 
 
 # A ledger that cannot be used

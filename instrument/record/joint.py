@@ -70,7 +70,13 @@ class Joint:
         with self._inside():
             while self.waiting:
                 first = self.waiting[0]
-                outcome = first(self.accounts)
+                try:
+                    outcome = first(self.accounts)
+                except FAULTS:
+                    raise
+                except Exception:
+                    self.waiting.popleft()  # it will never do, and the others need not wait for it
+                    raise
                 self.waiting.popleft()
                 done = outcome if first is mine else done
         return done  # type: ignore[no-any-return]  # of the step that is ours

@@ -21,6 +21,7 @@ from instrument import forks
 from instrument.errors import BudgetExceeded, SettingsError
 from instrument.money import EXACT
 from instrument.record.switch import switch
+from instrument.record.texts import valid
 
 WARN_AT = (50, 80, 100)
 ZERO = Decimal(0)
@@ -84,8 +85,9 @@ def limits_of(given: Mapping[str, Any]) -> Limits:
     for name, value in given.items():
         if name != "strict" and value is not None and not _is_limit(value):
             raise SettingsError(f"budget {name}={value!r}: a limit is a number that is not negative")
+    numbers = {name: value if name == "strict" else _number(value) for name, value in given.items()}
     money = given.get("usd")
-    return Limits(**{**given, "usd": None if money is None else Decimal(str(money))})
+    return Limits(**{**numbers, "usd": None if money is None else Decimal(str(money))})
 
 
 def _is_limit(value: object) -> bool:
@@ -93,6 +95,14 @@ def _is_limit(value: object) -> bool:
         return not isinstance(value, bool) and Decimal(str(value)).is_finite() and Decimal(str(value)) >= 0
     except ArithmeticError:
         return False
+
+
+def _number(value: Any) -> Any:
+    """The number that a text says, as the environment gives them."""
+    if not isinstance(value, str):
+        return value
+    number = float(value)
+    return int(number) if number.is_integer() else number
 
 
 def excess(limits: Limits, spent: Spent, ask: Ask, title: str, seconds: float = 0.0) -> str | None:
@@ -324,8 +334,8 @@ def scope_of(given: Mapping[str, Any], called: str | None = None) -> Budget:
         return Budget(limits, name or called)
     if period not in PERIODS:
         raise SettingsError(f"budget period={period!r}: a period is one of {', '.join(PERIODS)}")
-    if not isinstance(name, str) or not name:
-        raise SettingsError(f"budget period={period!r}: a budget that processes share needs a name")
+    if not isinstance(name, str) or not name or "\0" in name or valid(name) is not name:
+        raise SettingsError(f"budget period={period!r}: a budget that processes share needs a name, in valid Unicode")
     with forks.importing:
         from instrument.record.shared import SharedBudget
 

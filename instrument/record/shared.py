@@ -23,6 +23,9 @@ R = TypeVar("R")
 WINDOWS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y", "total": ""}
 """How long the account of each period lasts, as the form of its name in UTC; `total` is never renewed."""
 
+MOST_TOKENS = 10**12
+"""No call takes so many."""
+
 
 class SharedBudget(Budget):
     """One scope on an account that other processes draw on as well. `bind` says where the account is kept."""
@@ -61,7 +64,7 @@ class SharedBudget(Budget):
         def refuse(standing: Standing) -> str | None:
             return self._excess(Spent(*standing), ask)
 
-        found = self._try(lambda ledger: ledger.reserve(account, Claim(call, ask.usd, ask.tokens), refuse))
+        found = self._try(lambda ledger: ledger.reserve(account, Claim(call, ask.usd, _stored(ask.tokens)), refuse))
         if found is None and self.limits.strict:
             raise BudgetExceeded(f"{self.title} is strict and cannot use its ledger: {self._fault}")
         why = self._excess(self._here(), ask) if found is None else found.refusal
@@ -118,7 +121,7 @@ class SharedBudget(Budget):
         self, account: Account | None, call: str, reserved: Ask | None, took: Ask
     ) -> Callable[[Accounts], Booked | None]:
         at_most = None if reserved is None else reserved.usd
-        claim = Claim(call, took.usd if took.usd is not None else at_most, took.tokens)
+        claim = Claim(call, took.usd if took.usd is not None else at_most, _stored(took.tokens))
 
         def book(ledger: Accounts) -> Booked | None:
             return ledger.settle(
@@ -157,3 +160,8 @@ class SharedBudget(Budget):
         if buried:
             calls = "1 model call was" if buried == 1 else f"{buried} model calls were"
             notice(f"{self.title}: {calls} under way in a process that died, and counts as what was reserved for it")
+
+
+def _stored(tokens: int) -> int:
+    """As many as databases can add up: a call may be allowed any number."""
+    return min(tokens, MOST_TOKENS)
