@@ -81,7 +81,7 @@ class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Distinct words that make a result long enough to be recognised by itself: the same long answer to different
     questions is no coincidence, the same `ok` or `nothing was found` is."""
 
-    longest_cycle: Annotated[int, Meta(ge=2)] = 5
+    longest_cycle: Annotated[int, Meta(ge=2, le=100)] = 5
     """Calls in one round of a cycle; two rounds of five fill the window."""
 
     first_steps: Annotated[int, Meta(ge=2)] = 3

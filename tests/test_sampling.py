@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import gc
 import time
 from collections import Counter
@@ -172,6 +173,21 @@ def test_traces_of_which_nothing_is_recorded_are_not_remembered_for_ever(monkeyp
         for n in range(30):
             step(n)
         assert 10 == len(switch.recorder.sampling._decided)
+
+
+def test_what_was_decided_of_a_trace_holds_as_long_as_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trace that is kept stays so however many others come and go meanwhile."""
+    monkeypatch.setattr("instrument.record.sampling.REMEMBERED", 10)
+    with record(**NEVER, loops={"action": "off"}) as recording:
+        with span("long"):
+            outcome(fails, 1)
+            recording.flush()
+            for n in range(30):
+                contextvars.Context().run(goes_well, n)
+                recording.flush()
+            step(2)
+        recording.flush()
+        assert ["step", "fails", "step", "long"] == [one.name for one in recording.spans]
 
 
 def test_ledger_and_detectors_see_every_trace() -> None:

@@ -143,6 +143,7 @@ def test_empty_variables_are_unset(name: str, monkeypatch: pytest.MonkeyPatch) -
     [
         ("repeats", "1", "must be a whole number from 2 up"),
         ("repeats", "many", "must be a whole number from 2 up"),
+        ("longest_cycle", str(2**63 - 1), "must be a whole number from 2 to 100"),
         ("reworded", "1.5", "must be a number from 0 to 1"),
         ("slow_seconds", "0", "must be a number above 0"),
         ("context_windows", '{"m": "large"}', "must be whole numbers of tokens by the names of models"),

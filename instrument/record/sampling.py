@@ -11,8 +11,10 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -146,8 +148,15 @@ class Sampling:
         self._forget()
 
     def _forget(self) -> None:
-        while len(self._decided) > REMEMBERED:
-            self._decided.popitem(last=False)
+        """Forget the oldest decisions, but none about a trace that goes on."""
+        if len(self._decided) > REMEMBERED:
+            open_traces = set(self._open_traces())
+            for trace_id in list(islice(self._decided, REMEMBERED // 10)):
+                with suppress(KeyError):  # another thread forgets as well
+                    if trace_id in open_traces:
+                        self._decided.move_to_end(trace_id)
+                    else:
+                        del self._decided[trace_id]
 
     def finish(self) -> Iterator[Batch]:
         """At the end of the process: what has not ended is kept, as if the process had been killed."""
