@@ -19,14 +19,21 @@ LIBRARIES = frozenset({
 DEEPEST = 32
 """How many levels of containers `plain` follows."""
 
+_mro_of = type.__dict__["__mro__"].__get__
+_dict_of = type.__dict__["__dict__"].__get__
+_name_of = type.__dict__["__name__"].__get__
+"""What a type says of itself, asked past its metaclass."""
+
 _FIELDLESS = frozenset({str, int, float, bool, type(None), list, tuple, bytes})
 
 
 def fields_of(value: object) -> Fields | None:
     """The items of a mapping, or the stored fields of an object of a known library; None for anything else."""
     kind = type(value)
+    if kind is dict:
+        return value  # type: ignore[return-value]  # mypy does not follow the identity of types
     if issubclass(kind, dict):
-        return value  # type: ignore[return-value]  # mypy does not follow issubclass
+        return dict(dict.items(value))  # type: ignore[arg-type]  # nor issubclass
     if (type(kind) is type and kind in _FIELDLESS) or library_of(kind) is None:
         return None
     extra = _extra(value)
@@ -35,8 +42,8 @@ def fields_of(value: object) -> Fields | None:
 
 def library_of(kind: type) -> str | None:
     """The known library that a type, or one of its bases, comes from."""
-    for base in kind.__mro__:
-        module = vars(base).get("__module__")
+    for base in _mro_of(kind):
+        module = _dict_of(base).get("__module__")
         if type(module) is str and (root := module.partition(".")[0]) in LIBRARIES:
             return root
     return None
@@ -93,6 +100,11 @@ def is_text(value: object) -> bool:
     return issubclass(type(value), str)
 
 
+def type_name(value: object) -> str:
+    """The name of its type."""
+    return str(_name_of(type(value)))
+
+
 def text(value: object) -> str | None:
     """A string as such, also one that is a member of an enumeration."""
     return str.__str__(value) if issubclass(type(value), str) else None
@@ -112,4 +124,4 @@ def plain(value: Any, depth: int = 0) -> Any:
         return {str(key): plain(item, depth + 1) for key, item in dict.items(fields) if item is not None}
     if type(value) in (list, tuple) and depth < DEEPEST:
         return [plain(item, depth + 1) for item in value]
-    return value.__name__ if type(value) is type else type(value).__name__
+    return value.__name__ if type(value) is type else type_name(value)

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from instrument import attributes
-from instrument.foreign import Fields, at, is_text, known, library_of, listed, one_of, plain, stored, text
+from instrument.foreign import Fields, at, is_text, known, library_of, listed, one_of, plain, stored, text, type_name
 from instrument.kinds import LARGEST_COUNT
 from instrument.messages import Message, message_of, messages_of, parts_of, said
 from instrument.model import Usage
@@ -353,7 +353,7 @@ _SHAPES: tuple[tuple[Callable[[Fields], bool], Callable[[Fields], Said]], ...] =
 def _given(arguments: Mapping[str, Any]) -> Fields:
     """The arguments that were given, those of `extra_body` with them."""
     given = {**arguments, **known(arguments.get("extra_body"))}
-    return {name: value for name, value in given.items() if type(value).__name__ not in _LEFT_OUT}
+    return {name: value for name, value in given.items() if type_name(value) not in _LEFT_OUT}
 
 
 def _request(given: Fields) -> Request:

@@ -191,6 +191,19 @@ def test_standing_for_another_function(decorate: Any) -> Any:
     return [*found, twice(3)]
 
 
+@pytest.mark.skipif("__wrapped__" not in vars(wrapt.BaseObjectProxy), reason="the wrapt in Python calls __wrapped__")
+@same
+def test_whom_a_function_stands_for(decorate: Any) -> Any:
+    """`__wrapped__` is the function that functools.wraps or a cache has put there, not the plain one below us."""
+
+    def other(a: int) -> int:
+        return a
+
+    wrapper = functools.wraps(other)(decorate(lambda a: a + 1))
+    cached = decorate(functools.lru_cache(other))
+    return [found.__wrapped__ is other for found in (wrapper, cached)] + [wrapper(3), cached(3)]
+
+
 @same
 def test_annotations_after_the_type_was_asked_for_its_own(decorate: Any) -> Any:
     """What the type of a callable says of annotations, to whoever asks, leaves those of the callable as they are."""

@@ -345,7 +345,35 @@ def test_attributes_go_by_the_conventions_names() -> None:
 TOUCHED: list[str] = []
 
 
-class Stranger:
+class StrangeType(type):
+    """Notes what is asked of its classes."""
+
+    def __getattribute__(cls, name: str) -> Any:
+        TOUCHED.append(name)
+        return super().__getattribute__(name)
+
+
+class StrangeDict(dict[str, Any]):
+    """Notes how it is read."""
+
+    def __contains__(self, key: object) -> bool:
+        TOUCHED.append("in")
+        return super().__contains__(key)
+
+    def __iter__(self) -> Iterator[str]:
+        TOUCHED.append("iter")
+        return super().__iter__()
+
+    def __bool__(self) -> bool:
+        TOUCHED.append("bool")
+        return True
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        TOUCHED.append("get")
+        return super().get(key, default)
+
+
+class Stranger(metaclass=StrangeType):
     """Notes every use of itself."""
 
     def __getattribute__(self, name: str) -> Any:
@@ -381,6 +409,7 @@ class Stranger:
         lambda it: {"choices": [{"message": it, "finish_reason": it}], "model": it, "usage": {"prompt_tokens": it}},
         lambda it: {"object": "response", "output": [it, {"type": "message", "content": it}], "usage": CHAT["usage"]},
         lambda it: {"choices": [{"message": {"content": it, "tool_calls": [it], "audio": it}}]},
+        lambda it: StrangeDict(choices=[StrangeDict(message=StrangeDict(content="hello"))], usage=StrangeDict(it=it)),
     ],
 )
 def test_foreign_code_is_never_run(around: Any) -> None:

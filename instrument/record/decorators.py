@@ -315,10 +315,23 @@ that place: so each of our classes has it.
 """
 
 
+_STORED = vars(wrapt.BaseObjectProxy).get("__wrapped__")
+_TARGET: Any = _STORED or property(operator.attrgetter("__wrapped__"))
+
+
+def _stands_for(self: _Twin) -> Any:
+    return getattr(self._self_target, "__wrapped__", self._self_target)
+
+
+_WRAPPED = {} if _STORED is None else {"__wrapped__": property(_stands_for)}
+"""Whom the plain callable stands for, where it says so, else itself; the wrapt in Python would call whom it gives."""
+
+
 class _Twin(wrapt.BaseObjectProxy[Any]):
     """Shows itself, pickles and copies as the plain callable does; wrapt leaves these out."""
 
-    vars().update(_ANNOTATED)
+    _self_target = _TARGET
+    vars().update({**_ANNOTATED, **_WRAPPED})
 
     def _remember(self, plan: Plan, wrapper: wrappers.Wrapper, recipe: Recipe | None) -> None:
         put = super().__setattr__  # as below without the question: a method of a cache is made at every access
@@ -328,39 +341,39 @@ class _Twin(wrapt.BaseObjectProxy[Any]):
 
     def _around(self, target: Any) -> Any:
         """The same recording around another target, such as a copy."""
-        if target is self.__wrapped__:
+        if target is self._self_target:
             return self
         return _kind_of_wrapper(target)(target, self._self_plan, self._self_run, self._self_recipe)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """`functools.wraps` above us says whom the plain callable stands for; for wrapt it would be whom to call."""
         if name == "__wrapped__":
-            setattr(self.__wrapped__, name, value)
+            setattr(self._self_target, name, value)
         else:
             super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:
         if name == "__wrapped__":
-            delattr(self.__wrapped__, name)
+            delattr(self._self_target, name)
         else:
             super().__delattr__(name)
 
     def __repr__(self) -> str:
-        return repr(self.__wrapped__)
+        return repr(self._self_target)
 
     def __copy__(self) -> Any:
-        return self._around(copy.copy(self.__wrapped__))
+        return self._around(copy.copy(self._self_target))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return self._around(copy.deepcopy(self.__wrapped__, memo))
+        return self._around(copy.deepcopy(self._self_target, memo))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         name = getattr(self, "__qualname__", None)
         if name is not None and ("<locals>" in name or _global(self.__module__, name) is self):
             return name
         if self._self_recipe is None:
-            return self.__wrapped__.__reduce_ex__(protocol)
-        return _decorated, (self.__wrapped__, *self._self_recipe)
+            return self._self_target.__reduce_ex__(protocol)
+        return _decorated, (self._self_target, *self._self_recipe)
 
 
 def _global(module: str | None, qualified_name: str) -> Any:
@@ -423,11 +436,11 @@ class Object(_Twin, wrapt.CallableObjectProxy[Any]):
         self._self_instance = target.__self__ if inspect.ismethod(target) else None
 
     def __set_name__(self, owner: type, name: str) -> None:
-        if hasattr(self.__wrapped__, "__set_name__"):
-            self.__wrapped__.__set_name__(owner, name)
+        if hasattr(self._self_target, "__set_name__"):
+            self._self_target.__set_name__(owner, name)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        return self._self_run(self.__wrapped__, self._self_instance, args, kwargs)
+        return self._self_run(self._self_target, self._self_instance, args, kwargs)
 
 
 class Descriptor(Object):
@@ -436,8 +449,8 @@ class Descriptor(Object):
     vars().update(_ANNOTATED)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        bound = self.__wrapped__.__get__(instance, owner)
-        if bound is self.__wrapped__:
+        bound = self._self_target.__get__(instance, owner)
+        if bound is self._self_target:
             return self
         made = Object(bound, self._self_plan, self._self_run, None)
         made._self_instance = instance
