@@ -53,7 +53,7 @@ def traced(
     called but classes; the decorated callable behaves like the plain one.
     """
     options = {"capture_input": capture_input, "capture_output": capture_output, "attributes": attributes}
-    return _decorated(target, name, kind, options)
+    return decorated_as(target, name, kind, options)
 
 
 @overload
@@ -77,7 +77,7 @@ def tool(
 ) -> Any:
     """Record every call as a tool call. Options as for `traced`."""
     options = {"capture_input": capture_input, "capture_output": capture_output, "attributes": attributes}
-    return _decorated(target, name, "tool", options)
+    return decorated_as(target, name, "tool", options)
 
 
 @overload
@@ -113,7 +113,7 @@ def llm_call(
         "attributes": attributes,
         "model": model,
     }
-    return _decorated(target, name, "llm", options)
+    return decorated_as(target, name, "llm", options)
 
 
 @overload
@@ -157,7 +157,7 @@ def agent(
         "agent_id": id,
         "budget": budget,
     }
-    return _decorated(target, name, "agent", options)
+    return decorated_as(target, name, "agent", options)
 
 
 class Wrapped:
@@ -235,11 +235,11 @@ def _are_methods(decorated: Iterable[Any]) -> None:
             method._self_plan.belongs_to_class()
 
 
-def _decorated(target: Any, name: str | None, kind: str, options: dict[str, Any]) -> Any:
+def decorated_as(target: Any, name: str | None, kind: str, options: dict[str, Any]) -> Any:
     if target is None:
-        return lambda later: _decorated(later, name, kind, options)
+        return lambda later: decorated_as(later, name, kind, options)
     if issubclass(type(target), classmethod | staticmethod):
-        function = _decorated(target.__func__, name, kind, options)
+        function = decorated_as(target.__func__, name, kind, options)
         if isinstance(target, classmethod):
             function._self_plan.belongs_to_class()
         return type(target)(function)
@@ -369,14 +369,14 @@ class _Twin(wrapt.BaseObjectProxy[Any]):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         name = getattr(self, "__qualname__", None)
-        if name is not None and ("<locals>" in name or _global(self.__module__, name) is self):
+        if name is not None and ("<locals>" in name or global_of(self.__module__, name) is self):
             return name
         if self._self_recipe is None:
             return self._self_target.__reduce_ex__(protocol)
-        return _decorated, (self._self_target, *self._self_recipe)
+        return decorated_as, (self._self_target, *self._self_recipe)
 
 
-def _global(module: str | None, qualified_name: str) -> Any:
+def global_of(module: str | None, qualified_name: str) -> Any:
     """What a qualified name stands for today, None where it stands for nothing."""
     try:
         return operator.attrgetter(qualified_name)(sys.modules[str(module)])
@@ -455,3 +455,8 @@ class Descriptor(Object):
         made = Object(bound, self._self_plan, self._self_run, None)
         made._self_instance = instance
         return made
+
+
+wrapt.register_post_import_hook("instrument.record.pickling:attach_dill", "dill")
+for _home in ("", "joblib.externals.", "ray.", "pyspark."):
+    wrapt.register_post_import_hook("instrument.record.pickling:attach_cloudpickle", f"{_home}cloudpickle.cloudpickle")

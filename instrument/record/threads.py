@@ -18,11 +18,13 @@ from instrument.record.context import call_at, current
 from instrument.record.headers import extract, inject
 
 _ENV_POSITION = 11  # of `env` among the parameters of Popen.__init__, `self` counted
+_PROCESS_POOLS = "concurrent.futures.process", "loky.process_executor", "joblib.externals.loky.process_executor"
 _patched: set[tuple[Any, str]] = set()
 for_children: Mapping[str, str] = {}
 """What tells child processes where to record, for the environment of those that are started below a span."""
 
 
+__tracebackhide__ = True  # as in `wrappers`
 carrying = True
 """Whether threads and thread pools keep their parent; child processes always do."""
 
@@ -35,7 +37,8 @@ def attach(threads: bool = True) -> None:
     global carrying
     carrying = threads
     _patch(subprocess.Popen, "__init__", _popen)
-    _patch_later("concurrent.futures.process", "ProcessPoolExecutor", _submit_across)
+    for module in _PROCESS_POOLS:
+        _patch_later(module, "ProcessPoolExecutor", _submit_across)
     if threads:
         _patch(threading.Thread, "start", _start)
         _patch_later("concurrent.futures.thread", "ThreadPoolExecutor", _submit)
