@@ -273,6 +273,14 @@ def test_what_a_function_is_not(decorate: Any) -> Any:
 
 
 @same
+def test_messages_say_function(decorate: Any) -> Any:
+    """Who tells the type of what it was given, as Python does and libraries do, tells of a function."""
+    function: Any = shapes(decorate)["function"]
+    answers = [outcome(list, function), outcome(next, function), outcome(memoryview, function)]
+    return [*answers, type(function).__name__, type(function).__qualname__, repr(type(function))]
+
+
+@same
 def test_exit_stack_takes_a_function(decorate: Any) -> Any:
     """`ExitStack.push` asks the type of what it is given for `__exit__`, which that of a function does not have."""
     told = []
@@ -989,6 +997,30 @@ def test_wrapped_by_functools(decorate: Any) -> Any:
         return "over " + function(*args, **kwargs)
 
     return over(2), over.__name__, over.__doc__, str(inspect.signature(over)), over.__annotations__
+
+
+@same
+def test_below_a_decorator_of_wrapt(decorate: Any) -> Any:
+    """A decorator made by wrapt is told the instance, also where the method is called by the class."""
+
+    @wrapt.decorator
+    def told(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        return type(instance).__name__, args, wrapped(*args, **kwargs)
+
+    class Holder:
+        @told
+        @decorate
+        def method(self, a: int) -> int:
+            return a
+
+    return Holder().method(1), Holder.method(Holder(), 1)
+
+
+def test_tests_that_fail_do_not_show_our_frames() -> None:
+    """pytest shows the test and what it called, as it would without us."""
+    with pytest.raises(ZeroDivisionError) as raised, record():
+        traced(lambda: 1 / 0)()
+    assert {__file__} == {str(entry.path) for entry in raised.traceback.filter(raised)}
 
 
 @same

@@ -400,6 +400,7 @@ class Decorated(_Twin, wrapt.FunctionWrapper[..., Any]):
     """A decorated function. In a class it becomes a method as a plain one does, without wrapt's bound wrapper."""
 
     vars().update(_ANNOTATED)
+    _self_binding = "function"  # what a decorator of wrapt above us has to know; for ourselves it is another, as below
 
     def __init__(self, target: Any, plan: Plan, wrapper: wrappers.Wrapper, recipe: Recipe) -> None:
         # For wrapt it is a static method: it would look in vain for `__self__` at every call, which costs time.
@@ -421,6 +422,7 @@ class Decorated(_Twin, wrapt.FunctionWrapper[..., Any]):
     __exit__ = __aexit__ = _Absent()  # `ExitStack.push` asks the type for them
 
 
+Decorated.__module__, Decorated.__qualname__, Decorated.__name__ = "builtins", "function", "function"  # for messages
 _BOUND_BY_NAME = {"__init_subclass__": classmethod, "__class_getitem__": classmethod, "__new__": staticmethod}
 """What Python itself makes of functions of these names in a class, but only of plain ones."""
 

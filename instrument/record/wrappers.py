@@ -26,6 +26,9 @@ from instrument.record.switch import installed, switch
 if TYPE_CHECKING:
     from instrument.record.recorder import Recorder
 
+__tracebackhide__ = True
+"""For pytest and IPython: what a user's call raises is shown without our frames, which are not to be looked at."""
+
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
