@@ -34,6 +34,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from instrument import traced
 from instrument.record.capture import Camera, Captured, Large, settle
 from instrument.record.snapshot import snapshot
 from instrument.redact import Redactor
@@ -231,7 +232,9 @@ SHOWN: list[tuple[Any, Any]] = [
     ({"$class": "int"}, int),
     ({"$class": f"{NAME}.Point"}, Point),
     ({"$function": f"{NAME}.some_function"}, some_function),
+    ({"$function": f"{NAME}.some_function"}, traced(some_function)),
     ({"$function": "len"}, len),
+    ({"$function": "len"}, traced(len)),
     ({"$function": "pydantic.main.BaseModel.model_dump"}, Model.model_dump),
     ({"$module": "json"}, json),
     ({"a": [1]}, collections.defaultdict(list, a=[1])),

@@ -80,6 +80,11 @@ def _model(kind: type, declared: Any) -> Shower:
     return shower
 
 
+def _decorated(kind: type, declared: Any) -> Shower:
+    """A decorated callable: as the plain one."""
+    return lambda walk, value, depth: walk.show(value._self_target, depth)
+
+
 def instance_dict(value: object) -> dict[str, Any]:
     try:
         held = object.__getattribute__(value, "__dict__")
@@ -107,5 +112,6 @@ BY_MARK: tuple[tuple[str, Callable[[type, Any], Shower]], ...] = (
     ("__attrs_attrs__", _attrs_object),
     ("__struct_fields__", _struct),
     ("_fields", _named_tuple),
+    ("_self_target", _decorated),
 )
 """Names in a class that tell how its instances keep their fields."""
