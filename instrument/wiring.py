@@ -346,6 +346,7 @@ def _watch_process() -> None:
     _watching = True
     atexit.register(_at_exit)
     wrapt.register_post_import_hook(_close_before, "loguru")
+    wrapt.register_post_import_hook(_close_with_celery, "celery.signals")
 
 
 _watching = False
@@ -367,7 +368,12 @@ def _close_with_worker() -> None:
         Finalize(None, _at_exit, exitpriority=100)
 
 
-def _at_exit() -> None:
+def _close_with_celery(signals: Any) -> None:
+    """A worker of Celery's pool ends without `atexit` and without finalizers; this signal is the last it sends."""
+    signals.worker_process_shutdown.connect(_at_exit, weak=False)
+
+
+def _at_exit(**_: object) -> None:
     recorder = switch.recorder
     if recorder is not None:
         told = recorder.close()

@@ -118,6 +118,25 @@ def test_workers_that_are_recycled_after_one_task(tmp_path: Path, method: str) -
     assert ("[0, 1, 2, 3]\n", list(range(4))) == (done.stdout, worked(tmp_path))
 
 
+def test_workers_of_celery(tmp_path: Path) -> None:
+    """Children of Celery's pool end by `os._exit` when they have sent their last signal: with it all is written."""
+    program = """
+    import types
+
+    last = types.SimpleNamespace(receivers=[], connect=lambda receiver, weak: last.receivers.append(receiver))
+    sys.modules["celery.signals"] = types.SimpleNamespace(worker_process_shutdown=last)
+    if os.fork() == 0:
+        for n in range(5):
+            work(n)
+        for receiver in last.receivers:
+            receiver(signal=last, sender="worker@host", pid=os.getpid(), exitcode=0)
+        os._exit(0)
+    os.wait()
+    """
+    run(tmp_path, program)
+    assert list(range(5)) == worked(tmp_path)
+
+
 def test_servers_that_fork_their_workers_first(tmp_path: Path) -> None:
     """A master that has recorded forks workers; on SIGTERM, which they handle, they end, and all is there."""
     program = """
