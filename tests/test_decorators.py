@@ -1225,6 +1225,12 @@ NAMED = {
     "bound method": (lambda: traced(Account(1).plain), (2,), "Account.plain", {"more": 2}),
     "bound classmethod": (lambda: traced(Account.over_classmethod), (), "Account.over_classmethod", {}),
     "callable object": (lambda: traced(Adder([1])), (2,), "Adder", {"a": 2}),
+    "object for a function": (
+        lambda: traced(functools.update_wrapper(Adder([1]), undecorated)),
+        (2,),
+        "undecorated",
+        {"a": 2},
+    ),
     "partial": (lambda: traced(functools.partial(divmod, 7)), (2,), "divmod", {"y": 2}),
     "partial with a keyword": (lambda: traced(functools.partial(undecorated, a=7)), (), "undecorated", {"a": 7}),
     "partial of a method": (lambda: traced(functools.partial(Account(1).plain, 2)), (), "Account.plain", {}),

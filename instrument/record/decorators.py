@@ -17,6 +17,7 @@ from typing import Any, TypeVar, overload
 import wrapt
 
 from instrument.record import wrappers
+from instrument.record.objects import instance_dict
 from instrument.record.plan import Plan
 from instrument.record.texts import text_of
 
@@ -303,7 +304,10 @@ def _parameters_of(target: Any) -> tuple[tuple[str, ...], str | None, dict[str, 
 
 
 def _name_of(target: Any, inner: Any) -> str:
-    named = getattr(inner, "__qualname__", None) or type(target).__qualname__
+    """That of the function, also where an object stands for it and says so, as `functools.update_wrapper` makes it."""
+    own = instance_dict(target)
+    said = [own.get("__qualname__"), own.get("__name__"), getattr(inner, "__qualname__", None)]
+    named = next((name for name in said if name and isinstance(name, str)), type(target).__qualname__)
     return str(named).rpartition("<locals>.")[2].removesuffix(".__call__")
 
 
