@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 from instrument.model import Update
@@ -94,6 +95,25 @@ def test_what_was_reported_needs_no_ranks(tmp_path: Path) -> None:
         "from instrument import tokens\nprint(tokens.is_built('gpt-4o'))"
     )
     assert "False\n" == run(tmp_path, program).stdout
+
+
+def test_prices_load_while_a_model_answers(tmp_path: Path) -> None:
+    """They are there when it has, for a call that takes a while: its row in the ledger waits for nothing."""
+    program = """
+    from instrument.pricing import Prices
+
+    @llm_call
+    def slow(prompt, model="gpt-4o"):
+        quick(1)
+        until = time.monotonic() + 5
+        while not Prices.are_loaded() and time.monotonic() < until:
+            time.sleep(0.001)
+        print(Prices.are_loaded())
+        return "an answer"
+
+    slow("hello")
+    """
+    assert "True\n" == run(tmp_path, dedent(program)).stdout
 
 
 def test_what_ends_meanwhile_outlives_a_kill(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
+from instrument.kinds import MODEL_KINDS
 from instrument.model import Batch, Cost, Span, Update, Usage
 from instrument.pricing import Prices
 from instrument.record import llm
@@ -54,6 +55,15 @@ class Later:
         self.unpriced[live.span_id] = live
         self._tables.want(llm.model_of(live), llm.must_be_counted(live))
         return True
+
+    def expect(self, live: LiveSpan, prices: Prices) -> None:
+        """Begin to load prices while a model answers, so that they are there when it has."""
+        if live.kind not in MODEL_KINDS or not self._pipeline.may_defer():
+            return
+        model = llm.model_of(live) or (live.plan.model if live.plan else None)
+        if not (prices.are_at_hand(model) if model else prices.are_loaded()):
+            self._tables.want(model, False)
+            self._tables.load()
 
     def load(self) -> None:
         """Begin to load what these calls need."""

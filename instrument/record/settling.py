@@ -256,6 +256,7 @@ class Settling:
 
     def _begun(self, span: LiveSpan) -> tuple[Record | None, int]:
         """The head of an agent's run or step that is still running; one that is over already needs none."""
+        self.later.expect(span, self._recorder.prices)
         is_news = span.duration is None and span.started > 0 and self._stores(span) and not span.announced
         return self._announce(span) if is_news else (None, 0)
 
