@@ -205,6 +205,18 @@ def test_whom_a_function_stands_for(decorate: Any) -> Any:
 
 
 @same
+def test_attributes_in_one_go(decorate: Any) -> Any:
+    """A function takes a new dict of attributes, and refuses to be without one."""
+
+    @decorate
+    def marked() -> None: ...
+
+    marked.mark = 1
+    marked.__dict__ = given = {"other": 2}
+    return [vars(marked) is given, marked.other, hasattr(marked, "mark"), outcome(lambda: delattr(marked, "__dict__"))]
+
+
+@same
 def test_annotations_after_the_type_was_asked_for_its_own(decorate: Any) -> Any:
     """What the type of a callable says of annotations, to whoever asks, leaves those of the callable as they are."""
 

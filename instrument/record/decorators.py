@@ -331,6 +331,10 @@ _WRAPPED = {} if _STORED is None else {"__wrapped__": property(_stands_for)}
 """Whom the plain callable stands for, where it says so, else itself; the wrapt in Python would call whom it gives."""
 
 
+_OF_THE_PLAIN = ("__wrapped__", "__dict__")
+"""What is set on the plain callable though wrapt has one, which it reads or refuses to set."""
+
+
 class _Twin(wrapt.BaseObjectProxy[Any]):
     """Shows itself, pickles and copies as the plain callable does; wrapt leaves these out."""
 
@@ -351,13 +355,13 @@ class _Twin(wrapt.BaseObjectProxy[Any]):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """`functools.wraps` above us says whom the plain callable stands for; for wrapt it would be whom to call."""
-        if name == "__wrapped__":
+        if name in _OF_THE_PLAIN:
             setattr(self._self_target, name, value)
         else:
             super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:
-        if name == "__wrapped__":
+        if name in _OF_THE_PLAIN:
             delattr(self._self_target, name)
         else:
             super().__delattr__(name)
