@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import ref
 
 PATIENCE_SECONDS = 10.0
@@ -33,34 +33,39 @@ class Watched(Protocol):
 
 
 class Lock:
-    """A lock for blocks that may be nested in one thread, which no child finds held by another."""
+    """A lock for blocks that may be nested in one thread, which no child finds held by another.
+
+    It is made when it is first needed: gevent may have replaced the locks since, and greenlets would pass an old one.
+    """
 
     def __init__(self, *, first: bool = False) -> None:
-        self._lock = threading.RLock()
         self.is_held_for_fork = False
         watch(self, first=first)
 
+    def _made(self) -> Any:
+        return vars(self).get("_lock") or vars(self).setdefault("_lock", threading.RLock())
+
     def __enter__(self) -> None:
-        self._lock.acquire()
+        self._made().acquire()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._lock.release()
+        self._made().release()
 
     def before_fork(self, give_up: float, /) -> None:
         """Take hold."""
-        self.is_held_for_fork = self._lock.acquire(timeout=max(0.0, give_up - time.monotonic()))
+        self.is_held_for_fork = self._made().acquire(timeout=max(0.0, give_up - time.monotonic()))
 
     def after_fork(self) -> None:
         """Let go."""
         if self.is_held_for_fork:
             self.is_held_for_fork = False
-            self._lock.release()
+            self._made().release()
 
     def renew(self) -> None:
         """A thread that is no more may have it."""
         self.is_held_for_fork = False
-        if self._lock.acquire(blocking=False):
-            self._lock.release()
+        if self._made().acquire(blocking=False):
+            self._made().release()
         else:
             self._lock = threading.RLock()
 

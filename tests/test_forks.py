@@ -65,6 +65,15 @@ def write_one(connection: Connection, n: int) -> None:
         write(opened, [row(n)])
 
 
+def test_lock_is_made_when_it_is_first_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that is there since the import is of the kind that gevent puts in between: else greenlets pass it."""
+    made = []
+    lock, plain = forks.Lock(), threading.RLock
+    monkeypatch.setattr(threading, "RLock", lambda: made.append(plain()) or made[-1])
+    with lock, lock:
+        assert 1 == len(made)
+
+
 @pytest.mark.parametrize("lock", [forks.importing, switch.lock, forks.Lock()], ids=["importing", "switch", "any"])
 def test_a_child_finds_free_what_another_thread_held(lock: forks.Lock) -> None:
     """A fork waits for a thread that holds a lock; the child has it, and so has the parent afterwards."""
