@@ -89,8 +89,9 @@ class Prices:
         """The cost of one call at `at_ns` (nanoseconds since the epoch, now by default).
 
         Own prices win and hold for every tier. `tier` is the service tier of the response (`flex`, `priority`,
-        `batch`, …). Tokens that the usage leaves out, or a price that had to be taken from another provider or from
-        the undated model, make the cost `estimated`. `free` is for calls that were not billed, such as cache hits.
+        `batch`, …). Tokens that the usage leaves out, audio that has no price of its own, or a price that had to be
+        taken from another provider or from the undated model, make the cost `estimated`. `free` is for calls that were
+        not billed, such as cache hits.
         """
         if free:
             return Cost(usd="0", input="0", cached="0", cache_write="0", output="0", basis="free")
@@ -192,7 +193,7 @@ def _some(tokens: int | None) -> int:
 
 def _is_exact(usage: Usage, rates: Rates) -> bool:
     """Whether every number that the cost rests on is known."""
-    split_known = not (usage.audio and rates.audio_input and rates.audio_output)
+    split_known = not usage.audio or (rates.audio_input is None) is not (rates.audio_output is None)
     complete = usage.input is not None and (usage.output is not None or not _costs(rates.output))
     consistent = (usage.cached or 0) + (usage.cache_write or 0) <= (usage.input or 0)
     return usage.source == "reported" and split_known and complete and consistent

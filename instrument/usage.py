@@ -6,7 +6,7 @@ without running their code is in `foreign`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -62,6 +62,9 @@ _AUDIO = (
     ("prompt_tokens_details", "audio_tokens"), ("completion_tokens_details", "audio_tokens"),
     ("input_token_details", "audio_tokens"), ("output_token_details", "audio_tokens"), ("audio",),
 )  # fmt: skip
+_BY_MODALITY = ("promptTokensDetails", "candidatesTokensDetails", "prompt_tokens_details", "candidates_tokens_details")
+"""Lists of counts by modality, as Gemini gives them; objects of these names are others'."""
+
 _TOOL_PROMPT = ("tool_use_prompt_token_count", "toolUsePromptTokenCount")
 
 # Beside these keys, input does not contain what was read from the cache or written to it (Anthropic, Bedrock).
@@ -172,8 +175,18 @@ def usage_of(value: object) -> Usage | None:
         cache_write=counts.get("cache_write"),
         output=_sum([written, reasoning]) if _reasoning_is_outside(fields, counts) else written,
         reasoning=reasoning,
-        audio=_sum(_count(at(fields, *path)) for path in _AUDIO if path[0] in fields),
+        audio=_sum(_audio(fields)),
     )
+
+
+def _audio(fields: Fields) -> Iterator[int | None]:
+    for path in _AUDIO:
+        if path[0] in fields:
+            yield _count(at(fields, *path))
+    for name in _BY_MODALITY:
+        if type(counts := fields.get(name)) is list:
+            spoken = (known(one) for one in counts if text(known(one).get("modality")) == "AUDIO")
+            yield from (_count(one.get("tokenCount", one.get("token_count"))) for one in spoken)
 
 
 def _counts(fields: Fields) -> dict[str, int]:

@@ -221,8 +221,18 @@ def test_embeddings_have_no_output(usage: Usage) -> None:
         (Usage(input=10, output=10), "gpt-4.1-2026-11-11", "openai"),
         (Usage(input=10, output=10), "claude-sonnet-4-5", "openai"),
         (Usage(input=10, output=10), "gpt-4.1", "some-gateway"),
+        (Usage(input=10, output=10, audio=5), "gpt-4o-audio-preview", "openai"),
     ],
-    ids=["estimated", "no output", "no input", "more cached than input", "unlisted date", "other maker", "gateway"],
+    ids=[
+        "estimated",
+        "no output",
+        "no input",
+        "more cached than input",
+        "unlisted date",
+        "other maker",
+        "gateway",
+        "audio without a price",
+    ],
 )
 def test_what_rests_on_an_assumption_is_estimated(usage: Usage, model: str, provider: str) -> None:
     """Counted or missing tokens, and prices of a neighbour, make the cost an estimate."""

@@ -96,7 +96,8 @@ ANTHROPIC = {
 GEMINI = {
     "candidates": [{"content": {"role": "model", "parts": [{"text": "Hi."}]}, "finishReason": "STOP"}],
     "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 5, "thoughtsTokenCount": 4,
-                      "toolUsePromptTokenCount": 2, "cachedContentTokenCount": 6, "totalTokenCount": 21},
+                      "toolUsePromptTokenCount": 2, "cachedContentTokenCount": 6, "totalTokenCount": 21,
+                      "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 7}, {"modality": "AUDIO", "tokenCount": 3}]},
     "modelVersion": "gemini-2.5-flash",
     "responseId": "g1",
 }  # fmt: skip
@@ -152,7 +153,7 @@ EXPECTED = {
     ),
     "gemini": Answer(
         model="gemini-2.5-flash",
-        usage=Usage(input=12, cached=6, output=9, reasoning=4),
+        usage=Usage(input=12, cached=6, output=9, reasoning=4, audio=3),
         output_messages=[{"role": "assistant", "parts": [{"type": "text", "content": "Hi."}], "finish_reason": "STOP"}],
         finish_reasons=["STOP"],
         response_id="g1",
