@@ -181,3 +181,42 @@ def test_encoded_and_plain_are_marked_alike(value: Any) -> None:
 def test_numbers_that_python_hashes_alike_are_told_apart() -> None:
     """-1 and -2, 1 and True are different arguments."""
     assert 4 == len({fingerprint({"x": x}) for x in (-1, -2, 1, True)})
+
+
+def state_of(spans: list[Span], by_rows: bool) -> Any:
+    """What was found, which traces are remembered, and what is known of the durations of each name."""
+    watch = default(limits={"traces": 8})
+    found = [
+        finding.message for span in (watch.worth_feeding(spans) if by_rows else spans) for finding in watch.feed(span)
+    ]
+    return found, set(watch._alone), set(watch._runs), {name: one.counts for name, one in watch._slow.durations.items()}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 6), st.sampled_from("ab"), st.sampled_from(["tool", "span", "agent"]), st.integers(0, 1)
+        ),
+        max_size=7,
+        unique_by=lambda one: (one[0], one[3]),
+    )
+)
+def test_the_first_call_of_a_trace_is_only_noted(calls: list[tuple[int, str, str, int]]) -> None:
+    """In rows of such calls, too, each trace is remembered and each duration known, as where each call is fed."""
+    known = [replace(run_of(1)[0], name=name, trace_id=f"of {name}", input=None, output=None) for name in "ab"]
+    spans = known + [
+        replace(
+            known[0], trace_id=f"t{trace}", span_id=f"{n:016x}", name=name, kind=kind, parent_id="p" if inner else None
+        )
+        for n, (trace, name, kind, inner) in enumerate(calls)
+    ]
+    assert state_of(spans, by_rows=False) == state_of(spans, by_rows=True)
+
+
+def test_many_traces_of_one_call_forget_the_oldest() -> None:
+    """As many are remembered as the setting says, those that came last."""
+    first = replace(run_of(1)[0], name="look", status="ok", error=None)
+    watch = default(limits={"traces": 8})
+    for spans in ([first], [replace(first, trace_id=f"t{n}") for n in range(20)]):
+        assert [] == [one for span in watch.worth_feeding(spans) for one in watch.feed(span)]
+    assert [f"t{n}" for n in range(12, 20)] == list(watch._alone)

@@ -74,7 +74,7 @@ class Detectors:
     def not_passed(self, rows: Iterable[list[Span]]) -> Iterator[Span]:
         """As `worth_feeding`, of spans that stand in rows as `rows_of` gives them."""
         short: list[Span] = []
-        for row in chain.from_iterable(map(_by_trace, rows)):
+        for row in chain.from_iterable(map(_by_trace, self._not_alone(rows))):
             if short and (short[0].trace_id != row[0].trace_id or len(row) >= SHORTEST_ROW or len(short) >= LONG_ROW):
                 yield from self._not_passed(short, is_mixed=True)
                 short = []
@@ -83,6 +83,30 @@ class Detectors:
             else:
                 yield from self._in_parts(row)
         yield from self._not_passed(short, is_mixed=True)
+
+    def _not_alone(self, rows: Iterable[list[Span]]) -> Iterator[list[Span]]:
+        """The rows without those whose calls are each all that is known of a trace: these are noted, as by `feed`."""
+        waiting: set[str] = set()
+        for row in rows:
+            ids = {span.trace_id for span in row}
+            if not (waiting.isdisjoint(ids) and len(ids) == len(row) and self._are_alone(row, ids)):
+                waiting |= ids
+                yield row
+
+    def _are_alone(self, row: list[Span], ids: set[str]) -> bool:
+        kind, status, usual = row[0].kind, row[0].status, self._slow.durations.get(row[0].name)
+        if kind == "llm" or status != "ok" or usual is None:
+            return False
+        taken = [span.duration_ns for span in row]
+        is_known = not (self._runs.keys().isdisjoint(ids) and self._alone.keys().isdisjoint(ids))
+        if is_known or max(taken) > self._slow.never_ns:
+            return False
+        usual.extend(taken)
+        if kind in TOOL_KINDS:
+            self._alone.update((span.trace_id, span) for span in row)
+            while len(self._alone) > self._limits.traces:
+                self._breaker.forget(self._alone.popitem(last=False)[0])
+        return True
 
     def _in_parts(self, row: list[Span]) -> Iterator[Span]:
         while row:
