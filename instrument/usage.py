@@ -184,9 +184,10 @@ def _audio(fields: Fields) -> Iterator[int | None]:
         if path[0] in fields:
             yield _count(at(fields, *path))
     for name in _BY_MODALITY:
-        if type(counts := fields.get(name)) is list:
-            spoken = (known(one) for one in counts if text(known(one).get("modality")) == "AUDIO")
-            yield from (_count(one.get("tokenCount", one.get("token_count"))) for one in spoken)
+        counts = fields.get(name)
+        for one in map(known, counts if type(counts) is list else ()):
+            if text(one.get("modality")) == "AUDIO":
+                yield _count(one.get("tokenCount", one.get("token_count")))
 
 
 def _counts(fields: Fields) -> dict[str, int]:

@@ -19,8 +19,7 @@ from agent.errors import ToolError
 from agent.reviewer import Limits, Reviewer
 from agent.selection import select
 from instrument import LoopDetected, agent, flush, tool
-from instrument.analysis.report import findings_of
-from instrument.analysis.retold import latest
+from instrument.analysis.report import every_finding
 from instrument.analysis.tree import traces
 from instrument.model import Finding
 from instrument.testing import Recording, record
@@ -208,14 +207,14 @@ def test_warned_of_it_goes_on(name: str, warned: Callable[[str], Led]) -> None:
 def test_afterwards_the_same_is_found(name: str, warned: Callable[[str], Led]) -> None:
     """A trace that is looked at when all is over shows what was found while it ran."""
     found = warned(name).recording.findings
-    assert latest(found) == found_afterwards(warned(name).recording, STOPPED[name].settings)
+    assert found == found_afterwards(warned(name).recording, STOPPED[name].settings)
 
 
 def found_afterwards(recording: Recording, settings: dict[str, Any]) -> Sequence[Finding]:
     """What the detectors find in the spans alone, without what they found before."""
     (trace,) = traces(recording.spans)
     limits = thresholds(settings.get("detectors", {}))
-    return [replace(found, run=recording.spans[0].run) for found in findings_of(trace, limits)]
+    return [replace(found, run=recording.spans[0].run) for found in every_finding(trace, limits)]
 
 
 REFUSING: dict[str, dict[str, Any]] = {

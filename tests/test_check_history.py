@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from instrument import agent, tool
-from instrument.analysis.report import findings_of
-from instrument.analysis.retold import latest
+from instrument.analysis.report import every_finding, findings_of
 from instrument.analysis.tree import traces
 from instrument.cli.main import main
 from instrument.detectors import Detectors, History, default
@@ -121,8 +120,8 @@ def test_the_same_is_found_live_and_afterwards(calls: list[tuple[str, int, str]]
     with record() as recorded:
         agent(name="run")(lambda: [_made(*call) for call in calls])()
     (trace,) = traces(recorded.spans)
-    afterwards = [replace(one, run=recorded.spans[0].run) for one in findings_of(trace)]
-    assert sorted(map(encode, latest(recorded.findings))) == sorted(map(encode, afterwards))
+    afterwards = [replace(one, run=recorded.spans[0].run) for one in every_finding(trace)]
+    assert sorted(map(encode, recorded.findings)) == sorted(map(encode, afterwards))
 
 
 def _made(name: str, query: int, result: str) -> object:

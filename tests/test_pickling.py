@@ -31,7 +31,7 @@ def by_value(function: Any) -> tuple[Callable[..., Any], tuple[bytes, str, str]]
 class AsDill(pickle._Pickler):  # type: ignore[name-defined]  # typeshed leaves it out
     """Knows a function by its very type, as dill does."""
 
-    dispatch = pickle._Pickler.dispatch.copy()  # type: ignore[attr-defined]
+    dispatch = pickle._Pickler.dispatch.copy()  # type: ignore[attr-defined]  # nor this
 
     @classmethod
     def register(cls, kind: type) -> Callable[[Any], None]:

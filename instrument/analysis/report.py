@@ -30,7 +30,7 @@ def analyse(trace: Trace, limits: Thresholds | None = None, history: History | N
 
     `history` is what is known to be usual; nothing of the trace is added to it.
     """
-    every = _every_finding(trace, limits, history)
+    every = every_finding(trace, limits, history)
     return Report(trace, measure(trace.spans, trace.logs, every), latest(every))
 
 
@@ -41,10 +41,11 @@ def findings_of(trace: Trace, limits: Thresholds | None = None, history: History
     on is there as it was told last. What is beyond the usual was judged while the trace ran, by what was usual then;
     only traces that were not watched are judged now.
     """
-    return latest(_every_finding(trace, limits, history))
+    return latest(every_finding(trace, limits, history))
 
 
-def _every_finding(trace: Trace, limits: Thresholds | None, history: History | None) -> list[Finding]:
+def every_finding(trace: Trace, limits: Thresholds | None = None, history: History | None = None) -> list[Finding]:
+    """As `findings_of`, with a pattern that went on as often as it was told."""
     now: Iterator[Finding] = _found_now(trace, limits, history)
     if _was_watched(trace):
         now = (one for one in now if not _is_by_history(one))

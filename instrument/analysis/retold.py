@@ -17,6 +17,7 @@ def latest(findings: Iterable[Finding]) -> list[Finding]:
     """Of each pattern the last of the findings, which are in order of time."""
     last: dict[str, Finding] = {}
     for one in findings:
-        last.pop(pattern_of(one), None)
-        last[pattern_of(one)] = one
+        pattern = pattern_of(one)
+        last.pop(pattern, None)  # its place is that of the last
+        last[pattern] = one
     return list(last.values())

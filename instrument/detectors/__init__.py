@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, groupby
+from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
@@ -74,7 +74,7 @@ class Detectors:
     def not_passed(self, rows: Iterable[list[Span]]) -> Iterator[Span]:
         """As `worth_feeding`, of spans that stand in rows as `rows_of` gives them."""
         short: list[Span] = []
-        for row in chain.from_iterable(map(_by_trace, self._not_alone(rows))):
+        for row in self._by_trace(rows):
             if short and (short[0].trace_id != row[0].trace_id or len(row) >= SHORTEST_ROW or len(short) >= LONG_ROW):
                 yield from self._not_passed(short, is_mixed=True)
                 short = []
@@ -84,14 +84,21 @@ class Detectors:
                 yield from self._in_parts(row)
         yield from self._not_passed(short, is_mixed=True)
 
-    def _not_alone(self, rows: Iterable[list[Span]]) -> Iterator[list[Span]]:
-        """The rows without those whose calls are each all that is known of a trace: these are noted, as by `feed`."""
+    def _by_trace(self, rows: Iterable[list[Span]]) -> Iterator[list[Span]]:
+        """The parts of the rows that lie in one trace each.
+
+        Rows whose calls are each all that is known of a trace are left out: these are noted, as by `feed`.
+        """
         waiting: set[str] = set()
         for row in rows:
             ids = {span.trace_id for span in row}
-            if not (waiting.isdisjoint(ids) and len(ids) == len(row) and self._are_alone(row, ids)):
-                waiting |= ids
+            if waiting.isdisjoint(ids) and len(ids) == len(row) and self._are_alone(row, ids):
+                continue
+            waiting |= ids
+            if len(ids) == 1:
                 yield row
+            else:
+                yield from (list(part) for _, part in groupby(row, key=attrgetter("trace_id")))
 
     def _are_alone(self, row: list[Span], ids: set[str]) -> bool:
         kind, status, usual = row[0].kind, row[0].status, self._slow.durations.get(row[0].name)
@@ -304,13 +311,6 @@ class Detectors:
         if trace_id in self._runs or trace_id in self._alone:
             self._run(trace_id).end(root.status == "ok")
             self.forget(trace_id)
-
-
-def _by_trace(row: list[Span]) -> list[list[Span]]:
-    """The parts of a row that lie in one trace each."""
-    if len({span.trace_id for span in row}) == 1:
-        return [row]
-    return [list(part) for _, part in groupby(row, key=attrgetter("trace_id"))]
 
 
 def _by_name(row: list[Span]) -> dict[str, list[Span]]:

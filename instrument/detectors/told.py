@@ -36,8 +36,8 @@ def worth_telling(growth: Growth, pattern: Hashable, size: float) -> bool:
 
 
 def retold(growth: Growth, pattern: Hashable, found: Finding) -> Finding:
-    """The finding about a pattern that was worth telling; where it was told before, it says so."""
-    size, first = growth[pattern]
+    """The finding about a pattern that is told at this size; where it was told before, it says so."""
+    size, first = growth.get(pattern, (0.0, ""))
     if first:
         found.data[AGAIN_OF] = first
     else:

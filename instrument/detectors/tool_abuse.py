@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from instrument.detectors.history import Beyond, History
-from instrument.detectors.told import Growth, clock, retold, worth_telling
+from instrument.detectors.told import Growth, clock, retold
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -74,7 +74,6 @@ class ToolAbuse:
             if usual
             else f"the limit is {self._most:,}"
         )
-        worth_telling(self._growth, span.name, times)
         found = Finding(
             trace_id=span.trace_id,
             span_ids=[first, span.span_id],

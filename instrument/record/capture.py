@@ -155,8 +155,7 @@ class Camera:
                     size += plain_size(value, self._direct)
             if size <= self._direct:
                 data = _encode(named)
-                is_short = len(data) <= self._short or (len(data) <= self.max_bytes and not holds_endless_integer(data))
-                if is_short and (_SIGN not in data or b'"$' not in data):
+                if self._is_as_it_came(data):
                     return Raw(data)
         except (KeyboardInterrupt, SystemExit):  # perhaps a signal, which is the user's
             raise
@@ -170,8 +169,7 @@ class Camera:
         try:
             if plain_size(value, self._direct) <= self._direct:
                 data = _encode(value)
-                is_short = len(data) <= self._short or (len(data) <= self.max_bytes and not holds_endless_integer(data))
-                if is_short and (_SIGN not in data or b'"$' not in data):
+                if self._is_as_it_came(data):
                     return Raw(data)
         except (KeyboardInterrupt, SystemExit):  # perhaps a signal, which is the user's
             raise
@@ -179,6 +177,11 @@ class Camera:
             if fault.__class__ is not RecursionError and is_of_signal(fault):
                 raise
         return self._carefully(value, by_name=False)
+
+    def _is_as_it_came(self, data: bytes) -> bool:
+        """Whether this JSON can stand for the value: short enough, readable, and nothing in it looks like a mark."""
+        is_whole = len(data) <= self._short or (len(data) <= self.max_bytes and not holds_endless_integer(data))
+        return is_whole and (_SIGN not in data or b'"$' not in data)
 
     def _carefully(self, value: Any, *, by_name: bool) -> Captured:
         try:
