@@ -127,5 +127,8 @@ TOKENS = {
     ),
     "reasoning": Names("gen_ai.usage.reasoning.output_tokens", "llm.token_count.completion_details.reasoning"),
     "audio": Names("gen_ai.usage.audio.input_tokens", "llm.token_count.prompt_details.audio"),
+    "cache_write_1h": Names("instrument.usage.cache_write_1h.input_tokens"),
+    "web_searches": Names("instrument.usage.web_searches"),
+    "file_searches": Names("instrument.usage.file_searches"),
 }
-"""Counts of `Usage`; inclusive in both conventions."""
+"""Counts of `Usage`; inclusive in both conventions, which have no names for the last three."""

@@ -31,7 +31,9 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Tokens of one model call.
 
     `input` and `output` are inclusive; `cached` and `cache_write` are parts of `input`, `reasoning`
-    is part of `output`, `audio` is part of either. None means the provider did not say.
+    is part of `output`, `audio` is part of either; `cache_write_1h` is the part of `cache_write` that is
+    kept for an hour instead of minutes. `web_searches` and `file_searches` are calls of the provider's own
+    tools, which it bills beside tokens. None means the provider did not say.
     `source` is `reported` (by the provider) or `estimated` (counted by us).
     """
 
@@ -41,6 +43,9 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     output: int | None = None
     reasoning: int | None = None
     audio: int | None = None
+    cache_write_1h: int | None = None
+    web_searches: int | None = None
+    file_searches: int | None = None
     source: str = "reported"
 
 
@@ -49,7 +54,8 @@ class Cost(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `basis` is `priced` (reported tokens times a known price), `estimated` (estimated tokens),
     `unpriced` (no price known: `usd` is None, never 0) or `free`. `input` is the part for tokens
-    that were not cached, `cached`, `cache_write` and `output` are the other parts.
+    that were not cached, with what is billed by the request or by the search; `cached`, `cache_write`
+    and `output` are the other parts.
     `price_date` names the version of the price list.
     """
 

@@ -51,7 +51,7 @@ _DATE = re.compile(r"[-@_](?:20\d\d-?[01]\d-?[0-3]\d|latest)$")
 
 
 class Rates(NamedTuple):
-    """Prices of one model at one time. A rate that is None is not known; `fee` is USD a request.
+    """Prices of one model at one time. A rate that is None is not known; `fee` is USD a request, others are a search.
 
     `basis` is that of a cost computed from exact tokens: `priced`, `free` where every known price is 0,
     `estimated` where the price itself is taken from a neighbour.
@@ -65,12 +65,18 @@ class Rates(NamedTuple):
     audio_input: Steps | None = None
     audio_output: Steps | None = None
     fee: Decimal = ZERO
+    cache_write_1h: Steps | None = None
+    web_search: Decimal | None = None
+    file_search: Decimal | None = None
     price_date: str = "own"
     basis: str = "priced"
 
 
 class Prices:
-    """Prices of all models. `own` maps models to `input`, `output`, `cached`, `cache_write` in USD a million tokens."""
+    """Prices of all models. `own` maps models to parts as `settings.PRICE_PARTS` names them.
+
+    Its prices are USD a million tokens, those of `web_searches` and `file_searches` USD a thousand of them.
+    """
 
     def __init__(self, own: Mapping[str, Mapping[str, Price]] | None = None) -> None:
         self._own = {model.lower(): _own_rates(model, prices) for model, prices in (own or {}).items()}
@@ -89,9 +95,9 @@ class Prices:
         """The cost of one call at `at_ns` (nanoseconds since the epoch, now by default).
 
         Own prices win and hold for every tier. `tier` is the service tier of the response (`flex`, `priority`,
-        `batch`, …). Tokens that the usage leaves out, audio that has no price of its own, or a price that had to be
-        taken from another provider or from the undated model, make the cost `estimated`. `free` is for calls that were
-        not billed, such as cache hits.
+        `batch`, …). Tokens that the usage leaves out, audio, an hour in the cache or searches that have no price of
+        their own, or a price that had to be taken from another provider or from the undated model, make the cost
+        `estimated`. `free` is for calls that were not billed, such as cache hits.
         """
         if free:
             return Cost(usd="0", input="0", cached="0", cache_write="0", output="0", basis="free")
@@ -153,20 +159,33 @@ def _is_known(usage: Usage, rates: Rates) -> bool:
 
 
 def _parts(usage: Usage, rates: Rates) -> tuple[Decimal, Decimal, Decimal, Decimal]:
-    """Money for fresh input (with the fee of the request), cached input, cache writes and output."""
+    """Money for fresh input (with fees of the request and of searches), cached input, cache writes and output."""
     prompt, answer = _some(usage.input), _some(usage.output)
     cached, written = _some(usage.cached), _some(usage.cache_write)
+    longer = min(_some(usage.cache_write_1h), written)
     fresh = max(prompt - cached - written, 0)
     spoken_in, spoken_out = _audio(usage, rates, fresh)
     thought = min(_some(usage.reasoning), answer - spoken_out) if rates.reasoning else 0
-    extra_in = EXACT.add(rates.fee, _money(spoken_in, rates.audio_input, prompt))
+    extra_in = EXACT.add(_beside_tokens(usage, rates), _money(spoken_in, rates.audio_input, prompt))
     extra_out = EXACT.add(_money(thought, rates.reasoning, prompt), _money(spoken_out, rates.audio_output, prompt))
     return (
         EXACT.add(extra_in, _money(fresh - spoken_in, rates.input, prompt)),
         _money(cached, rates.cached or rates.input, prompt),
-        _money(written, rates.cache_write or rates.input, prompt),
+        EXACT.add(
+            _money(written - longer, rates.cache_write or rates.input, prompt),
+            _money(longer, rates.cache_write_1h or rates.cache_write or rates.input, prompt),
+        ),
         EXACT.add(extra_out, _money(answer - thought - spoken_out, rates.output, prompt)),
     )
+
+
+def _beside_tokens(usage: Usage, rates: Rates) -> Decimal:
+    """USD that the request takes whatever its tokens are."""
+    usd = rates.fee
+    for count, price in ((usage.web_searches, rates.web_search), (usage.file_searches, rates.file_search)):
+        if count and price:
+            usd = EXACT.add(usd, EXACT.multiply(price, count))
+    return usd
 
 
 def _money(tokens: int, steps: Steps | None, prompt: int) -> Decimal:
@@ -196,7 +215,21 @@ def _is_exact(usage: Usage, rates: Rates) -> bool:
     split_known = not usage.audio or (rates.audio_input is None) is not (rates.audio_output is None)
     complete = usage.input is not None and (usage.output is not None or not _costs(rates.output))
     consistent = (usage.cached or 0) + (usage.cache_write or 0) <= (usage.input or 0)
-    return usage.source == "reported" and split_known and complete and consistent
+    longer_known = not usage.cache_write_1h or rates.cache_write_1h is not None
+    return (
+        usage.source == "reported"
+        and split_known
+        and complete
+        and consistent
+        and longer_known
+        and _bills_searches(usage, rates)
+    )
+
+
+def _bills_searches(usage: Usage, rates: Rates) -> bool:
+    """Whether all searches are in the cost: each has its price, or the fee of the request is the price of searching."""
+    unknown = (usage.web_searches and rates.web_search is None) or (usage.file_searches and rates.file_search is None)
+    return not unknown or bool(rates.fee)
 
 
 def _costs(steps: object) -> bool:
@@ -208,13 +241,21 @@ def _own_rates(model: str, prices: Mapping[str, Price | None]) -> Rates:
         price = prices.get(name)
         return None if price is None else _per_token(_checked(price, f'prices."{model}".{name}'))
 
-    return _judged(Rates(rate("input"), rate("cached"), rate("cache_write"), rate("output")), exact=True)
+    def each(name: str) -> Decimal | None:
+        price = prices.get(name)
+        return None if price is None else EXACT.scaleb(_checked(price, f'prices."{model}".{name}'), -3)
+
+    rates = Rates(
+        rate("input"), rate("cached"), rate("cache_write"), rate("output"), cache_write_1h=rate("cache_write_1h"),
+        web_search=each("web_searches"), file_search=each("file_searches"),
+    )  # fmt: skip
+    return _judged(rates, exact=True)
 
 
 def _judged(rates: Rates, exact: bool) -> Rates:
     """The rates with the basis of what is computed from them."""
-    free = not rates.fee and not any(_costs(steps) for steps in rates[:7])
-    return rates._replace(basis="free" if free else "priced" if exact else "estimated")
+    is_free = not any(price if isinstance(price, Decimal) else _costs(price) for price in rates)
+    return rates._replace(basis="free" if is_free else "priced" if exact else "estimated")
 
 
 def _checked(price: Price, key: str) -> Decimal:
@@ -223,7 +264,8 @@ def _checked(price: Price, key: str) -> Decimal:
     except ArithmeticError:
         usd = Decimal("NaN")
     if not usd.is_finite() or usd < 0:
-        raise SettingsError(f"{key} is {price!r}: give USD a million tokens, a number that is not negative")
+        per = "thousand" if key.endswith("searches") else "million tokens"
+        raise SettingsError(f"{key} is {price!r}: give USD a {per}, a number that is not negative")
     return usd
 
 
@@ -250,7 +292,7 @@ def _listed(model: str, provider: str | None, tier: str, at_ns: int) -> Rates | 
         if found is not None:
             info, own_model = found
             price = _tier_price(info, tier, at, own_model)
-            return None if price is None else _listed_rates(price, name, exact)
+            return None if price is None else _listed_rates(price, info.get_prices(at), name, exact)
     return None
 
 
@@ -279,15 +321,23 @@ def _tier_price(info: ModelInfo, tier: str, at: datetime, own_model: bool) -> Mo
     return None
 
 
-def _listed_rates(price: ModelPrice, name: str, exact: bool) -> Rates | None:
+def _listed_rates(price: ModelPrice, usual: ModelPrice, name: str, exact: bool) -> Rates | None:
+    """The rates of a price. Searches cost what they usually do where the price of a service tier leaves them out."""
+
     def rate(key: str) -> Steps | None:
         return _per_token(price.__dict__.get(key))
 
-    per_thousand = price.__dict__.get("requests_kcount")
+    def each(key: str) -> Decimal | None:
+        per_thousand = price.__dict__.get(key)
+        if per_thousand is None and key.endswith("searches_kcount"):
+            per_thousand = usual.__dict__.get(key)
+        return None if per_thousand is None else EXACT.scaleb(getattr(per_thousand, "base", per_thousand), -3)
+
     rates = Rates(
         rate("input_mtok"), rate("cache_read_mtok"), rate("cache_write_mtok"), rate("output_mtok"),
         rate("output_reasoning_mtok"), rate("input_audio_mtok"), rate("output_audio_mtok"),
-        EXACT.scaleb(per_thousand, -3) if per_thousand else ZERO, _list_version(),
+        each("requests_kcount") or ZERO, rate("cache_write_1h_mtok"), each("web_searches_kcount"),
+        each("storage_searches_kcount"), _list_version(),
     )  # fmt: skip
     if rates.input is None and rates.output is None:
         return rates._replace(input=_NOTHING, output=_NOTHING, basis="free") if name.endswith(":free") else None

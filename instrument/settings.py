@@ -25,7 +25,7 @@ from instrument.errors import SettingsError
 from instrument.origins import Given, Key, Unreadable, dotted
 from instrument.thresholds import Thresholds
 
-PRICE_PARTS = ("input", "output", "cached", "cache_write")
+PRICE_PARTS = ("input", "output", "cached", "cache_write", "cache_write_1h", "web_searches", "file_searches")
 UNSET = {"sampling.keep": "all four", "ledger.url": "ledger.db in the folder"}
 """What it comes to that these are not set; with others there is none of what they say."""
 
@@ -173,7 +173,7 @@ class Retention(_Table):
 class Settings(BaseSettings):
     """All settings, valid and unchangeable. `Settings(**overrides)` reads every source, as `load` does.
 
-    `prices` maps a model to US dollars a million tokens by `input`, `output`, `cached` and `cache_write`;
+    `prices` maps a model to US dollars by `PRICE_PARTS`: a million tokens, or a thousand searches;
     `sink` maps a sink to the keywords it is built with. Raises `SettingsError`.
     """
 

@@ -53,9 +53,13 @@ _COUNTS: dict[str, tuple[Path, ...]] = {
                ("cached_tokens",), ("cached",)),
     "cache_write": (("input_tokens_details", "cache_write_tokens"), ("prompt_tokens_details", "cache_write_tokens"),
                     ("cache_creation_input_tokens",), ("cacheWriteInputTokens",), ("cache_write",)),
+    "cache_write_1h": (("cache_creation", "ephemeral_1h_input_tokens"), ("cache_write_1h",)),
     "reasoning": (("output_tokens_details", "reasoning_tokens"), ("completion_tokens_details", "reasoning_tokens"),
                   ("output_tokens_details", "thinking_tokens"), ("thoughts_token_count",), ("thoughtsTokenCount",),
                   ("reasoning_tokens",), ("reasoning",)),
+    "web_searches": (("server_tool_use", "web_search_requests"), ("num_search_queries",),
+                     ("tool_calls_details", "search_web", "invocation"), ("web_searches",)),
+    "file_searches": (("file_searches",),),
     "total": (("total_tokens",), ("total_token_count",), ("totalTokenCount",), ("totalTokens",)),
 }  # fmt: skip
 _AUDIO = (
@@ -176,7 +180,18 @@ def usage_of(value: object) -> Usage | None:
         output=_sum([written, reasoning]) if _reasoning_is_outside(fields, counts) else written,
         reasoning=reasoning,
         audio=_sum(_audio(fields)),
+        cache_write_1h=_kept_for_an_hour(fields, counts),
+        web_searches=counts.get("web_searches"),
+        file_searches=counts.get("file_searches"),
     )
+
+
+def _kept_for_an_hour(fields: Fields, counts: dict[str, int]) -> int | None:
+    """Bedrock gives them in a list by how long they are kept."""
+    details = fields.get("cacheDetails")
+    if type(details) is not list:
+        return counts.get("cache_write_1h")
+    return _sum(_count(one.get("inputTokens")) for one in map(known, details) if text(one.get("ttl")) == "1h")
 
 
 def _audio(fields: Fields) -> Iterator[int | None]:
@@ -246,11 +261,11 @@ def _answer(value: object) -> Answer | None:
     return Answer(
         model=text(one_of(fields, "model", "model_version", "modelVersion")),
         provider=_provider(value, fields),
-        usage=usage_of(_usage_field(fields)),
+        usage=_with_searches(usage_of(_usage_field(fields)), fields),
         output_messages=messages,
         finish_reasons=reasons,
         response_id=text(one_of(fields, "id", "response_id", "responseId")),
-        service_tier=text(fields.get("service_tier")) or text(at(fields, "usage", "service_tier")),
+        service_tier=_tier(fields),
         system_fingerprint=text(fields.get("system_fingerprint")),
     )
 
@@ -275,6 +290,40 @@ def _usage_field(fields: Fields) -> Any:
     """Groq puts the usage of a stream below `x_groq`."""
     found = one_of(fields, "usage", "usage_metadata", "usageMetadata")
     return at(fields, "x_groq", "usage") if found is None else found
+
+
+def _with_searches(usage: Usage | None, fields: Fields) -> Usage | None:
+    """The usage with searches that the answer holds and its usage does not count: OpenAI's Responses, Gemini."""
+    if usage is None:
+        return None
+    web, files = 0, 0
+    for item in map(known, listed(fields.get("output"))):
+        kind = text(item.get("type"))
+        web += kind == "web_search_call" and text(at(item, "action", "type")) in (None, "search")
+        files += kind == "file_search_call"
+    for candidate in map(known, listed(fields.get("candidates"))):
+        web += len(_queries(known(one_of(candidate, "grounding_metadata", "groundingMetadata"))))
+    if (text(one_of(fields, "model_version", "modelVersion")) or "").startswith(_BILLED_BY_PROMPT):
+        web = min(web, 1)
+    if not web and not files:
+        return usage
+    return replace(usage, web_searches=web or usage.web_searches, file_searches=files or usage.file_searches)
+
+
+def _queries(grounding: Fields) -> list[Any]:
+    """What Gemini searched the web for; of an empty query nothing is billed."""
+    return [query for query in listed(one_of(grounding, "web_search_queries", "webSearchQueries")) if query]
+
+
+_BILLED_BY_PROMPT = ("gemini-1", "gemini-2")
+"""Models of which the prompt that was grounded is billed, however often they searched."""
+
+
+def _tier(fields: Fields) -> str | None:
+    """Anthropic's fast mode is a price of its own whatever the service tier is."""
+    usage = known(_usage_field(fields))
+    speed = text(usage.get("speed"))
+    return speed if speed == "fast" else text(fields.get("service_tier")) or text(usage.get("service_tier"))
 
 
 def _provider(value: object, fields: Fields) -> str | None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any, TypedDict
 
+import msgspec
 import pytest
 from langchain_core.documents import Document
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
@@ -19,6 +20,7 @@ from langgraph.graph import END, START, StateGraph
 from instrument import current_span, tool
 from instrument.analysis.metrics import measure
 from instrument.integrations.langchain import InstrumentCallbacks
+from instrument.model import Usage
 from instrument.testing import Recording, record
 
 USAGE = {
@@ -186,3 +188,31 @@ def test_nothing_is_kept(recording: Recording, config: Any) -> None:
     """What was told of is released when it has ended."""
     (PROMPT | model("hello")).invoke({"question": "hi"}, config=config)
     assert {} == config["callbacks"][0]._told._open
+
+
+@pytest.mark.parametrize(
+    ("details", "about", "content", "expected"),
+    [
+        ({"cache_read": 3, "cache_creation": 0, "ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 4}, {}, "",
+         Usage(input=20, cached=3, cache_write=6, cache_write_1h=4, output=5)),
+        ({"flex_cache_read": 3, "flex": 17}, {"service_tier": "flex"}, "", Usage(input=20, cached=3, output=5)),
+        ({}, {"usage": {"server_tool_use": {"web_search_requests": 2}}}, "", Usage(input=20, output=5, web_searches=2)),
+        ({}, {}, [{"type": "server_tool_use", "name": "web_search", "id": "s", "input": {}}],
+         Usage(input=20, output=5, web_searches=1)),
+        ({}, {}, [{"type": "web_search_call", "id": "w", "action": {"type": "search"}},
+                  {"type": "file_search_call", "id": "f"}],
+         Usage(input=20, output=5, web_searches=1, file_searches=1)),
+    ],
+)  # fmt: skip
+def test_counts_that_have_their_own_price(
+    details: dict[str, int], about: dict[str, Any], content: Any, expected: Usage, recording: Recording, config: Any
+) -> None:
+    """What is written to a cache for an hour, read at a service tier and searched is counted as LangChain names it."""
+    usage = {"input_tokens": 20, "output_tokens": 5, "total_tokens": 25, "input_token_details": details}
+    answer = AIMessage(content=content, usage_metadata=usage, response_metadata={"model_name": "m", **about})
+    GenericFakeChatModel(messages=iter([answer])).invoke("hi", config=config)
+    [call] = [span for span in recording.spans if span.kind == "llm"]
+    given = msgspec.structs.asdict(call.usage)
+    told = {name: count or None for name, count in given.items()}
+    tier = call.attributes.get("openai.response.service_tier")
+    assert (msgspec.structs.asdict(expected), about.get("service_tier")) == (told, tier)

@@ -61,7 +61,7 @@ def row(number: int = 0, **fields: Any) -> Row:
     taken = {
         "time_ns": NOW + number, "run": "r", "trace_id": "t", "span_id": f"s{number}", "operation": "think",
         "model_requested": "m", "input": 10, "cached": 2, "output": 5, "usd": "0.03", "usd_input": "0.01",
-        "usd_output": "0.02", "basis": "priced", "user": "ann",
+        "usd_output": "0.02", "basis": "priced", "user": "ann", "cache_write_1h": 1, "web_searches": 3,
     }  # fmt: skip
     return Row(**{**taken, **fields})
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import instrument
+from instrument.analysis.reprice import priced_anew
 from instrument.cli import costs
 from instrument.cli.main import main
 from instrument.model import Cost, Usage
@@ -121,6 +122,69 @@ def test_cache_writes_have_a_price_of_their_own(path: Path) -> None:
     row = row_of(path, "claude-sonnet-4-5", answer)
     # 2 × 3 + 3 × 0.3 + 5 × 3.75 + 1 × 15, in thousandths of a US dollar
     assert (10_000, "0.04065") == (row.input, row.usd)
+
+
+CLAUDE = {
+    "type": "message", "role": "assistant", "model": "claude-opus-4-8", "stop_reason": "end_turn",
+    "content": [{"type": "text", "text": "well"}],
+}  # fmt: skip
+WRITES = {"ephemeral_5m_input_tokens": 1000, "ephemeral_1h_input_tokens": 4000}
+HAIKU = {"input_tokens": 2000, "cache_creation_input_tokens": 5000, "cache_creation": WRITES, "output_tokens": 1000}
+FOUND = {"id": "w", "type": "web_search_call", "status": "completed"}
+RESPONSE = {
+    "object": "response", "model": "gpt-4.1", "status": "completed", "usage": {"input_tokens": 0, "output_tokens": 0},
+    "output": [
+        {**FOUND, "action": {"type": "search", "query": "x"}}, {**FOUND, "action": {"type": "open_page"}}, FOUND,
+        {"type": "file_search_call", "id": "f", "queries": ["x"], "status": "completed"},
+    ],
+}  # fmt: skip
+
+
+def gemini(version: str) -> dict[str, Any]:
+    candidate = {"content": {"parts": [{"text": "well"}]}, "groundingMetadata": {"webSearchQueries": ["x", "y", ""]}}
+    tokens = {"promptTokenCount": 0, "candidatesTokenCount": 0}
+    return {"candidates": [candidate], "usageMetadata": tokens, "modelVersion": version}
+
+
+@pytest.mark.parametrize(
+    ("answer", "usd"),
+    [
+        # in thousandths of a US dollar, claude-haiku-4-5 takes 1, 1.25, 2 (an hour) and 5
+        ({**CLAUDE, "model": "claude-haiku-4-5", "usage": HAIKU}, "0.01625"),  # 2 × 1 + 1 × 1.25 + 4 × 2 + 1 × 5
+        # claude-opus-4-8 takes 5 and 25, its fast mode 10 and 50
+        ({**CLAUDE, "usage": {"input_tokens": 1000, "output_tokens": 1000, "service_tier": "standard"}}, "0.03"),
+        ({**CLAUDE, "usage": {"input_tokens": 1000, "output_tokens": 1000, "speed": "fast"}}, "0.06"),
+        # a search is 10 a thousand, in fast mode as well
+        ({**CLAUDE, "usage": {"input_tokens": 0, "output_tokens": 0, "server_tool_use": {"web_search_requests": 3},
+                              "speed": "fast"}}, "0.03"),
+        ({**CLAUDE, "usage": {"input_tokens": 0, "output_tokens": 0, "server_tool_use": {"web_search_requests": 3}}},
+         "0.03"),
+        (RESPONSE, "0.0225"),  # two searches of the web at 10 and one of files at 2.5; opening a page is none
+        (gemini("gemini-3-flash-preview"), "0.028"),  # two queries at 14
+        (gemini("gemini-2.5-flash"), "0.035"),  # one prompt that was grounded, at 35
+        ({"model": "perplexity/sonar", "object": "chat.completion", "choices": [],
+          "usage": {"prompt_tokens": 0, "completion_tokens": 0, "num_search_queries": 2}}, "0.012"),  # a request, 12
+    ],
+)  # fmt: skip
+def test_what_is_billed_beside_the_plain_tokens(answer: dict[str, Any], usd: str, path: Path) -> None:
+    """An hour in the cache, a fast mode and searches are in the amount, which the ledger's row gives once more."""
+    row = row_of(path, answer.get("model") or answer["modelVersion"], answer)
+    assert (usd, "priced", usd) == (row.usd, row.basis, priced_anew(row, Prices()).usd)
+
+
+@pytest.mark.parametrize("beside", ["cache_write_1h", "web_searches", "file_searches"])
+def test_what_is_billed_and_has_no_price_makes_an_estimate(beside: str) -> None:
+    """Own prices that leave out what was taken are too low, and the cost says that it is an estimate."""
+    prices = Prices({**PRICES, "all": {**PRICES["m"], beside: 9}})
+    usage = Usage(input=10, cache_write=10, output=1, **{beside: 4})
+    assert ("estimated", "priced") == (prices.cost(usage, "m").basis, prices.cost(usage, "all").basis)
+
+
+def test_own_prices_of_searches_are_of_a_thousand() -> None:
+    """Two searches at 10 US dollars a thousand and an hour in the cache at 4 a million."""
+    own = {"m": {"input": 0, "output": 0, "web_searches": "10", "cache_write_1h": "4"}}
+    usage = Usage(input=1_000_000, cache_write=1_000_000, cache_write_1h=1_000_000, output=0, web_searches=2)
+    assert "4.02" == Prices(own).cost(usage, "m").usd
 
 
 def test_a_batch_costs_half(path: Path) -> None:

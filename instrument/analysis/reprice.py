@@ -67,7 +67,7 @@ def priced_anew(row: Row, prices: Prices, at_ns: int | None = None) -> Row:
 
 def usage_of(row: Row) -> Usage:
     """The tokens of a row."""
-    return Usage(**{name: getattr(row, name) for name in (*_TOKENS, "audio", "source")})
+    return Usage(**{name: getattr(row, name) for name in Usage.__struct_fields__})
 
 
 def compared(rows: Iterable[Row], prices: Prices, by: By, at_ns: int | None = None) -> list[Compared]:

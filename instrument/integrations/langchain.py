@@ -228,7 +228,27 @@ def _answer(response: LLMResult) -> dict[str, Any]:
     about = getattr(first, "response_metadata", {})
     model = about.get("model_name") or about.get("model") or (response.llm_output or {}).get("model_name")
     usage = _usage(getattr(first, "usage_metadata", None)) or (response.llm_output or {}).get("token_usage")
-    return {"id": about.get("id"), "model": model, "choices": choices, "usage": usage}
+    raw = about.get("usage") or {}
+    content = getattr(first, "content", None)
+    blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    if usage is not None:
+        usage = {**usage, "speed": raw.get("speed"), "server_tool_use": raw.get("server_tool_use") or _searches(blocks)}
+    return {
+        "id": about.get("id"),
+        "model": model,
+        "choices": choices,
+        "usage": usage,
+        "service_tier": about.get("service_tier") or raw.get("service_tier"),
+        "output": [block for block in blocks if block.get("type") in ("web_search_call", "file_search_call")],
+    }
+
+
+def _searches(blocks: list[dict[str, Any]]) -> dict[str, int]:
+    """What Anthropic counts beside its tokens, which LangChain leaves out where an answer was streamed."""
+    return {"web_search_requests": sum((block.get("type"), block.get("name")) == _SEARCH for block in blocks)}
+
+
+_SEARCH = ("server_tool_use", "web_search")
 
 
 def _choice(index: int, generation: Any) -> dict[str, Any]:
@@ -247,9 +267,24 @@ def _usage(told: Any) -> dict[str, Any] | None:
         "prompt_tokens": told.get("input_tokens"),
         "completion_tokens": told.get("output_tokens"),
         "prompt_tokens_details": {
-            "cached_tokens": given.get("cache_read"),
-            "cache_write_tokens": given.get("cache_creation"),
+            "cached_tokens": _detail(given, "cache_read"),
+            "cache_write_tokens": _written(given),
             "audio_tokens": given.get("audio"),
         },
-        "completion_tokens_details": {"reasoning_tokens": gave.get("reasoning"), "audio_tokens": gave.get("audio")},
+        "completion_tokens_details": {
+            "reasoning_tokens": _detail(gave, "reasoning"),
+            "audio_tokens": gave.get("audio"),
+        },
+        "cache_write_1h": given.get("ephemeral_1h_input_tokens"),
     }
+
+
+def _detail(counts: Mapping[str, Any], name: str) -> Any:
+    """A count, which is called after the service tier where the call had one: `flex_cache_read`."""
+    return next((counts[key] for key in (name, f"flex_{name}", f"priority_{name}") if key in counts), None)
+
+
+def _written(counts: Mapping[str, Any]) -> Any:
+    """Where it is told by how long they are kept, the count of all writes is 0."""
+    by_time = sum(counts.get(f"ephemeral_{time}_input_tokens") or 0 for time in ("5m", "1h"))
+    return by_time or _detail(counts, "cache_creation")

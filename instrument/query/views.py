@@ -148,7 +148,7 @@ _COLUMNS = {
     "span_ids": "VARCHAR[]",
     "error": "STRUCT(type VARCHAR, message VARCHAR, stack VARCHAR)",
     "usage": "STRUCT(input BIGINT, cached BIGINT, cache_write BIGINT, output BIGINT, reasoning BIGINT, audio BIGINT, "
-    "source VARCHAR)",
+    "cache_write_1h BIGINT, web_searches BIGINT, file_searches BIGINT, source VARCHAR)",
     "cost": "STRUCT(usd VARCHAR, basis VARCHAR, price_date VARCHAR)",
 }
 _NO_RECORD = """type is null
@@ -202,7 +202,8 @@ select trace_id, span_id, parent_id, name, kind, status, make_timestamp(start_ns
     attributes ->> '$$."instrument.label"' label,
     try_cast(attributes ->> '$$."instrument.iteration"' as bigint) iteration,
     usage.input input_tokens, usage.cached cached_tokens, usage.cache_write cache_write_tokens,
-    usage.output output_tokens, usage.reasoning reasoning_tokens,
+    usage.output output_tokens, usage.reasoning reasoning_tokens, usage.cache_write_1h cache_write_1h_tokens,
+    usage.web_searches web_searches, usage.file_searches file_searches,
     case when usage is not null then coalesce(usage.input, 0) + coalesce(usage.output, 0) end tokens,
     try_cast(cost.usd as decimal(24, 12)) usd,
     case when cost is not null then coalesce(cost.basis, 'unpriced') when usage is not null then 'unpriced' end basis,
@@ -213,8 +214,8 @@ from known
 _OTHERS = (
     """create view llm_calls as select trace_id, span_id, parent_id, name, kind, status, start, duration_ms, model,
     operation, agent, session, "user", input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
-    tokens, usd, basis, error_type, error_message, input -> '$$.messages' messages, output -> '$$.messages' answer,
-    input, output, attributes, run, file
+    cache_write_1h_tokens, web_searches, file_searches, tokens, usd, basis, error_type, error_message,
+    input -> '$$.messages' messages, output -> '$$.messages' answer, input, output, attributes, run, file
     from spans
     where status != 'refused' and (kind in ('llm', 'embedding') or tokens is not null or basis is not null)""",
     """create view tools as select trace_id, span_id, parent_id, name, status, start, duration_ms, input arguments,

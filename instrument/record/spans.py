@@ -210,11 +210,27 @@ class LiveSpan:
         cache_write: int | None = None,
         reasoning: int | None = None,
         model: str | None = None,
+        *,
+        cache_write_1h: int | None = None,
+        web_searches: int | None = None,
+        file_searches: int | None = None,
     ) -> None:
-        """Say how many tokens this model call took; `input` and `output` are inclusive, the others parts of them."""
+        """Say how many tokens this model call took; `input` and `output` are inclusive, the others parts of them.
+
+        `web_searches` and `file_searches` are calls of the provider's own tools, billed beside tokens.
+        """
         if self.duration is not None:
             return
-        given = {"input": input, "output": output, "cached": cached, "cache_write": cache_write, "reasoning": reasoning}
+        given = {
+            "input": input,
+            "output": output,
+            "cached": cached,
+            "cache_write": cache_write,
+            "reasoning": reasoning,
+            "cache_write_1h": cache_write_1h,
+            "web_searches": web_searches,
+            "file_searches": file_searches,
+        }
         try:
             told = {kind: _count(number) for kind, number in given.items() if number is not None}
             rare(self).setdefault("tokens", {}).update(told)

@@ -199,8 +199,7 @@ def _measured(usage: Usage, cost: Cost | None) -> dict[str, Any]:
     """The columns that usage and cost fill; usage without a cost is unpriced."""
     money = cost or Cost()
     return {
-        **{name: getattr(usage, name) for name in ("input", "cached", "cache_write", "output", "reasoning", "audio")},
-        "source": usage.source,
+        **msgspec.structs.asdict(usage),
         "usd": money.usd,
         "usd_input": money.input,
         "usd_cached": money.cached,

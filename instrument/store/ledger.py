@@ -50,6 +50,9 @@ class Row(Struct, frozen=True, kw_only=True):
     output: int | None = None
     reasoning: int | None = None
     audio: int | None = None
+    cache_write_1h: int | None = None
+    web_searches: int | None = None
+    file_searches: int | None = None
     source: str = "reported"
     usd: str | None = None
     usd_input: str | None = None
@@ -137,7 +140,16 @@ def _create_budgets(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX reservations_by_budget ON reservations (name, window)")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create_calls, _create_budgets)
+LATER_COUNTS = ("cache_write_1h", "web_searches", "file_searches")
+"""Columns that calls have only since the third version."""
+
+
+def _add_counts(connection: sqlite3.Connection) -> None:
+    for name in LATER_COUNTS:
+        connection.execute(f"ALTER TABLE calls ADD COLUMN {name} INTEGER")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create_calls, _create_budgets, _add_counts)
 """Each brings a ledger from the version of its index to the next one."""
 
 
@@ -330,8 +342,10 @@ def rows(
 ) -> Iterator[Row]:
     """The calls in order of time, from `since_ns` on and before `until_ns`. Raises `InstrumentError` as `totals`."""
     where, values = conditions(since_ns, until_ns, run, trace_id)
-    query = f"SELECT {', '.join(COLUMNS)} FROM calls {where} ORDER BY time_ns, rowid"
     with _reading(path) as connection:
+        has_all = _version(connection, path) >= len(MIGRATIONS)
+        columns = (name if has_all or name not in LATER_COUNTS else f"NULL {name}" for name in COLUMNS)
+        query = f"SELECT {', '.join(columns)} FROM calls {where} ORDER BY time_ns, rowid"
         for values_of_row in connection.execute(query, values):
             yield Row(**dict(zip(COLUMNS, values_of_row, strict=True)))
 

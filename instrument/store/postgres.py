@@ -18,7 +18,7 @@ from instrument import forks
 from instrument.allowed import DATABASES
 from instrument.errors import InstrumentError
 from instrument.money import decimal_text
-from instrument.store.ledger import COLUMNS, COUNTED, By, Row, Total, conditions, in_order, upsert
+from instrument.store.ledger import COLUMNS, COUNTED, LATER_COUNTS, By, Row, Total, conditions, in_order, upsert
 
 if TYPE_CHECKING:
     import psycopg
@@ -167,7 +167,12 @@ def _create(connection: psycopg.Connection[Any]) -> None:
     connection.execute("CREATE INDEX instrument_reservations_by_name ON instrument_reservations (name)")
 
 
-MIGRATIONS: tuple[Callable[[psycopg.Connection[Any]], None], ...] = (_create,)
+def _add_counts(connection: psycopg.Connection[Any]) -> None:
+    for name in LATER_COUNTS:
+        connection.execute(f"ALTER TABLE instrument_calls ADD COLUMN {name} BIGINT")
+
+
+MIGRATIONS: tuple[Callable[[psycopg.Connection[Any]], None], ...] = (_create, _add_counts)
 """Each brings the tables from the version of its index to the next one."""
 
 _MIGRATING = 7_266_271_925_302_158_211

@@ -11,12 +11,12 @@ from instrument.analysis.metrics import attribute, is_timed
 from instrument.analysis.totals import total
 from instrument.analysis.tree import Trace
 from instrument.messages import messages_of
-from instrument.model import Event, Failure, Finding, Log, Span
+from instrument.model import Event, Failure, Finding, Log, Span, Usage
 from instrument.statuses import OPEN
 from instrument.views.code import code, prose
 from instrument.views.outline import name_of, said, took
 from instrument.views.text import fact, line, money_in_words, scores_in_words, tokens_in_words
-from instrument.views.theme import KINDS, STATUSES, Theme, bare, broken, cells, clean, cut, duration, iso, moment
+from instrument.views.theme import KINDS, STATUSES, Theme, bare, broken, cells, clean, count, cut, duration, iso, moment
 
 WHOLE = 1 << 40
 INDENT = "  "
@@ -58,12 +58,19 @@ def _facts(trace: Trace, span: Span, theme: Theme) -> Iterator[tuple[str, str]]:
     spent = total([span])
     if span.usage is not None:
         yield "tokens", tokens_in_words(spent) + (" (estimated)" if span.usage.source == "estimated" else "")
+        yield "searches", _searches(span.usage)
     if span.usage is not None or span.cost is not None:
         yield "money", money_in_words(spent)
     yield "scores", scores_in_words([score for score in trace.scores if score.span_id == span.span_id])
     yield "in", _way(trace, span, theme)
     yield "span", clean(span.span_id, 32)
     yield "trace", clean(trace.trace_id, 64)
+
+
+def _searches(usage: Usage) -> str:
+    """What the provider's own tools were asked, which is in the money and not in the tokens."""
+    told = ((usage.web_searches, "of the web"), (usage.file_searches, "of files"))
+    return ", ".join(f"{count(number)} {where}" for number, where in told if number)
 
 
 def _way(trace: Trace, span: Span, theme: Theme) -> str:

@@ -63,6 +63,9 @@ TOKENS = {
     "cache_write": _names("cache_write", "gen_ai.usage.cache_creation_input_tokens"),
     "reasoning": _names("reasoning"),
     "audio": _names("audio", "instrument.usage.audio_tokens"),
+    "cache_write_1h": _names("cache_write_1h"),
+    "web_searches": _names("web_searches"),
+    "file_searches": _names("file_searches"),
 }  # fmt: skip
 """Counts of `Usage`, all of them inclusive in both conventions."""
 
