@@ -11,10 +11,12 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import pytest
+
 from instrument.model import Update
 from instrument.reading import read
 from instrument.store.jsonl import records
-from instrument.store.ledger import totals
+from instrument.store.ledger import rows, totals
 
 ROOT = Path(__file__).parent.parent
 
@@ -86,6 +88,46 @@ def test_what_was_reported_outlives_a_kill(tmp_path: Path) -> None:
     run(tmp_path, "told('hello')" + KILLED_SOON.format("told"))
     [trace] = read(tmp_path / ".instrument")
     assert (10, 5, 1) == (trace.usage.input, trace.usage.output, trace.cost.unpriced)
+
+
+IN_THE_LEDGER = """
+from instrument.errors import InstrumentError
+from instrument.store.ledger import rows
+
+def entered(number):
+    try:
+        return len([*rows(Path(".instrument/ledger.db"))]) >= number
+    except InstrumentError:
+        return False
+"""
+
+
+@pytest.mark.parametrize("sinks", ["jsonl,ledger", "ledger"])
+def test_the_ledger_has_what_was_reported_before_its_price(tmp_path: Path, sinks: str) -> None:
+    """A call whose process is killed while the prices load has its row, with its tokens and as unpriced."""
+    program = IN_THE_LEDGER + "told('hello')\nwhile not entered(1): time.sleep(0.001)\nkill()"
+    done = run(tmp_path, LOADING_NEVER_ENDS + program, INSTRUMENT_SINKS=sinks)
+    [row] = rows(tmp_path / ".instrument/ledger.db")
+    assert (-signal.SIGKILL, "told", 10, 5, "unpriced") == (
+        done.returncode, row.operation, row.input, row.output, row.basis
+    )  # fmt: skip
+
+
+def test_the_ledger_gets_the_price_later(tmp_path: Path) -> None:
+    """Such a row is brought up to date; it stays the one of its call and of its time."""
+    program = """
+    from instrument import pricing
+    load, ready = pricing.load, threading.Event()
+    pricing.load = lambda: ready.wait() and load()
+    told("hello")
+    while not entered(1): time.sleep(0.001)
+    [before] = rows(Path(".instrument/ledger.db"))
+    ready.set()
+    instrument.flush()
+    [after] = rows(Path(".instrument/ledger.db"))
+    print(before.basis, after.basis, before.time_ns == after.time_ns, before.operation == after.operation)
+    """
+    assert "unpriced priced True True\n" == run(tmp_path, IN_THE_LEDGER + "import threading" + dedent(program)).stdout
 
 
 def test_what_was_reported_needs_no_ranks(tmp_path: Path) -> None:

@@ -58,7 +58,8 @@ class Delivery:
     """The sinks of one pipeline, and what waits for them.
 
     A sink with `takes_all` gets what `sieve` leaves out, too. One with `takes_unpriced` has a batch at once of which
-    usage and cost are still to come; the others have it when `later` has completed it. `written` counts records,
+    usage and cost are still to come, and these when they have come; the others have it when `later` has completed it.
+    `written` counts records,
     `behind` the batches that still wait after `catch_up` though their prices are there, `in_sink` says that a sink is
     being called. One thread at a time may call what writes.
     """
@@ -80,6 +81,8 @@ class Delivery:
         self._direct = [sink for sink in sinks if getattr(sink, "direct", False)]
         self._lanes = [Lane(sink, bounds, self._failed) for sink in sinks if sink not in self._direct]
         self._first = [sink for sink in self._direct if getattr(sink, "takes_unpriced", False)]
+        self._early = [lane for lane in self._lanes if getattr(lane.sink, "takes_unpriced", False)]
+        self._others = [lane for lane in self._lanes if lane not in self._early]
         self._unpriced: deque[tuple[Batch, bool]] = deque()
         self._met = 0
         self._broken: list[Sink] = []
@@ -90,7 +93,7 @@ class Delivery:
 
     def takes_unpriced(self) -> bool:
         """Whether a sink wants batches before their prices are there."""
-        return bool(self._first)
+        return bool(self._first or self._early)
 
     def waits_for_prices(self) -> bool:
         """Whether batches do."""
@@ -151,11 +154,13 @@ class Delivery:
         """Bring it to the sinks, or let it wait for its prices."""
         self._met += len(batch)
         if not batch.unpriced and not self._unpriced:
-            self._pass_on(batch, self._direct)
+            self._pass_on(batch, self._direct, self._lanes)
             return
         is_written = self._sieve is None or self._sieve.stores_all(batch)
         if is_written:
             self._each("write", batch, sinks=self._first)
+        for lane in self._early:
+            lane.put(batch)
         self._unpriced.extend((piece, is_written) for piece in batch.pieces(PIECE))
         if batch.unpriced and self._later is not None:
             self._later.load()
@@ -174,8 +179,10 @@ class Delivery:
             whole, rest = self._later.complete(batch)
             if is_written and rest:
                 self._each("write", rest, sinks=self._first)
+            for lane in self._early if rest else ():
+                lane.put(rest)
             others = [sink for sink in self._direct if sink not in self._first]
-            self._pass_on(whole, others if is_written else self._direct)
+            self._pass_on(whole, others if is_written else self._direct, self._others)
         self.behind = 0
 
     def flush(self) -> list[threading.Event]:
@@ -187,7 +194,7 @@ class Delivery:
         """Write what was undecided and close the sinks, as `flush` flushes them."""
         if self._sieve is not None:
             for kept in self._sieve.finish():
-                self._store(kept, self._direct, takes_all=False)
+                self._store(kept, self._direct, self._lanes, takes_all=False)
         self._each("close")
         self._closed, self.sinks, self._direct = self.sinks, [], []
         return [lane.ask("close") for lane in self._lanes]
@@ -211,22 +218,25 @@ class Delivery:
 
     def abandon(self) -> None:
         """Write nothing more: the sinks belong to the process that this one was forked from."""
-        self.sinks, self._direct, self._lanes, self._first = [], [], [], []
+        self.sinks, self._direct, self._first = [], [], []
+        self._lanes, self._early, self._others = [], [], []
         self._sieve, self._unpriced = None, deque()
 
-    def _pass_on(self, batch: Batch, direct: Sequence[Sink]) -> None:
+    def _pass_on(self, batch: Batch, direct: Sequence[Sink], lanes: Sequence[Lane]) -> None:
         if self._sieve is None:
-            self._store(batch, direct)
+            self._store(batch, direct, lanes)
             return
-        self._store(batch, direct, takes_all=True)
+        self._store(batch, direct, lanes, takes_all=True)
         for kept in self._sieve.sift(batch):
-            self._store(kept, direct, takes_all=False)
+            self._store(kept, direct, lanes, takes_all=False)
 
-    def _store(self, batch: Batch, direct: Sequence[Sink], takes_all: bool | None = None) -> None:
+    def _store(
+        self, batch: Batch, direct: Sequence[Sink], lanes: Sequence[Lane], takes_all: bool | None = None
+    ) -> None:
         """Give the batch to the sinks; with `takes_all` only to those that do, or do not, get what is not stored."""
         self.written += 0 if takes_all else len(batch)
         self._each("write", batch, sinks=direct, takes_all=takes_all)
-        for lane in self._lanes:
+        for lane in lanes:
             if takes_all is None or takes_all is _takes_all(lane.sink):
                 lane.put(batch)
 

@@ -49,6 +49,9 @@ class LedgerSink:
     takes_all = True
     """Calls of traces that are not stored are entered as well."""
 
+    takes_unpriced = True
+    """A call is entered as unpriced and brought up to date, rather than be lost with a process that is killed soon."""
+
     def __init__(self, url: str, notice: Callable[[str], None] = notice) -> None:
         self.path = ledger_path(url).absolute()
         self.lost = 0
