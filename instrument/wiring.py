@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,7 +30,7 @@ from instrument.record import bridges, budgets, otel_context, threads
 from instrument.record.budgets import BudgetGuard, Limits, limits_of
 from instrument.record.capture import Camera
 from instrument.record.context import current
-from instrument.record.failures import is_of_signal
+from instrument.record.failures import in_words, is_of_signal
 from instrument.record.headers import origin_of
 from instrument.record.lanes import Bounds
 from instrument.record.loops import Decide, LoopGuard
@@ -90,7 +91,7 @@ def start() -> None:
             if not isinstance(error, Exception) or is_of_signal(error):  # Ctrl-C, which is the user's
                 room = False
                 raise
-            notice(f"recording could not start and is off ({type(error).__name__}: {error})")
+            notice(f"recording could not start and is off ({in_words(error)})")
         finally:
             switch.decided = room or switch.recorder is not None
 
@@ -265,9 +266,9 @@ def _decision(action: Any) -> Decide:
         return cast("Decide", action)
     module, _, name = action.partition(":")
     try:
-        return cast("Decide", getattr(importlib.import_module(module), name))
+        return cast("Decide", attrgetter(name)(importlib.import_module(module)))
     except Exception as error:  # noqa: BLE001 - a module of the user's may do anything
-        notice(f"the function {action} of loops.action cannot be used, loops are only warned of ({error})")
+        notice(f"the function {action} of loops.action cannot be used, loops are only warned of ({in_words(error)})")
         return lambda finding: False
 
 

@@ -319,13 +319,19 @@ def broken_too(recording: Any, part: str) -> Iterator[None]:
         setattr(recorder, part, whole)
 
 
-def test_agent_whose_id_raises_is_recorded() -> None:
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("half made")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no name yet"), Unsayable()])
+def test_agent_whose_id_raises_is_recorded(error: Exception) -> None:
     """An id that raises is no id; the run is recorded all the same."""
 
     class Nameless:
         @property
         def name(self) -> str:
-            raise RuntimeError("no name yet")
+            raise error
 
         @agent(id="name")
         def run(self) -> int:

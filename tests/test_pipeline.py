@@ -43,6 +43,50 @@ class Leaving(Keeping):
         raise SystemExit
 
 
+class Unsayable(Exception):
+    """It cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("half made")
+
+
+class Wordless(Keeping):
+    """A sink that raises what has no words."""
+
+    def write(self, batch: Batch) -> None:
+        raise Unsayable
+
+
+class Choosing(Keeping):
+    """A sink that ends its thread, as far as it can, when it is asked what it wants."""
+
+    def wants(self, record: Any) -> bool:
+        raise SystemExit
+
+
+class Secretive(Keeping):
+    """A sink that says nothing of itself, nor whether it is like another one."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("not connected")
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("not connected")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Likeness(Failing):
+    """A sink that raises at its first batch and equals everything."""
+
+    direct = True
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class Hanging(Keeping):
     """A sink that does not come back until it is let go."""
 
@@ -122,17 +166,52 @@ def test_a_sink_that_cannot_choose_is_switched_off_alone() -> None:
     assert ([1, 2], {"sink Keeping failed": 2}) == ([record.time_ns for record in kept.records], told.lost)
 
 
-@pytest.mark.parametrize("direct", [False, True])
-def test_a_sink_that_ends_its_thread_is_switched_off_alone(direct: bool) -> None:
-    """What is no `Exception` does not take with it the thread that the sink is called on, nor those who flush."""
-    kept, leaving = Keeping(), Leaving()
-    leaving.direct = direct  # type: ignore[attr-defined]
+@pytest.mark.parametrize(
+    ("kind", "direct"),
+    [(Leaving, False), (Leaving, True), (Wordless, False), (Wordless, True), (Choosing, False), (Likeness, True)],
+)
+def test_a_sink_that_ends_its_thread_is_switched_off_alone(kind: type[Keeping], direct: bool) -> None:
+    """What is no `Exception`, has no words or no identity costs neither the thread that the sink is called on, nor the
+    other sinks, nor those who flush."""
+    kept, leaving = Keeping(), kind()
+    kept.direct = leaving.direct = direct  # type: ignore[attr-defined]
     line = pipeline(leaving, kept)
     for n in (1, 2):
         line.put(note(n))
-        told = line.flush(timeout=20)
+        told = line.flush(timeout=2)
     line.close()
-    assert ([1, 2], {"sink Leaving failed": 2}) == ([record.time_ns for record in kept.records], told.lost)
+    assert ([1, 2], {f"sink {kind.__name__} failed": 2}) == ([one.time_ns for one in kept.records], told.lost)
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_sink_need_say_nothing_of_itself(direct: bool) -> None:
+    """Where what a sink says of itself cannot be had it says nothing, and gets its records."""
+    Secretive.direct = direct  # type: ignore[attr-defined]
+    kept, secretive = Keeping(), Secretive()
+    line = pipeline(secretive, kept)
+    line.put(note(1))
+    told = line.flush(timeout=2)
+    line.close()
+    assert (1, 1, {}) == (len(secretive.records), len(kept.records), told.lost)
+
+
+def test_a_sink_that_ends_the_recording_loses_nothing() -> None:
+    """What is queued while a sink that runs on the worker closes the recording is written when that returns."""
+
+    class Ending(Keeping):
+        direct = True
+
+        def write(self, batch: Batch) -> None:
+            super().write(batch)
+            if len(self.records) == 1:
+                line.put(note(2))
+                line.close()
+
+    ending = Ending()
+    line = pipeline(ending)
+    line.put(note(1))
+    told = line.flush(timeout=2)
+    assert ([1, 2], {}) == ([one.time_ns for one in ending.records], told.lost)
 
 
 def test_failing_sink_is_reported_once() -> None:

@@ -495,6 +495,18 @@ def test_what_a_sink_says_of_its_losses_may_be_anything() -> None:
     assert (1, {}) == (told.written, told.lost)
 
 
+@pytest.mark.parametrize("lost", [{"gone": "three", "left": 2}, {"gone": [1, 2]}, {"gone": None}, ["gone"]])
+def test_losses_are_numbers(lost: Any) -> None:
+    """What else a sink calls `lost` is its own, and no fault in the answer."""
+    silent = Direct()
+    silent.lost = lost  # type: ignore[attr-defined]
+    line = pipeline(silent)
+    line.put(note(1))
+    told = line.flush()
+    line.close()
+    assert ({"sink Direct: left": 2} if "left" in lost else {}) == told.lost
+
+
 def test_settings_reach_the_queue() -> None:
     """`[queue]` bounds what waits, and its policy holds."""
     hanging = Gated()

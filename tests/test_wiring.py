@@ -14,7 +14,9 @@ import instrument
 from instrument import wiring
 from instrument.analysis.metrics import Metrics
 from instrument.analysis.totals import Total
+from instrument.model import Batch
 from instrument.sinks.chosen import files_of, sinks_of
+from instrument.sinks.memory import MemorySink
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = """
@@ -192,6 +194,42 @@ def test_missing_sink_costs_only_itself(tmp_path: Path) -> None:
     """A sink that cannot be imported is named once; the others work."""
     done = run(tmp_path, INSTRUMENT_SINKS="nowhere.to_be:Found,jsonl")
     assert (0, ["add", "run"], 1) == (done.returncode, names(tmp_path), done.stderr.count("nowhere.to_be:Found"))
+
+
+class Unfinished:
+    """A sink without `close`, and others that cannot be used."""
+
+    def write(self, batch: Batch) -> None: ...
+
+    def flush(self) -> None: ...
+
+    class Whole(MemorySink):
+        pass
+
+    class Ends(MemorySink):
+        def __init__(self) -> None:
+            raise SystemExit(3)
+
+    class Waits(MemorySink):
+        async def write(self, batch: Batch) -> None: ...  # type: ignore[override]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Unfinished.Whole", None),
+        ("Unfinished", "(SettingsError: a sink has the methods write(batch), flush() and close(): close of Unfinished"),
+        ("Unfinished.Waits", "write of Waits must not be async)"),
+        ("Unfinished.Ends", "(SystemExit: 3)"),
+    ],
+)
+def test_what_is_no_sink_is_left_out(name: str, said: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told of in one sentence that names it and what it lacks; the others and the program go on."""
+    told: list[str] = []
+    monkeypatch.setattr("instrument.sinks.chosen.notice", told.append)
+    settings = instrument.Settings(sinks=(f"{__name__}:{name}", "memory"))
+    sinks = sinks_of(settings, wiring.run_record(settings))
+    assert (1 + (said is None), [said] if said else []) == (len(sinks), [said for one in told if f"{said}" in one])
 
 
 def test_exit_code_of_a_failing_program(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import wrapt
 
 from instrument.record.context import current
-from instrument.record.failures import message_of
+from instrument.record.failures import in_words
 from instrument.record.logs import write
 from instrument.record.spans import amiss
 from instrument.record.switch import switch
@@ -66,7 +66,7 @@ def _forward_standard(record: logging.LogRecord) -> None:
         metadata = {key: value for key, value in vars(record).items() if key not in _STANDARD}
         metadata |= {"code.file.path": record.pathname, "code.line.number": record.lineno}
         if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
-            metadata["exception"] = _said_by(record.exc_info[1])
+            metadata["exception"] = in_words(record.exc_info[1])
         write(recorder, "LOG", _text_of(record), record.levelname, metadata, logger=record.name)
     except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
         amiss(recorder, "logging", error)
@@ -77,10 +77,6 @@ def _text_of(record: logging.LogRecord) -> str:
         return record.getMessage()
     except Exception:  # noqa: BLE001 - logging itself reports arguments that do not fit the message
         return str(record.msg)
-
-
-def _said_by(error: BaseException) -> str:
-    return f"{type(error).__name__}: {message_of(error)}"
 
 
 def _attach_loguru(loguru: Any) -> None:
@@ -123,7 +119,7 @@ def _forward_loguru(record: dict[str, Any]) -> None:
         metadata = dict(record["extra"])
         metadata |= {"code.file.path": record["file"].path, "code.line.number": record["line"]}
         if record["exception"] is not None and record["exception"].value is not None:
-            metadata["exception"] = _said_by(record["exception"].value)
+            metadata["exception"] = in_words(record["exception"].value)
         write(recorder, "LOG", record["message"], record["level"].name, metadata, logger=record["name"])
     except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
         amiss(recorder, "loguru", error)

@@ -16,7 +16,8 @@ from contextlib import suppress
 from typing import Protocol
 
 from instrument.model import Batch, Sink
-from instrument.record.lanes import Bounds, Lane, call, is_of_sink
+from instrument.record.failures import in_words
+from instrument.record.lanes import Bounds, Lane, call, is_of_sink, says
 
 CATCH_UP_SECONDS = 0.005
 """So long what waited for prices keeps from what is queued."""
@@ -78,10 +79,10 @@ class Delivery:
         self._report = report
         self._sieve = sieve
         self._later = later
-        self._direct = [sink for sink in sinks if getattr(sink, "direct", False)]
-        self._lanes = [Lane(sink, bounds, self._failed) for sink in sinks if sink not in self._direct]
-        self._first = [sink for sink in self._direct if getattr(sink, "takes_unpriced", False)]
-        self._early = [lane for lane in self._lanes if getattr(lane.sink, "takes_unpriced", False)]
+        self._direct = [sink for sink in sinks if says(sink, "direct")]
+        self._lanes = [Lane(sink, bounds, self._failed) for sink in sinks if not _is_in(self._direct, sink)]
+        self._first = [sink for sink in self._direct if says(sink, "takes_unpriced")]
+        self._early = [lane for lane in self._lanes if says(lane.sink, "takes_unpriced")]
         self._others = [lane for lane in self._lanes if lane not in self._early]
         self._unpriced: deque[tuple[Batch, bool]] = deque()
         self._met = 0
@@ -138,7 +139,7 @@ class Delivery:
         for sink in (*self.sinks, *self._closed):
             for name in ("lost", "kept"):
                 with suppress(Exception):  # what a sink says of itself may be anything
-                    lost.update(_told(sink, getattr(sink, name, None)))
+                    lost.update(_told(sink, says(sink, name)))
         return lost
 
     # What the worker does
@@ -146,9 +147,12 @@ class Delivery:
     def prepare(self) -> None:
         """Have our files opened and threads started; what fails is told when something is to be written."""
         for one in (*self._direct, *self._lanes):
-            if (prepare := getattr(one, "prepare", None)) is not None:
-                with suppress(Exception):
+            if (prepare := says(one, "prepare")) is not None:
+                try:
                     prepare()
+                except BaseException as error:
+                    if not is_of_sink(error):
+                        raise
 
     def write(self, batch: Batch) -> None:
         """Bring it to the sinks, or let it wait for its prices."""
@@ -181,7 +185,7 @@ class Delivery:
                 self._each("write", rest, sinks=self._first)
             for lane in self._early if rest else ():
                 lane.put(rest)
-            others = [sink for sink in self._direct if sink not in self._first]
+            others = [sink for sink in self._direct if not _is_in(self._first, sink)]
             self._pass_on(whole, others if is_written else self._direct, self._others)
         self.behind = 0
 
@@ -201,7 +205,7 @@ class Delivery:
 
     def write_late(self, settle: Callable[[], Batch]) -> bool:
         """Write a batch to those closed sinks that open again for it; whether there are any."""
-        sinks = [sink for sink in self._closed if getattr(sink, "reopens", False)]
+        sinks = [sink for sink in self._closed if says(sink, "reopens")]
         batch = settle() if sinks else Batch([])
         kept = [batch] if self._sieve is None else list(self._sieve.sift(batch))
         for sink in sinks:
@@ -247,7 +251,7 @@ class Delivery:
         for sink in self._direct if sinks is None else sinks:
             if takes_all is not None and takes_all is not _takes_all(sink):
                 continue
-            if sink in self._broken:
+            if _is_in(self._broken, sink):
                 self._lost[f"sink {type(sink).__name__} failed"] += sum(map(len, args))
                 continue
             try:
@@ -263,13 +267,18 @@ class Delivery:
     def _failed(self, sink: Sink, error: BaseException, records: int) -> None:
         name = type(sink).__name__
         self._lost[f"sink {name} failed"] += records
-        self._report(name, f"{type(error).__name__}: {error}")
+        self._report(name, in_words(error))
 
 
 def _told(sink: Sink, told: object) -> dict[str, int]:
-    counts = dict(told) if isinstance(told, Mapping) else {"given up": told} if isinstance(told, int) else {}
-    return {f"sink {type(sink).__name__}: {why}": count for why, count in counts.items() if count}
+    counts = dict(told) if isinstance(told, Mapping) else {"given up": told}
+    return {f"sink {type(sink).__name__}: {why}": count for why, count in counts.items() if isinstance(count, int)}
 
 
 def _takes_all(sink: Sink) -> bool:
-    return getattr(sink, "takes_all", False) is True
+    return says(sink, "takes_all") is True
+
+
+def _is_in(sinks: Sequence[Sink], sink: Sink) -> bool:
+    """Whether it is one of them, whatever it makes of being compared."""
+    return any(one is sink for one in sinks)

@@ -52,11 +52,16 @@ def _type_name(kind: type) -> str:
     return kind.__qualname__ if module in ("builtins", "__main__") else f"{module}.{kind.__qualname__}"
 
 
+def in_words(error: BaseException) -> str:
+    """Kind and text of an exception, as the recording tells of it."""
+    return f"{type(error).__name__}: {message_of(error)}"
+
+
 def message_of(error: BaseException) -> str:
     """The text of an exception, or that it cannot be had."""
     try:
         return text_of(error)
-    except Exception as fault:
+    except (Exception, SystemExit) as fault:
         if is_of_signal(fault):
             raise
         return f"<{type(error).__name__} whose __str__ failed>"

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 from instrument.model import Batch, Record, Sink
 from instrument.record.breath import Breath
 from instrument.record.context import Place, call_at
+from instrument.record.failures import is_of_signal
 from instrument.record.shift import Shift
 from instrument.record.worth import worth
 
@@ -57,7 +58,7 @@ class Lane:
         self._queue: deque[Batch | _Ask] = deque()
         self._given = self._given_bytes = self._done_bytes = 0
         self._is_off = False
-        self._wants: Callable[[Record], bool] | None = getattr(sink, "wants", None)
+        self._wants: Callable[[Record], bool] | None = says(sink, "wants")
         self._alarm = threading.Lock()
         self._alarm.acquire()
         self._shift = Shift(f"instrument-{self._name}", self._work)
@@ -90,7 +91,9 @@ class Lane:
         if self._wants is not None:
             try:
                 wanted = call(self.sink, _places, batch, self._wants)
-            except Exception as error:  # noqa: BLE001 - a broken sink must not stop the others
+            except BaseException as error:
+                if not is_of_sink(error):
+                    raise
                 self._wants = None
                 self._switch_off(error, len(batch))
                 return
@@ -231,7 +234,7 @@ def call(sink: Sink, do: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R
 
     Where its class says that it `calls_nobody` it is only a finalizer, which may run on any thread: that is recorded.
     """
-    if "calls_nobody" in vars(type(sink)) and getattr(sink, "calls_nobody", False):
+    if "calls_nobody" in vars(type(sink)) and says(sink, "calls_nobody"):
         return do(*args, **kwargs)
     return call_at(_UNRECORDED, do, *args, **kwargs)
 
@@ -243,12 +246,24 @@ def _places(batch: Batch, wants: Callable[[Record], bool]) -> list[int]:
 _UNRECORDED = Place(sampled=None)
 
 
+def says(sink: object, name: str) -> Any:
+    """What the sink says of itself under this name: nothing where it has none, or cannot say it."""
+    try:
+        return getattr(sink, name, None)
+    except BaseException as error:
+        if not is_of_sink(error):
+            raise
+        return None
+
+
 def is_of_sink(error: BaseException) -> bool:
     """Whether a sink that raises this must not stop the others: on the main thread it may be a signal's, for the user.
 
     On a thread of ours nothing else raises `SystemExit`, or a task's `CancelledError`, which would end it.
     """
-    return isinstance(error, Exception) or threading.current_thread() is not threading.main_thread()
+    if threading.current_thread() is not threading.main_thread():
+        return True
+    return isinstance(error, Exception | SystemExit) and not is_of_signal(error)
 
 
 def _cheapest(worths: list[tuple[int, int]], sizes: list[int], records: int, most_bytes: int) -> set[int]:

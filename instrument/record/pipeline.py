@@ -20,6 +20,7 @@ from instrument.model import Batch, Sink
 from instrument.record.breath import Breath
 from instrument.record.context import current
 from instrument.record.delivery import Delivery, Later, Sieve
+from instrument.record.failures import in_words
 from instrument.record.lanes import Bounds
 from instrument.record.room import Room
 from instrument.record.shift import Shift, threads_of_the_system, wait_until_gone
@@ -166,10 +167,11 @@ class Pipeline:
         """Write what is queued, close the sinks and stop; a sink that hangs is left behind after `timeout` seconds."""
         self._stopping = True
         thread = self._shift.thread
+        if thread is threading.current_thread():
+            return self.told()  # a sink has asked for it: what is left is written when that one returns
         if thread is not None and thread.is_alive():
             self.wake()
-            if thread is not threading.current_thread():
-                timeout = self._wait_for(thread, timeout)
+            timeout = self._wait_for(thread, timeout)
         if not (self._shift.is_alive() or self._room.is_closed) and self.draining.acquire(timeout=timeout):
             try:
                 self._finish()
@@ -241,7 +243,7 @@ class Pipeline:
                     self._lost[ENDED] += len(late)
             except Exception as error:  # noqa: BLE001 - the process ends, nobody can mend it
                 self._lost[ENDED] += len(late)
-                self.report("late", f"{type(error).__name__}: {error}")
+                self.report("late", in_words(error))
             finally:
                 self._late_on = 0
                 self.draining.release()

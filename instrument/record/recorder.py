@@ -15,6 +15,7 @@ from instrument.model import Cost, Record, Run, Sink, Usage
 from instrument.pricing import Prices
 from instrument.record import llm, streams
 from instrument.record.capture import Camera
+from instrument.record.failures import message_of
 from instrument.record.lanes import Bounds
 from instrument.record.pipeline import Flushed, Pipeline
 from instrument.record.safely import safely
@@ -210,7 +211,8 @@ class Recorder:
         key = f"{where}: {type(error).__name__}"
         self.faults[key] += 1
         if self.faults[key] == 1:
-            self._notify(f"a fault of the recording itself was kept from your program ({key}: {error!s:.200})")
+            told = message_of(error)[:200]
+            self._notify(f"a fault of the recording itself was kept from your program ({key}: {told})")
 
     def agent_id_of(self, instance: object, attribute: str) -> str | None:
         """What the agent's instance calls itself; None while it has no such attribute."""

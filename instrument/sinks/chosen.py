@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import metadata
+from operator import attrgetter
 from pathlib import Path
 from typing import cast
 
 from instrument.analysis.metrics import Metrics
 from instrument.errors import SettingsError
 from instrument.model import Run, Sink
+from instrument.record.failures import in_words, is_of_signal
 from instrument.record.notices import notice
 from instrument.settings import Settings
 from instrument.sinks.jsonl import JsonlSink
 
 
 def sinks_of(settings: Settings, run: Run) -> list[Sink]:
-    """A sink for each name, the console last. One that cannot start is told of and left out."""
+    """A sink for each name, the files first and the console last. One that cannot start is told of and left out."""
     sinks: list[Sink] = []
-    for name in sorted(settings.sinks, key=_is_console):
+    for name in sorted(settings.sinks, key=_place):
         try:
             sinks.append(_sink(name, settings, run, sinks))
-        except Exception as error:  # noqa: BLE001 - one sink that cannot start must not cost the others
-            notice(f"the sink {name} cannot start and is off, the others go on ({type(error).__name__}: {error})")
+        except (Exception, SystemExit) as error:  # one that cannot start must not cost the others, nor the program
+            if is_of_signal(error):
+                raise
+            notice(f"the sink {name} cannot start and is off, the others go on ({in_words(error)})")
     return sinks
 
 
-def _is_console(name: str) -> bool:
-    """The console comes last: at the end of a trace it names the files that the others have written."""
-    return name == "console"
+def _place(name: str) -> int:
+    """Our files come first: no other sink changes what they get, or keeps them waiting.
+
+    The console comes last: at the end of a trace it names the files that the others have written.
+    """
+    return {"jsonl": 0, "console": 2}.get(name, 1)
 
 
 def _sink(name: str, settings: Settings, run: Run, others: Sequence[Sink]) -> Sink:
@@ -59,7 +67,18 @@ def _sink(name: str, settings: Settings, run: Run, others: Sequence[Sink]) -> Si
         from instrument.sinks.memory import MemorySink
 
         return MemorySink()
-    return cast("Sink", _maker(name)(**settings.sink.get(name, {})))
+    return _complete(_maker(name)(**settings.sink.get(name, {})))
+
+
+def _complete(made: object) -> Sink:
+    """What was made, if it is a sink. Raises `SettingsError`."""
+    for verb in ("write", "flush", "close"):
+        method = getattr(made, verb, None)
+        if not callable(method) or inspect.iscoroutinefunction(method):
+            wrong = "must not be async" if callable(method) else "is missing"
+            kind = type(made).__name__
+            raise SettingsError(f"a sink has the methods write(batch), flush() and close(): {verb} of {kind} {wrong}")
+    return cast("Sink", made)
 
 
 def files_of(sinks: Sequence[Sink], metrics: Metrics) -> list[Path]:
@@ -87,7 +106,7 @@ def _maker(name: str) -> Callable[..., object]:
     """What makes the sink of this name: `module:attribute`, or an entry point of the group `instrument.sinks`."""
     if ":" in name:
         module, _, attribute = name.partition(":")
-        return cast("Callable[..., object]", getattr(importlib.import_module(module), attribute))
+        return cast("Callable[..., object]", attrgetter(attribute)(importlib.import_module(module)))
     for entry in metadata.entry_points(group="instrument.sinks"):
         if entry.name == name:
             return cast("Callable[..., object]", entry.load())
