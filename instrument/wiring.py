@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
@@ -35,7 +36,7 @@ from instrument.record.headers import origin_of
 from instrument.record.lanes import Bounds
 from instrument.record.loops import Decide, LoopGuard
 from instrument.record.notices import notice
-from instrument.record.pipeline import Flushed
+from instrument.record.pipeline import ENDED, Flushed
 from instrument.record.recorder import Recorder
 from instrument.record.sampling import KEEPS, Rules
 from instrument.record.settle import line_of
@@ -62,13 +63,34 @@ def configure(**settings: Any) -> Settings:
 
     Keywords win over the environment, the file that `INSTRUMENT_CONFIG` names and `pyproject.toml`; nested settings
     are mappings (`budget={"usd": 1}`) or are joined by two underscores (`budget__usd=1`). An earlier configuration is
-    shut down first. Raises `SettingsError` for an unknown key or a value that cannot be used.
+    shut down first; calls that are running meanwhile go to the sinks of this one when they end. Raises `SettingsError`
+    for an unknown key or a value that cannot be used.
     """
     effective = settings_module.load(**settings)
     with switch.lock:
-        _stop()
-        _start_with(effective)
+        _replace(switch.recorder, effective)
     return effective
+
+
+def _replace(before: Recorder | None, settings: Settings) -> None:
+    """The recorder before takes what is called until the new one is in force, and hands it on to that."""
+    if before is not None:
+        before.close(has_heir=True)
+    try:
+        _start_with(settings, before)
+    finally:
+        if switch.recorder is before:
+            switch.recorder, switch.decided = None, True
+        if before is not None:
+            before.pipeline.hand_on(partial(_adopt, os.getpid()))
+            _tell_of_losses(before.told().lost, (*_UNSAID, ENDED))
+
+
+def _adopt(process: int, item: Any) -> None:
+    """Give it to the recorder in force; in a forked child it is the parent's."""
+    recorder = switch.recorder
+    if recorder is not None and process == os.getpid():
+        recorder.adopt(item)
 
 
 def start() -> None:
@@ -170,7 +192,7 @@ def installed(build: Callable[[], Recorder], *, propagate_threads: bool = True) 
             recorder.close()
 
 
-def _start_with(settings: Settings) -> None:
+def _start_with(settings: Settings, before: Recorder | None = None) -> None:
     global _install_again, _latest
     _latest = settings
     _install_again = lambda: _start_with(settings)  # noqa: E731 - in a forked child
@@ -178,7 +200,10 @@ def _start_with(settings: Settings) -> None:
         threads.for_children = for_children(settings)
         with suppress(RuntimeError):  # the process ends: no thread can start
             threading.Thread(target=_trim, args=(settings,), name="instrument-trim", daemon=True).start()
-        _put_in_force(build(settings))
+        recorder = build(settings)
+        if before is not None:
+            recorder.open = before.open  # it goes on
+        _put_in_force(recorder)
         bridges.attach()
         otel_context.attach()
         threads.attach(settings.propagate_threads)
@@ -385,8 +410,8 @@ def _at_exit(**_: object) -> None:
 _UNSAID = ("too slow", "queue full", "to be tried again", "given up")
 
 
-def _tell_of_losses(lost: Mapping[str, int]) -> None:
+def _tell_of_losses(lost: Mapping[str, int], unsaid: Sequence[str] = _UNSAID) -> None:
     """Say what was lost that nobody has said so far: what there was no room for, and what sinks did not get done."""
-    unsaid = [f"{why} ({n:,})" for why, n in lost.items() if any(word in why for word in _UNSAID)]
-    if unsaid:
-        notice(f"some of what was recorded is lost: {', '.join(unsaid)}")
+    told = [f"{why} ({n:,})" for why, n in lost.items() if any(word in why for word in unsaid)]
+    if told:
+        notice(f"some of what was recorded is lost: {', '.join(told)}")

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ import instrument
 from instrument import wiring
 from instrument.analysis.metrics import Metrics
 from instrument.analysis.totals import Total
-from instrument.model import Batch
+from instrument.model import Batch, Span
 from instrument.sinks.chosen import files_of, sinks_of
 from instrument.sinks.memory import MemorySink
 
@@ -230,6 +232,78 @@ def test_what_is_no_sink_is_left_out(name: str, said: str | None, monkeypatch: p
     settings = instrument.Settings(sinks=(f"{__name__}:{name}", "memory"))
     sinks = sinks_of(settings, wiring.run_record(settings))
     assert (1 + (said is None), [said] if said else []) == (len(sinks), [said for one in told if f"{said}" in one])
+
+
+class Closing(MemorySink):
+    """A sink during whose end somebody else calls what is recorded."""
+
+    direct = False
+    begun, over = threading.Event(), threading.Event()
+
+    def close(self) -> None:
+        self.begun.set()
+        self.over.wait(5)
+
+
+def test_what_runs_while_it_is_configured_anew_goes_to_the_new_sinks(tmp_path: Path) -> None:
+    """A call that is running then, a generator that is half way and what is called while the old sinks close: all is
+    recorded, once."""
+
+    def meanwhile() -> None:
+        Closing.begun.wait(5)
+        other(0)
+        Closing.over.set()
+
+    @instrument.tool
+    def other(n: int) -> int:
+        return n
+
+    @instrument.tool
+    def pulled() -> Iterator[int]:
+        yield 1
+        yield other(1)
+
+    @instrument.agent
+    def outer(generator: Iterator[int]) -> list[int]:
+        instrument.configure(dir=tmp_path / "new", sinks="jsonl")
+        return list(generator)
+
+    instrument.configure(dir=tmp_path / "old", sinks=f"jsonl,{__name__}:Closing")
+    thread = threading.Thread(target=meanwhile)
+    thread.start()
+    generator = pulled()
+    next(generator)
+    assert [1] == outer(generator)
+    thread.join()
+    instrument.shutdown()
+    found = [
+        (folder, record.name)
+        for folder in ("old", "new")
+        for record in instrument.records(tmp_path / folder)
+        if isinstance(record, Span)
+    ]
+    assert [("new", name) for name in ("other", "other", "outer", "pulled")] == sorted(found)
+
+
+def test_a_call_that_forks_stays_the_parents_though_it_was_configured_anew(tmp_path: Path) -> None:
+    """What began before a fork is recorded by the process that began it, and nowhere else."""
+
+    @instrument.tool
+    def forks() -> int:
+        instrument.configure(dir=tmp_path, sinks="jsonl")
+        pid = os.fork()
+        if pid == 0:
+            instrument.configure(dir=tmp_path, sinks="jsonl")
+        return pid
+
+    instrument.configure(dir=tmp_path / "old", sinks="jsonl")
+    pid = forks()
+    if pid == 0:
+        instrument.shutdown()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    instrument.shutdown()
+    assert 1 == sum(isinstance(record, Span) for record in instrument.records(tmp_path))
 
 
 def test_exit_code_of_a_failing_program(tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ class Pipeline:
         self._lost: Counter[str] = Counter()
         self._late: deque[Any] = deque()
         self._late_on = 0
+        self._heir: Callable[[Any], None] | None = None
 
     # For everybody
 
@@ -163,8 +164,11 @@ class Pipeline:
                 self._flush_here(give_up)
         return self.told()
 
-    def close(self, timeout: float = CLOSE_SECONDS) -> Flushed:
-        """Write what is queued, close the sinks and stop; a sink that hangs is left behind after `timeout` seconds."""
+    def close(self, timeout: float = CLOSE_SECONDS, *, has_heir: bool = False) -> Flushed:
+        """Write what is queued, close the sinks and stop; a sink that hangs is left behind after `timeout` seconds.
+
+        What it keeps from being written is lost, unless `has_heir`: then it is for whom `hand_on` names.
+        """
         self._stopping = True
         thread = self._shift.thread
         if thread is threading.current_thread():
@@ -181,10 +185,19 @@ class Pipeline:
             _wait_for_all(self._closing, time.monotonic() + timeout)
         self._room.close()
         self.delivery.give_up()
-        if self.queue:
+        if has_heir:
+            self._late.extend(self.queue)
+        elif self.queue:
             self._lost["sinks too slow at exit"] += len(self.queue)
-            self.queue.clear()
+        self.queue.clear()
         return self.told()
+
+    def hand_on(self, heir: Callable[[Any], None]) -> None:
+        """After the end: give what has come since, and what still comes, to the recording that goes on."""
+        self._heir = heir
+        while self._late:
+            with suppress(IndexError):  # another thread hands on as well
+                heir(self._late.popleft())
 
     def _flushed_by_worker(self, give_up: float | None) -> bool:
         """Whether the worker has flushed, or there is no time left to wait for it; not where there is none any more."""
@@ -217,7 +230,10 @@ class Pipeline:
                 return takes
         if len(self._late) < LATE:
             self._late.append(item)
-            self._write_late()
+            if self._heir is not None:
+                self.hand_on(self._heir)
+            else:
+                self._write_late()
         else:
             self._lost[ENDED] += 1
         return False

@@ -228,24 +228,30 @@ class Recorder:
         self.pipeline.flush(timeout)
         return self.told()
 
-    def close(self, timeout: float = 2.0) -> Flushed:
+    def close(self, timeout: float = 2.0, *, has_heir: bool = False) -> Flushed:
         """Write what is left, close the sinks, and last do what `closing` says.
 
-        Streams that are still read end here; what else is open is written as unfinished.
+        Streams that are still read end here, unless `has_heir`; what else is open is written as unfinished.
         """
         for span in list(self.open):  # making pairs of them could run the collector, which ends some
             listener = self.open.get(span)
-            if listener is not None:
+            if listener is not None and not has_heir:
                 safely(listener.drop)
             elif span.duration is None:
                 self.pipeline.put(Begun(span))
-        self.pipeline.close(timeout)
+        self.pipeline.close(timeout, has_heir=has_heir)
         try:
             if self._closing is not None:
                 self._closing()
         except Exception as error:  # noqa: BLE001 - the program may have put anything in the place of what it needs
             self.fault("closing", error)
         return self.told()
+
+    def adopt(self, item: Any) -> None:
+        """Queue what began under another recorder, which this one has replaced, and has ended now."""
+        if item.__class__ is LiveSpan and item.sampled is False:
+            self.sampling.met(item.trace_id, is_root=item.parent_id is None)
+        self.pipeline.put(item)
 
     def abandon(self) -> None:
         """In a forked child: take nothing more, touch no sink, ask no guard whose lock a thread of the parent has."""
