@@ -273,6 +273,17 @@ def test_a_number_used_again_is_not_the_same_process(folder: Path) -> None:
     assert [path] == [file.path for file in prune(folder, max_bytes=0).removed]
 
 
+def test_the_files_of_a_living_process_stay_though_the_clock_was_set(folder: Path) -> None:
+    """Where the clock has been set forward every process seems to be younger than its recording: who has the file open
+    is the one that writes it."""
+    path = events(folder, "20200101T000000Z-a1b2", pid=os.getpid())
+    head = {"type": "run", "run": "a1b2", "pid": os.getpid(), "start_ns": time.time_ns() - 400 * 86_400 * 10**9}
+    path.write_text(json.dumps(head))
+    with path.open("ab"):
+        assert [path] == prune(folder, max_bytes=0).alive
+    assert [path] == [file.path for file in prune(folder, max_bytes=0).removed]
+
+
 def test_nobody_is_sent_a_signal_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """What asks elsewhere whether a process is there presses Ctrl-C in it there."""
     sent: list[int] = []

@@ -99,6 +99,15 @@ def test_what_the_second_request_counts(temporality: str, second: int) -> None:
     assert [1, second] == counts
 
 
+def test_no_number_ends_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the clock is set back while the program runs its numbers go on."""
+    measures = Measures(Resource({}), "1.41")
+    measures.add(call(1))
+    monkeypatch.setattr("time.time_ns", lambda: 0)
+    (point,) = parsed(measures.request())["gen_ai.client.operation.duration"].histogram.data_points
+    assert point.start_time_unix_nano <= point.time_unix_nano
+
+
 @given(st.lists(st.floats(0, 200, allow_nan=False), min_size=1, max_size=30))
 def test_buckets_are_those_of_the_sdk(values: list[float]) -> None:
     """For all values: the same counts as the SDK's own histogram with these bounds."""

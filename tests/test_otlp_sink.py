@@ -207,6 +207,17 @@ def test_what_is_not_taken_is_sent_again_in_order(tmp_path: Path, target: Receiv
     assert (["span1", "span2", "span3"], {}) == (seen, dict(found.lost))
 
 
+def test_what_waits_keeps_its_order_where_the_clock_is_set_back(
+    tmp_path: Path, target: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files are sent by the time in their names: a later one has no earlier time."""
+    found = sink(tmp_path, target.url)
+    first = found._parcel("traces", 1, b"")
+    monkeypatch.setattr("time.time_ns", lambda: 0)
+    assert first.made_ns == found._parcel("traces", 1, b"").made_ns
+    found.close()
+
+
 def test_retry_after_is_honoured(tmp_path: Path, target: Receiver) -> None:
     """A target that wants to be left alone is, whatever its back-off would be."""
     target.answers = [Answer(429, headers=(("Retry-After", "3600"),))]

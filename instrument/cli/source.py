@@ -176,7 +176,7 @@ def _until_now(trace: Any, path: str) -> Any:
 
     if all(span.status != OPEN for span in trace.spans):
         return trace
-    lives = {run.run: is_running(run.pid, run.start_ns) for run in trace.runs if run.pid}
+    lives = {run.run: is_running(run.pid, run.start_ns, run.run) for run in trace.runs if run.pid}
     until = _last_signs(path, {span.run for span in trace.spans if span.status == OPEN})
     until |= dict.fromkeys((run for run, lives_on in lives.items() if lives_on), time.time_ns())
 

@@ -293,7 +293,7 @@ def _is_alive(files: list[File]) -> bool:
     heads = [head for file in files if (head := _head(file.path)) is not None]
     if not heads or os.name != "posix":
         return max(file.modified for file in files) > time.time() - BLOB_REST_SECONDS
-    return any(is_running(head.pid, head.start_ns) for head in heads)
+    return any(is_running(head.pid, head.start_ns, head.run) for head in heads)
 
 
 def _head(path: Path) -> _Head | None:
@@ -309,15 +309,33 @@ def _head(path: Path) -> _Head | None:
 def processes_alive(files: Iterable[Path]) -> dict[str, bool]:
     """Whether the process of a recording still runs, by the recording's id, as far as the beginnings of files tell."""
     heads = (head for path in files if (head := _head(path)) is not None)
-    return {head.run: is_running(head.pid, head.start_ns) for head in heads}
+    return {head.run: is_running(head.pid, head.start_ns, head.run) for head in heads}
 
 
-def is_running(pid: int, since_ns: int) -> bool:
-    """Whether the process that began recording then is still there: the same number, and not started later."""
+def is_running(pid: int, since_ns: int, run: str) -> bool:
+    """Whether the process that began recording `run` then is still there: the same number, and not started later.
+
+    Where the clock was set forward since, every process seems to have started later: it is the same if it has the file.
+    """
     if not is_there(pid):
         return False
     started = _started_ns(pid)
-    return started is None or started <= since_ns + _START_SLACK_NS
+    return started is None or started <= since_ns + _START_SLACK_NS or _has_open(pid, run)
+
+
+def _has_open(pid: int, run: str) -> bool:
+    """Whether the process has a file of the run open, as far as that may be known."""
+    with suppress(OSError):
+        place = f"/proc/{pid}/fd"
+        return bool(run) and any(f"-{run}." in _link(f"{place}/{descriptor}") for descriptor in os.listdir(place))
+    return False
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:  # closed meanwhile
+        return ""
 
 
 def is_there(pid: int) -> bool:

@@ -183,7 +183,7 @@ class Catalog:
         now = time.monotonic()
         if now - asked > 1:
             head = self._processes.get(process)
-            alive = head is not None and head.pid > 0 and is_running(head.pid, head.start_ns)
+            alive = head is not None and head.pid > 0 and is_running(head.pid, head.start_ns, head.run)
             self._alive[process] = now, alive
         return alive
 

@@ -99,7 +99,8 @@ class Measures:
         self._about = about
         is_delta = temporality.strip().lower() in ("delta", "lowmemory")
         self._temporality = AggregationTemporality.DELTA if is_delta else AggregationTemporality.CUMULATIVE
-        self._since_ns = since_ns or time.time_ns()
+        self._wall_ns = time.time_ns() - time.monotonic_ns()
+        self._since_ns = since_ns or self._now()
         self._families = [_NEW] if names == "latest" else [_OLD, _NEW] if names == "both" else [_OLD]
         self._series: dict[str, Spread | Count] = {}
         self._alike: dict[tuple[Any, ...], _Alike] = {}
@@ -128,7 +129,7 @@ class Measures:
         """All there is so far as one request; None where nothing was counted."""
         if not self._series:
             return None
-        now_ns = time.time_ns()
+        now_ns = max(self._now(), self._since_ns)
         metrics = [one.told(self._since_ns, now_ns, self._temporality) for one in self._series.values()]
         scoped = ScopeMetrics(InstrumentationScope(SCOPE, __version__), metrics, "")
         if self._temporality is AggregationTemporality.DELTA:
@@ -136,6 +137,10 @@ class Measures:
         found = MetricsData([ResourceMetrics(self._about, [scoped], "")])
         request: bytes = encode_metrics(found).SerializeToString()
         return request
+
+    def _now(self) -> int:
+        """The wall clock at the beginning plus the monotonic clock since: no number may end before it begins."""
+        return self._wall_ns + time.monotonic_ns()
 
     def _tokens(self, usage: Usage, alike: _Alike) -> None:
         for family in self._families:

@@ -79,7 +79,7 @@ class OtlpSink:
         self._since: float | None = None
         self._gather_seconds = gather_seconds
         self._measured_at = time.monotonic()
-        self._number = 0
+        self._number = self._made_ns = 0
         self._resource: Any = None
         self._measures: Any = None
         self._courier = Courier(
@@ -198,7 +198,8 @@ class OtlpSink:
 
     def _parcel(self, signal: str, records: int, body: bytes) -> Parcel:
         self._number += 1
-        return Parcel(signal, records, body, time.time_ns(), self._number)
+        self._made_ns = max(time.time_ns(), self._made_ns)  # in their order, also where the clock is set back
+        return Parcel(signal, records, body, self._made_ns, self._number)
 
     def _pack_raw(self) -> None:
         """The process ends before the encoders are there: the records wait as they are, and are encoded by the next."""
