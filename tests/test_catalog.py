@@ -99,6 +99,21 @@ def test_a_run_whose_process_died_is_unfinished(file: Path) -> None:
     assert ("unfinished", 299 * MS) == (row(file)["status"], row(file)["duration_ns"])
 
 
+def test_a_run_that_writes_nothing_lasts_until_now(file: Path) -> None:
+    """A call that hangs is seen to hang, and the spans that are open are counted."""
+    write(file, run(pid=os.getpid(), start_ns=2**62), head(1), head(2, 1), span(2, 1), head(3, 1))
+    shown = row(file)
+    assert (3, True) == (shown["spans"], shown["duration_ns"] > 3600 * 10**9)
+
+
+def test_open_spans_last_until_the_end_of_their_own_process(file: Path) -> None:
+    """Of a child that was killed while its parent goes on they end with the child."""
+    child = {"run": "r2"}
+    write(file, run(pid=os.getpid(), start_ns=2**62), head(1), run(pid=2**22 - 1, **child), head(2, 1, **child))
+    write(file, span(3, 2, duration_ns=7 * MS, **child), log(90, 1))
+    assert {"r1": None, "r2": span(3).start_ns + 7 * MS} == catalog(file).ends(TRACE)
+
+
 def test_a_run_whose_root_is_elsewhere_is_as_its_first_span(file: Path) -> None:
     """The part of a worker: it runs as long as its process, and is told as the other views tell it."""
     write(file, run(pid=os.getpid(), start_ns=2**62), span(2, 1, status="error"))

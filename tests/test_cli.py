@@ -262,12 +262,14 @@ def test_a_process_that_is_recording_now_can_be_looked_at(here: Path, capsys: Ca
     agent.stdout.readline()
     while_running = [line.split()[:3] for line in told(capsys, "show")[0].splitlines()[:2]]
     listed = as_json(capsys, "runs")[0]["status"]
+    lasted = as_json(capsys, "runs")[0]["duration_ns"]
     os.kill(agent.pid, signal.SIGKILL)
     agent.communicate()
     killed = [line.split()[:3] for line in told(capsys, "show")[0].splitlines()[:2]]
     assert ([["…", "outer", "agent"], ["└─", "✔", "inner"]], "open") == (while_running, listed)
     assert [["⊘", "outer", "agent"], ["└─", "✔", "inner"]] == killed
-    assert "unfinished" == as_json(capsys, "runs")[0]["status"]
+    ended = as_json(capsys, "runs")[0]
+    assert ("unfinished", True) == (ended["status"], ended["duration_ns"] < 300 * MS < lasted)
     assert "its process was ended from outside; outer was open" in told(capsys, "why")[0]
 
 
@@ -300,7 +302,10 @@ def test_gzipped_and_rotated_files_are_read_together(here: Path, capsys: Capture
         (["show", "--zzz"], "there is no option --zzz; `instrument show --help` lists those it has"),
         (["--verson"], "there is no option --verson; did you mean --version\\?"),
         (["runs", "a", "b"], "too many words: b"),
-        (["runs", "--last", "many"], "invalid int value: 'many'"),
+        (["runs", "--last", "many"], "'many' is no number of traces: give 1 or more"),
+        (["runs", "--last", "0"], "'0' is no number of traces: give 1 or more"),
+        (["why", f"{3:016x}"], "'0000000000000003' is a span of trace .{8}: name the trace, or `instrument show 0000"),
+        (["query"], "the following arguments are required: SELECT$"),
         (["export", "--dir", ".instrument/events/a.jsonl"], "a.jsonl cannot be read or written: File exists"),
     ],
 )

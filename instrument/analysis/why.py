@@ -15,7 +15,7 @@ from instrument.analysis.report import Report
 from instrument.analysis.totals import Total, carries, dollars, total
 from instrument.analysis.tree import Trace
 from instrument.model import Finding, Span
-from instrument.statuses import FAILED, OPEN, REFUSED, UNENDED
+from instrument.statuses import FAILED, OPEN, REFUSED, UNENDED, UNFINISHED
 from instrument.views.theme import bill, count, duration
 
 WORTH_TELLING = 0.05
@@ -71,7 +71,8 @@ def _time(trace: Trace) -> Iterator[Reason]:
     spans = len({stretch.span.span_id for stretch in path.stretches})
     known = len(trace.spans)
     where = f", on a critical path of {count(spans)} of its {count(known)} spans" if 1 < spans < known else ""
-    yield Reason(f"{trace.root.name} took {duration(whole)}{where}", _ids(trace))
+    least = "at least " if trace.root.status == UNFINISHED else ""
+    yield Reason(f"{trace.root.name} took {least}{duration(whole)}{where}", _ids(trace))
     causes = sorted(_by_name(path).items(), key=lambda item: -sum(item[1].values()))
     for cause, times in causes[:MOST_CAUSES]:
         took = sum(times.values())

@@ -21,7 +21,7 @@ def add(subparsers: Any) -> None:
         description="One line a trace, the latest at the end; show one with `instrument show` and the first digits.",
     )
     add_path(parser)
-    parser.add_argument("--last", type=int, metavar="N", help="only the latest N")
+    parser.add_argument("--last", type=_traces, metavar="N", help="only the latest N")
     parser.add_argument("--session", metavar="ID", help="only those of this session")
     parser.add_argument("--user", metavar="ID", help="only those of this user")
     add_engine(parser)
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if found is None:
         found = _by_loop(path, notices)
     rows = [row for row in found.rows if args.session in (None, row.session) and args.user in (None, row.user)]
-    rows = _as_they_are(rows[-args.last :] if args.last and args.last > 0 else rows, path)
+    rows = _as_they_are(rows[-args.last :] if args.last else rows, path)
     if args.json:
         say(json_document([told(row) for row in rows]))
     else:
@@ -45,8 +45,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _traces(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of traces: give 1 or more")
+    return int(text)
+
+
 def _as_they_are(rows: list[Row], path: str) -> list[Row]:
-    """The rows, those unfinished of which the process is known to run no more."""
+    """The rows; those without an end last until now, or are unfinished where their process is known to run no more."""
+    import time
+
     from msgspec.structs import replace
 
     from instrument.statuses import OPEN, UNFINISHED
@@ -56,8 +64,15 @@ def _as_they_are(rows: list[Row], path: str) -> list[Row]:
     if all(row.status != OPEN for row in rows):
         return rows
     lives = processes_alive(files(path))
-    gone = {run for run, lives_on in lives.items() if not lives_on}
-    return [replace(row, status=UNFINISHED) if row.status == OPEN and row.run in gone else row for row in rows]
+    now = time.time_ns()
+
+    def as_it_is(row: Row) -> Row:
+        lives_on = lives.get(row.run) if row.status == OPEN else None
+        if lives_on is None:
+            return row
+        return replace(row, duration_ns=max(0, now - row.start_ns)) if lives_on else replace(row, status=UNFINISHED)
+
+    return [as_it_is(row) for row in rows]
 
 
 def _by_duckdb(path: str) -> Overview | None:

@@ -87,6 +87,11 @@ class Catalog:
         run = self._runs[trace_id]
         return run.status == OPEN and any(self._is_alive(process) for process in run.processes)
 
+    def ends(self, trace_id: str) -> dict[str, int | None]:
+        """The last sign of life of each process with spans that have not ended; None where it is alive."""
+        processes = set(self._runs[trace_id].open.values())
+        return {one: None if self._is_alive(one) else self._process_signs.get(one, 0) for one in processes}
+
     def columns(self, trace_id: str, after: int = 0) -> tuple[Columns, int]:
         """The columns of the lines of a run from number `after` on, and how many lines there are now."""
         run = self._runs[trace_id]
@@ -158,6 +163,8 @@ class Catalog:
         if kind is SpanRow or kind is Span:
             if self._is_first(trace_id, row.span_id):
                 run.add(row)
+        elif kind is OpenRow or kind is Open:
+            run.begin(row, hash((trace_id, row.span_id)) in self._seen)
         elif kind is Update:
             run.learn(row, hash((trace_id, row.span_id)) in self._seen)
         else:
@@ -189,7 +196,7 @@ class Catalog:
 
     def _told(self, run: _Run) -> dict[str, Any]:
         live = self.is_live(run.trace_id)
-        end = run.end
+        end = time.time_ns() if live else run.end
         if run.status == OPEN:
             end = max(end, *(self._process_signs.get(process, 0) for process in run.processes))
         head = next((self._processes[process] for process in run.processes if process in self._processes), None)
@@ -202,7 +209,7 @@ class Catalog:
             "status": "running" if live else UNFINISHED if run.top_status == OPEN else run.top_status,
             "start_ms": run.start // 1_000_000,
             "duration_ns": max(0, end - run.start),
-            "spans": run.spans,
+            "spans": run.spans + len(run.open),
             "errors": run.failures.count(),
             "refused": run.failures.refused,
             "warnings": run.warnings,
@@ -241,6 +248,7 @@ class _Run:
         self.status = self.top_status = OPEN
         self.start = self.end = 0
         self.spans = self.warnings = self.findings = 0
+        self.open: dict[str, str] = {}
         self.failures = Failures()
         self.sum = Sum()
         self.spent: dict[tuple[str, str, str], Sum] = {}
@@ -256,11 +264,18 @@ class _Run:
     def add(self, span: Any) -> None:
         """Count a span that has ended."""
         self.spans += 1
+        self.open.pop(span.span_id, None)
         self._begin(span)
         self.end = max(self.end, span.start_ns + span.duration_ns)
         if span.status != "ok":
             self.failures.add(span)
         self.spend(span)
+
+    def begin(self, head: Any, ended: bool) -> None:
+        """Take in that a span began, which may have ended already."""
+        if not ended:
+            self.open[head.span_id] = head.run
+        self._begin(head)
 
     def learn(self, late: Update, counted: bool) -> None:
         """Take in what came of a span later; where it is counted already, the calls are to be added up anew."""
@@ -274,10 +289,8 @@ class _Run:
         self.outdated = False
 
     def note(self, row: Any) -> None:
-        """Take in what is no span that has ended."""
-        if isinstance(row, OpenRow | Open):
-            self._begin(row)
-        elif isinstance(row, Log):
+        """Take in what is no span."""
+        if isinstance(row, Log):
             self.warnings += row.level.upper() in ALARMING
             self._moment(row.time_ns)
         elif isinstance(row, Finding):

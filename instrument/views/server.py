@@ -322,7 +322,8 @@ def _added(catalog: Catalog, trace: str, after: int) -> Any:
 
 
 def _moment(catalog: Catalog, trace: str) -> dict[str, Any]:
-    return {"live": catalog.is_live(trace), "now": str(time.time_ns())}
+    ends = {process: None if sign is None else str(sign) for process, sign in catalog.ends(trace).items()}
+    return {"live": catalog.is_live(trace), "now": str(time.time_ns()), "ends": ends}
 
 
 def _grown(catalog: Catalog, trace: str) -> str:

@@ -186,7 +186,7 @@ def _how(root: Span, metrics: Metrics, theme: Theme) -> str:
         return f"{root.status}, its times are not known"
     took = duration(metrics.wall_ns, theme.unicode)
     if root.status == UNFINISHED:
-        return f"unfinished, its process was ended from outside after {took}"
+        return f"unfinished, its process was ended from outside; its last sign of life came after {took}"
     return f"has not ended, {took} so far" if root.status == OPEN else f"{root.status} in {took}"
 
 

@@ -44,7 +44,7 @@ function figuresOf(tree) {
   const { trace } = tree;
   const sum = (values) => tree.roots.reduce((total, row) => total + values[row], 0);
   return [
-    ["Took", duration(tree.stop - tree.start)],
+    [tree.roots.length && trace.statusOf(tree.roots[0]) === "unfinished" ? "Took at least" : "Took", duration(tree.stop - tree.start)],
     ["Spans", count(trace.size)],
     ["Model calls", count(sum(tree.calls))],
     ["Tool calls", count(sum(tree.tools))],
@@ -55,6 +55,7 @@ function figuresOf(tree) {
     ["Errors", count(sum(tree.failures)), "bad"],
     ["Refused", count(sum(tree.refused)), "odd"],
     ["Findings", count(trace.findings.filter((one) => one.severity !== "info").length), "odd"],
+    ["Info", count(trace.findings.filter((one) => one.severity === "info").length)],
   ];
 }
 
@@ -63,7 +64,10 @@ export function wordsOf(tree) {
   const { trace } = tree;
   const tool = trace.numbers.get("tool");
   const tools = trace.name.filter((_, row) => trace.kind[row] === tool);
-  const statuses = wordsIn(trace, trace.status).map((word) => (word !== "open" ? word : trace.live ? "running" : "unfinished"));
+  const open = trace.numbers.get("open");
+  const unended = new Set();
+  trace.status.forEach((status, row) => status === open && unended.add(trace.statusOf(row)));
+  const statuses = [...wordsIn(trace, trace.status).filter((word) => word !== "open"), ...unended];
   return {
     kind: wordsIn(trace, trace.kind),
     status: statuses.sort(),

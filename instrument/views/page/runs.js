@@ -78,12 +78,15 @@ export class RunsView {
       if (what === "runs") this.take(told);
       else if (what === "connected") this.page.connected(told);
     });
+    this.clock = setInterval(() => this.age(), 1000);
     this.scroller.focus({ preventScroll: true });
   }
 
   take(told) {
     this.version = told.version;
     for (const row of told.rows) {
+      row.heard = performance.now();
+      row.took = row.duration_ns;
       row.cost = row.usd === null ? NaN : Number(row.usd);
       row.tokens = row.input + row.output;
       row.model = row.models.join(", ");
@@ -117,6 +120,16 @@ export class RunsView {
     this.list?.reset(this.shown.length);
     this.scroller.setAttribute("aria-rowcount", this.shown.length + 1);
     this.tell();
+  }
+
+  // What runs takes longer with every second, whether it writes anything or not.
+  age() {
+    this.shown.forEach((row, index) => {
+      if (row.status !== "running") return;
+      row.duration_ns = row.took + (performance.now() - row.heard) * 1e6;
+      const cells = this.list.elementAt(index)?.cells;
+      if (cells) cells.took.firstChild.textContent = duration(row.duration_ns);
+    });
   }
 
   tell() {
@@ -239,6 +252,7 @@ export class RunsView {
   close() {
     this.closed = true;
     this.stop?.();
+    clearInterval(this.clock);
     this.list.close();
     NARROW.removeEventListener("change", this.resized);
   }

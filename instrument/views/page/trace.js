@@ -31,6 +31,7 @@ export class Trace {
     this.runs = new Map();
     this.pieces = null;
     this.live = false;
+    this.ends = new Map(); // process with open spans → its last sign of life in ns, null while it is alive
     this.lines = 0;
     this.lastSign = 0;
   }
@@ -53,6 +54,7 @@ export class Trace {
     if (told.pieces) this.pieces = told.pieces;
     if (told.lines !== undefined) this.lines = told.lines;
     if (told.live !== undefined) this.live = told.live;
+    for (const [run, sign] of Object.entries(told.ends ?? {})) this.ends.set(run, sign === null ? null : Number(BigInt(sign) - this.base));
     if (told.now) {
       this.serverNow = Number(BigInt(told.now) - this.base);
       this.heard = performance.now();
@@ -157,7 +159,12 @@ export class Trace {
   }
 
   lasts(row) {
-    return this.taken[row] >= 0 ? this.taken[row] : Math.max(0, this.now() - this.start[row]);
+    return this.taken[row] >= 0 ? this.taken[row] : Math.max(0, (this.goneAt(row) ?? this.now()) - this.start[row]);
+  }
+
+  // The last sign of life of the process of an open span that is known to be gone; null where it is not.
+  goneAt(row) {
+    return this.ends.get(this.words[this.run[row]]) ?? null;
   }
 
   nameOf(row) {
@@ -171,7 +178,7 @@ export class Trace {
   // ok, error, cancelled, running, or unfinished where the process went away
   statusOf(row) {
     const status = this.words[this.status[row]];
-    return status !== "open" ? status : this.live ? "running" : "unfinished";
+    return status !== "open" ? status : this.live && this.goneAt(row) === null ? "running" : "unfinished";
   }
 
   fact(row, place) {
