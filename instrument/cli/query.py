@@ -34,7 +34,8 @@ def add(subparsers: Any) -> None:
         epilog='Example: instrument query "SELECT model, count(*), sum(usd) FROM costs GROUP BY model"',
     )
     parser.add_argument("sql", metavar="SELECT", help="the statement, or - to read it from stdin")
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="files or folders (default: the nearest .instrument)")
+    told = "files or folders (default: the nearest .instrument)"
+    parser.add_argument("paths", nargs="*", default=[], metavar="PATH", help=told)
     parser.add_argument("--path", dest="named_path", metavar="PATH", help=argparse.SUPPRESS)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON, one object a row")

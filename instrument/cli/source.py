@@ -257,6 +257,9 @@ def _choose(began: dict[str, int], wanted: str | None, path: str) -> str:
     if re.fullmatch(r"last~\d{1,9}", str(wanted)):
         return _before_last(began, int(str(wanted)[5:]), path)
     matching = [trace_id for trace_id in began if trace_id.startswith(str(wanted).lower())]
+    if not matching and (span := span_named(path, wanted)):
+        told = f"{wanted!r} is a span of trace {span[0][:8]}"
+        raise InstrumentError(f"{told}: name the trace, or `instrument show {wanted}`")
     if not matching:
         raise InstrumentError(f"no trace or span in {path} begins with {wanted!r}: `instrument runs` lists the traces")
     if len(matching) > 1:
