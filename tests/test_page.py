@@ -21,6 +21,8 @@ from tests.simulated import Plan, Step, Tool, Twist, simulate
 HOSTILE = "bad0" * 8
 LONG = "10f6" * 8
 BIG = "b165" * 8
+POST = 12345678901234567890
+"""A number as services give to what is posted: longer than a number of a browser."""
 SCRIPTS = (
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
@@ -89,12 +91,18 @@ def big(spans: int = 4000) -> Iterator[Record]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recording folder with a review, a hostile run, a long text and a big run."""
+    """A recording folder with a review, a hostile run, a long text beside money in many digits, and a big run."""
     place = tmp_path_factory.mktemp("served") / ".instrument"
     long = span(1, name="long", trace_id=LONG, run="r3", output="x" * 10_000_000)
-    refused = replace(long, span_id=f"{2:016x}", parent_id=long.span_id, status="refused", output=None)
+    refused = replace(
+        long, span_id=f"{2:016x}", parent_id=long.span_id, status="refused", input={"id": POST}, output=None
+    )
+    asked = {"trace_id": LONG, "run": "r3", "attributes": {}, "duration_ns": MS}
+    guessed = call(3, 1, usd="0.00084", **asked)
+    assert guessed.cost is not None
+    calls = [replace(guessed, cost=replace(guessed.cost, basis="estimated")), call(4, 1, usd=None, **asked)]
     (place / "events").mkdir(parents=True)
-    for name, records in {"a": review(), "b": hostile(), "c": [long, refused], "d": big()}.items():
+    for name, records in {"a": review(), "b": hostile(), "c": [long, refused, *calls], "d": big()}.items():
         (place / f"events/{name}.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in records))
     return place
 
@@ -233,6 +241,15 @@ def test_a_span_shows_what_it_holds(browser: Browser, address: str) -> None:
         page.locator(".failure").wait_for()
         failed = page.locator(".failure").inner_text()
         assert (True, True, True) == ("2,003 in, 120 out" in facts, "unpriced" in facts, "No such file" in failed)
+
+
+def test_whole_numbers_stay_what_was_recorded(browser: Browser, address: str) -> None:
+    """However long they are, as values and in the record."""
+    with browser.page(f"{address}#/run/{LONG}/{2:016x}") as page:
+        page.locator(".panel .section", has_text="Record").locator("summary").click()
+        page.locator(".panel .code").wait_for()
+        told = page.locator(".panel").inner_text()
+        assert [True] * 3 == [part in told for part in (f"id{POST}", f'"id": {POST}', f'"start_ns": {NOON + MS}')], told
 
 
 def test_findings_are_pinned_and_lead_to_their_spans(browser: Browser, address: str) -> None:
@@ -574,7 +591,15 @@ def test_no_view_violates_the_rules_of_accessibility(browser: Browser, address: 
 
 @pytest.mark.parametrize(
     "hash_",
-    ["", f"#/run/{TRACE}", f"#/run/{TRACE}/{2:016x}", f"#/run/{TRACE}?tab=steps", f"#/diff/{TRACE}/{BIG}", "#/costs"],
+    [
+        "",
+        f"#/run/{TRACE}",
+        f"#/run/{LONG}",
+        f"#/run/{TRACE}/{2:016x}",
+        f"#/run/{TRACE}?tab=steps",
+        f"#/diff/{TRACE}/{BIG}",
+        "#/costs",
+    ],
 )
 def test_nothing_is_wider_than_a_small_screen(browser: Browser, address: str, hash_: str) -> None:
     """On a phone and a tablet nobody has to scroll sideways, not for filters, errors and money either, nor for a long

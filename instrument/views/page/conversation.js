@@ -1,6 +1,7 @@
 // The messages of a model call as a conversation.
 
 import { h, button, copyButton } from "./dom.js";
+import { parsed, written } from "./exact.js";
 import { bytes, plural } from "./format.js";
 import { block, line, shown } from "./text.js";
 import { valueView, textView } from "./values.js";
@@ -70,7 +71,7 @@ function answerView(response, blob) {
 function decoded(text) {
   if (typeof text !== "string") return text ?? null;
   try {
-    return JSON.parse(text);
+    return parsed(text);
   } catch {
     return text;
   }
@@ -91,5 +92,5 @@ function prose(text, blob) {
 }
 
 function plainText(parts) {
-  return parts.map((part) => (typeof part?.content === "string" ? part.content : JSON.stringify(part, null, 2))).join("\n");
+  return parts.map((part) => (typeof part?.content === "string" ? part.content : written(part))).join("\n");
 }

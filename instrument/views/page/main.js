@@ -29,6 +29,7 @@ class Page {
   }
 
   async route() {
+    document.querySelector("dialog[open]")?.close();
     const address = addressOf(location.hash);
     if (this.source.isFile && address.name !== "run") {
       const told = await this.source.columns();

@@ -70,16 +70,22 @@ export class Overview {
     const error = trace.numbers.get("error");
     const taken = Array.from({ length: LANES }, () => -1);
     pen.globalAlpha = 0.85;
+    const place = (row, least) => [(width * (trace.start[row] - tree.start)) / whole, Math.max(least, (width * trace.lasts(row)) / whole)];
     for (const row of tree.order) {
       const deep = Math.min(tree.depth[row], LANES - 1);
-      const left = (width * (trace.start[row] - tree.start)) / whole;
-      const long = Math.max(1, (width * trace.lasts(row)) / whole);
+      const [left, long] = place(row, 1);
       if (left + long <= taken[deep] && long < 1.5) continue; // nothing of it would be seen
       taken[deep] = Math.max(taken[deep], Math.floor(left + long));
-      const number = trace.status[row] === error ? -1 : trace.kind[row];
-      if (!colors.has(number)) colors.set(number, number < 0 ? color("--bad") : kindColor(trace.words[number]));
+      const number = trace.kind[row];
+      if (!colors.has(number)) colors.set(number, kindColor(trace.words[number]));
       pen.fillStyle = colors.get(number);
       pen.fillRect(left, 12 + deep * lane, long, Math.max(1, lane - 1));
+    }
+    // one failure among a thousand calls is seen
+    pen.fillStyle = color("--bad");
+    for (const row of trace.errors.keys()) {
+      const [left, long] = place(row, 2);
+      if (trace.status[row] === error) pen.fillRect(left, 12 + Math.min(tree.depth[row], LANES - 1) * lane, long, Math.max(1, lane - 1));
     }
     pen.globalAlpha = 1;
   }
@@ -88,12 +94,12 @@ export class Overview {
   paintCurve(pen, width) {
     const { tree } = this;
     const { trace } = tree;
-    const all = [...trace.calls].map(([row, call]) => ({ at: trace.start[row] + trace.lasts(row), usd: call.usd || 0, estimated: call.basis === "estimated", tokens: (call.input ?? 0) + (call.output ?? 0) }));
+    const all = [...trace.calls].map(([row, call]) => ({ at: trace.start[row] + trace.lasts(row), usd: call.usd || 0, estimated: call.basis === "estimated", unpriced: Number.isNaN(call.usd), tokens: (call.input ?? 0) + (call.output ?? 0) }));
     const sum = (name) => all.reduce((total, one) => total + one[name], 0);
     const usd = sum("usd");
     const name = usd > 0 ? "usd" : "tokens";
     const most = sum(name);
-    this.legend.textContent = most ? `Σ ${usd > 0 ? `${bill(usd, { estimated: all.some((one) => one.estimated), unpriced: 0 })} · ` : ""}${short(sum("tokens"))} tokens` : "";
+    this.legend.textContent = most ? `Σ ${usd > 0 ? `${bill(usd, { estimated: all.some((one) => one.estimated), unpriced: all.some((one) => one.unpriced) })} · ` : ""}${short(sum("tokens"))} tokens` : "";
     if (!most) return;
     const whole = tree.stop - tree.start || 1;
     pen.beginPath();

@@ -2,6 +2,7 @@
 
 import { h, button, copyButton, copy } from "./dom.js";
 import { clock, count, duration, moment, money, plural } from "./format.js";
+import { written } from "./exact.js";
 import { block, line, shown } from "./text.js";
 import { valueView } from "./values.js";
 import { conversation, isConversation } from "./conversation.js";
@@ -110,12 +111,12 @@ export class Panel {
     }
     const logs = this.trace.logs.filter((log) => log.span === span.span_id);
     add("Logs", logs.length && logs, () => h("ol", { class: "loglist" }, logs.slice(0, 500).map((log) => logView(this.trace, log))));
-    add("Events", span.events?.length && span.events, () => h("div", {}, span.events.map((event) => h("div", { class: "event" }, h("b", {}, line(event.name, 100)), " ", h("span", { class: "hint" }, duration(Number(BigInt(Math.round(event.time_ns)) - this.trace.base) - this.trace.start[this.row])), event.attributes ? valueView(event.attributes, blob) : ""))));
+    add("Events", span.events?.length && span.events, () => h("div", {}, span.events.map((event) => h("div", { class: "event" }, h("b", {}, line(event.name, 100)), " ", h("span", { class: "hint" }, duration(Number(BigInt(event.time_ns) - this.trace.base) - this.trace.start[this.row])), event.attributes ? valueView(event.attributes, blob) : ""))));
     const scores = this.trace.scores.filter((score) => score.span === span.span_id);
     add("Scores", scores.length && scores, () => h("div", {}, scores.map((score) => h("div", { class: "event" }, h("b", {}, line(score.name, 80)), ` ${score.value ?? ""} ${line(score.label ?? "", 200)}`))));
     add("Links", span.links?.length && span.links, () => h("div", {}, span.links.map((link) => h("a", { href: `#/run/${encodeURIComponent(link.trace_id)}/${encodeURIComponent(link.span_id)}` }, link.span_id, " "))));
     add("Attributes", isGiven(span.attributes) && span.attributes, () => valueView(span.attributes, blob));
-    add("Record", span, () => block(JSON.stringify(span, null, 2), "code"), false);
+    add("Record", span, () => block(written(span), "code"), false);
     return parts;
   }
 }
@@ -142,7 +143,7 @@ function errorView(error) {
 }
 
 function answers(output) {
-  const messages = output?.messages;
+  const messages = typeof output?.role === "string" ? [output] : output?.messages;
   return isConversation(messages) ? messages : [];
 }
 
@@ -151,7 +152,7 @@ function isGiven(value) {
 }
 
 function textOf(value) {
-  return typeof value === "string" ? value : JSON.stringify(value, null, 2);
+  return typeof value === "string" ? value : written(value);
 }
 
 function tokensTold(call) {

@@ -1,5 +1,7 @@
 // Where the data come from: the server that gave this page, or the page itself.
 
+import { parsed } from "./exact.js";
+
 const decoder = new TextDecoder();
 
 export function source() {
@@ -26,7 +28,7 @@ class ServerSource {
   }
 
   async span(trace, row) {
-    return this.get(`api/run/${trace.id}/span/${encodeURIComponent(trace.ids[row])}`);
+    return this.get(`api/run/${trace.id}/span/${encodeURIComponent(trace.ids[row])}`, parsed);
   }
 
   search(trace, text) {
@@ -80,10 +82,10 @@ class ServerSource {
     };
   }
 
-  async get(address) {
+  async get(address, read = JSON.parse) {
     const answer = await fetch(address);
     if (!answer.ok) throw new Error(await sentence(answer));
-    return answer.status === 204 ? null : answer.json();
+    return answer.status === 204 ? null : read(await answer.text());
   }
 }
 
@@ -123,7 +125,7 @@ class FileSource {
   async piece(number) {
     if (!this.pieces.has(number)) {
       if (this.pieces.size > 8) this.pieces.delete(this.pieces.keys().next().value);
-      this.pieces.set(number, unpacked(`piece-${number}`).then(JSON.parse));
+      this.pieces.set(number, unpacked(`piece-${number}`).then(parsed));
     }
     return this.pieces.get(number);
   }

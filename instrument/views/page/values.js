@@ -2,6 +2,7 @@
 
 import { h, button, copyButton } from "./dom.js";
 import { bytes, count, plural } from "./format.js";
+import { parsed } from "./exact.js";
 import { block, line, shown } from "./text.js";
 
 const SHORT = 90;
@@ -18,12 +19,12 @@ export function valueView(value, blob, open = true) {
 
 // A text; where it is JSON it can be read as such.
 export function textView(text, blob) {
-  const parsed = parsedJson(text);
-  if (parsed === undefined) return block(text);
+  const inside = parsedJson(text);
+  if (inside === undefined) return block(text);
   const place = h("div", { class: "either" });
   const show = (asText) => {
     const other = button(asText ? "as JSON" : "as text", () => show(!asText), { class: "quiet switch" });
-    place.replaceChildren(other, asText ? block(text) : valueView(parsed, blob));
+    place.replaceChildren(other, asText ? block(text) : valueView(inside, blob));
   };
   show(false);
   return place;
@@ -32,7 +33,7 @@ export function textView(text, blob) {
 function parsedJson(text) {
   if (text.length > PARSED || !/^\s*[[{]/.test(text)) return undefined;
   try {
-    const value = JSON.parse(text);
+    const value = parsed(text);
     return value !== null && typeof value === "object" ? value : undefined;
   } catch {
     return undefined;
