@@ -28,6 +28,7 @@ import msgspec
 
 from instrument import secret_shapes as shapes
 from instrument.errors import SettingsError
+from instrument.model import AnyRecord, Cost, Event, Failure, Link, Usage
 from instrument.secret_search import (
     AHEAD,
     MARGIN,
@@ -49,6 +50,16 @@ STRETCH = 1 << 15
 
 _BEHIND = 64
 _KEY_BYTES = 32
+
+_OURS = ("start_ns", "duration_ns", "time_ns", "pid", "schema", "status", "severity", "detector", "usage", "cost")
+"""Fields of a record that hold numbers and words of ours, money as text among them: no pattern is meant for them."""
+
+_PLAIN = re.compile(r"[a-z_]{1,20}|[-+.\dE]{1,60}")
+"""Such words and numbers."""
+
+_FIELDS = frozenset(
+    field for kind in (*AnyRecord.__args__, Failure, Usage, Cost, Event, Link) for field in kind.__struct_fields__
+) | {"type"}
 
 
 class Redactor:
@@ -192,6 +203,8 @@ class Redactor:
             head = b""
         decoded = msgspec.json.decode(body)
         redacted = self._walk(decoded)
+        if type(decoded) is dict:
+            redacted.update({name: decoded[name] for name in _OURS if name in decoded and _is_ours(decoded[name])})
         if redacted == decoded:
             return data
         encoded = msgspec.json.encode(redacted)
@@ -213,12 +226,16 @@ class Redactor:
             node = {**node, named[1]: self._hide(node[named[0]], node[named[1]])}
         for name, value in node.items():
             if self.secret_name(name) and not (name == "token" and "logprob" in node):
-                walked[self.text(name)] = self._hide(name, value)
+                walked[self._name(name)] = self._hide(name, value)
             elif name == "auth" and type(value) is list and len(value) == 2:
                 walked[name] = [self._walk(value[0]), self._hide("password", value[1])]
             else:
-                walked[self.text(name)] = self._walk(value)
+                walked[self._name(name)] = self._walk(value)
         return walked
+
+    def _name(self, name: str) -> str:
+        """A key without its secrets: what the fields of records are called is none, whatever patterns say."""
+        return name if name in _FIELDS else self.text(name)
 
     def _walk_array(self, node: list[Any]) -> list[Any]:
         """Every element; after an element that is a flag (`--password`) the next one is its value."""
@@ -323,6 +340,13 @@ class Redactor:
         if plain in self._kept_names:
             return False
         return plain in self._names or is_secret_name(name)
+
+
+def _is_ours(value: Any) -> bool:
+    """Whether a field holds what we write there: where records come from others it may be anything."""
+    if type(value) is dict:
+        return all(map(_is_ours, value.values()))
+    return value is None or type(value) is int or (type(value) is str and _PLAIN.fullmatch(value) is not None)
 
 
 def _stretches(lines: bytes) -> Iterator[tuple[int, int]]:

@@ -144,3 +144,11 @@ def test_history_copied_learns_alone() -> None:
     tape.tool("search", "far")
     feed([*tape.spans, tape.root()], Detectors(thresholds(), mine.copy()))
     assert History(USUAL).save() == mine.save()
+
+
+def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path: Path) -> None:
+    """What cannot be saved there is no fault of the recording."""
+    place = tmp_path / "mine"
+    place.write_text("mine")
+    history.save(place, USUAL)
+    assert "mine" == place.read_text()

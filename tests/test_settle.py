@@ -330,6 +330,23 @@ def test_patterns_of_the_users_leave_the_ids_of_every_record() -> None:
     assert [one.span_id for one in recording.spans[:3]] == recording.findings[0].span_ids
 
 
+@pytest.mark.parametrize("pattern", [r"\d{4,}", "[a-z_]{4,}", "error", "a"])
+def test_patterns_of_the_users_leave_what_is_ours(pattern: str) -> None:
+    """Money, statuses and what the fields of a record are called hold no secret of theirs, and cost no record."""
+    prices = {"m": {"input": "0.1234567"}}
+    with record(redact={"patterns": [pattern]}, prices=prices) as recording:
+        with span("call", kind="llm") as live:
+            live.usage(input=1, output=0, model="m")
+            live.event("reached")
+            log("E", "12345 a error")
+        with contextlib.suppress(ValueError), span("failing"):
+            raise ValueError("12345 a error")
+        lost = recording.flush().lost
+    called, failed = recording.spans
+    assert ({}, "0.0000001234567", "error", 1) == (lost, called.cost.usd, failed.status, len(called.events))
+    assert all("[redacted:" in one for one in (recording.logs[0].message, failed.error.message))
+
+
 def test_the_word_kind_in_a_log_hides_no_secret() -> None:
     """Metadata of that name, which spans have as a field, does not make ids of what stands before it."""
     with record() as recording:

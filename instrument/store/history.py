@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,4 +48,5 @@ def save(folder: Path, history: dict[str, Any]) -> None:
             json.dump(history, file, separators=(",", ":"))
         fresh.replace(folder / NAME)
     except OSError:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink()
