@@ -205,6 +205,8 @@ class Redactor:
         redacted = self._walk(decoded)
         if type(decoded) is dict:
             redacted.update({name: decoded[name] for name in _OURS if name in decoded and _is_ours(decoded[name])})
+            if type(decoded.get("value")) is float:  # of a score, whatever that is called
+                redacted["value"] = decoded["value"]
         if redacted == decoded:
             return data
         encoded = msgspec.json.encode(redacted)

@@ -689,11 +689,12 @@ def test_kept_names_and_values() -> None:
     assert "token='abc1' password='hunter2'" == own.text("token='abc1' password='hunter2'")
 
 
-@pytest.mark.parametrize("field", ["status", "usage", "cost", "detector", "start_ns"])
+@pytest.mark.parametrize("field", ["status", "usage", "cost", "detector", "start_ns", "value"])
 def test_what_stands_in_the_place_of_a_word_of_ours_is_looked_at(field: str) -> None:
     """Where records come from others a secret may stand where we write a number or a word."""
     assert b"ghp_" not in redactor.line(msgspec.json.encode({"type": "x", field: {"a": f"ghp_{MIXED[:36]}"}}))
     assert b"ghp_" not in redactor.line(msgspec.json.encode({"type": "x", field: f"ghp_{MIXED[:36]}"}))
+    assert b"hunter" not in redactor.line(msgspec.json.encode({"type": "x", "name": "password", "value": "hunter"}))
 
 
 def test_wrong_pattern_is_named() -> None:

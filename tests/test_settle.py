@@ -347,6 +347,22 @@ def test_patterns_of_the_users_leave_what_is_ours(pattern: str) -> None:
     assert all("[redacted:" in one for one in (recording.logs[0].message, failed.error.message))
 
 
+@pytest.mark.parametrize("name", ["value", "usd", "usage", "status", "start_ns"])
+def test_names_of_the_users_leave_what_is_ours(name: str) -> None:
+    """Fields of theirs may be called like one of ours: theirs are hidden, ours cost no record."""
+    with record(redact={"names": [name]}, prices={"m": {"input": "1"}}) as recording:
+        with span("call", kind="llm") as live:
+            live.usage(input=1, output=0, model="m")
+            live.set(held={name: "theirs"})
+        score("good", 1)
+        score("password", 1)
+        lost = recording.flush().lost
+    called = recording.spans[0]
+    assert ({}, "ok", "0.000001", "[redacted:") == (
+        lost, called.status, called.cost.usd, called.attributes["held"][name][:10],
+    )  # fmt: skip
+
+
 def test_the_word_kind_in_a_log_hides_no_secret() -> None:
     """Metadata of that name, which spans have as a field, does not make ids of what stands before it."""
     with record() as recording:
