@@ -254,7 +254,10 @@ def _pattern(value: object) -> str:
 
 def sinks(value: object) -> tuple[str, ...]:
     """Names of sinks; empty text is none at all."""
-    chosen = names(value)
+    try:
+        chosen = names(value)
+    except ValueError as fault:
+        raise ValueError(f"{fault}; a class of your own is package.module:Name") from None
     if unknown := [name for name in chosen if not is_sink(name)]:
         raise ValueError(unknown_sinks(unknown))
     return chosen

@@ -123,9 +123,11 @@ def _key_of_variable(name: str) -> Key:
 def from_file(name: str, path: Path, is_table: IsTable, *, is_ours: bool = True) -> Iterator[Given | Unreadable]:
     """`[tool.instrument]` of a TOML file that `name` names, else its top level when the file `is_ours`."""
     try:
-        text = _text(path)
-        # A broken pyproject.toml that says nothing about us is not ours to complain about.
-        document = tomllib.loads(text) if is_ours or _SECTION[-1] in text else {}
+        data = _content(path)
+        if not is_ours and _SECTION[-1].encode() not in data:
+            return  # a broken pyproject.toml that says nothing about us is not ours to complain about
+        text = data.decode("utf-8-sig")
+        document = tomllib.loads(text)
     except (OSError, ValueError, RecursionError) as fault:
         yield Unreadable(name, visible(path), _why(fault))
         return
@@ -142,10 +144,10 @@ def from_file(name: str, path: Path, is_table: IsTable, *, is_ours: bool = True)
         yield from _leaves(Given((), document, visible(path), text), is_table)
 
 
-def _text(path: Path) -> str:
+def _content(path: Path) -> bytes:
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(0, "it is no regular file")
-    return path.read_bytes().decode("utf-8-sig")
+    return path.read_bytes()
 
 
 def _why(fault: Exception) -> str:

@@ -424,6 +424,9 @@ def _misfit(given: Given) -> str | None:
         return f"is a table; {_keys_of(given)}"
     if key in _LEAVES or (key[0] == "prices" and len(key) == 3 and key[2] in PRICE_PARTS):
         return None
+    if key[0] == "sink" and len(key) == 3 and key[1] in allowed.SINKS:
+        meant = f"see [{key[1]}]" if (key[1],) in _TABLES else f"{key[1]} has no keywords"
+        return f"is for sinks of your own; {meant}"
     if key[0] == "sink" and len(key) == 3:
         return None if allowed.is_sink(key[1]) else allowed.unknown_sinks([key[1]])
     return f"there is no such setting; {_nearest(given)}"
@@ -435,7 +438,7 @@ def _keys_of(given: Given) -> str:
         return 'its keys are sinks, as in [sink."package.module:Name"]'
     if table == ("prices",):
         return 'its keys are models, as in [prices."model"]'
-    names = _TABLES.get(table, PRICE_PARTS if table[0] == "prices" else ("the keywords of the sink",))
+    names = _TABLES.get(table, PRICE_PARTS if table[:1] == ("prices",) else ("the keywords of the sink",))
     if _is_variable(given) and table in _TABLES:
         return f"its variables are {', '.join(_variable((*table, name)) for name in names)}"
     return f"its keys are {', '.join(names)}"
@@ -453,7 +456,7 @@ def _nearest(given: Given) -> str:
     key = given.key
     if key[0] == "prices" and len(key) == 3:
         return f"the keys of a price are {', '.join(PRICE_PARTS)}"
-    known = {"_".join(one): one for one in (*_LEAVES, *_TABLES)}
+    known = {"_".join(one): one for one in (*_LEAVES, *_TABLES) if one}
     if close := difflib.get_close_matches("_".join(key).lower()[:100], known, n=1):
         meant = known[close[0]]
         return f"did you mean {_variable(meant) if _is_variable(given) else dotted(meant)}?"

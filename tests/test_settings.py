@@ -339,6 +339,7 @@ def test_unknown_key_below_is_refused_though_nothing_uses_it() -> None:
         ("ledger.url", "sqlite:///:memory:", "must be sqlite:///"),
         ("sinks", "consol", "there is no sink 'consol'; did you mean console? known are console, jsonl"),
         ("sinks", ["jsonl", 3], "must be names, in a list or separated by commas"),
+        ("sinks", Path, "a class of your own is package.module:Name"),
         ("sinks", "a.b:", "there is no sink 'a.b:'"),
         ("sinks", "None", "there is no sink 'None'; INSTRUMENT_ENABLED=0 (enabled = false) records nothing; known are"),
         ("dir", "", "must be a path"),
@@ -441,9 +442,32 @@ def test_files_that_cannot_be_read_are_named(name: str, said: str, monkeypatch: 
     assert said in refusal()
 
 
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("sink.jsonl.path", 'sink."jsonl".path = 1 (keyword sink.jsonl.path): is for sinks of your own; see [jsonl]'),
+        ("sink.memory.size", "is for sinks of your own; memory has no keywords"),
+        ("", '"" = 1 (keyword ): there is no such setting; known are enabled'),
+    ],
+)
+def test_what_nothing_would_read_is_refused(key: str, told: str) -> None:
+    """Keywords for a sink that takes its settings from a table of its own, and what has no name at all."""
+    assert told in refusal(**{key: 1})
+
+
+@pytest.mark.parametrize("content", ["[tool]\ninstrument = 5", "[[tool.instrument]]\nsinks = 'jsonl'"])
+def test_what_should_be_our_table_is_told_to_be_one(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever stands in its place is named, and which keys it should have."""
+    path = config(monkeypatch, content)
+    told = refusal()
+    assert (True, True) == (f"({path}" in told, "): is a table; its keys are enabled, dir" in told)
+
+
 def test_broken_pyproject_of_others_is_not_ours_to_judge() -> None:
     """A pyproject.toml that is no TOML and does not mention us is passed over; one that does is refused."""
     Path("pyproject.toml").write_text("[project\n{{ name }}")
+    load()
+    Path("pyproject.toml").write_bytes(b"name = '\xff'")
     load()
     Path("pyproject.toml").write_text("[project\n[tool.instrument]")
     assert "pyproject.toml is not valid TOML" in refusal()
