@@ -301,6 +301,32 @@ def test_a_locked_ledger_delays_rows_and_loses_none(path: Path, monkeypatch: pyt
     assert (["s0"], ["s0", "s1", "s2"]) == (waiting, [row.span_id for row in rows(path)])
 
 
+def test_a_folder_that_cannot_be_made_delays_rows_and_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a file stands in its place rows wait in memory, which is said once, and are there when it is gone."""
+    monkeypatch.setattr(sink_module, "RETRY_SECONDS", 0.0)
+    place, told = tmp_path / "held", list[str]()
+    place.touch()
+    sink = LedgerSink(str(place / "ledger.db"), notice=told.append)
+    sink.write(Batch([span(0)]))
+    place.unlink()
+    sink.write(Batch([span(1)]))
+    sink.close()
+    assert (["s0", "s1"], 1) == ([row.span_id for row in rows(place / "ledger.db")], len(told))
+
+
+def test_nobody_waits_at_the_end_for_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """What is lost then is counted and said at once."""
+    (tmp_path / "held").touch()
+    sink = LedgerSink(str(tmp_path / "held/ledger.db"), notice=str)
+    sink.write(Batch([span(0)]))
+    begun = time.monotonic()
+    with pytest.raises(InstrumentError, match="1 calls"):
+        sink.close()
+    assert time.monotonic() - begun < 1
+
+
 def test_what_cannot_be_entered_is_counted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows beyond the bound, and those left when the sink closes, are counted as lost and said so."""
     monkeypatch.setattr(ledger, "WAIT_SECONDS", 0.02)

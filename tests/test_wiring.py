@@ -18,6 +18,8 @@ from instrument.analysis.metrics import Metrics
 from instrument.analysis.totals import Total
 from instrument.model import Batch, Span
 from instrument.sinks.chosen import files_of, sinks_of
+from instrument.sinks.jsonl import JsonlSink
+from instrument.sinks.ledger import LedgerSink
 from instrument.sinks.memory import MemorySink
 
 ROOT = Path(__file__).parent.parent
@@ -131,6 +133,12 @@ def test_the_ledger_is_told_where_it_has_calls_of_the_trace(
     sinks = sinks_of(settings, wiring.run_record(settings))
     metrics = Metrics(total=Total(calls=1, input=tokens))
     assert told == [path.name for path in files_of(sinks, metrics)]
+
+
+def test_files_that_cannot_be_looked_for_are_not_named() -> None:
+    """Where the way to them is barred, or too long, there is none to name: the summary is told all the same."""
+    sinks = [JsonlSink(path="x" * 300), LedgerSink(f"{'x' * 300}/ledger.db")]
+    assert [] == files_of(sinks, Metrics())
 
 
 def test_only_jsonl(tmp_path: Path) -> None:

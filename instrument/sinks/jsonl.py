@@ -70,7 +70,7 @@ class JsonlSink:
 
     def leaves(self, has_tokens: bool) -> Path | None:
         """The file in which a trace that is over is."""
-        return self.path if self.path is not None and self.path.exists() else None
+        return self.path if self.path is not None and os.path.exists(self.path) else None
 
     def prepare(self) -> None:
         """Create and open the file, where it is known. Raises `OSError`, as the first batch will that is written."""

@@ -60,6 +60,8 @@ class LedgerSink:
         self._heads: OrderedDict[str, Row] = OrderedDict()
         self._connection = Connection(self.path, ledger.open_ledger)
         self._try_again = 0.0
+        self._is_worth_waiting = True
+        """The end of the process waits for a file that is locked, but not for a folder that cannot be made."""
 
     calls_nobody = True
     """No code but ours runs in it."""
@@ -78,8 +80,8 @@ class LedgerSink:
 
     def leaves(self, has_tokens: bool) -> Path | None:
         """The file, when the calls of a trace that took tokens are in it, or will be as soon as it is made."""
-        at = next(place for place in (self.path, *self.path.parents) if place.exists())
-        can_be = at == self.path or (at.is_dir() and os.access(at, os.W_OK))
+        at = next((place for place in (self.path, *self.path.parents) if os.path.exists(place)), self.path)
+        can_be = at == self.path or (os.path.isdir(at) and os.access(at, os.W_OK))
         return self.path if has_tokens and can_be else None
 
     def write(self, batch: Batch, /) -> None:
@@ -99,7 +101,7 @@ class LedgerSink:
     def close(self) -> None:
         """Enter what is waiting and close the file. Raises `InstrumentError` when rows had to be given up."""
         patience = time.monotonic() + LAST_WAIT_SECONDS
-        while self._waiting and not self._enter() and time.monotonic() < patience:
+        while self._waiting and not self._enter() and self._is_worth_waiting and time.monotonic() < patience:
             time.sleep(0.05)
         self._connection.close()
         self.lost += len(self._waiting)
@@ -124,19 +126,21 @@ class LedgerSink:
 
     def _enter(self) -> bool:
         """Whether all waiting rows are in the ledger now."""
+        self._is_worth_waiting = True
         try:
             self._enter_waiting()
         except sqlite3.DatabaseError as error:
             if ledger.is_locked(error):
                 return self._wait_longer()
             if ledger.is_passing(error):
-                self._notice(f"the ledger {self.path} cannot be written ({error}); calls are kept and tried again")
-                self._connection.close()
-                return self._wait_longer()
+                return self._keep(str(error))
             if not ledger.is_corrupt(error):
                 raise
             self._begin_anew(error)
             self._enter_waiting()
+        except OSError as error:
+            self._is_worth_waiting = False
+            return self._keep(error.strerror or type(error).__name__)
         self._waiting.clear()
         self._try_again = 0.0
         return True
@@ -144,6 +148,11 @@ class LedgerSink:
     def _enter_waiting(self) -> None:
         with self._connection.used() as connection:
             ledger.write(connection, self._waiting)
+
+    def _keep(self, why: str) -> bool:
+        self._notice(f"the ledger {self.path} cannot be written ({why}); calls are kept and tried again")
+        self._connection.close()
+        return self._wait_longer()
 
     def _wait_longer(self) -> bool:
         self._try_again = time.monotonic() + RETRY_SECONDS
