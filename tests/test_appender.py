@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,6 +46,29 @@ def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     appender.append([b"123456789"])
     appender.close()
     assert b"123456789\n" == (tmp_path / "a.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize(("number", "fails"), [(errno.EIO, True), (errno.EINVAL, False)])
+def test_what_the_disk_does_not_confirm_is_not_written_twice(
+    number: int, fails: bool, shared: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines that count as not written are not there when they are appended again; what has no disk, a pipe or a
+    terminal, confirms nothing, and is written once."""
+
+    def refuse(fd: int) -> None:
+        raise OSError(number, "")
+
+    appender = Appender(tmp_path / "a.jsonl", fsync=True, shared=shared)
+    appender.append([b"1"])
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError) if fails else nullcontext():
+        appender.append([b"2"])
+    monkeypatch.undo()
+    if fails:
+        appender.append([b"2"])
+    appender.close()
+    assert b"1\n2\n" == (tmp_path / "a.jsonl").read_bytes()
 
 
 FULL = """

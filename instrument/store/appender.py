@@ -189,12 +189,12 @@ class Appender:
         try:
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
+            if self._fsync:
+                _confirm(self._fd)
         except OSError:
             self._torn = not (is_alone and _taken_back(self._fd, whole - len(rest))) or self._torn
             raise
         self._torn = False
-        if self._fsync:
-            os.fsync(self._fd)
 
 
 def _set_aside(fd: int) -> int:
@@ -217,6 +217,15 @@ def _set_aside(fd: int) -> int:
             raise
     os.close(fd)
     return aside
+
+
+def _confirm(fd: int) -> None:
+    """Wait until the disk has what was written; a pipe or a terminal has none."""
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
 
 
 def _taken_back(fd: int, written: int) -> bool:
