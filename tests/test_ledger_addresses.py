@@ -173,6 +173,27 @@ def test_a_server_that_comes_back_costs_no_row(server: Postgres, database: str, 
     assert not (tmp_path / "aside.db").exists()
 
 
+def test_a_database_that_cannot_be_written_for_a_while_costs_no_row(database: str, tmp_path: Path) -> None:
+    """As the standby after a failover, whose transactions are read-only until it takes over: rows wait."""
+    import psycopg
+
+    notices: list[str] = []
+    sink = PostgresLedgerSink(database, tmp_path / "aside.db", notices.append)
+    sink.write(Batch([span(0)]))
+    with psycopg.connect(database, autocommit=True) as connection:
+        name = database.rpartition("/")[2]
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        sink._database.close()
+        sink.write(Batch([span(1)]))
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    sink._database.close()
+    sink._try_again = 0.0  # a second is not waited for
+    sink.write(Batch([span(2)]))
+    sink.close()
+    assert (["s0", "s1", "s2"], 1) == ([one.span_id for one in ledgers.rows(database)], len(notices))
+
+
 def test_rows_of_a_server_that_stays_away_are_put_aside(tmp_path: Path) -> None:
     """At the end they go to a file on this machine, and it is said how to bring them over; no password is shown."""
     notices: list[str] = []

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from instrument.errors import InstrumentError
 from instrument.record.notices import notice
 from instrument.sinks.ledger import LedgerSink
 from instrument.store import ledger, postgres
-from instrument.store.postgres import Database, Unreachable
+from instrument.store.postgres import Database
 
 
 def ledger_sink(url: str, aside: Path | None = None) -> LedgerSink:
@@ -19,7 +20,7 @@ def ledger_sink(url: str, aside: Path | None = None) -> LedgerSink:
 
 
 class PostgresLedgerSink(LedgerSink):
-    """As `LedgerSink`, in the database at `url`. While it cannot be reached rows wait in memory.
+    """As `LedgerSink`, in the database at `url`. While it cannot be reached, or written, rows wait in memory.
 
     What is still waiting at the end is entered in the SQLite file `aside`, and it is said how to bring it over.
     """
@@ -37,10 +38,10 @@ class PostgresLedgerSink(LedgerSink):
         """Whether all waiting rows are in the database now."""
         try:
             postgres.write(self._database, self._waiting)
-        except Unreachable as error:
+        except InstrumentError as error:  # also one that may not be written, as after a failover
             if self._was_reached:
                 self._was_reached = False
-                self._notice(f"{error}; rows wait in memory until it is back")
+                self._notice(f"{error}; rows wait in memory until they can be entered")
             return self._wait_longer()
         self._waiting.clear()
         self._was_reached = True
