@@ -187,10 +187,12 @@ def test_a_span_that_is_running_is_read(file: Path) -> None:
     assert "open" == found.status
 
 
-def test_text_is_found_in_contents(file: Path) -> None:
-    """Whatever its case; the ids of the spans that hold it."""
-    write(file, span(1, input={"a": "The Needle"}), span(2, 1, output="hay"))
-    assert [f"{1:016x}"] == catalog(file).lines_with(TRACE, "needle")
+@pytest.mark.parametrize("text", ["needle", 'said "ready', "C:\\TEMP", '"lines": [1'])
+def test_text_is_found_in_contents(file: Path, text: str) -> None:
+    """Whatever its case, and with quotes and backslashes, which JSON escapes; the ids of the spans that hold it."""
+    held = {"a": "The Needle", "b": 'he said "ready"', "c": r"c:\temp", "arguments": '{"lines": [1]}'}
+    write(file, span(1, input=held), span(2, 1, output="hay"))
+    assert [f"{1:016x}"] == catalog(file).lines_with(TRACE, text)
 
 
 def test_columns_begin_where_one_was(file: Path) -> None:

@@ -97,11 +97,15 @@ class TestInBrowser:
         assert "No such file" in page.locator(".failure").inner_text()
 
     def test_contents_are_searched(self, page: Any) -> None:
-        """Without a server to ask."""
+        """Without a server to ask, and what was logged too."""
         page.keyboard.press("/")
         page.keyboard.type("exampels")
         page.locator(".said", has_text="1 of 15 spans").wait_for()
         assert "read_file" == names(page)[-1]
+        page.locator("input[type=search]").fill('"reviewer ready"')
+        page.locator(".waterfall .rows .row:not([hidden])").nth(1).wait_for(state="hidden")
+        page.locator(".said", has_text="1 of 15 spans").wait_for()
+        assert ["review"] == names(page)
 
     def test_every_view_is_there(self, page: Any) -> None:
         """Steps, findings, logs."""

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from instrument.analysis.metrics import ALARMING, Failures, agent_of, attribute, model_of
 from instrument.analysis.overview import Updated, both
 from instrument.analysis.totals import Sum, call_of, carries
@@ -117,12 +119,14 @@ class Catalog:
         return trace.spans[0] if trace is not None and trace.spans else None
 
     def lines_with(self, trace_id: str, text: str, most: int = 20_000) -> list[str]:
-        """The ids of the spans in whose record the text stands, whatever the case."""
-        wanted = text.lower().encode()
+        """The ids of the spans in whose record the text stands, whatever the case, or in JSON that is a text there."""
+        once = _escaped(text.lower())
+        wanted = {text.lower().encode(), once.encode(), _escaped(once).encode()}
         lines = self._follower.lines(self._runs[trace_id].places)
         found: dict[str, None] = {}
         for line in lines:
-            if wanted in line.lower():
+            lowered = line.lower()
+            if any(form in lowered for form in wanted):
                 span_id = getattr(row_of(line), "span_id", None)
                 if span_id is not None:
                     found[span_id] = None
@@ -351,6 +355,10 @@ def spent_told(sums: Mapping[tuple[str, str, str], Sum]) -> list[list[Any]]:
         [*key, one.calls, one.input, one.output, one.cached, str(one.usd), one.unpriced, one.estimated]
         for key, one in sorted(sums.items())
     ]
+
+
+def _escaped(text: str) -> str:
+    return msgspec.json.encode(text)[1:-1].decode()
 
 
 def _keep(words: dict[str, None], word: str) -> None:

@@ -131,12 +131,13 @@ class FileSource {
   }
 
   async search(trace, text) {
-    const wanted = text.toLowerCase();
-    const found = [];
+    const escaped = (word) => JSON.stringify(word).slice(1, -1);
+    const forms = [text, escaped(text), escaped(escaped(text))].map((word) => word.toLowerCase());
+    const isIn = (words) => forms.some((form) => words.toLowerCase().includes(form));
+    const found = trace.logs.filter((log) => log.span && isIn(`${log.event} ${log.message} ${log.metadata}`)).map((log) => log.span);
     for (let piece = 0; piece < this.starts.length; piece++) {
       const whole = await unpacked(`piece-${piece}`);
-      if (!whole.toLowerCase().includes(wanted)) continue;
-      for (const span of JSON.parse(whole)) if (JSON.stringify(span).toLowerCase().includes(wanted)) found.push(span.span_id);
+      if (isIn(whole)) found.push(...JSON.parse(whole).filter((span) => isIn(JSON.stringify(span))).map((span) => span.span_id));
     }
     return found;
   }
