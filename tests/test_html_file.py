@@ -116,6 +116,16 @@ class TestInBrowser:
             seen.append(page.locator(what).count() > 0)
         assert [True] * 3 == seen
 
+    def test_a_sheet_is_printed_whole(self, page: Any) -> None:
+        """Not only what was in sight; what the filter counts are spans of the time line, not of the sheet."""
+        page.set_viewport_size({"width": 800, "height": 300})
+        page.locator("input[type=search]").fill("status:error")
+        page.keyboard.press("Escape")
+        page.keyboard.press("2")
+        page.locator(".said", has_text="1 of 15 spans in the time line").wait_for()
+        page.emulate_media(media="print")
+        assert page.evaluate("document.documentElement.scrollHeight") > 500
+
     def test_a_link_leads_to_a_span(self, browser: Browser, file: Path) -> None:
         """In a file as well."""
         with browser.page(f"{file.as_uri()}#/run/{TRACE}/{2:016x}") as page:

@@ -151,7 +151,7 @@ export class RunView {
         this.sheetKey = key;
       }
       this.put(this.sheet);
-      this.filterbar.say(said);
+      this.filterbar.say(said && `${said} in the time line`);
     }
     this.stage.setAttribute("aria-labelledby", `tab-${tab.slice(0, 4)}`);
   }
