@@ -41,8 +41,13 @@ UNSEEN = "\x1b[31mred\x1b[0m \u202eevil\u202c\u200b\u2066x\u2069\x07\x00"
 
 
 OUT_OF_SIGHT = """
+const isCutBefore = (one) => {
+    const content = document.createRange();
+    content.selectNodeContents(one);
+    return one.textContent !== "" && content.getBoundingClientRect().left < one.getBoundingClientRect().left - 1;
+};
 [...document.querySelectorAll("select, .toggle, .runs .rows :is(.c-errors, .c-finds, .c-cost, .c-state), .waterfall .c-usd, .call-in, .run .sums tr > :nth-child(-n + 4), .costs .sums tr > :nth-child(-n + 3)")]
-    .filter((one) => one.getClientRects().length && (one.getBoundingClientRect().right > innerWidth || (one.tagName !== "TH" && one.scrollWidth > one.clientWidth + 1)))
+    .filter((one) => one.getClientRects().length && (one.getBoundingClientRect().right > innerWidth || (one.tagName !== "TH" && one.scrollWidth > one.clientWidth + 1) || (one.matches(".c-usd") && isCutBefore(one))))
     .map((one) => `${one.className} ${one.textContent}`)
 """
 CHOSEN = """

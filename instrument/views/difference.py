@@ -241,8 +241,8 @@ def _names(diff: Diff, theme: Theme) -> str:
 def _name_row(name: str, a: Spent, b: Spent, theme: Theme) -> list[Cell]:
     return [
         clean(name, 40),
-        _both(str(a.calls), str(b.calls)),
-        _both(str(a.errors), str(b.errors)) if a.errors or b.errors else "",
+        _both(count(a.calls), count(b.calls)),
+        _both(count(a.errors), count(b.errors)) if a.errors or b.errors else "",
         _both(*(duration(side.duration_ns, theme.unicode) if side.calls else "" for side in (a, b))),
         _both(count(a.total.tokens), count(b.total.tokens)) if a.total.tokens or b.total.tokens else "",
         _both(bill(a.total), bill(b.total)) if a.total.calls or b.total.calls else "",
