@@ -82,8 +82,12 @@ def _replace(before: Recorder | None, settings: Settings) -> None:
         if switch.recorder is before:
             switch.recorder, switch.decided = None, True
         if before is not None:
-            before.pipeline.hand_on(partial(_adopt, os.getpid()))
-            _tell_of_losses(before.told().lost, (*_UNSAID, ENDED))
+            _hand_on(before)
+
+
+def _hand_on(before: Recorder) -> None:
+    before.pipeline.hand_on(partial(_adopt, os.getpid()))
+    _tell_of_losses(before.told().lost, (*_UNSAID, ENDED))
 
 
 def _adopt(process: int, item: Any) -> None:
@@ -203,7 +207,11 @@ def _start_with(settings: Settings, before: Recorder | None = None) -> None:
         recorder = build(settings)
         if before is not None:
             recorder.open = before.open  # it goes on
+        between = switch.recorder
         _put_in_force(recorder)
+        if between is not None and between is not before:  # a handler of signals has configured meanwhile
+            between.close(has_heir=True)
+            _hand_on(between)
         bridges.attach()
         otel_context.attach()
         threads.attach(settings.propagate_threads)

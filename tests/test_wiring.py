@@ -17,6 +17,8 @@ from instrument import wiring
 from instrument.analysis.metrics import Metrics
 from instrument.analysis.totals import Total
 from instrument.model import Batch, Span
+from instrument.record.recorder import Recorder
+from instrument.settings import Settings
 from instrument.sinks.chosen import files_of, sinks_of
 from instrument.sinks.jsonl import JsonlSink
 from instrument.sinks.ledger import LedgerSink
@@ -291,6 +293,32 @@ def test_what_runs_while_it_is_configured_anew_goes_to_the_new_sinks(tmp_path: P
         if isinstance(record, Span)
     ]
     assert [("new", name) for name in ("other", "other", "outer", "pulled")] == sorted(found)
+
+
+def test_a_configuration_amid_another_one_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a handler of signals configures while a configuration is under way, all recorders but the last are closed,
+    and what was called under each is recorded."""
+    build, built = wiring.build, list[Recorder]()
+
+    @instrument.tool
+    def leaf() -> None: ...
+
+    def interrupted(settings: Settings) -> Recorder:
+        if not built:
+            built.append(build(settings))
+            instrument.configure(dir=tmp_path, sinks="jsonl")
+            leaf()
+        built.append(build(settings))
+        return built[-1]
+
+    monkeypatch.setattr(wiring, "build", interrupted)
+    instrument.configure(dir=tmp_path, sinks="jsonl")
+    leaf()
+    instrument.shutdown()
+    found = [record for record in instrument.records(tmp_path) if isinstance(record, Span)]
+    assert (2, [True, True]) == (len(found), [one.pipeline._room.is_closed for one in built[1:]])
 
 
 def test_a_call_that_forks_stays_the_parents_though_it_was_configured_anew(tmp_path: Path) -> None:
