@@ -107,6 +107,16 @@ class TestInBrowser:
         page.locator(".said", has_text="1 of 15 spans").wait_for()
         assert ["review"] == names(page)
 
+    def test_rows_above_what_was_found_do_not_cover_it(self, page: Any) -> None:
+        """One below the other, as all rows."""
+        page.locator("input[type=search]").fill("status:error")
+        page.locator(".said", has_text="1 of 15 spans").wait_for()
+        rows = page.locator(".waterfall .rows .row:not([hidden])")
+        edges = rows.evaluate_all(
+            "rows => rows.map(row => row.getBoundingClientRect()).map(box => [box.top, box.bottom])"
+        )
+        assert [bottom for _, bottom in sorted(edges)[:-1]] == [top for top, _ in sorted(edges)[1:]]
+
     def test_every_view_is_there(self, page: Any) -> None:
         """Steps, findings, logs."""
         seen = []

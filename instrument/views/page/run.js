@@ -13,6 +13,7 @@ import { stepsView } from "./steps.js";
 import { findingsView, LogsView } from "./lists.js";
 import { line } from "./text.js";
 import { RUN_KEYS } from "./keys.js";
+import { misread } from "./query.js";
 import { LIVE_MS, examineRun, followRun, searchRun } from "./rungrowth.js";
 import { runKey } from "./runkeys.js";
 import { RunHead, wordsOf } from "./runhead.js";
@@ -134,7 +135,8 @@ export class RunView {
       one.setAttribute("aria-selected", TABS[place] === tab);
       one.tabIndex = TABS[place] === tab ? 0 : -1;
     });
-    const said = this.sight.kept ? `${count(this.sight.hits)} of ${plural(this.trace.size, "span")}` : "";
+    const odd = this.sight.hits === 0 && misread(this.filterbar.query);
+    const said = this.sight.kept ? `${count(this.sight.hits)} of ${plural(this.trace.size, "span")}${odd ? `: ${line(odd, 40)} is no condition (?)` : ""}` : "";
     if (tab === "time line") {
       this.put(this.waterfall.element);
       this.waterfall.show(this.tree, this.sight);

@@ -83,7 +83,9 @@ class ServerSource {
   }
 
   async get(address, read = JSON.parse) {
-    const answer = await fetch(address);
+    const answer = await fetch(address).catch(() => {
+      throw new Error("The server does not answer. Does `instrument serve` still run?");
+    });
     if (!answer.ok) throw new Error(await sentence(answer));
     return answer.status === 204 ? null : read(await answer.text());
   }
