@@ -95,6 +95,14 @@ def test_a_recorded_call_loads_no_client_library(tmp_path: Path) -> None:
     assert set() == loaded_by(program) & {"loguru", "numpy", "openai", "rich", "tiktoken"}
 
 
+def test_what_a_client_looks_for_is_whole_when_it_looks(tmp_path: Path) -> None:
+    """What the price list imports on a thread of ours is there before the client that asks for it makes a call."""
+    (tmp_path / "openai").mkdir()
+    (tmp_path / "openai" / "__init__.py").touch()
+    (tmp_path / "openai" / "_httpx2.py").touch()
+    assert "httpx2" in loaded_by(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nimport instrument, openai._httpx2")
+
+
 def test_reading_a_file_loads_no_settings_where_none_are_given(tmp_path: Path) -> None:
     """A verb starts sooner where nothing sets anything; all settings are their defaults then."""
     file = tmp_path / "a.jsonl"

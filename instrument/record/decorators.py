@@ -470,3 +470,4 @@ class Descriptor(Object):
 wrapt.register_post_import_hook("instrument.record.pickling:attach_dill", "dill")
 for _home in ("", "joblib.externals.", "ray.", "pyspark."):
     wrapt.register_post_import_hook("instrument.record.pickling:attach_cloudpickle", f"{_home}cloudpickle.cloudpickle")
+wrapt.register_post_import_hook("instrument.record.whole:load_httpx2", "openai._httpx2")
