@@ -14,7 +14,7 @@ from instrument.model import encode
 from instrument.store.blobs import Blobs
 from instrument.views import html
 from tests.browser import Browser
-from tests.recorded import TRACE, review, span
+from tests.recorded import MS, NOON, TRACE, log, review, span
 from tests.test_page import HOSTILE, complaints, hostile, names, row
 
 __all__ = ["complaints"]
@@ -135,6 +135,14 @@ class TestInBrowser:
         page.locator(".said", has_text="1 of 15 spans in the time line").wait_for()
         page.emulate_media(media="print")
         assert page.evaluate("document.documentElement.scrollHeight") > 500
+
+    def test_times_are_those_that_the_terminal_tells(self, browser: Browser, tmp_path: Path) -> None:
+        """To the millisecond, and where the reader has another time than UTC it says so."""
+        root, said = span(1, start_ns=NOON + MS * 7 // 10), log(0, 1, time_ns=NOON + MS * 16 // 10)
+        with browser.page(save(tmp_path / "a.html", root, said).as_uri(), timezone_id="America/New_York") as page:
+            page.locator("#tab-logs").click()
+            began, moment = page.locator(".runhead .when").inner_text(), page.locator(".logrow time").first.inner_text()
+            assert ("2026-11-23 07:00:00 GMT-5", "07:00:00.001") == (began, moment)
 
     def test_a_link_leads_to_a_span(self, browser: Browser, file: Path) -> None:
         """In a file as well."""

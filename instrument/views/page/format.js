@@ -88,7 +88,14 @@ export function when(ms) {
 }
 
 export function moment(ms) {
-  return Number.isFinite(ms) && Math.abs(ms) < 8e15 ? `${day(ms)} ${clock(ms)}` : "";
+  return Number.isFinite(ms) && Math.abs(ms) < 8e15 ? `${day(ms)} ${clock(ms)}${zone(ms)}` : "";
+}
+
+const ZONE = new Intl.DateTimeFormat("en-US", { timeZoneName: "shortOffset" });
+
+// How far the reader's time is from that of the terminal and of findings, which is UTC.
+function zone(ms) {
+  return new Date(ms).getTimezoneOffset() ? ` ${ZONE.formatToParts(ms).find((part) => part.type === "timeZoneName").value}` : "";
 }
 
 const CLOCKS = [15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];

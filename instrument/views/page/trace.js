@@ -186,7 +186,7 @@ export class Trace {
   }
 
   wallMs(ns) {
-    return Number(this.base / 1_000_000n) + ns / 1e6;
+    return Number(this.base / 1_000_000n) + (Number(this.base % 1_000_000n) + ns) / 1e6;
   }
 }
 
