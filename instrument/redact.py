@@ -85,6 +85,7 @@ class Redactor:
         self._finds_owners = tuple(map(_search, shapes.LOOK_FOR_OWNERS))
         self._is_sure_of_owners = _search(shapes.SURE_OF_OWNERS)
         self._finds_short = _search(shapes.LOOK_FOR_SHORT)
+        self._finds_beside = _search(shapes.LOOK_BESIDE)
         self._finds_tokens = _search(shapes.LOOK_FOR_TOKENS)
         self._finds_rest = _search(shapes.LOOK_FOR_REST)
         self._finds_own = _search(shapes.look_for_own(names)) if self._names else None
@@ -141,7 +142,8 @@ class Redactor:
         whole = between.join(texts)
         if sum(map(bool, texts)) < 2 or not (self._patterns or self._suspects(whole)):
             return parts
-        secrets, cut, begin = list(self._found_in(whole)), list(parts), 0
+        cut, begin = list(parts), 0
+        secrets = _merged(whole, [*self._found_in(whole), *self._found_in_each(texts, len(between))])
         for at, text in enumerate(texts):
             end = begin + len(text)
             here = [one for one in secrets if one.start < end and one.end > begin]
@@ -187,7 +189,8 @@ class Redactor:
         return any(finds(text) for finds in self._finds_owners) and self._is_sure_of_owners(text)
 
     def _suspects_shape(self, text: str) -> bool:
-        return self._finds_tokens(text) or self._finds_rest(text) or self._finds_short(text)
+        looks = (self._finds_tokens, self._finds_rest, self._finds_short, self._finds_beside)
+        return any(finds(text) for finds in looks)
 
     def _suspects_name(self, text: str) -> bool:
         own = self._finds_own is not None and self._finds_own(text)
@@ -267,7 +270,7 @@ class Redactor:
         if kind is str:
             return self._hide_text(name, value)
         if kind is dict and _is_schema(value):
-            return self._walk(value)
+            return self._walk({key: self._hide(name, one) if key in _EXAMPLES else one for key, one in value.items()})
         if kind is dict:
             return {self.text(key): self._hide_in(key, one, name) for key, one in value.items()}
         if kind is list:
@@ -323,13 +326,21 @@ class Redactor:
                     yield found if found.start >= last else Found(last, found.end, text[last : found.end])
                     last = found.end
 
+    def _found_in_each(self, texts: list[str], between: int) -> Iterator[Found]:
+        """The secrets of texts that are joined, each looked at alone: joined, two may run into each other."""
+        begin = 0
+        for text in texts:
+            for found in self._found_in(text):
+                yield found._replace(start=begin + found.start, end=begin + found.end)
+            begin += len(text) + between
+
     def _found_in_block(self, text: str, begin: int, end: int) -> Iterator[Found]:
         block = text[max(0, begin - _BEHIND) : end + AHEAD]
         if _has_surrogates(block):
             block = block.encode("utf-8", "replace").decode()
         if self._suspects_shape(block):
             yield from by_shape(text, begin, end)
-        if self._suspects_name(block):
+        if self._suspects_name(block) or "input_value=" in block:
             yield from by_name(self._assignment, self.secret_name, text, begin, end)
         if self._patterns:
             ours = [match.span() for match in shapes.PLACEHOLDER.finditer(text, max(0, begin - 32), end + AHEAD)]
@@ -358,6 +369,9 @@ def _stretches(lines: bytes) -> Iterator[tuple[int, int]]:
         end = lines.find(b"\n", start + STRETCH) + 1 or len(lines)
         yield start, end
         start = end
+
+
+_EXAMPLES = ("default", "const", "example", "examples")
 
 
 def _is_schema(value: dict[str, Any]) -> bool:

@@ -26,6 +26,7 @@ AHEAD = 1_024
 """Characters beyond a stretch within which it shows what begins in it."""
 
 _LONGEST_QUOTATION = 65_536
+_LONGEST_BEGINNING = 60
 _MOST_TOKENS = 500
 _LEAST_URL_TOKEN = 20
 _EXPRESSION_SIGNS = ("(", "[")
@@ -34,9 +35,9 @@ _AFTER_WORD = frozenset(["", *" \t\r\n<&;#\"'`\\"])
 _distinct = re.compile(shapes.DISTINCT)
 _bounded = re.compile(shapes.BOUNDED)
 _before_bounded = re.compile(shapes.BEFORE_BOUNDED)
-_telegram = re.compile(shapes.TELEGRAM_TOKEN)
+_inner = [(re.compile(core), re.compile(beginning)) for core, beginning in shapes.INNER_TOKENS]
 _private_key = re.compile(shapes.PRIVATE_KEY)
-_private_key_begin = re.compile("-----BEGIN ")
+_private_key_begin = re.compile("-----BEGIN(?:[ +]|%20)")
 _private_key_end = re.compile(shapes.PRIVATE_KEY_END)
 _url_password = re.compile(shapes.URL_PASSWORD)
 _signed_url = re.compile(shapes.SIGNED_URL)
@@ -47,6 +48,9 @@ _told = re.compile(shapes.TOLD)
 _bearer = re.compile(shapes.BEARER)
 _basic = re.compile(shapes.BASIC)
 _flag = re.compile(shapes.FLAG)
+_setting = re.compile(shapes.SETTING)
+_input_value = re.compile(shapes.INPUT_VALUE)
+_encoded_quote = re.compile(rf"(?:[ +]|%20)?(?P<mark>{shapes.ENCODED_QUOTE})")
 _blank = re.compile(shapes.BLANK)
 _annotation = re.compile(shapes.ANNOTATION)
 _opening_quote = re.compile(shapes.OPENING_QUOTE)
@@ -62,6 +66,8 @@ _template_here = re.compile(shapes.TEMPLATE_HERE)
 _template = re.compile(shapes.TEMPLATE)
 _path = re.compile(shapes.PATH)
 _cookie = re.compile(shapes.COOKIE)
+_names = re.compile(r"\b(?:name|key):[ \t]*$")
+_opens_tag = re.compile(r"<(?:[\w-]{1,30}:)?$")
 _unclosed = re.compile(r"[^\r\n\"'`]*")
 _scheme = re.compile(rf"\s*{shapes.AUTH_SCHEMES}[ \t]+(?=\S)", re.IGNORECASE)
 _escape = re.compile(r"\\(?:[nrtbf]|u[0-9a-f]{4}|x[0-9a-f]{2})|%[0-9A-F]{2}")
@@ -85,10 +91,10 @@ def by_shape(text: str, begin: int, end: int) -> Iterator[Found]:
     for match in _beginning_in(_bounded, text, begin, end):
         if _stands_alone(text, match):
             yield Found(*match.span(), match[0])
-    for match in _beginning_in(_telegram, text, begin, end):
-        number = re.search(r"\d{8,10}$", text[max(0, match.start() - 11) : match.start()])
-        if number:
-            yield Found(match.start() - len(number[0]), match.end(), number[0] + match[0])
+    for core, beginning in _inner:
+        for match in _beginning_in(core, text, begin, end):
+            if before := beginning.search(text[max(0, match.start() - _LONGEST_BEGINNING) : match.start()]):
+                yield Found(match.start() - len(before[0]), match.end(), before[0] + match[0])
     if "-----" in text[begin : end + AHEAD]:
         yield from _private_keys(text, begin, end)
     yield from _credentials(text, begin, end)
@@ -105,10 +111,15 @@ def by_name(
             for found in _values(text, match, name):
                 told = found.end
                 yield found
-    if "--" in text[begin : end + AHEAD]:
-        for match in _beginning_in(_flag, text, begin, end):
+    here = text[begin : end + AHEAD]
+    for pattern in (_flag, _setting) if any(word in here for word in shapes.SETTERS) else (_flag,):
+        for match in _beginning_in(pattern, text, begin, end):
             if is_secret(match["name"]):
                 yield from _flag_value(text, match)
+    if "input_value=" in here:
+        for match in _beginning_in(_input_value, text, begin, end):
+            if is_secret(match["name"]) and not stays(match["value"], match["name"]):
+                yield Found(*match.span("value"), match["value"].strip("\"'"))
 
 
 def by_patterns(patterns: Iterable[re.Pattern[str]], text: str, begin: int, end: int) -> Iterator[Found]:
@@ -150,7 +161,7 @@ def _is_random(token: str) -> bool:
 def _private_keys(text: str, begin: int, end: int) -> Iterator[Found]:
     whole_end = begin
     for beginning in _beginning_in(_private_key_begin, text, begin, end):
-        match = _private_key.match(text, beginning.start(), beginning.start() + 2 * MARGIN)
+        match = _private_key.match(text, beginning.start(), beginning.start() + _LONGEST_QUOTATION)
         if match and match.start() >= whole_end:
             whole_end = match.end()
             yield Found(*match.span(), match[0])
@@ -227,7 +238,7 @@ def is_secret_name(name: str) -> bool:
 def _name_in(text: str, match: re.Match[str], is_secret: Callable[[str], bool]) -> str | None:
     """The secret name that was matched: also behind an escape (`\\npassword`) and in two words (`API key`)."""
     name, start = match["name"], match.start()
-    if match["sep"] == ">" and text[start - 1 : start] != "<":
+    if match["sep"] == ">" and not _opens_tag.search(text[max(0, start - 40) : start]):
         return None
     if is_secret(name):
         return name
@@ -246,6 +257,16 @@ def _values(text: str, match: re.Match[str], name: str) -> Iterator[Found]:
     if sign in ("is", "was"):
         yield from _told_value(text, at, name)
         return
+    if match["encoded"]:
+        yield from _encoded_value(text, at, name)
+        return
+    if sign == ",":
+        yield from _paired_value(text, at, name)
+        return
+    if sign.endswith("value:"):
+        if not _names.search(text[max(0, match.start() - 16) : match.start()]):
+            return
+        sign = ":"
     if sign == ":" and not _is_header(name) and (annotation := _annotation.match(text, at)):
         sign, at = "=", annotation.end()
     at = _end(_blank, text, at)
@@ -264,6 +285,23 @@ def _values(text: str, match: re.Match[str], name: str) -> Iterator[Found]:
         yield bare
 
 
+def _encoded_value(text: str, at: int, name: str) -> Iterator[Found]:
+    """What stands in quotes that are written for a URL or for HTML."""
+    opening = _encoded_quote.match(text, at)
+    end = text.find(opening["mark"], opening.end(), opening.end() + MARGIN) if opening else -1
+    if opening and end > 0 and not stays(text[opening.end() : end], name):
+        yield Found(opening.end(), end, _unquoted(text[opening.end() : end]))
+
+
+def _paired_value(text: str, at: int, name: str) -> Iterator[Found]:
+    """The neighbour of a name among arguments or in a tuple, where it cannot be a word or another name."""
+    for found in _quoted_value(text, _opening_quote.match(text, _end(_blank, text, at)), name):
+        value = found.secret
+        is_mixed = len(value) >= 12 and all(re.search(kind, value) for kind in ("[0-9]", "[a-z]", "[A-Z]"))
+        if (is_mixed or re.fullmatch(r"[0-9a-f]{20,}", value)) and re.fullmatch(r"[\w+/=!@#%&*-]+", value):
+            yield found
+
+
 def _ends_string(text: str, start: int, quote: re.Match[str]) -> bool:
     """Whether the quote ends a string in which the name stands (`input("Password: ")`) and begins none."""
     line = text[max(0, start - 200) : start].rpartition("\n")[2]
@@ -275,7 +313,9 @@ def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
     return match.end() if match else at
 
 
-def _quoted_value(text: str, opening: re.Match[str], name: str) -> Iterator[Found]:
+def _quoted_value(text: str, opening: re.Match[str] | None, name: str) -> Iterator[Found]:
+    if opening is None:
+        return
     begin, end = opening.end(), _closing(text, opening)
     if name == "token" and re.match(r"[\s,\\\"']*logprob", text[end : end + 24]):
         return
@@ -343,12 +383,19 @@ def _key_quote(before: str) -> str:
 
 
 def _flag_value(text: str, match: re.Match[str]) -> Iterator[Found]:
+    is_certain = match[0][:2] == "--"
     if opening := _opening_quote.match(text, match.end()):
-        yield from _quoted_value(text, opening, match["name"])
+        yield from (one for one in _quoted_value(text, opening, match["name"]) if is_certain or _has_digit(one.secret))
         return
     word = _line_value.match(text, match.end())
+    if word and not (is_certain or _has_digit(word[0])):
+        return
     if word and not is_harmless(word[0], match["name"]) and not _begins_sentence(text, word):
         yield Found(*word.span(), _unquoted(word[0]))
+
+
+def _has_digit(value: str) -> bool:
+    return re.search("[0-9]", value) is not None
 
 
 def _begins_sentence(text: str, word: re.Match[str]) -> bool:
@@ -369,6 +416,7 @@ def _header_values(text: str, at: int, name: str) -> Iterator[Found]:
         value = value.rstrip(".,;:)]}")
     if (
         value
+        and not (_is_word(value.rstrip(",;")) and is_secret_name(value.rstrip(",;")))
         and not stays(value, name)
         and not _expression.match(value)
         and (not value.isalpha() or start + len(value) == end)

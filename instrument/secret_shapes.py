@@ -28,6 +28,7 @@ DISTINCT_TOKENS = (
     r"nvapi-[A-Za-z0-9_-]{20,}",
     r"tvly-[A-Za-z0-9-]{16,}",
     r"pcsk_[A-Za-z0-9_]{20,}",
+    r"(?:tgp|wandb|pylf)_v1_[A-Za-z0-9_]{32,}",
     # code hosting and packages
     r"gh[opsur]_[A-Za-z0-9]{20,}",
     r"github_pat_[A-Za-z0-9_]{20,}",
@@ -42,6 +43,7 @@ DISTINCT_TOKENS = (
     r"ya29\.[A-Za-z0-9_-]{20,}",
     r"GOCSPX-[A-Za-z0-9_-]{20,}",
     r"do[opr]_v1_[a-f0-9]{40,}",
+    r"LS0tLS1CRUdJTiB(?:SU0Eg|QUklWQVRF|FQyBQ|PUEVOU1NI|FTkNSWVBU|EU0Eg)[A-Za-z0-9+/]{40,}={0,2}",
     r"hv[bs]\.[A-Za-z0-9_-]{20,}",
     r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.=-]{20,}",
     r"sbp_[a-f0-9]{32,}",
@@ -49,10 +51,11 @@ DISTINCT_TOKENS = (
     # talk, mail, money
     r"xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]{10,}",
     r"xapp-[0-9]-[A-Za-z0-9-]{10,}",
-    r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_-]{20,}",
+    r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]{20,}",
     r"discord(?:app)?\.com/api/webhooks/[0-9]{8,}/[A-Za-z0-9_-]{20,}",
     r"sk_(?:live|test|prod)_[A-Za-z0-9]{10,}",
     r"rk_(?:live|test|prod)_[A-Za-z0-9]{10,}",
+    r"sb_secret_[A-Za-z0-9_-]{20,}",
     r"whsec_[A-Za-z0-9+/=]{16,}",
     r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",
     r"shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}",
@@ -63,7 +66,7 @@ DISTINCT_TOKENS = (
     r"ATATT3[A-Za-z0-9_=-]{20,}",
     r"PMAK-[a-f0-9]{24}-[a-f0-9]{20,}",
     r"NRAK-[A-Z0-9]{20,}",
-    r"sntr[yu]s_[A-Za-z0-9_=+/-]{20,}",
+    r"sntry[us]_[A-Za-z0-9_=+/-]{20,}",
     r"AGE-SECRET-KEY-1[A-Z0-9]{50,}",
     # signed tokens: header, payload, signature (or the five parts of an encrypted one)
     r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){0,3}",
@@ -72,6 +75,8 @@ DISTINCT_TOKENS = (
 
 BOUNDED_TOKENS = (
     r"sk-[A-Za-z0-9_-]{16,}",
+    r"sk_[a-f0-9]{48}",
+    r"secret_[A-Za-z0-9]{43}",
     r"r8_[A-Za-z0-9]{24,}",
     r"fw_[A-Za-z0-9]{20,}",
     r"key-[a-f0-9]{32}",
@@ -80,8 +85,12 @@ BOUNDED_TOKENS = (
 )
 """Shapes that could be the end of a word (`task-…`): found only where no letter or digit stands before."""
 
-TELEGRAM_TOKEN = r":AA[A-Za-z0-9_-]{33}"
-"""The part of a Telegram bot token after the number of the bot."""
+INNER_TOKENS = (
+    (r":AA[A-Za-z0-9_-]{33}", r"[0-9]{8,10}$"),
+    (r"JQQJ99[A-Za-z0-9]{20,}", r"[A-Za-z0-9]{40,60}$"),
+    (r"Q~[A-Za-z0-9_~.-]{31,34}", r"[A-Za-z0-9_~.-]{3}[0-9]$"),
+)
+"""Tokens that are known by what stands within them, and what stands before that: of Telegram, Azure's AI and Entra."""
 
 STRONG_NAMES = _table(
     """
@@ -121,14 +130,17 @@ KEY_OWNERS = _table(
     """
     api access secret private account auth signing encryption encrypt master shared subscription storage ssh deploy
     service licence license session hmac webhook jwt openai anthropic gemini azure aws groq mistral cohere hf
-    huggingface sendgrid stripe
+    huggingface sendgrid stripe fernet symmetric decryption functions pinecone tavily serper serpapi perplexity
+    deepseek openrouter fireworks together elevenlabs replicate voyage jina langsmith langfuse github gitlab google
+    datadog twilio mailgun cloudflare
     """
 )
 """Words before `key` that make it a secret; `sort_key`, `primary_key`, `public_key` are none."""
 
 PASS_OWNERS = _table(
     """
-    db database mysql postgres pg redis smtp mail email ftp user admin root ssh mongo proxy http
+    db database mysql postgres pg redis smtp mail email ftp user admin root ssh mongo proxy http key become login
+    ldap rabbitmq keystore
     """
 )
 """Words before `pass` that make it a password; `first_pass` is none."""
@@ -144,7 +156,7 @@ PLAIN_TOKENS = _table(
 
 AUTH_OWNERS = _table(
     """
-    basic proxy http
+    basic proxy http rediscli
     """
 )
 """Words before `auth` that make it user name and password."""
@@ -175,15 +187,17 @@ DISTINCT, BOUNDED = "|".join(DISTINCT_TOKENS), "|".join(BOUNDED_TOKENS)
 BEFORE_BOUNDED = r"(?:^|[^A-Za-z0-9]|\\[nrtbf]|\\u[0-9a-f]{4}|\\x[0-9a-f]{2}|%[0-9A-F]{2}|\[[0-9;]*m)$"
 """What may stand before a bounded token: no letter or digit, unless it belongs to an escape."""
 
-_KEY_LABEL = r"[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+_KEY_LABEL = r"(?:[A-Z0-9 +]|%20){0,40}PRIVATE(?:[ +]|%20)KEY(?:(?:[ +]|%20)BLOCK)?-----"
+_KEY_HEADER = r"(?:Proc-Type|DEK-Info|Version|Comment): [^\r\n\\\"']*"
+_KEY_BREAK = r"(?:[\s\"'`,()]|\\+[nr\"'`]|[bru](?=\\*[\"'`]))+"
 PRIVATE_KEY = (
-    rf"-----BEGIN {_KEY_LABEL}(?:(?:(?!-----)[^\"'`])*-----END {_KEY_LABEL}"
-    r"|(?:(?:\s|\\+[nr])+(?:[A-Za-z0-9+/=]{16,}|(?:Proc-Type|DEK-Info|Version|Comment): [^\r\n\\\"']*))+"
-    r"(?:(?:\s|\\+[nr])+[A-Za-z0-9+/=]+)?)"
+    rf"-----BEGIN(?:[ +]|%20){_KEY_LABEL}(?:(?:(?!-----)[^\"'`])*-----END(?:[ +]|%20){_KEY_LABEL}"
+    rf"|(?:(?:\s|\\+[nr])+(?:[A-Za-z0-9+/=]{{16,}}|{_KEY_HEADER}))+(?:(?:\s|\\+[nr])+[A-Za-z0-9+/=]+)?"
+    rf"|(?:{_KEY_BREAK}(?:[A-Za-z0-9+/=]{{30,}}|{_KEY_HEADER}))+(?:{_KEY_BREAK}[A-Za-z0-9+/=]{{2,}}(?=\\*[n\"'`]))?)"
 )
-"""A whole PEM block, or its beginning when the end was cut off."""
+"""A whole PEM block, or its beginning when the end was cut off; in code and lists each line wears quotes."""
 
-PRIVATE_KEY_END = rf"-----END {_KEY_LABEL}"
+PRIVATE_KEY_END = rf"-----END(?:[ +]|%20){_KEY_LABEL}"
 PRIVATE_KEY_BODY = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\\\r\n\t"
 """The end of a PEM block whose beginning was cut off, and the characters that may stand before it."""
 
@@ -208,17 +222,31 @@ ENCODED_URL_PASSWORD = (
 """The password of a URL that is itself an argument in another one."""
 
 _GAP = r"(?:\s|\\+[nrt])+"
+_WITHIN = r"(?:[^\r\n|;]|\\\r?\n){0,200}?"
 COMMAND_PASSWORD = {
-    "curl": r"\bcurl\b[^\r\n|;]{0,200}?[\s\"',](?:-u|--user|--proxy-user)[\s\"',\\=]*[^\s:\"',\\]{1,100}:{password}",
+    "curl": (
+        rf"\bcurl\b{_WITHIN}[\s\"',](?:-[sSfkLivgnNO]*u|--user|--proxy-user)[\s\"',\\=]*"
+        r"[^\s:\"',\\]{1,100}:{password}"
+    ),
+    "curl ": rf"\bcurl\b{_WITHIN}\s(?:-b|--cookie)[\s\"'\\=]+[^\s=\"',\\]{{1,100}}={{password}}",
     "sshpass": r"\bsshpass\s+-p[\s\"',\\]*{password}",
+    "redis-cli": rf"\bredis-cli\b{_WITHIN}\s(?:-a|--pass)[\s\"',\\=]+{{password}}",
     "docker": r"\bdocker\s+login\b[^\r\n|;]{0,200}?\s-p[\s=]+{password}",
     "<Cookie ": r"<Cookie [^\s=<>]+={password}(?= for )",
-    "mysql": r"\b(?:mysql|mysqldump|mysqladmin)\s(?:[^\r\n|;]{0,300}?\s)?-p{password}",
-    "mariadb": r"\bmariadb\s(?:[^\r\n|;]{0,300}?\s)?-p{password}",
+    "mysql": r"\b(?:mysql|mysqldump|mysqladmin)\s(?:[^\r\n|;]{0,300}?\s)?-p\\*[\"']?{password}",
+    "mariadb": r"\bmariadb\s(?:[^\r\n|;]{0,300}?\s)?-p\\*[\"']?{password}",
     "machine": rf"\bmachine{_GAP}[^\s\\]+{_GAP}login{_GAP}[^\s\\]+{_GAP}password{_GAP}{{password}}",
+    "PASSWORD": r"\bPASSWORD[ \t]*\(?[ \t]*\\*'{password}(?=\\*')",
+    "IDENTIFIED": r"\bIDENTIFIED[ \t]+(?:WITH[ \t]+\S+[ \t]+)?BY[ \t]+\\*[\"']{password}(?=\\*[\"'])",
+    "assword": r"\b[Pp]assword[ \t]+\\*[\"'](?=[^\s\"']*[0-9]){password}(?=\\*[\"'])",
+    "assword ": r"<(?:[\w-]{1,20}:)?[Pp]assword[ \t][^<>]{1,200}>(?P<password>[^\s<>]+)(?=<)",
+    "SecretStr(": r"\bSecretStr\([ \t]*\\*[\"']{password}(?=\\*[\"'])",
+    "auth=(": r"\bauth=\(\\*[\"'][^\s\"'\\]*\\*[\"'],[ \t]*\\*[\"']{password}(?=\\*[\"']\))",
+    "BasicAuth(": r"BasicAuth\([ \t]*\\*[\"'][^\s\"'\\]*\\*[\"'],[ \t]*\\*[\"']{password}(?=\\*[\"'])",
 }
 COMMANDS = {word: one.replace("{password}", r"(?P<password>[^\s\"'`\\,]+)") for word, one in COMMAND_PASSWORD.items()}
-"""Passwords of commands that have an option of their own for them and of `.netrc`; cookies as a jar shows them.
+"""Passwords of commands that have an option of their own for them and of `.netrc`; cookies as a jar shows them;
+passwords that SQL sets, and those that Python code hands over without a name.
 
 By the word that a text must hold: to look for it takes a hundredth of the time.
 """
@@ -226,10 +254,17 @@ By the word that a text must hold: to look for it takes a hundredth of the time.
 BEARER = r"(?:\b|(?<=%20))(?:[Bb]earer|BEARER)(?:[ \t]|%20)+(?P<password>[A-Za-z0-9._~+/=-]{8,})"
 BASIC = r"(?:\b|(?<=%20))(?:[Bb]asic|BASIC)(?:[ \t]|%20)+(?P<password>[A-Za-z0-9+/]{6,}={0,2})"
 
+ENCODED_QUOTE = r"%2[27]|&quot;|&#3[49];|\\+u0022|\\+x22"
+"""A quote as URLs, HTML and JSON may write it."""
+
 ASSIGNMENT = (
-    r"(?<![A-Za-z0-9_$.-])(?P<name>{own}[A-Za-z0-9_$.-]{{2,80}}+)(?P<close>\\*[\"'`])?\]?(?:\s|\\+[nrt]){{0,8}}"
+    r"(?<![A-Za-z0-9_$.-])(?P<name>{own}[A-Za-z0-9_$.-]{{2,80}}+)(?:(?P<close>\\*[\"'`])|(?P<encoded>{encoded}))?"
+    r"\]?(?:\s|\\+[nrt]){{0,8}}"
     r"(?P<sep>=>|:=|={{1,3}}|!==?|:|(?<=\w)>(?=[^\s<>])|%3[Dd]|\\+u003[dD]|(?:is|was)(?=[ \t:])"
-    r"|(?(close),?(?:\s|\\+[nrt]){{0,8}}\\*[\"']?(?:[vV]alue|VALUE)\\*[\"']?\s?[:=]|(?!)))"
+    r"|(?(encoded)%3[Aa]|(?!))"
+    r"|(?:,[ \t]{{0,8}}|(?:[ \t]*(?:[\r\n]|\\+[nr]){{1,2}}[ \t]{{0,40}}))value:(?=[ \t])"
+    r"|(?(close),?(?:\s|\\+[nrt]){{0,8}}\\*[\"']?(?:[vV]alue|VALUE)\\*[\"']?\s?[:=]|(?!))"
+    r"|(?(close),(?=\s{{0,8}}[bBrRuU]?\\*[\"'])|(?!)))"
 )
 """A name and what binds it to a value; `{own}` takes names of the user's that are no identifiers.
 
@@ -239,8 +274,23 @@ The value may be a neighbour's: `"name": "API_KEY", "value": "…"`, and the sig
 TOLD = r"[ \t:]*[\"'`]?(?P<value>[^\s\"'`<>]{6,})"
 """What somebody says a password is."""
 
-FLAG = r"(?<![\w-])--(?P<name>[a-z][a-z0-9-]{1,60})(?P<close>\\*[\"'])?(?:,\s*|[ \t]+)(?=[^\s-])"
+FLAG = r"-(?<![\w-]-)-?(?P<name>[a-z][a-z0-9_-]{1,60})(?P<close>\\*[\"'])?(?:,\s*|[ \t]+)(?=[^\s-])"
 """An option of a command line whose value is the next word."""
+
+SETTING = (
+    r"\b(?:setx|setenv|set(?:[ \t]+-[A-Za-z]+)+|(?:config|configure)[ \t]+set|config(?:[ \t]+--[a-z]+)*)[ \t]+"
+    r"(?P<name>[^\s=\"'`]{2,80})[ \t]+(?=[^\s=-])"
+)
+"""A command that sets the variable or option that it names."""
+
+SETTERS = ("setx", "setenv", "set -", "config ", "configure ")
+"""What a text with such a command holds."""
+
+INPUT_VALUE = (
+    r"(?<![\w.])(?P<name>[A-Za-z_][\w.]{1,80}+)(?:[\r\n]|\\+n)[ \t]{2}(?:[^\r\n\\]|\\(?!n)){1,300}?"
+    r"\[type=\w+, input_value=(?P<value>[^\s{\[(](?:[^\r\n\\]|\\(?!n)){0,200}?), input_type="
+)
+"""What pydantic says of a value that it refuses."""
 
 BLANK = r"(?:[ \t]|(?:\s|\\+[nrt])+(?=[bBrRuUfF]{0,2}\\*[\"'`\[{]))*"
 """Between the sign and the value; over the end of a line only to something quoted."""
@@ -259,7 +309,7 @@ BRACKET = r"\\*[\"'`]|[\[\](){}]|(?<![\w.])[0-9][0-9.]{3,}(?![\w.])"
 CONTENTS = r"(?!\{\{)[\[{(](?:\s|\\+[nrt])*(?:[bBrRuUfF]{0,2}\\*[\"'`]|[0-9\[{])"
 SCHEMA = r"\{\s*\\*[\"'](?:type|anyOf|oneOf|allOf|\$ref|description|title|enum)\\*[\"']\s*:"
 
-_STOP = r"(?:[^{stop}\\]|\\(?![nrtbfux\"'`])){1,8000}"
+_STOP = r"(?:[^{stop}\\]|\\(?![nrtbfux\"'`])){1,65000}"
 LINE_VALUE = _STOP.replace("{stop}", r"\s\"'`")
 QUERY_VALUE = _STOP.replace("{stop}", r"\s\"'`&#<>")
 WORD_VALUE = _STOP.replace("{stop}", r"\s\"'`,;<>&|(){}\[\]")
@@ -293,7 +343,7 @@ _CLOSE = r"[\"'`\\\] \t]*(?:\\+[nrt]|[ \t\r\n])*"
 _NOT_OURS = r"\[(?:[^r]|r[^e]|re[^d]|red[^a])"
 _QUOTED = rf"[bBrRuUfF]?[bBrRuUfF]?(?:\\*[\"'`]){{1,4}}(?:[^\"'`\\\[]|{_NOT_OURS}|\\+[^\"'`\\])"
 _BARE = r"[A-Za-z_.:]*[^ \r\n\tA-Za-z_\"'`\\\[\]{}(),;.:]"
-_SCHEME_AND_MORE = r"[A-Za-z-]+[ \t]+[A-Za-z0-9._~+/=-]*[0-9]"
+_SCHEME_AND_MORE = r"[A-Za-z-]+[ \t]+[^ \t\r\n0-9\"'`]*[0-9]"
 _LAST_WORD = r"[A-Za-z_]+[ \t]*(?:[<&;#\"'`\\]|[.,][A-Za-z]|$|[\r\n])"
 _VALUE = (
     r"(?:[A-Za-z_ ][A-Za-z0-9_.|\[\], ]*=)?(?:[ \t\r\n]|\\+[nrt])*"
@@ -301,25 +351,34 @@ _VALUE = (
 )
 _PAIRED = (
     r",?(?:\\+[nrt]|[ \t\r\n])*[\\\"']*(?:[vV]alue|VALUE)|,(?:\"(?:[^\"\\]|\\.)*\"|\{\"\$bytes[^{}]*\})\]"
-    r"|\},\{\"\$bytes"
+    r"|\},\{\"\$bytes|,[ \t\r\n]*[bBrRuU]?\\*[\"'][^\"'\\]*[0-9]"
 )
 _BOUND = (
-    rf"{_TRAIL}{_CLOSE}(?:(?:[!:=]?=+|=>|:|>){_VALUE}|[=>][A-Za-z_]+[ \t]|%3[Dd]|\\+u003[dD]|{_PAIRED}"
+    rf"{_TRAIL}(?:{_CLOSE}(?:(?:[!:=]?=+|=>|:|>){_VALUE}|[=>][A-Za-z_]+[ \t]|%3[Dd]|\\+u003[dD]|{_PAIRED}"
     r"|(?:is|was)[ \t:][^ \t\r\n]*[ \t:]*[^ \t\r\n]*[0-9])"
+    r"|[ \t]+(?:\\*[\"'`][^\"'`\\]*[0-9]|[^ \t\r\n\"'`0-9]*[0-9])"
+    r"|(?:%2[27]|&quot;|&#3[49];|\\+u0022|\\+x22)[ \t]*(?::|%3[Aa]))"
 )
 
-_WORDS = (
-    "(?:(?:dential|DENTIAL)[sS]?|oken|OKEN|sphrase|SPHRASE|earer|EARER|(?:cret|CRET)[sS]?|jwt|JWT|Jwt"
-    "|(?:ssword|SSWORD|ssWord|sswd|SSWD|ookie|OOKIE)[sS]?|pwd|PWD|Pwd|rization|RIZATION|sscode|SSCODE)"
-)
+_BEARER = r"(?:[ \t]|%20)+[A-Za-z0-9._~+/=-]{8}"
+_TOLD = r"[ \t]*\(?[ \t]*\\*'[^ \t\r\n']|[ \t]+(?:\\*\"[^\"]|[A-Za-z:]+=\\*[\"'][^<>]*>)"
 LOOK_FOR_SHORT = (
-    r"/webhooks/[0-9]|hf_[A-Za-z0-9]{20}|_v1_[a-f0-9]{32}|fw_[A-Za-z0-9]{16}|%2[Ff]%2[Ff][^ \t\r\n%]*%3[Aa]"
-    r"|r8_[A-Za-z0-9]{20}|://[^ \t\r\n/@:\"'`<>]*:[^ \t\r\n\"'`<>]+@|://[A-Za-z0-9_-]{20}[A-Za-z0-9_-]*@|\"auth\":\["
+    r"/webhooks/[0-9]|hf_[A-Za-z0-9]{20}|_v1_[A-Za-z0-9_]{32}|fw_[A-Za-z0-9]{16}|%2[Ff]%2[Ff][^ \t\r\n%]*%3[Aa]"
+    r"|r8_[A-Za-z0-9]{20}|://[^ \t\r\n/@:\"'`<>]*:[^ \t\r\n\"'`<>]+@|://(?:errors\.pydantic|[A-Za-z0-9_-]{20}[A-Za-z0-9_-]*@)"
+    r"|\"auth\":\["
     r"|sk[-_][A-Za-z0-9_-]{8}|:AA[A-Za-z0-9_-]{30}|eyJ[A-Za-z0-9_-]{8,}\.|sq0[a-z]{3}-|SG\.[A-Za-z0-9_-]{16}|[?&]sig="
-    r"|<Cookie |xox[a-z][.-]|-----(?:BEGIN|END) [A-Z0-9 ]*PRIVATE|key-[a-f0-9]{32}"
-    r"|(?:earer|EARER)(?:[ \t]|%20)+[A-Za-z0-9._~+/=-]{8}"
+    r"|<Cookie |xox[a-z][.-]|-----(?:BEGIN|END)(?:[ +]|%20)[A-Z0-9 +%]*PRIVATE|key-[a-f0-9]{32}"
+    rf"|(?:earer|EARER){_BEARER}"
 )
-SURE_OF_WORDS = rf"{_WORDS}{_BOUND}"
+SURE_OF_WORDS = (
+    rf"(?:(?:dential|DENTIAL)[sS]?|oken|OKEN|sphrase|SPHRASE|earer|EARER){_BOUND}"
+    rf"|(?:cret|CRET)(?:[sS]?{_BOUND}|_[A-Za-z0-9_-]{{20}}|Str\()|(?:jwt|JWT|Jwt){_BOUND}"
+    rf"|(?:ssword|SSWORD)(?:[sS]?{_BOUND}|{_TOLD})"
+    rf"|(?:(?:ssWord|sswd|SSWD|ookie|OOKIE)[sS]?|pwd|PWD|Pwd|rization|RIZATION|sscode|SSCODE){_BOUND}"
+)
+LOOK_BESIDE = rf"cret_[A-Za-z0-9_-]{{20}}|cretStr\(|(?:ssword|SSWORD)(?:{_TOLD})"
+"""What the careful look finds by its shape, of all that `SURE_OF_WORDS` finds."""
+
 SURE_OF_NAMES = rf"{SURE_OF_WORDS}|{LOOK_FOR_SHORT}"
 LOOK_FOR_NAMES = rf"(?:_pass|_PASS|-auth|-Auth|_auth|_AUTH|(?:key|Key|KEY)[sS]?){_BOUND}|{SURE_OF_NAMES}"
 """Names with a value, and the tokens that begin with three letters."""
@@ -343,7 +402,8 @@ LOOK_FOR_OWNERS = (
 LOOK_FOR_TOKENS = (
     r"npm_[A-Za-z0-9]{24}|scale_|AGE-SECRET|ASIA[A-Z0-9]{16}|glsa_|glcbt|tvly-|whsec_|xapp-[0-9]|xai-[A-Za-z0-9]{16}"
     r"|ntry[us]_|pk-lf-|k_live_[A-Za-z0-9]{8}|mysql[a-z]*[ \t\"][^\r\n|;]*-p|docker[ \t]+login|dckr_|lin_api_|lsv2_"
-    r"|curl[^\r\n|;]*[ \t\"',](?:-u|--user|--proxy-user)[ \t\"',\\=]|ASIC(?:[ \t]|%20)+[A-Za-z0-9+/][a-z+/]*[A-Z0-9=]"
+    r"|curl(?:[^\r\n|;]|\\\r?\n)*[ \t\"',](?:-[A-Za-z]*[ub]|--user|--proxy-user|--cookie)"
+    r"|ASIC(?:[ \t]|%20)+[A-Za-z0-9+/][a-z+/]*[A-Z0-9=]"
     r"|pcsk_|glptt|glsoat|ignature=|AKIA[A-Z0-9]{16}|sbp_[a-f0-9]{24}|hv[bs]\.[A-Za-z0-9_-]{16}|PMAK-"
     r"|pypi-[A-Za-z0-9_-]{24}|hooks\.slack\.com/|CSPX-|ya29\.|sshpass|mariadb[a-z]*[ \t\"][^\r\n|;]*-p"
     r"|gh[opsur]_[A-Za-z0-9]{16}|AIza[A-Za-z0-9_-]{32}|pplx-[A-Za-z0-9]{16}|gsk_[A-Za-z0-9]{16}|gldt-|api_org_|ATATT3"
@@ -354,8 +414,10 @@ LOOK_FOR_TOKENS = (
 """The other tokens, by their beginning, or by what is left of it where a few are taken together; commands."""
 
 LOOK_FOR_REST = (
-    r"--(?:[A-Za-z0-9-]*-)?(?i:pass|secret|token|key|api-?key|pwd|auth|credential|cookie|jwt|bearer)[A-Za-z0-9-]*"
+    r"--(?:[A-Za-z0-9_-]*[-_])?(?i:pass|secret|token|key|api-?key|pwd|auth|credential|cookie|jwt|bearer)[A-Za-z0-9_-]*"
     r"[\"'\\]*,?[\"'\\ \t]+[^ -]|SK[a-f0-9]{32}"
+    r"|LS0tLS1CRUdJTi|JQQJ99|Q~[A-Za-z0-9_~.-]{31}|FIED[ \t]+[^\r\n]*BY[ \t]|cAuth\(|-cli[ \t]"
+    r"|=\(\\*[\"'][^\"'\\ ]*\\*[\"'],[ \t]*\\*[\"'][^\"'\\ ]*\\*[\"']\)"
 )
 """What would slow the others down, as its literals are so short."""
 
@@ -374,7 +436,7 @@ def look_for_own(names: Iterable[str]) -> str:
 def assignment(names: Iterable[str]) -> str:
     """`ASSIGNMENT` for a user with these names of their own."""
     foreign = [re.escape(name) for name in names if not _IDENTIFIER.fullmatch(name)]
-    return ASSIGNMENT.format(own="".join(f"{name}|" for name in foreign))
+    return ASSIGNMENT.format(own="".join(f"{name}|" for name in foreign), encoded=ENCODED_QUOTE)
 
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^\W\d_A-Za-z]+")

@@ -124,6 +124,37 @@ BOUND_TO_A_NAME = [
     "SECRET_KEY_BASE={}",
     "The password is {}.",
     "my API key is `{}`",
+    "curl -sSu 'bob:{}' https://h/",
+    "curl \\\n  -X POST \\\n  -ubob:{} https://h/",
+    "curl -b 'session={}' https://h/",
+    "mysql -u root -p'{}' db",
+    "redis-cli -h h -a {} ping",
+    "ALTER USER bob WITH PASSWORD '{}';",
+    "SET PASSWORD FOR 'bob' = PASSWORD('{}');",
+    "CREATE USER 'bob'@'%' IDENTIFIED BY '{}';",
+    "Invalid password '{}' for bob",
+    "--hf_token {}",
+    "java -password {} X",
+    "setx API_KEY {}",
+    "set -gx API_KEY {}",
+    "aws configure set aws_secret_access_key {}",
+    "git config --global github.token {}",
+    "- name: API_KEY\n  value: {}",
+    "{{name: API_KEY, value: {}}}",
+    "('x-api-key', '{}')",
+    "os.environ.setdefault('API_KEY', '{}')",
+    "[(b'authorization', b'Bearer {}')]",
+    "password=SecretStr('{}')",
+    "requests.get(u, auth=('bob', '{}'))",
+    "HTTPBasicAuth('bob', '{}')",
+    "%22password%22%3A%22{}%22",
+    "&quot;password&quot;: &quot;{}&quot;",
+    '<wsse:Password Type="x">{}</wsse:Password>',
+    "user.password\n  Too short [type=too_short, input_value='{}', input_type=str]\n    see https://errors.pydantic.dev/2/v",
+    "PINECONE_KEY={}",
+    "FERNET_KEY={}",
+    "ansible_become_pass={}",
+    "Authorization: Bearer p@ss{}",
 ]
 
 TOKENS = [
@@ -167,6 +198,16 @@ TOKENS = [
     f"hvs.{MIXED}",
     f"figd_{MIXED}",
     f"key-{HEX[:32]}",
+    f"https://hooks.slack.com/triggers/T0000/1234/{HEX[:32]}",
+    f"sntryu_{HEX}{HEX[:24]}",
+    f"sb_secret_{MIXED[:31]}",
+    f"sk_{HEX}{HEX[:8]}",
+    f"tgp_v1_{MIXED[:43]}",
+    f"abC8Q~{MIXED[:34]}",
+    f"{MIXED}9aB8JQQJ99{MIXED[:26]}",
+    f"LS0tLS1CRUdJTiBSU0Eg{MIXED}{MIXED}==",
+    f"-----BEGIN%20PRIVATE%20KEY-----%0A{MIXED}%0A-----END%20PRIVATE%20KEY-----%0A",
+    "[b'-----BEGIN RSA PRIVATE KEY-----', b'MIIEvQIBADANBgkqhkiG9w0BAQEFAASC', b'MIIEvQIBADANBgkqhkiG9w0BAQEFAASC']",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
     "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nabc/+=\n-----END PRIVATE KEY-----",
     "-----BEGIN RSA PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC",
@@ -289,6 +330,19 @@ HARMLESS = [
     "curl -u bob:$PASSWORD https://h/",
     "https://a-user@github.com/x",
     "it looks for -----BEGIN PRIVATE KEY----- and so on",
+    "if '-----BEGIN PRIVATE KEY-----' in text or '-----END PRIVATE KEY-----' in text: ...",
+    "required: ['username', 'password', 'address2']",
+    "getattr(settings, 'api_key', 'gpt-4.1-mini')",
+    "add_header('Cookie2', '$Version=\"1\"')",
+    "unexpected token 'x1' at 3",
+    "the password 'field' is empty",
+    "git config user.name 'b0b'",
+    "set -e TOKEN",
+    "set(token, value: Foo2)",
+    "- name: token\n  value: str",
+    "curl -o x.json -b cookies.txt https://h:80/",
+    "name\n  Too short [type=too_short, input_value='b0b', input_type=str] https://errors.pydantic.dev/2/v",
+    "HAS_COOKIE: has_ssl_cookie,",
 ]
 
 SECRET_NAMES = """
@@ -334,7 +388,7 @@ def test_value_of_a_secret_name_goes(text: str, depth: int) -> None:
 @pytest.mark.parametrize("token", TOKENS)
 def test_token_goes_wherever_it_stands(token: str) -> None:
     """A secret that is known by its shape is replaced in any surroundings."""
-    last = token.split("/")[-1][-16:] if "KEY" not in token else token.splitlines()[1]
+    last = token.split("/")[-1][-16:] if "KEY" not in token else token[40:60]
     told = [surrounding.format(token) for surrounding in SURROUNDINGS]
     assert [] == [text for text in told if last in redactor.text(text) or last in redactor.line(line_of(text)).decode()]
 
@@ -404,6 +458,25 @@ def test_secret_in_pieces_goes(size: int, as_bytes: bool) -> None:
     told = msgspec.json.decode(msgspec.json.encode(redactor.pieces(shown)))
     expected = f"your key is {redactor.placeholder(TOKENS[1])}, keep it"
     assert expected == "".join(one["text"] if as_bytes else one for one in told)
+
+
+def test_two_tokens_in_pieces_go() -> None:
+    """A token that would run into the next one, were they joined, is looked at alone as well."""
+    told = "".join(redactor.pieces([f"ghp_{MIXED[:36]}", f"ghp_{MIXED[8:44]}"]))
+    assert (False, False) == (MIXED[:12] in told, MIXED[32:44] in told)
+
+
+def test_default_of_a_secret_parameter_goes() -> None:
+    """A schema says what a parameter is; what it gives as its default is a value."""
+    schema = {"properties": {"password": {"type": "string", "description": "yours", "default": SECRET}}}
+    told = msgspec.json.decode(redactor.line(line_of(schema)))["input"]["a"]["properties"]["password"]
+    assert {"type": "string", "description": "yours", "default": redactor.placeholder(SECRET)} == told
+
+
+@pytest.mark.parametrize("text", ["password={}", "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----"])
+def test_long_secret_goes_whole(text: str) -> None:
+    """Of a secret of 20,000 characters no end is left."""
+    assert SECRET not in redactor.text(text.format(SECRET * 1_250))
 
 
 def test_secret_over_several_yields_goes() -> None:
@@ -788,6 +861,7 @@ def test_python_engine_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
         *secret_shapes.LOOK_FOR_OWNERS,
         secret_shapes.LOOK_FOR_TOKENS,
         secret_shapes.LOOK_FOR_REST,
+        secret_shapes.LOOK_BESIDE,
     ]
     texts = [*HARMLESS, *(text.format(SECRET) for text in BOUND_TO_A_NAME), *TOKENS]
     for pattern in patterns:
