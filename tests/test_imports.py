@@ -100,7 +100,9 @@ def test_what_a_client_looks_for_is_whole_when_it_looks(tmp_path: Path) -> None:
     (tmp_path / "openai").mkdir()
     (tmp_path / "openai" / "__init__.py").touch()
     (tmp_path / "openai" / "_httpx2.py").touch()
-    assert "httpx2" in loaded_by(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nimport instrument, openai._httpx2")
+    assert "httpx2" in loaded_by(
+        f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nimport instrument, openai._httpx2"
+    )
 
 
 def test_reading_a_file_loads_no_settings_where_none_are_given(tmp_path: Path) -> None:

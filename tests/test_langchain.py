@@ -14,11 +14,13 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.tools import StructuredTool
 from langchain_core.tools import tool as langchain_tool
 from langgraph.graph import END, START, StateGraph
 
-from instrument import current_span, tool
+from instrument import current_span, span, tool
 from instrument.analysis.metrics import measure
+from instrument.errors import LoopDetected
 from instrument.integrations.langchain import InstrumentCallbacks
 from instrument.model import Usage
 from instrument.testing import Recording, record
@@ -117,6 +119,57 @@ def test_a_tool(recording: Recording, config: Any) -> None:
     found = recording.span("shout")
     assert ("tool", {"text": "hey"}, "HEY") == (found.kind, found.input, found.output)
     assert "shout" == tree(recording)["ours"]
+
+
+@langchain_tool
+@tool
+def temperature(city: str) -> float:
+    """The temperature of a city."""
+    return 21.5
+
+
+class Box:
+    @tool
+    def population(self, city: str) -> int:
+        return 5
+
+
+def test_a_decorated_tool_is_one_call(recording: Recording, config: Any) -> None:
+    """What LangChain tells of and what is decorated is one tool call, the inner one, where both have one name."""
+    temperature.invoke({"city": "Rome"}, config=config)
+    StructuredTool.from_function(Box().population, name="population", description="x").invoke({"city": "Rome"}, config)
+    assert [("temperature", "tool"), ("temperature", "step"), ("Box.population", "tool"), ("population", "step")] == [
+        (found.name, found.kind) for found in recording.spans
+    ]
+
+
+def test_the_breaker_sees_a_decorated_tool_once(config: Any) -> None:
+    """The third useless repeat is refused: what LangChain makes of the result is no other result."""
+    with record(loops={"action": "raise"}), span("run"):
+        for _ in range(3):
+            temperature.invoke({"city": "Rome"}, config=config)
+        with pytest.raises(LoopDetected, match="temperature was called 3 times"):
+            temperature.invoke({"city": "Rome"}, config=config)
+
+
+async def _cancelled(chain: Any, config: Any) -> None:
+    running = asyncio.create_task(chain.ainvoke("hi", config=config))
+    await asyncio.sleep(0.02)
+    running.cancel()
+    await asyncio.wait([running])
+
+
+class Slow(GenericFakeChatModel):
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+        await asyncio.sleep(10)
+
+
+def test_a_cancelled_model_call_ends(recording: Recording, config: Any) -> None:
+    """LangChain has no event for a model call that is cancelled: it ends with the chain that it is in."""
+    asyncio.run(_cancelled(RunnableLambda(lambda x: x) | Slow(messages=iter(())), config))
+    assert ({"cancelled"}, {}) == (
+        {one.status for one in recording.spans if one.kind in ("llm", "workflow")}, config["callbacks"][0]._told._open,
+    )  # fmt: skip
 
 
 class Finds(BaseRetriever):

@@ -45,6 +45,12 @@ def server(**options: Any) -> MCPServer:
         """Always fails."""
         raise ValueError("no weather today")
 
+    @served.tool()
+    @tool
+    def forecast(city: str) -> str:
+        """A decorated one."""
+        return f"rain in {city}"
+
     return served
 
 
@@ -94,6 +100,17 @@ def test_a_server_alone_counts_its_tools(recording: Recording) -> None:
 
     asyncio.run(later())
     assert ("tool", {"city": "Rome"}) == (recording.span("weather").kind, recording.span("weather").input)
+
+
+def test_a_server_alone_counts_a_decorated_tool_once(recording: Recording) -> None:
+    """The decorated function is the tool, what the server tells around it is a step."""
+
+    async def later() -> None:
+        async with Client(server(middleware=[TraceMiddleware()])) as client:
+            await client.call_tool("forecast", {"city": "Rome"})
+
+    asyncio.run(later())
+    assert ["tool", "step"] == [found.kind for found in recording.spans if found.name == "forecast"]
 
 
 def test_a_tool_that_fails(recording: Recording) -> None:

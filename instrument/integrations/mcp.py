@@ -135,8 +135,13 @@ async def _answered(ctx: ServerRequestContext[Any, Any], call_next: CallNext, ha
     span = safely(_begin, ctx.method, ctx.params or {}, outer, kind)
     if span is None:
         return await call_next(ctx)
-    with _running(span, outer):
-        result = await call_next(ctx)
+    if kind == "tool":
+        span.recorder.told_tools[span.span_id] = span
+    try:
+        with _running(span, outer):
+            result = await call_next(ctx)
+    finally:
+        span.recorder.told_tools.pop(span.span_id, None)
     safely(_describe, span, result)
     span.end()
     return result

@@ -91,6 +91,8 @@ class Told:
         span = begin(recorder, plan, _innermost(outer, self.place(above)), None, captured, asked, is_told=True)
         if span is not None:
             self._open[key] = span, outer
+            if kind == "tool":
+                recorder.told_tools[span.span_id] = span
             if is_current:
                 current.set(span)
 
@@ -108,6 +110,8 @@ class Told:
 
     def _left(self, key: Any) -> LiveSpan | None:
         span, outer = self._open.pop(key, (None, None))
+        if span is not None:
+            span.recorder.told_tools.pop(span.span_id, None)
         place = current.get()
         if span is not None and (place is span or (_is_told(place) and place.duration is not None)):
             current.set(outer)  # the end of an inner one may have been told where this one's beginning was not
@@ -143,9 +147,17 @@ class Told:
             return
         if isinstance(error, BaseException):
             span.fail(error)
+            if span.status == "cancelled":
+                self._cancel_below(span, error)
         else:
             mark_failed(span, *error)
             span.end()
+
+    def _cancel_below(self, span: LiveSpan, error: BaseException) -> None:
+        """End what is still open in it, for whose cancellation the framework has no event."""
+        for key, (inner, _) in list(self._open.items()):
+            if inner.parent_id == span.span_id:
+                self._fail(key, error)
 
 
 def _described(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
