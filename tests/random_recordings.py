@@ -27,6 +27,7 @@ numbered = st.sampled_from(
         {},
         {"instrument.iteration": 3},
         {"instrument.label": "a task", "session.id": "s", "other": [1, {"a": None}]},
+        {"session.id": "t", "user.id": "u"},
         {"instrument.times": "order only"},
         {"instrument.no_iteration": True},
     ]

@@ -99,6 +99,12 @@ def test_a_run_whose_process_died_is_unfinished(file: Path) -> None:
     assert ("unfinished", 299 * MS) == (row(file)["status"], row(file)["duration_ns"])
 
 
+def test_a_run_is_of_the_session_that_it_opens(file: Path) -> None:
+    """As `runs` tells it: the root began before."""
+    write(file, span(1), call(2, 1, attributes={"session.id": "s-42", "user.id": "ann"}))
+    assert ("s-42", "ann") == (row(file)["session"], row(file)["user"])
+
+
 def test_a_run_that_writes_nothing_lasts_until_now(file: Path) -> None:
     """A call that hangs is seen to hang, and the spans that are open are counted."""
     write(file, run(pid=os.getpid(), start_ns=2**62), head(1), head(2, 1), span(2, 1), head(3, 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -59,6 +60,13 @@ def test_a_row_tells_whose_it_was() -> None:
     """Session and user are those of the root."""
     row = one(span(1, attributes={"session.id": "s-42", "user.id": "ada"}), call(2, 1))
     assert ("s-42", "ada") == (row.session, row.user)
+
+
+@pytest.mark.parametrize(("other", "expected"), [("s-42", "s-42"), ("s-43", None)])
+def test_a_session_that_a_run_opens_is_its_own(other: str, expected: str | None) -> None:
+    """Where all its calls that are in one are in the same; of several none is the run's."""
+    row = one(span(1), call(2, 1, attributes={"session.id": "s-42"}), call(3, 1, attributes={"session.id": other}))
+    assert expected == row.session
 
 
 def test_a_trace_that_has_not_ended_is_open() -> None:

@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 from msgspec.json import decode
 
 from instrument.analysis.totals import Call, Sum, Total, call_of
-from instrument.attributes import NO_ITERATION, TIMES
+from instrument.attributes import NO_ITERATION, SESSION, TIMES, USER
 from instrument.kinds import MODEL_KINDS
 from instrument.model import is_counted
 from instrument.statuses import FAILED, REFUSED
@@ -351,6 +351,32 @@ def operation_of(span: Any) -> str:
 def agent_of(span: Any) -> str:
     """The agent that a call was made by, by its id, else by its name."""
     return attribute(span, "gen_ai.agent.id", "gen_ai.agent.name") or NOBODY
+
+
+class Whose:
+    """The session and the user of a trace: those of its root, else those of all spans that name any, if they agree."""
+
+    __slots__ = ("sessions", "users")
+
+    def __init__(self) -> None:
+        self.sessions: set[str] = set()
+        self.users: set[str] = set()
+
+    def note(self, span: Any) -> None:
+        """Take in whose a span was."""
+        get = span.attributes.get
+        if get(SESSION) is not None and len(self.sessions) < 2:
+            self.sessions.add(str(attribute(span, SESSION)))
+        if get(USER) is not None and len(self.users) < 2:
+            self.users.add(str(attribute(span, USER)))
+
+    def told(self, session: str | None, user: str | None) -> tuple[str | None, str | None]:
+        """Session and user, where these are those of the root."""
+        return _only(self.sessions) if session is None else session, _only(self.users) if user is None else user
+
+
+def _only(named: set[str]) -> str | None:
+    return next(iter(named)) if len(named) == 1 else None
 
 
 def attribute(span: Any, *names: str) -> str | None:

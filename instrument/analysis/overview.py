@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from instrument.analysis.metrics import ALARMING, Failures, Metrics, Tally, attribute, is_timed
+from instrument.analysis.metrics import ALARMING, Failures, Metrics, Tally, Whose, attribute, is_timed
 from instrument.analysis.totals import Sum, Total, call_of
 from instrument.analysis.tree import NOT_RECORDED, last_sign
 from instrument.attributes import SESSION, USER
@@ -259,6 +259,7 @@ class _Trace:
         "top",
         "trace_id",
         "warnings",
+        "whose",
     )
 
     def __init__(self, trace_id: str) -> None:
@@ -270,9 +271,12 @@ class _Trace:
         self.top: Any = None
         self.sum = Sum()
         self.failures = Failures()
+        self.whose = Whose()
 
     def add(self, span: Any, end: int) -> None:
         self.spans += 1
+        if span.attributes:
+            self.whose.note(span)
         start = span.start_ns
         if end > self.end:
             self.end = end
@@ -295,13 +299,14 @@ class _Trace:
     def row(self) -> Row:
         root = self.root or self.top
         start = self.start if self.start is not None else self.first_log.time_ns if self.first_log else 0
+        session, user = self.whose.told(attribute(root, SESSION), attribute(root, USER)) if root else (None, None)
         return Row(
             trace_id=self.trace_id,
             name=root.name if root else NOT_RECORDED,
             label=attribute(root, "instrument.label") if root else None,
             outcome=attribute(root, "instrument.agent.outcome") if root else None,
-            session=attribute(root, SESSION) if root else None,
-            user=attribute(root, USER) if root else None,
+            session=session,
+            user=user,
             status=root.status if root else OPEN,
             run=root.run if root else "",
             start_ns=start,

@@ -23,7 +23,8 @@ _MODEL = f"coalesce(nullif(model, ''), '{NOBODY}')"
 _AGENT = f"coalesce(nullif(agent, ''), '{NOBODY}')"
 _OPERATION = "coalesce(nullif(operation, ''), name)"
 _REFUSED = "type = 'span' and word = 'refused'"
-_OF_ROOT = ("label", "outcome", "session", "user")
+_WHOSE = ("session", "user")
+_OF_ROOT = ("label", "outcome", *_WHOSE)
 _ALARMING = f"word in ({', '.join(repr(level) for level in sorted(ALARMING))})"
 
 
@@ -179,14 +180,15 @@ def _overview(heads: Heads) -> Overview:
     spent = {trace: _sum(sums) for trace, *sums in heads.calls(f"trace, {SUMS}", "(trace)")}
     errors = dict(heads.select(f"trace, count(*) {_errors(' and child.trace = heads.trace')} group by trace"))
     ((stray,),) = heads.select("count(*) from heads where type = 'log' and trace is null")
-    told = ", ".join(f"'{name}': {name}" for name in _OF_ROOT)
+    told = ", ".join(f"'{name}': {_named(name)}" for name in _OF_ROOT)
     rows = heads.select(
-        f"""found.* exclude (top), case when top is not null then {{'name': name, {told},
+        f"""found.* exclude (top, only_session, only_user), case when top is not null then {{'name': name, {told},
             'status': word, 'run': coalesce(run, ''), 'timed': not untimed}} end
         from (select trace, count(*) filter (is_span), min(start) filter (is_span), max(last) filter (is_span),
             count(*) filter ({_REFUSED}), count(*) filter (type = 'log' and {_ALARMING}),
             count(*) filter (type = 'finding' and word != 'info'),
             coalesce(min(start) filter (type = 'log'), 0),
+            {_only("session")}, {_only("user")},
             coalesce(arg_min(place, start) filter (is_span and parent is null),
                 arg_min(place, start) filter (is_span)) top
             from (select *, rowid place, type = 'span' is_span from heads where trace is not null
@@ -196,6 +198,16 @@ def _overview(heads: Heads) -> Overview:
     )
     found = [_row(row, errors.get(row[0], 0), spent.get(row[0], Sum())) for row in rows]
     return Overview(sorted(found, key=lambda row: (row.start_ns, row.trace_id)), stray)
+
+
+def _named(name: str) -> str:
+    """What the root says; of session and user else what all spans say that say any, where they agree."""
+    return f'coalesce("{name}", only_{name})' if name in _WHOSE else f'"{name}"'
+
+
+def _only(name: str) -> str:
+    said = f'("{name}") filter (is_span)'
+    return f"case when min{said} = max{said} then min{said} end only_{name}"
 
 
 def _row(row: Sequence[Any], errors: int, spent: Sum) -> Row:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from instrument.analysis.metrics import ALARMING, Failures, agent_of, attribute, model_of
+from instrument.analysis.metrics import ALARMING, Failures, Whose, agent_of, attribute, model_of
 from instrument.analysis.overview import Updated, both
 from instrument.analysis.totals import Sum, call_of, carries
 from instrument.analysis.tree import NOT_RECORDED, Trace, last_sign, traces
@@ -205,6 +205,7 @@ class Catalog:
             end = max(end, *(self._process_signs.get(process, 0) for process in run.processes))
         head = next((self._processes[process] for process in run.processes if process in self._processes), None)
         total = run.sum.total()
+        session, user = run.whose.told(run.session, run.user)
         return {
             "id": run.trace_id,
             "name": run.name or NOT_RECORDED,
@@ -231,8 +232,8 @@ class Catalog:
             "kinds": list(run.kinds),
             "agents": list(run.agents),
             "detectors": list(run.detectors),
-            "session": run.session,
-            "user": run.user,
+            "session": session,
+            "user": user,
             "service": head.service if head is not None else None,
         }
 
@@ -247,6 +248,7 @@ class _Run:
         self.processes: dict[str, None] = {}
         self.name = self.brief = ""
         self.outcome: str | None = None
+        self.whose = Whose()
         self.session: str | None = None
         self.user: str | None = None
         self.status = self.top_status = OPEN
@@ -303,6 +305,8 @@ class _Run:
 
     def _begin(self, span: Any) -> None:
         self._moment(span.start_ns)
+        if span.attributes:
+            self.whose.note(span)
         _keep(self.kinds, span.kind)
         if span.kind == "tool":
             _keep(self.tools, span.name)

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Raw
 from msgspec.json import decode, encode
 
-from instrument.analysis.metrics import Metrics, attribute, is_timed
+from instrument.analysis.metrics import Metrics, Whose, attribute, is_timed
 from instrument.analysis.totals import Total, total
 from instrument.analysis.tree import Trace
 from instrument.attributes import SESSION, USER
@@ -202,8 +202,11 @@ def _facts(trace: Trace, metrics: Metrics, paths: Iterable[str | Path], theme: T
     outcome = attribute(trace.root, "instrument.agent.outcome")
     if outcome:
         yield "outcome", clean(outcome, 60)
-    whose = [(name, attribute(trace.root, attributed)) for name, attributed in (("session", SESSION), ("user", USER))]
-    yield from ((name, clean(told, 100)) for name, told in whose if told)
+    whose = Whose()
+    for span in trace.spans:
+        whose.note(span)
+    told = whose.told(attribute(trace.root, SESSION), attribute(trace.root, USER))
+    yield from ((name, clean(one, 100)) for name, one in zip(("session", "user"), told, strict=True) if one)
     if metrics.model_calls and trace.root.status == OPEN and not bill(metrics.total):
         yield "money", theme.ellipsis
         yield "tokens", tokens_in_words(metrics.total)
