@@ -143,7 +143,9 @@ class Redactor:
         if sum(map(bool, texts)) < 2 or not (self._patterns or self._suspects(whole)):
             return parts
         cut, begin = list(parts), 0
-        secrets = _merged(whole, [*self._found_in(whole), *self._found_in_each(texts, len(between))])
+        alone = list(self._found_in_each(texts, len(between)))
+        beside = [one._replace(secret=whole[one.start : one.end]) for one in self._found_in(_without(whole, alone))]
+        secrets = _merged(whole, [*self._found_in(whole), *alone, *beside])
         for at, text in enumerate(texts):
             end = begin + len(text)
             here = [one for one in secrets if one.start < end and one.end > begin]
@@ -396,6 +398,13 @@ def _with_text(value: Any, text: str) -> Any:
         return text
     shown = msgspec.json.decode(value) if type(value) is msgspec.Raw else value
     return {**shown, "text" if "text" in shown else "escaped": text}
+
+
+def _without(text: str, found: list[Found]) -> str:
+    """The text with signs that stand in no secret in the place of what was found in it."""
+    for one in found:
+        text = f"{text[: one.start]}{']' * (one.end - one.start)}{text[one.end :]}"
+    return text
 
 
 def _are_pairs(node: list[Any]) -> bool:

@@ -7,8 +7,9 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -460,10 +461,25 @@ def test_secret_in_pieces_goes(size: int, as_bytes: bool) -> None:
     assert expected == "".join(one["text"] if as_bytes else one for one in told)
 
 
+@pytest.mark.parametrize("shown", [lambda text: {"delta": [{"text": text}]}, lambda text: SimpleNamespace(text=text)])
+def test_secret_over_the_same_place_of_several_objects_goes(shown: Callable[[str], Any]) -> None:
+    """Objects that a stream gives are looked at as its texts are: what lies at the same place belongs together."""
+
+    @traced
+    def stream() -> Iterator[Any]:
+        yield from map(shown, ("it is ", TOKENS[1][:9], TOKENS[1][9:20], TOKENS[1][20:]))
+
+    with record() as recording:
+        list(stream())
+    (told,) = [json.dumps(span.output) for span in recording.spans]
+    assert [True, False, False] == [text in told for text in ("[redacted:", TOKENS[1][9:20], TOKENS[1][20:])]
+
+
 def test_two_tokens_in_pieces_go() -> None:
     """A token that would run into the next one, were they joined, is looked at alone as well."""
-    told = "".join(redactor.pieces([f"ghp_{MIXED[:36]}", f"ghp_{MIXED[8:44]}"]))
-    assert (False, False) == (MIXED[:12] in told, MIXED[32:44] in told)
+    parts = [f"ghp_{MIXED[:36]}", f"ghp_{MIXED[8:44]}", "ghp_", MIXED[4:40]]
+    told = "".join(redactor.pieces(parts))
+    assert (False, False, False) == (MIXED[:12] in told, MIXED[32:44] in told, MIXED[28:40] in told)
 
 
 def test_default_of_a_secret_parameter_goes() -> None:

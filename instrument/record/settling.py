@@ -11,6 +11,7 @@ from instrument.kinds import MODEL_KINDS
 from instrument.model import Batch, Cost, Finding, Head, Record, Span, Update, Usage
 from instrument.record import llm
 from instrument.record.capture import settle
+from instrument.record.chunks import without_secrets_across
 from instrument.record.failures import describe
 from instrument.record.hidden import without_words
 from instrument.record.later import Later, reported
@@ -218,7 +219,7 @@ class Settling:
 
     def _finish(self, captured: Any) -> Any:
         if captured.__class__ is list and self._redactor is not None:
-            return self._redactor.pieces(captured)
+            return without_secrets_across(captured, self._redactor)
         return settle(captured, self._redactor, self._blobs)
 
     def watch(self) -> tuple[list[Any], float | None]:
