@@ -202,6 +202,17 @@ def test_an_expensive_run_is_spending() -> None:
     assert {"run_usd"} == {finding.data["measure"] for finding in found if finding.detector == "spending"}
 
 
+@pytest.mark.parametrize(("agent", "expected"), [("classifier", {"run_usd"}), ("researcher", set())])
+def test_a_run_is_held_against_those_of_its_agent(agent: str, expected: set[str]) -> None:
+    """Also where agents have names and no ids: what one usually costs says nothing of another."""
+    tape = Tape("9" * 32)
+    for n in range(30):
+        tape.model(said(f"{n}"), usd="0.02", attributes={"gen_ai.agent.name": agent})
+    usual = runs(6, 1, usd="0.02", attributes={"gen_ai.agent.name": "classifier"})
+    found = feed([*usual, *tape.spans])
+    assert expected == {finding.data["measure"] for finding in found if finding.detector == "spending"}
+
+
 def test_without_a_price_tokens_are_compared() -> None:
     """An unknown model is measured in tokens."""
     tape = Tape()

@@ -31,7 +31,7 @@ class Spending:
     def feed(self, span: Span) -> list[Finding]:
         """Findings when this model call, or the run with it, is far above its history."""
         self._first = self._first or span
-        self._agent = self._agent or str(plain(span.attributes.get("gen_ai.agent.id")) or "")
+        self._agent = self._agent or _agent(span)
         usd, tokens = micro_usd(span), tokens_of(span)
         self._spent["run_usd"] += usd or 0
         self._spent["run_tokens"] += tokens
@@ -82,6 +82,12 @@ class Spending:
             },
         )
         return retold(self._growth, (measure, name), found)
+
+
+def _agent(span: Span) -> str:
+    """The agent that made a call, by its id, else by its name."""
+    get = span.attributes.get
+    return str(plain(get("gen_ai.agent.id")) or plain(get("gen_ai.agent.name")) or "")
 
 
 def micro_usd(span: Span) -> int | None:
