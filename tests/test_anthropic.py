@@ -11,6 +11,7 @@ import anthropic
 import pytest
 
 import instrument
+from instrument import tokens
 from instrument.errors import BudgetExceeded
 from instrument.integrations.anthropic import patch_anthropic
 from instrument.testing import Recording, record
@@ -131,11 +132,15 @@ def test_asynchronous_calls(server: Endpoint, recording: Recording) -> None:
 
 
 def test_a_stream_that_is_closed_early(client: Any, recording: Recording) -> None:
-    """Its span ends at once, is marked, and what had been reported counts."""
+    """Its span ends at once, marked; what had been reported counts, but the answer's tokens are those that had come."""
     with client.messages.create(**ASKED, stream=True) as events:
-        next(iter(events))
+        for _ in range(4):
+            next(events)
     [found] = recording.spans
-    assert (True, 16) == (found.attributes["instrument.closed_early"], found.usage.input)
+    assert (True, 16, 4, tokens.count("hello", MODEL), "estimated") == (
+        found.attributes["instrument.closed_early"], found.usage.input, found.usage.cached, found.usage.output,
+        found.usage.source,
+    )  # fmt: skip
 
 
 def test_an_error_is_the_callers(server: Endpoint, client: Any, recording: Recording) -> None:

@@ -405,6 +405,18 @@ def endless_once() -> Iterator[bytes]:
     return (sse(chunk({"content": "x"})) for _ in range(60))
 
 
+def test_raw_stream_that_is_still_read_at_the_end(client: Any) -> None:
+    """What had come of it counts, and nothing is said of when its tokens came: nobody has read them one by one."""
+    with record() as recording, instrument.patch_openai(client):
+        stream = client.chat.completions.with_raw_response.create(model=MODEL, messages=MESSAGES, stream=True).parse()
+        next(stream)
+    [found] = recording.spans
+    assert (3, True, None) == (
+        found.attributes["instrument.stream.chunks"], found.attributes["instrument.closed_early"],
+        found.attributes.get("instrument.stream.time_to_first_token"),
+    )  # fmt: skip
+
+
 def test_response_can_still_be_pickled(server: Endpoint, recording: Recording, client: Any) -> None:
     """The HTTP response keeps its own methods and its pickled form."""
     import pickle

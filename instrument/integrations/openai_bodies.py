@@ -32,6 +32,7 @@ class Body:
         self._is_whole = False
         self._is_closed = False
         self._error: BaseException | None = None
+        chunks.heard_by(self)
 
     def piece(self, data: bytes) -> None:
         """Keep them, as long as there is room."""
@@ -50,10 +51,19 @@ class Body:
         """End the span with what was read."""
         if not self._is_closed:
             self._is_closed = True
-            if self._kept is None:
-                self._chunks.span.set({UNREAD_BODY: self._length})
-            kept = safely(decoded, bytes(self._kept or b""), self._encoding, self._kind)
-            end_with_body(self._chunks, kept or b"", self._error, is_whole=self._is_whole)
+            end_with_body(self._chunks, self._read(), self._error, is_whole=self._is_whole)
+
+    def drop(self) -> None:
+        """Nobody reads on: the span ends as of the last bytes."""
+        if not self._is_closed:
+            self._is_closed = True
+            _note_events(self._chunks, self._read())
+            self._chunks.drop()
+
+    def _read(self) -> bytes:
+        if self._kept is None:
+            self._chunks.span.set({UNREAD_BODY: self._length})
+        return safely(decoded, bytes(self._kept or b""), self._encoding, self._kind) or b""
 
 
 def decoded(body: bytes, encoding: str | None, response_kind: Any) -> bytes:
@@ -81,9 +91,13 @@ def end_with_body(chunks: Chunks, body: bytes, error: BaseException | None = Non
     if error is None and isinstance(answer, dict):
         end_with_answer(chunks.span, answer)
         return
-    for event in safely(_events, body) or []:
-        safely(chunks.take, event)
+    _note_events(chunks, body)
     chunks.end(error, early=not is_whole and not any(mark in body for mark in LAST_EVENTS))
+
+
+def _note_events(chunks: Chunks, body: bytes) -> None:
+    for event in safely(_events, body) or []:
+        safely(chunks.note, event)
 
 
 def end_with_answer(span: LiveSpan, result: Any) -> None:

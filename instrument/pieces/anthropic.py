@@ -11,12 +11,16 @@ _DELTAS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta
 
 
 class MessageSaid:
-    """A message that is put together. Its usage is what the last event says on top of what the first one said."""
+    """A message that is put together. Its usage is what the last event says on top of what the first one said.
+
+    What the first one says of the output is no count: where no other came it is left out.
+    """
 
     def __init__(self) -> None:
         self.error: tuple[str, str] | None = None
         self._head: Fields = {}
         self._usage: Fields = {}
+        self._is_counted = False
         self._blocks: dict[Any, Fields] = {}
 
     @property
@@ -44,6 +48,7 @@ class MessageSaid:
         elif kind == "message_delta":
             self._head["stop_reason"] = at(event, "delta", "stop_reason")
             self._note_usage(event.get("usage"))
+            self._is_counted = True
         elif kind == "error":
             self.error = error_of(event.get("error"))
 
@@ -52,7 +57,8 @@ class MessageSaid:
         if not self._head and not self._blocks:
             return None
         content = [_whole(block) for _, block in sorted(self._blocks.items(), key=lambda item: str(item[0]))]
-        usage = {"usage": self._usage} if self._usage else {}
+        counts = {name: count for name, count in self._usage.items() if self._is_counted or name != "output_tokens"}
+        usage = {"usage": counts} if counts else {}
         return {"type": "message", "stop_reason": None, **self._head, "content": content, **usage}
 
     def _note_usage(self, usage: Any) -> None:

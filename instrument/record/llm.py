@@ -103,8 +103,13 @@ def waits_for_tables(span: LiveSpan, prices: Prices) -> bool:
 
 
 def must_be_counted(span: LiveSpan) -> bool:
-    """Whether nobody told the tokens of a model call that took some."""
-    return span.kind in MODEL_KINDS and span.tokens is None and (span.output is not None or span.wants_estimate)
+    """Whether nobody told the tokens of a model call that took some, or not those of an answer that broke off."""
+    if span.kind not in MODEL_KINDS:
+        return False
+    told = span.tokens
+    if told is None:
+        return span.output is not None or span.wants_estimate
+    return span.wants_estimate and told.get("output") is None
 
 
 def _spoken(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage, Cost]:
@@ -129,13 +134,12 @@ def prompt_tokens(span: LiveSpan, asked: Request, model: str | None) -> int:
 
 
 def _counted(span: LiveSpan) -> dict[str, Any]:
-    """Tokens counted from the texts that went in and came out: an estimate, and marked so."""
+    """Tokens counted from the texts that went in and came out, beside what was told: an estimate, and marked so."""
     model = model_of(span)
-    return {
-        "input": prompt_tokens(span, request(span.asked or arguments_of(span)), model),
-        "output": _counted_output(span, model),
-        "source": "estimated",
-    }
+    told = {name: count for name, count in (span.tokens or {}).items() if count is not None}
+    if "input" not in told:
+        told["input"] = prompt_tokens(span, request(span.asked or arguments_of(span)), model)
+    return {**told, "output": _counted_output(span, model), "source": "estimated"}
 
 
 def _count(captured: Any, model: str | None) -> int:

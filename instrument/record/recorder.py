@@ -94,7 +94,7 @@ class Recorder:
         self.follow = streams.follow
         self.assemble = streams.assemble
         self.take_over = llm.take_over
-        self.open: dict[LiveSpan, streams.Listener | None] = {}
+        self.open: dict[LiveSpan, streams.Droppable | None] = {}
         self.told_tools: dict[str, LiveSpan] = {}
         """By span id, the tool calls that frameworks tell of and that run; of most programs none."""
         self.faults = Counter({NO_MEMORY: 0})

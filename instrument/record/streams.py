@@ -14,7 +14,14 @@ from instrument.record.safely import safely
 from instrument.record.spans import LiveSpan
 
 
-class Listener(Protocol):
+class Droppable(Protocol):
+    """Is told that nobody reads on."""
+
+    def drop(self) -> None:
+        """The stream was let go of, which may be noticed late, or the process ends."""
+
+
+class Listener(Droppable, Protocol):
     """Is told what a stream gives. `reading` is on while the client works on the next chunk."""
 
     reading: bool
@@ -24,9 +31,6 @@ class Listener(Protocol):
 
     def end(self, error: BaseException | None = None, early: bool = False) -> None:
         """The stream is over, or broken, or was closed early."""
-
-    def drop(self) -> None:
-        """Nobody reads on: the stream was let go of, which may be noticed late, or the process ends."""
 
 
 class Chunks:
@@ -51,16 +55,24 @@ class Chunks:
         self._first_token: int | None = None
         self._last: int | None = None
         self._open = threading.Lock()
-        if span in span.recorder.open:
-            span.recorder.open[span] = self
+        self.heard_by(self)
+
+    def heard_by(self, listener: Droppable) -> None:
+        """Have the recorder tell the listener when nobody reads on."""
+        if self.span in self.span.recorder.open:
+            self.span.recorder.open[self.span] = listener
 
     def take(self, chunk: Any) -> None:
         """Note one chunk."""
         self.note_time()
-        self._count += 1
-        self.said.take(chunk)
+        self.note(chunk)
         if self._first_token is None and self.said.has_spoken:
             self._first_token = self.span.recorder.clock()
+
+    def note(self, chunk: Any) -> None:
+        """Note one chunk of which is not known when it came."""
+        self._count += 1
+        self.said.take(chunk)
 
     def note_time(self) -> None:
         """Something has arrived; the first time counts."""
