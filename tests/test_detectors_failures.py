@@ -137,6 +137,15 @@ def test_a_storm_that_goes_on_is_told_when_it_has_doubled() -> None:
     assert [3, 6, 12] == [finding.data["times"] for finding in feed(tape.spans) if finding.detector == "error_storm"]
 
 
+def test_a_storm_begins_with_its_first_failure() -> None:
+    """However long ago that was, it is shown and counted; what failed before a success is not."""
+    tape = Tape()
+    for n in range(18):
+        tape.tool(f"tool{n % 3}", **({} if n == 1 else {"failed": "away"}), number=n)
+    last = [finding for finding in feed(tape.spans) if finding.detector == "error_storm"][-1]
+    assert ("15 calls in a row failed", tape.spans[2].span_id) == (last.message[:24], last.span_ids[0])
+
+
 def test_unknown_inputs_may_fail_in_a_storm() -> None:
     """Where content is not recorded failures still count."""
     tape = Tape()

@@ -17,7 +17,8 @@ class ErrorStorm:
         self._of_one_tool = limits.failures_of_one_tool
         self._share = limits.failing_share
         self._growth: Growth = {}
-        self._failures = 0
+        self._failures = self._straight = 0
+        self._begin: Call | None = None
 
     def feed(self, call: Call, window: Window) -> Finding | None:
         """A finding when this failure is one too many."""
@@ -36,9 +37,13 @@ class ErrorStorm:
 
     def _row(self, calls: list[Call]) -> Finding | None:
         row = _failing_end(calls)
+        self._straight = len(row) if len(row) < len(calls) else max(len(row), self._straight + 1)
+        if self._begin is None or self._straight == len(row):
+            self._begin = row[0]
         if len(row) < self._in_a_row:
             return None
-        return self._told(row, f"{len(row)} calls in a row failed ({names(row)})")
+        whole = row if self._straight == len(row) else [self._begin, *row]  # the window holds only the last of many
+        return self._told(whole, f"{self._straight} calls in a row failed ({names(row)})")
 
     def _tool(self, call: Call, calls: list[Call]) -> Finding | None:
         of_tool = _failing_end([one for one in calls if one.name == call.name])
