@@ -256,7 +256,7 @@ class Redactor:
         for element in node:
             is_text = type(element) is str
             walked.append(self._hide(flag, element) if flag and is_text else self._walk(element))
-            flag = element if is_text and element[:2] == "--" and self.secret_name(element) else None
+            flag = element if is_text and element[:1] == "-" and self.secret_name(element) else None
         return walked
 
     def _walk_pair(self, name: Any, value: Any) -> list[Any]:

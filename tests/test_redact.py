@@ -431,6 +431,7 @@ def test_value_after_a_flag_goes() -> None:
         ["-----BEGIN PRIVATE KEY-----", SECRET, SECRET, "-----END PRIVATE KEY-----"],
         ["/usr/bin/curl", "-u", f"bob:{SECRET}", "https://h/"],
         [["mysql", f"-p{SECRET}"]],
+        ["java", "-token", SECRET, "X"],
         {"$bytes": 40, "escaped": f"\\xffsk-{SECRET.lower()}"},
     ],
     ids=[
@@ -442,6 +443,7 @@ def test_value_after_a_flag_goes() -> None:
         "lines of a private key",
         "curl",
         "mysql",
+        "a flag with one dash",
         "binary",
     ],
 )
