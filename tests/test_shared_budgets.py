@@ -63,6 +63,14 @@ def test_two_blocks_of_one_name_share(recording: Recording, path: Path) -> None:
     assert Decimal("0.10") == scope.usd
 
 
+def test_a_secret_in_the_name_is_not_stored(recording: Recording, path: Path) -> None:
+    """A budget for each key of a service is one account, which does not tell the key."""
+    for _ in range(2):
+        with instrument.budget(usd=1, name="key sk-proj-aB3dE5gH7jK9mN1pQ3sT5vW7", period="day"):
+            ask("hello")
+    assert [("key [redacted:f1cf3acc126a]", 2)] == [(name, calls) for name, _, _, calls in account(path)]
+
+
 def test_without_a_period_blocks_are_apart(recording: Recording, path: Path) -> None:
     """A name alone is for messages; nothing is shared and no ledger is made."""
     with instrument.budget(usd=1, name="team"):

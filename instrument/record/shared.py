@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TypeVar
 
 from instrument.errors import BudgetExceeded
@@ -108,7 +109,9 @@ class SharedBudget(Budget):
         return Settled(booked.passed, here.shut or self._shut_by(Spent(*booked.standing), None, took))
 
     def _account(self) -> Account:
-        return Account(str(self.name), datetime.fromtimestamp(time.time(), UTC).strftime(WINDOWS[self.period]))
+        return Account(
+            _kept_name(str(self.name)), datetime.fromtimestamp(time.time(), UTC).strftime(WINDOWS[self.period])
+        )
 
     def _begin_window(self, window: str) -> None:
         """A new hour, day or month begins with a new account, and open."""
@@ -160,6 +163,14 @@ class SharedBudget(Budget):
         if buried:
             calls = "1 model call was" if buried == 1 else f"{buried} model calls were"
             notice(f"{self.title}: {calls} under way in a process that died, and counts as what was reserved for it")
+
+
+@lru_cache(1024)
+def _kept_name(name: str) -> str:
+    """The name without a secret that it holds, as a budget for each key of a service may; alike on every machine."""
+    from instrument.redact import Redactor
+
+    return Redactor(b"the name of a budget").text(name)
 
 
 def _stored(tokens: int) -> int:
