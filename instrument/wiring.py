@@ -88,6 +88,8 @@ def _replace(before: Recorder | None, settings: Settings) -> None:
 def _hand_on(before: Recorder) -> None:
     before.pipeline.hand_on(partial(_adopt, os.getpid()))
     _tell_of_losses(before.told().lost, (*_UNSAID, ENDED))
+    for name, left in before.pipeline.delivery.waiting().items():
+        notice(f"the sink {name} of before has {left:,} records to take, which are lost if the program ends first")
 
 
 def _adopt(process: int, item: Any) -> None:

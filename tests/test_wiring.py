@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,8 @@ import instrument
 from instrument import wiring
 from instrument.analysis.metrics import Metrics
 from instrument.analysis.totals import Total
-from instrument.model import Batch, Span
+from instrument.model import Batch, Record, Span
+from instrument.record.pipeline import Pipeline
 from instrument.record.recorder import Recorder
 from instrument.settings import Settings
 from instrument.sinks.chosen import files_of, sinks_of
@@ -293,6 +295,35 @@ def test_what_runs_while_it_is_configured_anew_goes_to_the_new_sinks(tmp_path: P
         if isinstance(record, Span)
     ]
     assert [("new", name) for name in ("other", "other", "outer", "pulled")] == sorted(found)
+
+
+class Late(MemorySink):
+    """A sink that takes what it has when it is let."""
+
+    direct = False
+    go_on, taken = threading.Event(), list[Record]()
+
+    def write(self, batch: Batch) -> None:
+        self.go_on.wait(5)
+        self.taken.extend(batch)
+
+
+def test_a_slow_sink_of_the_configuration_before_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told what waits for it, not that it is lost, and gets it."""
+    told: list[str] = []
+    monkeypatch.setattr(wiring, "notice", told.append)
+    monkeypatch.setattr(Pipeline.close, "__defaults__", (0.01,))
+    monkeypatch.setattr(Recorder.close, "__defaults__", (0.01,))
+    instrument.configure(dir=tmp_path, sinks=f"{__name__}:Late")
+    instrument.tool(len)("")
+    instrument.configure(dir=tmp_path, sinks="memory")
+    Late.go_on.set()
+    instrument.shutdown()
+    until = time.monotonic() + 5
+    while not Late.taken and time.monotonic() < until:
+        time.sleep(0.001)
+    sentence = "the sink Late of before has 2 records to take, which are lost if the program ends first"
+    assert ([sentence], 2) == (told, len(Late.taken))
 
 
 def test_a_configuration_amid_another_one_leaves_nothing_behind(

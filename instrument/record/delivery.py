@@ -112,6 +112,10 @@ class Delivery:
         """A number that stays the same while nothing moves."""
         return self._met + sum(lane.done for lane in self._lanes)
 
+    def waiting(self) -> dict[str, int]:
+        """How many records wait for sinks, by the name of the sink."""
+        return {type(lane.sink).__name__: lane.waiting for lane in self._lanes if lane.waiting > 0}
+
     def is_ours(self, thread: threading.Thread) -> bool:
         """Whether a sink runs on the thread."""
         return any(lane.is_mine(thread) for lane in self._lanes)

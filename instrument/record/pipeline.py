@@ -167,7 +167,8 @@ class Pipeline:
     def close(self, timeout: float = CLOSE_SECONDS, *, has_heir: bool = False) -> Flushed:
         """Write what is queued, close the sinks and stop; a sink that hangs is left behind after `timeout` seconds.
 
-        What it keeps from being written is lost, unless `has_heir`: then it is for whom `hand_on` names.
+        What it keeps from being written is lost, unless `has_heir`: then it is for whom `hand_on` names, and the sink
+        goes on with what waits for it.
         """
         self._stopping = True
         thread = self._shift.thread
@@ -184,12 +185,14 @@ class Pipeline:
         if not self.is_ours(threading.current_thread()):
             _wait_for_all(self._closing, time.monotonic() + timeout)
         self._room.close()
-        self.delivery.give_up()
-        if has_heir:
-            self._late.extend(self.queue)
-        elif self.queue:
+        if not has_heir:
+            self.delivery.give_up()
+        while has_heir and self.queue:
+            with suppress(IndexError):  # a sink that hung has come back
+                self._late.append(self.queue.popleft())
+        if self.queue:
             self._lost["sinks too slow at exit"] += len(self.queue)
-        self.queue.clear()
+            self.queue.clear()
         return self.told()
 
     def hand_on(self, heir: Callable[[Any], None]) -> None:
