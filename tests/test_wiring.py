@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -336,12 +337,12 @@ def test_a_configuration_amid_another_one_leaves_nothing_behind(
     @instrument.tool
     def leaf() -> None: ...
 
-    def interrupted(settings: Settings) -> Recorder:
+    def interrupted(settings: Settings, *args: Any, **more: Any) -> Recorder:
         if not built:
-            built.append(build(settings))
+            built.append(build(settings, *args, **more))
             instrument.configure(dir=tmp_path, sinks="jsonl")
             leaf()
-        built.append(build(settings))
+        built.append(build(settings, *args, **more))
         return built[-1]
 
     monkeypatch.setattr(wiring, "build", interrupted)
@@ -349,7 +350,7 @@ def test_a_configuration_amid_another_one_leaves_nothing_behind(
     leaf()
     instrument.shutdown()
     found = [record for record in instrument.records(tmp_path) if isinstance(record, Span)]
-    assert (2, [True, True]) == (len(found), [one.pipeline._room.is_closed for one in built[1:]])
+    assert (2, [True, True]) == (len(found), [one.pipeline._room.is_closed for one in built[1:3]])
 
 
 def test_a_call_that_forks_stays_the_parents_though_it_was_configured_anew(tmp_path: Path) -> None:
