@@ -191,6 +191,17 @@ def test_secrets_do_not_arrive(tmp_path: Path, folder: Path) -> None:
     assert (False, False) == (secret.encode() in written, b"hunter2" in written)
 
 
+def test_secrets_do_not_arrive_in_the_ledger(tmp_path: Path, folder: Path) -> None:
+    """The rows of calls name users and sessions, which are redacted as in the events."""
+    secret = "sk-" + "proj-" + "Ab3dEf6hIj9kLm2nOp5q" * 2
+    bring(tmp_path, folder, json.dumps(request(span({**PRICED, "user.id": secret, "session.id": f"of {secret}"}))))
+    stored = [file.read_bytes() for file in folder.glob("ledger.db*")]
+    assert (True, False) == (
+        any(b"of [redacted:" in one for one in stored),
+        any(secret.encode() in one for one in stored),
+    )
+
+
 def test_nested_model_calls_are_one(tmp_path: Path, folder: Path) -> None:
     """Where two libraries recorded one call, its tokens count once: those of the innermost span."""
     inner = span(PRICED, spanId="1" * 16, parentSpanId="2" * 16)

@@ -89,33 +89,33 @@ def _place(args: argparse.Namespace) -> Place:
 
 
 def _import(file: Path, wanted: str | None, to: Place, notices: list[str]) -> dict[str, Any]:
-    from instrument.cli.intake import entered
+    from instrument.cli.intake import entered, redacted
     from instrument.model import Span
     from instrument.store.foreign import read
     from instrument.store.foreign.attributes import priced
 
     imported = read(file, wanted)
     notices.extend(imported.skipped)
-    records = [priced(record, to.prices) if isinstance(record, Span) else record for record in imported.records]
-    written = _write(records, file.name, to)
+    taken = [priced(record, to.prices) if isinstance(record, Span) else record for record in imported.records]
+    records, lines = redacted(taken, to.redactor)
+    written = _write(records, lines, file.name, to)
     entered(_fresh_calls(records, to.ledger), to.ledger)
     return _counted(file, imported, records, written)
 
 
-def _write(records: Sequence[Record], name: str, to: Place) -> Path:
-    """Write the records, redacted, as one event file; the same traces of a file of that name replace it later."""
-    from instrument.model import encode
+def _write(records: Sequence[Record], lines: Sequence[bytes], name: str, to: Place) -> Path:
+    """Write the records as one event file; the same traces of a file of that name replace it later."""
     from instrument.store.appender import Appender
     from instrument.store.jsonl import event_file
 
     start = min((record.start_ns for record in _spans(records)), default=0)
     target = event_file(to.folder, f"import-{_mark(records, name)}", start)
-    lines = to.told.news([to.redactor.line(encode(record)) for record in records], target)
+    news = to.told.news(lines, target)
     unfinished = target.with_suffix(".part")
     unfinished.unlink(missing_ok=True)
     appender = Appender(unfinished)
     try:
-        appender.append(lines)
+        appender.append(news)
     finally:
         appender.close()
     os.replace(unfinished, target)

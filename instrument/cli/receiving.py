@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from instrument.cli.intake import entered
+from instrument.cli.intake import entered, redacted
 from instrument.errors import InstrumentError
-from instrument.model import Record, Run, Span, encode
+from instrument.model import Record, Run, Span
 from instrument.pricing import Prices
 from instrument.redact import Redactor
 from instrument.store.appender import Appender
@@ -87,9 +87,10 @@ class Receiver:
             heads = [one for one in records if isinstance(one, Run) and one.run not in self._runs]
             kept = [*heads, *spans, *others]
             if kept:
-                self._file.append([self._redactor.line(encode(record)) for record in kept])
+                told = redacted(kept, self._redactor)
+                self._file.append(told.lines)
                 self._runs.update(head.run for head in heads)
-                entered(spans, self._ledger)
+                entered(told.records, self._ledger)
 
     def _calls_seen(self) -> CallsSeen:
         """What was counted already, by this process or by those before it."""
