@@ -178,6 +178,11 @@ def test_far_more_calls_than_earlier_runs_needed_are_abuse() -> None:
     assert [("tool_abuse", 13), ("tool_abuse", 26)] == [(one.detector, one.data["times"]) for one in found]
 
 
+def test_the_limit_is_told_until_enough_is_known() -> None:
+    """One earlier run with 300 calls is no reason to say that at most 300 are usual, when the 201st is told."""
+    assert ["the limit is 200"] * 2 == [found.message.split(", ")[1] for found in feed([*runs(2, 300)])]
+
+
 def test_runs_that_failed_are_no_measure() -> None:
     """Only what successful runs needed counts."""
     spans = [msgspec.structs.replace(span, status="error") if span.kind == "agent" else span for span in runs(6, 4)]

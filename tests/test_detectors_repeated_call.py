@@ -147,3 +147,12 @@ def test_the_number_of_repeats_is_a_setting() -> None:
     for _ in range(2):
         tape.tool("search", "no tide", city="Rome")
     assert {"repeated_call"} == alarms(feed(tape.spans, repeats=2))
+
+
+def test_a_long_row_is_told_each_time_it_has_doubled() -> None:
+    """Of a long row only some calls are looked at: those at which it has."""
+    tape = Tape()
+    for _ in range(600):
+        tape.tool("poll", "pending", job=1)
+    told = [finding.data["times"] for finding in feed(tape.spans) if finding.detector == "repeated_call"]
+    assert [3, 6, 12, 24, 64, 128, 256, 512] == told

@@ -51,7 +51,7 @@ class Run:
             self._in_row = self._passed_over = 0
             return False
         self._in_row += 1
-        is_over = self._in_row > LOOKED_AT_EACH and bool(self._in_row & (self._in_row - 1))
+        is_over = self._in_row > LOOKED_AT_EACH and bool((self._in_row + 1) & self._in_row)
         self._passed_over += is_over
         return is_over
 

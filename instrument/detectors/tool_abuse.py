@@ -21,6 +21,7 @@ class ToolAbuse:
         self._beyond = Beyond(times=limits.times_usual, least=_FEWEST_MORE, enough=limits.history_runs, usual=_MANY)
         self._counts: dict[str, int] = {}
         self._limits: dict[str, float] = {}
+        self._learned: set[str] = set()
         self._first: dict[str, tuple[str, int]] = {}
         self._growth: Growth = {}
 
@@ -58,8 +59,11 @@ class ToolAbuse:
         if len(self._counts) >= _MOST_NAMES:
             return False
         series = self._history.series("calls", span.name, self._beyond)
-        known = series is not None and series.limit != float("inf")
-        self._limits[span.name] = series.limit if known and series is not None else self._most
+        if series is not None and series.limit != float("inf"):
+            self._learned.add(span.name)
+            self._limits[span.name] = series.limit
+        else:
+            self._limits[span.name] = self._most
         self._first[span.name] = (span.span_id, span.start_ns)
         return True
 
@@ -67,8 +71,8 @@ class ToolAbuse:
         """The finding; the next is due at twice as many calls."""
         limit, self._limits[span.name] = self._limits[span.name], 2 * times - 1
         first, since = self._first[span.name]
-        series = self._history.known("calls", span.name)
-        usual = series.quantile(_MANY) if series is not None and series.total else None
+        series = self._history.known("calls", span.name) if span.name in self._learned else None
+        usual = series.quantile(_MANY) if series is not None else None
         measure = (
             f"nine of ten earlier successful runs needed at most {usual:,.0f}"
             if usual
