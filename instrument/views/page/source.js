@@ -134,8 +134,11 @@ class FileSource {
 
   async search(trace, text) {
     const escaped = (word) => JSON.stringify(word).slice(1, -1);
-    const forms = [text, escaped(text), escaped(escaped(text))].map((word) => word.toLowerCase());
-    const isIn = (words) => forms.some((form) => words.toLowerCase().includes(form));
+    const forms = [...new Set([text, escaped(text), escaped(escaped(text))].map((word) => word.toLowerCase()))];
+    const isIn = (words) => {
+      const lowered = words.toLowerCase();
+      return forms.some((form) => lowered.includes(form));
+    };
     const found = trace.logs.filter((log) => log.span && isIn(`${log.event} ${log.message} ${log.metadata}`)).map((log) => log.span);
     for (let piece = 0; piece < this.starts.length; piece++) {
       const whole = await unpacked(`piece-${piece}`);
