@@ -214,6 +214,17 @@ def test_a_call_seen_by_both_is_counted_once(tracer: Any, recording: Recording) 
     assert (2, 0) == (sum(found.usage is not None for found in recording.spans), measure(recording.spans).iterations)
 
 
+def test_a_decorated_tool_is_one_call(tracer: Any, recording: Recording) -> None:
+    """A tool call that they tell of is a step where ours of the same name is in it, and stays one around another."""
+    for name in ("ours", "other"):
+        with tracer.start_as_current_span(f"execute_tool {name}") as theirs:
+            theirs.set_attributes({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": name})
+            ours()
+    assert [("ours", "tool"), ("ours", "step"), ("ours", "tool"), ("other", "tool")] == [
+        (found.name, found.kind) for found in recording.spans
+    ]
+
+
 def test_three_in_one_are_one_call(tracer: Any, recording: Recording) -> None:
     """Ours around theirs around ours is the innermost one's call."""
 

@@ -27,6 +27,7 @@ from instrument.record.safely import safely
 from instrument.record.spans import LiveSpan, begin
 from instrument.record.streams import mark_failed
 from instrument.record.switch import installed
+from instrument.record.tools import around
 
 Client = TypeVar("Client")
 
@@ -136,7 +137,7 @@ async def _answered(ctx: ServerRequestContext[Any, Any], call_next: CallNext, ha
     if span is None:
         return await call_next(ctx)
     if kind == "tool":
-        span.recorder.told_tools[span.span_id] = span
+        span.recorder.told_tools[span.span_id] = around(span)
     try:
         with _running(span, outer):
             result = await call_next(ctx)

@@ -26,6 +26,7 @@ from instrument.record.otel_context import Call
 from instrument.record.recorder import Recorder
 from instrument.record.spans import amiss
 from instrument.record.switch import installed, switch
+from instrument.record.tools import called
 from instrument.store.foreign.attributes import Bare, as_step, priced, span_of
 
 
@@ -43,6 +44,7 @@ class InstrumentSpanProcessor(SpanProcessor):
             parent_id = None if span.parent is None else f"{span.parent.span_id:016x}"
             call = Call(f"{context.trace_id:032x}", f"{context.span_id:016x}", parent_id)
             otel_context.calls[call.span_id] = call
+            recorder.told_tools[call.span_id] = call.meets
             if call.budgets or recorder.asks_always:
                 recorder.meet(call)
 
@@ -51,11 +53,13 @@ class InstrumentSpanProcessor(SpanProcessor):
         context = span.get_span_context()
         call = None if context is None else otel_context.calls.pop(f"{context.span_id:016x}", None)
         recorder = switch.recorder
+        if recorder is not None and call is not None:
+            recorder.told_tools.pop(call.span_id, None)
         if recorder is None or context is None or not context.trace_flags & 1:
             return
         with suppress(RecursionError):
             try:
-                found = _recorded(span, recorder, taken_over=call is not None and call.kind == "step")
+                found = _recorded(span, recorder, call)
                 recorder.put(found)
                 if call is not None and call.budgets and found.kind in MODEL_KINDS and found.usage is not None:
                     recorder.spent(call, found.usage, found.cost)
@@ -73,10 +77,13 @@ class InstrumentSpanProcessor(SpanProcessor):
         return True
 
 
-def _recorded(span: ReadableSpan, recorder: Recorder, *, taken_over: bool) -> Recorded:
+def _recorded(span: ReadableSpan, recorder: Recorder, call: Call | None) -> Recorded:
     found = span_of(_bare(span))
+    taken_over = call is not None and call.kind == "step"
     if found.kind in MODEL_KINDS:
         found = as_step(found) if taken_over and found.kind == "llm" else _counted(found, recorder)
+    elif found.kind == "tool" and call is not None and call.tool == called(found.name):
+        found = as_step(found)
     return replace(
         found,
         run=recorder.run.run,

@@ -12,6 +12,7 @@ from instrument.record.safely import safely
 from instrument.record.spans import LiveSpan, begin
 from instrument.record.streams import mark_failed
 from instrument.record.switch import installed
+from instrument.record.tools import around
 from instrument.usage import request
 
 Outer = LiveSpan | Place | None
@@ -92,7 +93,7 @@ class Told:
         if span is not None:
             self._open[key] = span, outer
             if kind == "tool":
-                recorder.told_tools[span.span_id] = span
+                recorder.told_tools[span.span_id] = around(span)
             if is_current:
                 current.set(span)
 

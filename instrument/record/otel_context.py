@@ -16,6 +16,7 @@ import wrapt
 from instrument.record.context import Place, current, leave, place_with
 from instrument.record.spans import amiss
 from instrument.record.switch import switch
+from instrument.record.tools import called
 
 if TYPE_CHECKING:
     from instrument.record.spans import LiveSpan
@@ -27,15 +28,31 @@ class Call:
     It can be taken over like a model call of ours (`instrument.record.llm.take_over`), which makes it a step.
     """
 
-    __slots__ = ("__weakref__", "above", "budgets", "duration", "kind", "parent_id", "plan", "span_id", "trace_id")
+    __slots__ = (
+        "__weakref__",
+        "above",
+        "budgets",
+        "duration",
+        "kind",
+        "parent_id",
+        "plan",
+        "span_id",
+        "tool",
+        "trace_id",
+    )
 
     def __init__(self, trace_id: str, span_id: str, parent_id: str | None) -> None:
         self.trace_id, self.span_id, self.parent_id = trace_id, span_id, parent_id
         self.kind = "llm"
+        self.tool: str | None = None
         self.duration: int | None = None
         self.budgets: tuple[Any, ...] = _budgets_around(trace_id)
         self.plan = None
         self.above: ReferenceType[Any] | None = None
+
+    def meets(self, inner: LiveSpan) -> None:
+        """A tool call of ours ended in it."""
+        self.tool = called(inner.name)
 
 
 def _budgets_around(trace_id: str) -> tuple[Any, ...]:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from instrument.analysis.running import Running
-from instrument.attributes import NO_ITERATION
 from instrument.errors import InstrumentError
 from instrument.kinds import ANNOUNCED
 from instrument.model import Cost, Record, Run, Sink, Usage
@@ -23,6 +22,7 @@ from instrument.record.safely import safely
 from instrument.record.sampling import Rules, Sampling
 from instrument.record.settling import Settling
 from instrument.record.spans import Begun, LiveSpan
+from instrument.record.tools import Meets
 from instrument.store.spool import Held, Spool
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Recorder:
         self.assemble = streams.assemble
         self.take_over = llm.take_over
         self.open: dict[LiveSpan, streams.Droppable | None] = {}
-        self.told_tools: dict[str, LiveSpan] = {}
+        self.told_tools: dict[str, Meets] = {}
         """By span id, the tool calls that frameworks tell of and that run; of most programs none."""
         self.faults = Counter({NO_MEMORY: 0})
         self.running = Running()
@@ -198,18 +198,11 @@ class Recorder:
             return
         span.taken = True
         self.open.pop(span, None)
-        if self.told_tools and span.kind == "tool":
-            self._count_once(span)
+        if self.told_tools and span.kind == "tool" and (meets := self.told_tools.get(span.parent_id or "")):
+            meets(span)
         if self.asks_always or span.budgets:
             self._tell_guards(span)
         self.pipeline.put(span)
-
-    def _count_once(self, span: LiveSpan) -> None:
-        """A decorated tool that a framework runs, and tells of by the same name, is one call: the outer is a step."""
-        outer = self.told_tools.get(span.parent_id or "")
-        if outer is not None and _called(outer) == _called(span):
-            outer.kind = "step"
-            outer.set({NO_ITERATION: True})
 
     def put(self, record: Record, depth: int = 0) -> None:
         """Hand over a finished record that belongs `depth` levels below its root."""
@@ -282,8 +275,3 @@ class Recorder:
 
     def _sink_failed(self, name: str, why: str) -> None:
         self._notify(f"the sink {name} failed and is switched off, the others go on ({why})")
-
-
-def _called(span: LiveSpan) -> str:
-    """What a tool is called, without the class that it belongs to."""
-    return span.name.rpartition(".")[2]

@@ -120,7 +120,7 @@ def _above(span: Span, by_id: dict[tuple[str, str], Span]) -> list[Span]:
 
 def as_step(span: Span) -> Span:
     """The span as a step: its tokens are those of a model call inside it, and only told as attributes."""
-    tokens = msgspec.to_builtins(span.usage)
+    tokens = {} if span.usage is None else msgspec.to_builtins(span.usage)
     held = {f"gen_ai.usage.{key}_tokens": tokens[key] for key in ("input", "output") if key in tokens}
     return msgspec.structs.replace(
         span, kind="step", usage=None, attributes={**span.attributes, **held, NO_ITERATION: True}
