@@ -54,6 +54,7 @@ from instrument.version import __version__
 from instrument.views import files
 
 _install_again: Callable[[], None] | None = None
+_ending: Recorder | None = None
 _latest: Settings | None = None
 """The settings that were put in force last."""
 
@@ -93,8 +94,8 @@ def _hand_on(before: Recorder) -> None:
 
 
 def _adopt(process: int, item: Any) -> None:
-    """Give it to the recorder in force; in a forked child it is the parent's."""
-    recorder = switch.recorder
+    """Give it to the recorder in force, or to the one that just ends; in a forked child it is the parent's."""
+    recorder = switch.recorder or _ending
     if recorder is not None and process == os.getpid():
         recorder.adopt(item)
 
@@ -150,9 +151,14 @@ def shutdown() -> Flushed:
 
 
 def _stop() -> Flushed:
+    global _ending
     recorder, switch.recorder = switch.recorder, None
     switch.decided = True
-    return recorder.close() if recorder is not None else Flushed(0, {})
+    _ending = recorder  # streams that were begun under those before it end with it
+    try:
+        return recorder.close() if recorder is not None else Flushed(0, {})
+    finally:
+        _ending = None
 
 
 def save(folder: str | os.PathLike[str]) -> list[Path]:

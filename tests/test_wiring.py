@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +296,27 @@ def test_what_runs_while_it_is_configured_anew_goes_to_the_new_sinks(tmp_path: P
         if isinstance(record, Span)
     ]
     assert [("new", name) for name in ("other", "other", "outer", "pulled")] == sorted(found)
+
+
+@pytest.mark.parametrize("ends", [list, lambda stream: stream.close(), lambda stream: instrument.shutdown()])
+def test_a_stream_that_is_read_while_it_is_configured_anew_is_recorded(
+    ends: Callable[[Any], object], tmp_path: Path
+) -> None:
+    """It goes on, and ends as it does without: when it has been read, is closed, or with the recording."""
+
+    @instrument.llm_call(model="gpt-4.1-mini")
+    def answer() -> Iterator[str]:
+        yield "so "
+        yield "it is"
+
+    instrument.configure(dir=tmp_path / "old", sinks="jsonl")
+    stream = answer()
+    next(stream)
+    instrument.configure(dir=tmp_path, sinks="jsonl")
+    ends(stream)
+    instrument.shutdown()
+    [called] = [record for record in instrument.records(tmp_path) if isinstance(record, Span)]
+    assert called.usage is not None and (called.usage.output or 0) > 0
 
 
 class Late(MemorySink):
