@@ -270,7 +270,11 @@ def test_a_process_that_is_recording_now_can_be_looked_at(here: Path, capsys: Ca
     assert [["⊘", "outer", "agent"], ["└─", "✔", "inner"]] == killed
     ended = as_json(capsys, "runs")[0]
     assert ("unfinished", True) == (ended["status"], ended["duration_ns"] < 300 * MS < lasted)
-    assert "its process was ended from outside; outer was open" in told(capsys, "why")[0]
+    reasons = told(capsys, "why")[0]
+    assert (True, True) == ("outer took at least" in reasons, "was ended from outside; outer was open" in reasons)
+    outer = re.search(r"outer +\S+ +.* ([0-9a-f]{16})$", told(capsys, "show", "--ids")[0], re.MULTILINE)
+    assert outer is not None
+    assert re.search(r"^took +at least \d", told(capsys, "show", outer[1])[0], re.MULTILINE)
 
 
 def test_gzipped_and_rotated_files_are_read_together(here: Path, capsys: Capture) -> None:

@@ -12,7 +12,7 @@ from instrument.analysis.totals import total
 from instrument.analysis.tree import Trace
 from instrument.messages import messages_of
 from instrument.model import Event, Failure, Finding, Log, Span, Usage
-from instrument.statuses import OPEN
+from instrument.statuses import OPEN, UNFINISHED
 from instrument.views.code import code, prose
 from instrument.views.outline import name_of, said, took
 from instrument.views.text import fact, line, money_in_words, scores_in_words, tokens_in_words
@@ -44,7 +44,8 @@ def _times(trace: Trace, span: Span, theme: Theme) -> Iterator[tuple[str, str]]:
         yield "took", f"{theme.unknown} (its times are not known, only the order)"
         return
     share = f", {100 * span.duration_ns / (trace.end_ns - trace.start_ns or 1):.1f}% of the trace"
-    yield "took", duration(span.duration_ns, theme.unicode) + share
+    least = "at least " if span.status == UNFINISHED else ""
+    yield "took", least + duration(span.duration_ns, theme.unicode) + share
     after = span.start_ns - trace.start_ns
     yield "started", moment(span.start_ns) + (f", {duration(after, theme.unicode)} after the trace" if after else "")
 

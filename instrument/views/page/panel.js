@@ -65,7 +65,7 @@ export class Panel {
     const inside = tree.end[row] - tree.place[row] - 1;
     const facts = [
       ["Began", `${moment(trace.wallMs(trace.start[row]))}, ${duration(trace.start[row] - tree.start)} in`],
-      ["Took", inside ? `${duration(trace.lasts(row))}, ${duration(tree.ownTime(row))} of it itself` : duration(trace.lasts(row))],
+      [this.status === "unfinished" ? "Took at least" : "Took", inside ? `${duration(trace.lasts(row))}, ${duration(tree.ownTime(row))} of it itself` : duration(trace.lasts(row))],
       ["Model", line(trace.fact(row, 0), 100)],
       ["Tokens", call && tokensTold(call)],
       ["Cost", call && costTold(call)],
