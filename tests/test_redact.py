@@ -17,8 +17,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from instrument import redact, secret_shapes, traced
+from instrument import log, redact, secret_shapes, traced
 from instrument.errors import SettingsError
+from instrument.record.texts import shown_bytes
 from instrument.redact import Redactor, installation_key
 from instrument.testing import record
 
@@ -886,3 +887,20 @@ def test_python_engine_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
         fast, other = redact._search(pattern), slow(pattern)
         assert [fast(text) for text in texts] == [other(text) for text in texts]
         assert [fast(f"é{text}".encode()) for text in texts] == [other(f"é{text}".encode()) for text in texts]
+
+
+# Cuts
+
+
+def test_half_a_token_at_the_end_of_bytes_is_not_shown() -> None:
+    """Of bytes that are no text the first are shown, without the part of a token that the cut goes through."""
+    shown = shown_bytes(b"\xff" * 235 + b" " + TOKENS[6].encode() + b" \xff" * 99)["escaped"]
+    assert TOKENS[6][:5] not in redactor.text(shown)
+
+
+def test_half_a_token_at_the_end_of_a_message_is_not_shown() -> None:
+    """Of a long message the beginning is shown, cut before a word."""
+    with record() as recording:
+        log("LONG", "m" * 1_000 + f" {TOKENS[6]}" + " z" * 9_000)
+    (told,) = recording.logs
+    assert TOKENS[6][:5] not in told.message

@@ -47,7 +47,7 @@ from instrument.record.failures import is_of_signal
 from instrument.record.held import SMALL, held, size_of
 from instrument.record.plain import MAX_DIGITS, NOT_PLAIN, holds_endless_integer, plain_size
 from instrument.record.snapshot import snapshot, snapshot_of_named
-from instrument.record.texts import shown_bytes, without_surrogates
+from instrument.record.texts import beginning, shown_bytes, without_surrogates
 
 if TYPE_CHECKING:
     from instrument.redact import Redactor
@@ -260,7 +260,7 @@ def _shortened(tree: Any, redactor: Redactor | None, limit: int) -> Any:
     if kind is str:
         return tree if len(tree) <= limit else _cut(tree, redactor, limit)
     if kind is bytes:
-        shown = tree if len(tree) <= limit else tree[: limit // 2]
+        shown = tree if len(tree) <= limit else beginning(tree, limit // 2)
         return _shortened(shown_bytes(shown, len(tree)), redactor, limit)
     if kind is dict:
         return {key: _shortened(value, redactor, limit) for key, value in tree.items()}

@@ -9,6 +9,7 @@ from instrument.record.context import Place, current
 from instrument.record.recorder import Recorder
 from instrument.record.spans import LiveSpan, amiss
 from instrument.record.switch import installed
+from instrument.record.texts import beginning
 
 LONGEST_MESSAGE = 16_384
 """Characters of a longer message go where long values go: to the metadata, and from there into a file of their own."""
@@ -44,7 +45,7 @@ def write(
         return
     if len(message) > LONGEST_MESSAGE:
         metadata = {**metadata, "message": message}
-        message = f"{message[:HEAD]}… [{len(message):,} characters: see the metadata]"
+        message = f"{beginning(message, HEAD)}… [{len(message):,} characters: see the metadata]"
     try:
         record = Log(
             run=recorder.run.run,

@@ -22,6 +22,7 @@ from instrument.record.safely import safely
 from instrument.record.sampling import Rules, Sampling
 from instrument.record.settling import Settling
 from instrument.record.spans import Begun, LiveSpan
+from instrument.record.texts import beginning
 from instrument.record.tools import Meets
 from instrument.store.spool import Held, Spool
 
@@ -216,7 +217,7 @@ class Recorder:
         key = f"{where}: {type(error).__name__}"
         self.faults[key] += 1
         if self.faults[key] == 1:
-            told = message_of(error)[:200]
+            told = beginning(message_of(error), 200)
             self._notify(f"a fault of the recording itself was kept from your program ({key}: {told})")
 
     def agent_id_of(self, instance: object, attribute: str) -> str | None:
