@@ -222,7 +222,7 @@ ENCODED_URL_PASSWORD = (
 """The password of a URL that is itself an argument in another one."""
 
 _GAP = r"(?:\s|\\+[nrt])+"
-_WITHIN = r"(?:[^\r\n|;]|\\\r?\n){0,200}?"
+_WITHIN = r"[^\r\n|;]{0,200}?(?:\\\r?\n[^\r\n|;]{0,200}?){0,8}?"
 COMMAND_PASSWORD = {
     "curl": (
         rf"\bcurl\b{_WITHIN}[\s\"',](?:-[sSfkLivgnNO]*u|--user|--proxy-user)[\s\"',\\=]*"
