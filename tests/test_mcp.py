@@ -113,6 +113,12 @@ def test_a_server_alone_counts_a_decorated_tool_once(recording: Recording) -> No
     assert ["tool", "step"] == [found.kind for found in recording.spans if found.name == "forecast"]
 
 
+def test_both_sides_count_a_decorated_tool_once(recording: Recording) -> None:
+    """Client, server and decorated function in one process: the function is the tool."""
+    call(server(middleware=[TraceMiddleware()]), "forecast")
+    assert ["forecast"] == [found.name for found in recording.spans if found.kind == "tool"]
+
+
 def test_a_tool_that_fails(recording: Recording) -> None:
     """A result that is an error makes its span one, and is given to the caller as ever."""
     result = call(server(middleware=[TraceMiddleware()]), "broken")

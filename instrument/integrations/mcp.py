@@ -52,7 +52,7 @@ async def _send(wrapped: Any, session: Any, args: tuple[Any, ...], kwargs: dict[
     span = safely(_begun, request, outer)
     if span is None:
         return await wrapped(*args, **kwargs)
-    with _running(span, outer):
+    with _running(span, outer), _counted_once(span):
         sent = safely(_with_span, request) or request
         given = ((sent, *args[1:]), kwargs) if args else (args, {**kwargs, "request": sent})
         result = await wrapped(*given[0], **given[1])
@@ -127,22 +127,30 @@ class TraceMiddleware(ServerMiddleware[Any]):
             return await call_next(ctx)
         headers = {name: value for name, value in (ctx.meta or {}).items() if isinstance(value, str)}
         with extract(headers):
-            return await _answered(ctx, call_next, has_caller=place_of(headers) is not None)
+            return await _answered(ctx, call_next, place_of(headers))
 
 
-async def _answered(ctx: ServerRequestContext[Any, Any], call_next: CallNext, has_caller: bool) -> HandlerResult:
+async def _answered(ctx: ServerRequestContext[Any, Any], call_next: CallNext, caller: Place | None) -> HandlerResult:
     outer = current.get()
-    kind = "tool" if ctx.method == CALL and not has_caller else "step"
+    kind = "tool" if ctx.method == CALL and caller is None else "step"
     span = safely(_begin, ctx.method, ctx.params or {}, outer, kind)
     if span is None:
         return await call_next(ctx)
-    if kind == "tool":
-        span.recorder.told_tools[span.span_id] = around(span)
-    try:
-        with _running(span, outer):
-            result = await call_next(ctx)
-    finally:
-        span.recorder.told_tools.pop(span.span_id, None)
+    with _running(span, outer), _counted_once(span, caller):
+        result = await call_next(ctx)
     safely(_describe, span, result)
     span.end()
     return result
+
+
+@contextmanager
+def _counted_once(span: LiveSpan, caller: Place | None = None) -> Iterator[None]:
+    """A decorated tool in it of the same name is the call: the span, or that of a caller in this process, a step."""
+    told = span.recorder.told_tools
+    meets = around(span) if span.kind == "tool" else told.get(caller.span_id or "") if caller is not None else None
+    if meets is not None:
+        told[span.span_id] = meets
+    try:
+        yield
+    finally:
+        told.pop(span.span_id, None)
