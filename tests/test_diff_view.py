@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from instrument.model import encode
 from instrument.views.difference import NOTHING, difference
 from instrument.views.theme import Theme, cells
 from instrument.views.words import changed_words
+from tests.recorded import span
 from tests.simulated import Plan, Step, Tool, Twist, simulate
 
 Capture = pytest.CaptureFixture[str]
@@ -55,6 +57,14 @@ def test_the_last_two_runs_are_compared(here: Path, capsys: Capture) -> None:
     """Where none is named."""
     found = told_json(capsys)
     assert (trace(2), trace(3), "prompt") == (found["a"]["trace_id"], found["b"]["trace_id"], found["first"]["cause"])
+
+
+def test_that_the_last_two_runs_are_of_two_agents_is_said(here: Path, capsys: Capture) -> None:
+    """Where nobody named them; they are compared all the same."""
+    other = span(1, name="other", start_ns=2**61)
+    (here / ".instrument/events/4.jsonl").write_bytes(encode(other) + b"\n")
+    assert (0, 0) == (main(["diff"]), main(["diff", "last~1", "last"]))
+    assert ["note: the last two runs are of review and other: "] == re.findall("note: .*: ", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("words", [["{1}", "{3}"], ["last~2", "last"], ["run1", "run3"], [".instrument/events/1.jsonl", "{3}"], ["{1}", "last", "--path", "."], ["last~2", "last", "."]])  # fmt: skip

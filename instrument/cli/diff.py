@@ -48,6 +48,9 @@ def run(args: argparse.Namespace) -> int:
             raise InstrumentError(
                 f"{args.a} is the last trace itself: name another one to compare it with, such as last~1"
             )
+        if args.a is None and one.root.name != other.root.name:
+            names = f"{one.root.name} and {other.root.name}"
+            notices.append(f"the last two runs are of {names}: to compare runs of one name, name two that `runs` lists")
         diff = compare(one, other)
     if args.json:
         say(json_document(_told(diff)))
