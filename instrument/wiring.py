@@ -200,8 +200,11 @@ def installed(build: Callable[[], Recorder], *, propagate_threads: bool = True) 
     finally:
         current.set(outer)
         with switch.lock:
+            configured = switch.recorder
             (switch.recorder, switch.decided), _install_again, threads.carrying = before, again, carrying
             recorder.close()
+            if configured is not None and configured not in (recorder, before[0]):
+                configured.close()
 
 
 def _start_with(settings: Settings, before: Recorder | None = None) -> None:

@@ -21,11 +21,13 @@ from instrument.analysis.totals import Total
 from instrument.model import Batch, Record, Span
 from instrument.record.pipeline import Pipeline
 from instrument.record.recorder import Recorder
+from instrument.record.switch import switch
 from instrument.settings import Settings
 from instrument.sinks.chosen import files_of, sinks_of
 from instrument.sinks.jsonl import JsonlSink
 from instrument.sinks.ledger import LedgerSink
 from instrument.sinks.memory import MemorySink
+from instrument.testing import record
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = """
@@ -372,6 +374,16 @@ def test_a_configuration_amid_another_one_leaves_nothing_behind(
     instrument.shutdown()
     found = [record for record in instrument.records(tmp_path) if isinstance(record, Span)]
     assert (2, [True, True]) == (len(found), [one.pipeline._room.is_closed for one in built[1:3]])
+
+
+def test_what_is_configured_inside_of_the_test_kit_ends_with_it(tmp_path: Path) -> None:
+    """A program that is tested may configure: what it recorded then is all written when the test ends."""
+    before = switch.recorder
+    with record():
+        instrument.configure(dir=tmp_path, sinks="jsonl")
+        instrument.tool(len)("")
+    found = [one.name for one in instrument.records(tmp_path) if isinstance(one, Span)]
+    assert (before, ["len"]) == (switch.recorder, found)
 
 
 def test_a_call_that_forks_stays_the_parents_though_it_was_configured_anew(tmp_path: Path) -> None:
