@@ -128,6 +128,14 @@ def test_show_all_folds_nothing(here: Path, capsys: Capture) -> None:
     assert (10, 1, 200) == (folded.count("✔ leaf"), folded.count("✔ leaf × 191"), whole.count("✔ leaf"))
 
 
+def test_a_log_is_whole_in_a_terminal_too(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken into lines beside its time."""
+    monkeypatch.setenv("COLUMNS", "80")
+    write(here, log(999, 1, message=f"{'long ' * 40}end", metadata={"last": "word"}), name="b")
+    out = told(capsys, "logs")[0]
+    assert (True, True) == ("long end last=word" in " ".join(out.split()), out.splitlines()[-1].startswith(" " * 24))
+
+
 def test_logs_are_in_order_of_time(here: Path, capsys: Capture) -> None:
     """Those outside of any trace too, each with its UTC time, and its trace where it has one."""
     lines = told(capsys, "logs")[0].splitlines()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 WIDE = 100
 """In narrower terminals the day is a line of its own and the time has milliseconds."""
+ROOM = 30
+"""With fewer columns beside the time a log is cut; else it is broken into lines."""
 
 
 def add(subparsers: Any) -> None:
@@ -90,7 +92,7 @@ def _print_lines(logs: list[Log]) -> None:
     from msgspec.structs import replace
 
     from instrument.views.text import line
-    from instrument.views.theme import clean, cut_painted, iso, theme_for
+    from instrument.views.theme import broken, clean, cut_painted, iso, theme_for
 
     theme = theme_for(sys.stdout)
     uncut = replace(theme, width=None)
@@ -103,8 +105,14 @@ def _print_lines(logs: list[Log]) -> None:
             say(theme.paint(day, "dim"))
             told = day
         head = f"{time[:12] if is_narrow and time else moment}  {clean((log.trace_id or '-')[:8]):8}"
-        text = f"{theme.paint(head, 'dim')}  {line(log, 0, uncut)}"
-        say(text if theme.width is None else cut_painted(text, theme.width, theme.ellipsis))
+        text, beside = line(log, 0, uncut), len(head) + 2
+        if theme.width is None:
+            lines = [text]
+        elif theme.width - beside >= ROOM:
+            lines = broken(text, theme.width - beside)
+        else:
+            lines = [cut_painted(text, theme.width - beside, theme.ellipsis)]
+        say(f"\n{' ' * beside}".join([f"{theme.paint(head, 'dim')}  {lines[0]}", *lines[1:]]))
 
 
 def _print_json(logs: list[Log]) -> None:
