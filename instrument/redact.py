@@ -422,11 +422,18 @@ _has_own_flag = re.compile(r"(?:.*[/\\])?(?:curl|sshpass|(?:mysql|mariadb)\w*)(?
 
 def _named_value(node: dict[str, Any]) -> tuple[str, str] | None:
     """The keys of name and value where an object holds one of each: `{"name": "API_KEY", "value": "…"}`."""
-    for value in ("value", "Value"):
-        if _text_in(node.get(value)) is not None:
-            names = ("name", "key", "header", "Name", "Key", "Header")
-            return next(((name, value) for name in names if type(node.get(name)) is str), None)
+    for names, values in _NAMED:
+        for value in values:
+            if _text_in(node.get(value)) is not None:
+                return next(((name, value) for name in names if type(node.get(name)) is str), None)
     return None
+
+
+_NAMED = (
+    (("name", "key", "header", "variable", "env", "selector", "locator", "Name", "Key", "Header"), ("value", "Value")),
+    (("selector", "locator", "element"), ("text",)),
+)
+"""What an object calls a name, and the value beside it; a browser is told what to type where."""
 
 
 def _merged(text: str, found: Iterable[Found]) -> list[Found]:

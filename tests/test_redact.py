@@ -429,6 +429,9 @@ def test_value_after_a_flag_goes() -> None:
         {"auth": ["bob", SECRET]},
         {"name": "DB_PASSWORD", "value": SECRET},
         [{"Key": "api_key", "Value": SECRET}],
+        {"name": "API_KEY", "type": "text", "value": SECRET},
+        {"value": SECRET, "name": "API_KEY"},
+        {"selector": "input[name='password']", "text": SECRET},
         ["-----BEGIN PRIVATE KEY-----", SECRET, SECRET, "-----END PRIVATE KEY-----"],
         ["/usr/bin/curl", "-u", f"bob:{SECRET}", "https://h/"],
         [["mysql", f"-p{SECRET}"]],
@@ -441,6 +444,9 @@ def test_value_after_a_flag_goes() -> None:
         "auth",
         "name and value",
         "key and value",
+        "name and value, not side by side",
+        "value and name",
+        "where to type what",
         "lines of a private key",
         "curl",
         "mysql",
@@ -555,8 +561,9 @@ def test_other_names_are_not_secret(name: str) -> None:
         {"properties": {"password": {"type": "string", "description": "The password"}}, "required": ["password"]},
         {"password": None, "token": True, "secret": ""},
         {"cookie": "chocolate chip"},
+        {"name": "password", "text": "Forgot it?"},
     ],
-    ids=["log probabilities", "JSON schema", "nothing there", "biscuit"],
+    ids=["log probabilities", "JSON schema", "nothing there", "biscuit", "words on a page"],
 )
 def test_harmless_objects_stay(value: Any) -> None:
     """Objects that speak about tokens and passwords without holding one stay."""
