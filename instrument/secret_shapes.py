@@ -264,7 +264,7 @@ ASSIGNMENT = (
     r"|(?(encoded)%3[Aa]|(?!))"
     r"|(?:,[ \t]{{0,8}}|(?:[ \t]*(?:[\r\n]|\\+[nr]){{1,2}}[ \t]{{0,40}}))value:(?=[ \t])"
     r"|(?(close),?(?:\s|\\+[nrt]){{0,8}}\\*[\"']?(?:[vV]alue|VALUE)\\*[\"']?\s?[:=]|(?!))"
-    r"|(?(close),(?=\s{{0,8}}[bBrRuU]?\\*[\"'])|(?!)))"
+    r"|(?(close),(?=[ \t]{{0,8}}[bBrRuU]?\\*[\"'])|(?!)))"
 )
 """A name and what binds it to a value; `{own}` takes names of the user's that are no identifiers.
 
@@ -351,7 +351,7 @@ _VALUE = (
 )
 _PAIRED = (
     r",?(?:\\+[nrt]|[ \t\r\n])*[\\\"']*(?:[vV]alue|VALUE)|,(?:\"(?:[^\"\\]|\\.)*\"|\{\"\$bytes[^{}]*\})\]"
-    r"|\},\{\"\$bytes|,[ \t\r\n]*[bBrRuU]?\\*[\"'][^\"'\\]*[0-9]"
+    r"|\},\{\"\$bytes|,[ \t]*[bBrRuU]?\\*[\"'][^\"'\\]*[0-9]"
 )
 _BOUND = (
     rf"{_TRAIL}(?:{_CLOSE}(?:(?:[!:=]?=+|=>|:|>){_VALUE}|[=>][A-Za-z_]+[ \t]|%3[Dd]|\\+u003[dD]|{_PAIRED}"
