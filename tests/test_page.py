@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 from msgspec.structs import replace
 
-from instrument.model import Event, Record, encode
+from instrument.model import Event, Record, Update, Usage, encode
 from tests.browser import Browser, serving
 from tests.recorded import MS, NOON, TRACE, call, finding, log, review, run, span
 from tests.simulated import Plan, Step, Tool, Twist, simulate
@@ -105,9 +105,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     asked = {"trace_id": LONG, "run": "r3", "attributes": {}, "duration_ns": MS}
     guessed = call(3, 1, usd="0.00084", **asked)
     assert guessed.cost is not None
-    calls = [replace(guessed, cost=replace(guessed.cost, basis="estimated")), call(4, 1, usd=None, **asked)]
+    calls = [
+        replace(guessed, cost=replace(guessed.cost, basis="estimated")),
+        call(4, 1, usd=None, **{**asked, "usage": Usage(input=100, output=10, web_searches=2, file_searches=1)}),
+    ]
+    late = Update(run="r3", trace_id=LONG, span_id=calls[0].span_id, usage=Usage(input=100, output=10, web_searches=7))
     (place / "events").mkdir(parents=True)
-    for name, records in {"a": review(), "b": hostile(), "c": [long, refused, *calls], "d": big()}.items():
+    for name, records in {"a": review(), "b": hostile(), "c": [long, refused, *calls, late], "d": big()}.items():
         (place / f"events/{name}.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in records))
     return place
 
@@ -246,6 +250,14 @@ def test_a_span_shows_what_it_holds(browser: Browser, address: str) -> None:
         page.locator(".failure").wait_for()
         failed = page.locator(".failure").inner_text()
         assert (True, True, True) == ("2,003 in, 120 out" in facts, "unpriced" in facts, "No such file" in failed)
+
+
+@pytest.mark.parametrize(("number", "searches"), [(4, 3), (3, 7)], ids=["with the span", "late"])
+def test_searches_are_told_beside_tokens(number: int, searches: int, browser: Browser, address: str) -> None:
+    """What the provider's own tools were asked is in the money, so a call says how often."""
+    with browser.page(f"{address}#/run/{LONG}/{number:016x}") as page:
+        page.locator(".panel .section").first.wait_for()
+        assert f"Searches\n{searches}\n" in page.locator(".facts").inner_text()
 
 
 def test_whole_numbers_stay_what_was_recorded(browser: Browser, address: str) -> None:

@@ -99,7 +99,8 @@ class Columns:
     def _span(self, span: Any) -> None:
         row = self._begun(span, span.duration_ns, span.status)
         if span.usage is not None or span.cost is not None:
-            self.sparse["usage"].append([row, *_usage(span), self._word(span.cost.basis if span.cost else "")])
+            basis = self._word(span.cost.basis if span.cost else "")
+            self.sparse["usage"].append([row, *_usage(span), basis, _searches(span)])
         if span.error is not None:
             self.sparse["errors"].append([row, _cut(f"{span.error.type}: {span.error.message}")])
         for event in span.events[:1000]:
@@ -151,8 +152,8 @@ class Columns:
         self.scores.append([score.span_id, *told])
 
     def _update(self, late: Update) -> None:
-        basis = late.cost.basis if late.cost is not None else None
-        self.updates.append([late.span_id, *_usage(late), None if basis is None else self._word(basis)])
+        basis = None if late.cost is None else self._word(late.cost.basis)
+        self.updates.append([late.span_id, *_usage(late), basis, _searches(late)])
 
     def _run(self, run: Run) -> None:
         told = {name: getattr(run, name) for name in ("run", "pid", "argv", "python", "service", "agent_id", "git")}
@@ -199,6 +200,11 @@ def _usage(span: Any) -> list[Any]:
         [None] * 5 if usage is None else [usage.input, usage.output, usage.cached, usage.cache_write, usage.reasoning]
     )
     return [*tokens, None if cost is None or dollars(cost.usd) is None else cost.usd]
+
+
+def _searches(span: Any) -> int:
+    usage = span.usage
+    return 0 if usage is None else (usage.web_searches or 0) + (usage.file_searches or 0)
 
 
 def _cut(text: str) -> str:

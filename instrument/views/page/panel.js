@@ -68,6 +68,7 @@ export class Panel {
       [this.status === "unfinished" ? "Took at least" : "Took", inside ? `${duration(trace.lasts(row))}, ${duration(tree.ownTime(row))} of it itself` : duration(trace.lasts(row))],
       ["Model", line(trace.fact(row, 0), 100)],
       ["Tokens", call && tokensTold(call)],
+      ["Searches", call && call.searches ? count(call.searches) : ""],
       ["Cost", call && costTold(call)],
       ["Below it", inside && `${plural(inside, "span")}${tree.calls[row] ? `, ${plural(tree.calls[row], "model call")}` : ""}`],
       ["Tokens below", inside && tree.input[row] + tree.output[row] > 0 && `${count(tree.input[row])} in, ${count(tree.output[row])} out${tree.bill(row) && `, ${tree.bill(row)}`}`],

@@ -117,8 +117,8 @@ export class Trace {
     }
   }
 
-  addLate([id, input, output, cached, cacheWrite, reasoning, usd, basis], word) {
-    const told = { ...(input !== null || output !== null ? { input, output, cached, cacheWrite, reasoning } : {}), ...(basis !== null ? { usd: usd === null ? NaN : Number(usd), basis: this.words[word[basis]] } : {}) };
+  addLate([id, input, output, cached, cacheWrite, reasoning, usd, basis, searches], word) {
+    const told = { ...(input !== null || output !== null ? { input, output, cached, cacheWrite, reasoning, searches } : {}), ...(basis !== null ? { usd: usd === null ? NaN : Number(usd), basis: this.words[word[basis]] } : {}) };
     const late = { ...this.late.get(id), ...told };
     this.late.set(id, late);
     const row = this.rows.get(id);
@@ -192,5 +192,5 @@ export class Trace {
 
 function callOf(told, basis) {
   const usd = told[6];
-  return { input: told[1], output: told[2], cached: told[3], cacheWrite: told[4], reasoning: told[5], usd: usd === null || basis === "unpriced" ? NaN : Number(usd), basis };
+  return { input: told[1], output: told[2], cached: told[3], cacheWrite: told[4], reasoning: told[5], searches: told[8], usd: usd === null || basis === "unpriced" ? NaN : Number(usd), basis };
 }
