@@ -69,6 +69,18 @@ def test_a_result_that_tells_an_error() -> None:
     )
 
 
+def test_no_half_of_a_secret_stays_where_text_is_cut() -> None:
+    """Labels and failures are cut before they are redacted: a token that the cut goes through is left out."""
+    token = "sk-proj-" + "a1B2" * 12
+    asked, failed = f"{'x' * 110} {token}", f"Error: {'y' * 1_985} {token}"
+    root, _, called = spans([
+        {"role": "user", "content": asked},
+        {"role": "assistant", "content": None, "tool_calls": [call("c", "stock", "{}")]},
+        {"role": "tool", "tool_call_id": "c", "content": failed},
+    ])  # fmt: skip
+    assert (asked[:111], failed[:1_993]) == (root.attributes["instrument.label"], called.error and called.error.message)
+
+
 def test_a_call_without_a_result_is_open() -> None:
     """What was never answered did not end."""
     assert {"stock": "open", "price": "open"} == {name: one.status for name, one in tools(TALK[:3]).items()}

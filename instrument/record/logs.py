@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from instrument.cutting import beginning
 from instrument.model import Log, Score
 from instrument.record.context import Place, current
 from instrument.record.recorder import Recorder
 from instrument.record.spans import LiveSpan, amiss
 from instrument.record.switch import installed
-from instrument.record.texts import beginning
 
 LONGEST_MESSAGE = 16_384
 """Characters of a longer message go where long values go: to the metadata, and from there into a file of their own."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from instrument.analysis.running import Running
+from instrument.cutting import beginning
 from instrument.errors import InstrumentError
 from instrument.kinds import ANNOUNCED
 from instrument.model import Cost, Record, Run, Sink, Usage
@@ -22,7 +23,6 @@ from instrument.record.safely import safely
 from instrument.record.sampling import Rules, Sampling
 from instrument.record.settling import Settling
 from instrument.record.spans import Begun, LiveSpan
-from instrument.record.texts import beginning
 from instrument.record.tools import Meets
 from instrument.store.spool import Held, Spool
 

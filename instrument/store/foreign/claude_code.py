@@ -13,7 +13,7 @@ from typing import Any
 from instrument.messages import Message, message_of, said
 from instrument.model import Event, Failure, Record, Usage
 from instrument.store.foreign.conversation import Conversation, Turn, call_span_id, said_text, spans, tool_span_id
-from instrument.store.foreign.shape import Fields, digest, fields, items, moment, run_of, words
+from instrument.store.foreign.shape import Fields, digest, failure, fields, items, moment, run_of, words
 from instrument.usage import usage_of
 
 SPOKEN = ("user", "assistant")
@@ -162,7 +162,7 @@ def _results(lines: list[Fields]) -> Iterator[tuple[str, Fields, Fields]]:
 
 def _failures(lines: list[Fields]) -> dict[str, Failure | None]:
     return {
-        call: Failure("ToolError", said_text(message_of({"content": block.get("content")}))[:2_000])
+        call: failure(said_text(message_of({"content": block.get("content")})))
         if block.get("is_error") is True
         else None
         for call, block, _ in _results(lines)

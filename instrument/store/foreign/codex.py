@@ -16,7 +16,7 @@ from msgspec import convert
 from instrument.messages import Part, message_of, said
 from instrument.model import Event, Failure, Record, Usage
 from instrument.store.foreign.conversation import Conversation, Turn, spans
-from instrument.store.foreign.shape import Fields, digest, fields, moment, parsed, run_of, whole, words
+from instrument.store.foreign.shape import Fields, digest, failure, fields, moment, parsed, run_of, whole, words
 
 LINES = frozenset({"session_meta", "response_item", "event_msg", "turn_context", "compacted"})
 _BARE = frozenset({"message", "reasoning", "function_call", "function_call_output", "local_shell_call"})
@@ -177,11 +177,11 @@ def _failure(output: Any) -> Failure | None:
         code = int(told[1]) if told else None
     if code:
         return _exit(code, str(text))
-    return Failure("ToolError", str(text)[:2_000]) if held.get("success") is False else None
+    return failure(str(text)) if held.get("success") is False else None
 
 
 def _exit(code: int, text: str) -> Failure:
-    return Failure("ExitCode", f"exit code {code}: {text[:2_000]}")
+    return failure(f"exit code {code}: {text}", "ExitCode")
 
 
 def _count(drafts: Sequence[_Draft], info: Fields, before: Fields) -> Fields:

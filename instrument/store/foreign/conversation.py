@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from instrument.attributes import NO_ITERATION, TIMES
+from instrument.cutting import beginning
 from instrument.messages import Message
 from instrument.model import Event, Failure, Span, Usage
 from instrument.store.foreign.shape import Fields, digest, failure_told, fields, items, run_id, words
@@ -101,7 +102,7 @@ def _agent(conversation: Conversation) -> Span:
     turns = conversation.turns
     start = _start(conversation)
     asked, told = _first_text(turns, "user"), _first_text(turns[::-1], "assistant")
-    label = {"instrument.label": " ".join(asked.split())[:_LABEL]} if asked else {}
+    label = {"instrument.label": beginning(" ".join(asked.split()), _LABEL)} if asked else {}
     return _span(
         conversation,
         span_id=conversation.span_id,

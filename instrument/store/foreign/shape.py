@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from instrument.cutting import beginning
 from instrument.model import Failure, Run
 
 Fields = dict[str, Any]
@@ -23,6 +24,7 @@ _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _UNITS = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3))
 """Numbers below these are seconds, milliseconds, microseconds: times since 1973, but for seconds, are told apart so."""
 _LARGEST = 2**63 - 1
+_LONGEST_FAILURE = 2_000
 _FAILED = re.compile(r"\s*(?:Error\b|Exception\b|Traceback \(most recent call last\))")
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -115,7 +117,12 @@ def failure_told(result: object) -> Failure | None:
     text = result if isinstance(result, str) else None
     if text is None or not _FAILED.match(text):
         return None
-    return Failure("ToolError", text.strip()[:2_000])
+    return failure(text.strip())
+
+
+def failure(text: str, kind: str = "ToolError") -> Failure:
+    """A call that went wrong, with the beginning of what was said of it."""
+    return Failure(kind, beginning(text, _LONGEST_FAILURE))
 
 
 def run_id(trace_id: str) -> str:
