@@ -327,21 +327,22 @@ def _listed_rates(price: ModelPrice, usual: ModelPrice, name: str, exact: bool) 
     def rate(key: str) -> Steps | None:
         return _per_token(price.__dict__.get(key))
 
-    def each(key: str) -> Decimal | None:
-        per_thousand = price.__dict__.get(key)
-        if per_thousand is None and key.endswith("searches_kcount"):
-            per_thousand = usual.__dict__.get(key)
-        return None if per_thousand is None else EXACT.scaleb(getattr(per_thousand, "base", per_thousand), -3)
-
     rates = Rates(
         rate("input_mtok"), rate("cache_read_mtok"), rate("cache_write_mtok"), rate("output_mtok"),
         rate("output_reasoning_mtok"), rate("input_audio_mtok"), rate("output_audio_mtok"),
-        each("requests_kcount") or ZERO, rate("cache_write_1h_mtok"), each("web_searches_kcount"),
-        each("storage_searches_kcount"), _list_version(),
+        _per_request("requests_kcount", price) or ZERO, rate("cache_write_1h_mtok"),
+        _per_request("web_searches_kcount", price, usual), _per_request("storage_searches_kcount", price, usual),
+        _list_version(),
     )  # fmt: skip
     if rates.input is None and rates.output is None:
         return rates._replace(input=_NOTHING, output=_NOTHING, basis="free") if name.endswith(":free") else None
     return _judged(rates, exact)
+
+
+def _per_request(key: str, *prices: ModelPrice) -> Decimal | None:
+    """USD of one, from a price a thousand: that of the first that has one."""
+    found = next((found for price in prices if (found := price.__dict__.get(key)) is not None), None)
+    return None if found is None else EXACT.scaleb(getattr(found, "base", found), -3)
 
 
 _NOTHING: Steps = ((-1, ZERO),)

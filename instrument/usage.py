@@ -258,14 +258,15 @@ def _answer(value: object) -> Answer | None:
     if shape is None:
         return None
     messages, reasons = shape(fields)
+    took = _usage_field(fields)
     return Answer(
         model=text(one_of(fields, "model", "model_version", "modelVersion")),
         provider=_provider(value, fields),
-        usage=_with_searches(usage_of(_usage_field(fields)), fields),
+        usage=_with_searches(usage_of(took), fields),
         output_messages=messages,
         finish_reasons=reasons,
         response_id=text(one_of(fields, "id", "response_id", "responseId")),
-        service_tier=_tier(fields),
+        service_tier=_tier(fields, known(took)),
         system_fingerprint=text(fields.get("system_fingerprint")),
     )
 
@@ -319,9 +320,8 @@ _BILLED_BY_PROMPT = ("gemini-1", "gemini-2")
 """Models of which the prompt that was grounded is billed, however often they searched."""
 
 
-def _tier(fields: Fields) -> str | None:
+def _tier(fields: Fields, usage: Fields) -> str | None:
     """Anthropic's fast mode is a price of its own whatever the service tier is."""
-    usage = known(_usage_field(fields))
     speed = text(usage.get("speed"))
     return speed if speed == "fast" else text(fields.get("service_tier")) or text(usage.get("service_tier"))
 

@@ -127,6 +127,9 @@ def observed(decorate: Any, question: Any) -> dict[str, Any]:
     return {name: outcome(question, shape) for name, shape in shapes(decorate).items()}
 
 
+# What a decorated function shows of itself
+
+
 @same
 def test_signature(decorate: Any) -> Any:
     """inspect.signature sees the parameters, defaults and annotations of the plain callable."""
@@ -302,6 +305,9 @@ def test_exit_stack_takes_a_function(decorate: Any) -> Any:
     return told
 
 
+# Methods
+
+
 @same
 def test_method_of_a_class_is_one_object(decorate: Any) -> Any:
     """A method taken from its class is the same object each time, so that overriding can be seen with `is`."""
@@ -345,6 +351,9 @@ def test_bound_method_knows_its_instance(decorate: Any) -> Any:
         method.__func__.__name__,
         method.__func__(method.__self__, 3),
     )
+
+
+# Pickles and copies
 
 
 class Account:
@@ -559,6 +568,9 @@ def test_copies_are_recorded() -> None:
     assert ["Adder"] == [span.name for span in recording.spans]
 
 
+# Doubles and dispatch
+
+
 @same
 def test_autospec(decorate: Any) -> Any:
     """mock.create_autospec makes mocks of the same signature and kind, that refuse the same wrong calls."""
@@ -645,6 +657,9 @@ def test_single_dispatch_method(decorate: Any) -> Any:
             return cls.__name__
 
     return Kinds().kind(1), Kinds().kind("a"), Kinds.of_class(1), Kinds().of_class(1)
+
+
+# In classes of every kind
 
 
 @same
@@ -995,6 +1010,9 @@ def test_named_tuple_methods(decorate: Any) -> Any:
     return Pair(1, 2).sum(), Pair._fields
 
 
+# Between other decorators
+
+
 @same
 def test_wrapped_by_functools(decorate: Any) -> Any:
     """functools.wraps on top of a decorated function copies its names and signature."""
@@ -1166,6 +1184,9 @@ def test_names_of_what_a_call_makes(decorate: Any) -> Any:
     return [(type(one).__name__, one.__name__, one.__qualname__) for one in made]
 
 
+# Calls
+
+
 @same
 def test_calls(decorate: Any) -> Any:
     """Every shape returns, for a right call, what the plain one returns."""
@@ -1251,6 +1272,9 @@ NAMED = {
     "cached": (lambda: traced(functools.lru_cache(undecorated)), (2,), "undecorated", {"a": 2}),
     "first argument called self": (lambda: traced(lambda self, a: a), (1, 2), "<lambda>", {"a": 2}),
 }
+
+
+# What is recorded
 
 
 @pytest.mark.parametrize("name", NAMED)

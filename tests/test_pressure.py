@@ -499,7 +499,7 @@ def test_what_a_sink_says_of_its_losses_may_be_anything() -> None:
 def test_losses_are_numbers(lost: Any) -> None:
     """What else a sink calls `lost` is its own, and no fault in the answer."""
     silent = Direct()
-    silent.lost = lost  # type: ignore[attr-defined]
+    silent.lost = lost  # type: ignore[attr-defined]  # few sinks have it
     line = pipeline(silent)
     line.put(note(1))
     told = line.flush()

@@ -228,7 +228,7 @@ class Unfinished:
             raise SystemExit(3)
 
     class Waits(MemorySink):
-        async def write(self, batch: Batch) -> None: ...  # type: ignore[override]
+        async def write(self, batch: Batch) -> None: ...  # type: ignore[override]  # the mistake that is told of
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from instrument.cli.printing import say
 from instrument.cli.sizes import in_words
 from instrument.origins import masked
+from instrument.record import failures
 from instrument.store import folder
 from instrument.store.postgres import Database, is_postgres, shown
 from instrument.version import __version__
@@ -144,7 +145,7 @@ def _tried(name: str, trial: Trial, settings: Settings) -> Check:
 def _why(fault: BaseException) -> str:
     if isinstance(fault, OSError) and fault.strerror:
         return f"{fault.filename}: {fault.strerror}" if fault.filename else fault.strerror
-    return str(masked(f"{type(fault).__name__}: {fault}"))
+    return str(masked(failures.in_words(fault)))
 
 
 def _trial(name: str) -> Trial:
@@ -226,19 +227,14 @@ def _memory(settings: Settings) -> str:
 
 def _loaded(name: str) -> str:
     """Import a sink that is not built in, as a program in this folder would, without building it."""
-    from instrument.allowed import SINK_GROUP, SINKS
+    from instrument.allowed import SINKS
+    from instrument.sinks.chosen import maker
 
     with _importing_from_here():
         if name in SINKS:
             importlib.import_module(f"instrument.sinks.{name}")
             return "is there; it was not started"
-        if ":" in name:
-            module, _, attribute = name.partition(":")
-            sink = importlib.import_module(module)
-            for part in attribute.split("."):
-                sink = getattr(sink, part)
-        else:
-            sink = next(point for point in metadata.entry_points(group=SINK_GROUP) if point.name == name).load()
+        sink = maker(name)
     missing = [method for method in ("write", "flush", "close") if isinstance(sink, type) and not hasattr(sink, method)]
     if missing or not callable(sink):
         raise TypeError(f"{name} is no sink: it has no {', '.join(missing) or 'way to be called'}")

@@ -60,9 +60,8 @@ class Delivery:
 
     A sink with `takes_all` gets what `sieve` leaves out, too. One with `takes_unpriced` has a batch at once of which
     usage and cost are still to come, and these when they have come; the others have it when `later` has completed it.
-    `written` counts records,
-    `behind` the batches that still wait after `catch_up` though their prices are there, `in_sink` says that a sink is
-    being called. One thread at a time may call what writes.
+    `written` counts records, `behind` the batches that still wait after `catch_up` though their prices are there,
+    `in_sink` says that a sink is being called. One thread at a time may call what writes.
     """
 
     def __init__(
@@ -83,7 +82,6 @@ class Delivery:
         self._lanes = [Lane(sink, bounds, self._failed) for sink in sinks if not _is_in(self._direct, sink)]
         self._first = [sink for sink in self._direct if says(sink, "takes_unpriced")]
         self._early = [lane for lane in self._lanes if says(lane.sink, "takes_unpriced")]
-        self._others = [lane for lane in self._lanes if lane not in self._early]
         self._unpriced: deque[tuple[Batch, bool]] = deque()
         self._met = 0
         self._broken: list[Sink] = []
@@ -190,7 +188,8 @@ class Delivery:
             for lane in self._early if rest else ():
                 lane.put(rest)
             others = [sink for sink in self._direct if not _is_in(self._first, sink)]
-            self._pass_on(whole, others if is_written else self._direct, self._others)
+            lanes = [lane for lane in self._lanes if lane not in self._early]
+            self._pass_on(whole, others if is_written else self._direct, lanes)
         self.behind = 0
 
     def flush(self) -> list[threading.Event]:
@@ -226,8 +225,7 @@ class Delivery:
 
     def abandon(self) -> None:
         """Write nothing more: the sinks belong to the process that this one was forked from."""
-        self.sinks, self._direct, self._first = [], [], []
-        self._lanes, self._early, self._others = [], [], []
+        self.sinks, self._direct, self._lanes, self._first, self._early = [], [], [], [], []
         self._sieve, self._unpriced = None, deque()
 
     def _pass_on(self, batch: Batch, direct: Sequence[Sink], lanes: Sequence[Lane]) -> None:

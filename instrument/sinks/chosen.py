@@ -67,7 +67,7 @@ def _sink(name: str, settings: Settings, run: Run, others: Sequence[Sink]) -> Si
         from instrument.sinks.memory import MemorySink
 
         return MemorySink()
-    return _complete(_maker(name)(**settings.sink.get(name, {})))
+    return _complete(maker(name)(**settings.sink.get(name, {})))
 
 
 def _complete(made: object) -> Sink:
@@ -102,7 +102,7 @@ def _otlp_sink(settings: Settings, run: Run) -> Sink:
     )
 
 
-def _maker(name: str) -> Callable[..., object]:
+def maker(name: str) -> Callable[..., object]:
     """What makes the sink of this name: `module:attribute`, or an entry point of the group `instrument.sinks`."""
     if ":" in name:
         module, _, attribute = name.partition(":")

@@ -343,8 +343,8 @@ def rows(
     """The calls in order of time, from `since_ns` on and before `until_ns`. Raises `InstrumentError` as `totals`."""
     where, values = conditions(since_ns, until_ns, run, trace_id)
     with _reading(path) as connection:
-        has_all = _version(connection, path) >= len(MIGRATIONS)
-        columns = (name if has_all or name not in LATER_COUNTS else f"NULL {name}" for name in COLUMNS)
+        there = {column[1] for column in connection.execute("PRAGMA table_info(calls)")}
+        columns = (name if name in there else f"NULL {name}" for name in COLUMNS)
         query = f"SELECT {', '.join(columns)} FROM calls {where} ORDER BY time_ns, rowid"
         for values_of_row in connection.execute(query, values):
             yield Row(**dict(zip(COLUMNS, values_of_row, strict=True)))

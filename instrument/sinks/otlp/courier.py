@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from instrument.record.context import Place, current
+from instrument.record.failures import in_words
 from instrument.sinks.otlp.outcome import LATER, REFUSED, Outcome, Send
 from instrument.sinks.otlp.packing import packed
 from instrument.store.outbox import Outbox, Parcel
@@ -211,7 +212,7 @@ class Courier:
                 send = self._senders[parcel.signal] = self._make_sender(parcel.signal)
             return send(parcel.body, min(self._timeout, CLOSE_SECONDS) if self._closing else self._timeout)
         except Exception as error:  # noqa: BLE001 - certificates that are missing, libraries that fail: as if away
-            return Outcome(LATER, f"nothing can be sent ({type(error).__name__}: {error})")
+            return Outcome(LATER, f"nothing can be sent ({in_words(error)})")
 
     def _settled(self, parcel: Parcel, outcome: Outcome) -> bool:
         if outcome.state == LATER:
