@@ -41,6 +41,9 @@ LONGEST_ROW = 256
 """So many calls are glanced at together, twice as many after some that passed. Where they do not pass, the halves are
 tried."""
 
+LONGEST_REST = 8
+"""Where nothing passed the next row is not glanced at, then the next two, at most so many."""
+
 _CALLS = TOOL_KINDS | {"llm"}
 REFUSALS = ("LoopDetected", "BudgetExceeded")
 """The ends of the types of error by which a call was refused, or through which the refusal of another passed."""
@@ -61,6 +64,8 @@ class Detectors:
         self._noted = False
         self._passed: Span | None = None
         self._at_once = LONG_ROW
+        self._has_passed = False
+        self._rest = self._rests_for = 0
         self._last = self._no_run = ("", Run(limits, history))
 
     def worth_feeding(self, spans: Iterable[Span]) -> Iterator[Span]:
@@ -76,13 +81,13 @@ class Detectors:
         short: list[Span] = []
         for row in self._by_trace(rows):
             if short and (short[0].trace_id != row[0].trace_id or len(row) >= SHORTEST_ROW or len(short) >= LONG_ROW):
-                yield from self._not_passed(short, is_mixed=True)
+                yield from self._glanced_at(short, is_mixed=True)
                 short = []
             if len(row) < SHORTEST_ROW:
                 short += row
             else:
                 yield from self._in_parts(row)
-        yield from self._not_passed(short, is_mixed=True)
+        yield from self._glanced_at(short, is_mixed=True)
 
     def _by_trace(self, rows: Iterable[list[Span]]) -> Iterator[list[Span]]:
         """The parts of the rows that lie in one trace each.
@@ -118,13 +123,25 @@ class Detectors:
     def _in_parts(self, row: list[Span]) -> Iterator[Span]:
         while row:
             part, row = row[: self._at_once], row[self._at_once :]
-            yield from self._not_passed(part, is_mixed=False)
+            yield from self._glanced_at(part, is_mixed=False)
+
+    def _glanced_at(self, row: list[Span], is_mixed: bool) -> Iterator[Span]:
+        """Those that do not pass; where none ever does, glances would only cost."""
+        if self._rests_for:
+            self._rests_for -= 1
+            yield from row
+            return
+        self._has_passed = False
+        yield from self._not_passed(row, is_mixed)
+        if len(row) >= SHORTEST_ROW:
+            self._rest = 0 if self._has_passed else min(max(1, 2 * self._rest), LONGEST_REST)
+            self._rests_for = self._rest
 
     def _not_passed(self, row: list[Span], is_mixed: bool) -> Iterator[Span]:
         if len(row) < SHORTEST_ROW:
             yield from row
         elif (tools := self._passes(row, is_mixed)) is not None:
-            self._at_once = min(max(LONG_ROW, 2 * len(row)), LONGEST_ROW)
+            self._at_once, self._has_passed = min(max(LONG_ROW, 2 * len(row)), LONGEST_ROW), True
             for name, calls in tools.items():
                 yield from self._beyond_usual(name, calls)
         else:

@@ -71,6 +71,12 @@ def outcome(output: Any, failure: Failure | None = None) -> int:
     return hash((failure.type, _NUMBERS.sub("#", failure.message[:500])))
 
 
+def key_of(span: Span) -> int | None:
+    """The key of the span's call; None where its arguments are not known, or may hold prose."""
+    mark, _, wordy = _asked(span.input, _READABLE)
+    return None if wordy or mark == UNKNOWN else hash((span.name, mark))
+
+
 def _mark(raw: bytes) -> int:
     return hash(raw) if len(raw) > _CANONICAL else hash(canonical(raw))
 

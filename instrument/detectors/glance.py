@@ -11,6 +11,8 @@ from itertools import islice
 from math import isfinite
 from typing import Any
 
+from instrument.detectors.similarity import PROSE_SPACES
+
 _LONG = 1_024
 """Of longer texts only the length and the ends are looked at; their fingerprints take them as they are, too."""
 
@@ -27,7 +29,7 @@ def ask_anew(row: list[Any], known: Iterable[Any]) -> bool:
     """Whether all these arguments differ from each other and from those that are known.
 
     Said only of numbers and of texts that have but one form (no blanks that could be others, no JSON that could be
-    ordered), and of long ones.
+    ordered) and too few words to be reworded, and of long ones.
     """
     first, many = row[0], len(row)
     if {*map(type, row)} != {dict} or {*map(len, row)} != {len(first)}:
@@ -42,7 +44,7 @@ def ask_anew(row: list[Any], known: Iterable[Any]) -> bool:
         columns = [[given[key] for given in calls] for key in first]
     except KeyError:
         return False
-    if not all(map(_have_one_form, columns)):
+    if sum(map(_blanks_in, columns)) >= PROSE_SPACES:
         return False
     return any(_are_new(column, many) for column in columns) or _are_new_together(columns, many)
 
@@ -68,17 +70,22 @@ def answer_anew(row: list[Any], known: Iterable[Any]) -> bool:
     return _are_new_together(columns, many)
 
 
-def _have_one_form(column: list[Any]) -> bool:
-    """Whether values differ in their fingerprints where they differ at all."""
+def _blanks_in(column: list[Any]) -> int:
+    """The most blanks in one of the values; as many as in prose where values may be one though they differ."""
     kinds = {*map(type, column)}
     if kinds <= _PLAIN:
-        return _are_finite(kinds, column)
+        return 0 if _are_finite(kinds, column) else PROSE_SPACES
     if kinds != {str}:
-        return False
+        return PROSE_SPACES
     if min(map(len, column)) > _LONG:
-        return True
+        return 0
     text = " ".join(column)
-    return text.isascii() and '"' not in text and "\\" not in text and text.split() == column
+    if not text.isascii() or '"' in text or "\\" in text:
+        return PROSE_SPACES
+    words = text.split()
+    if words == column:
+        return 0
+    return max(value.count(" ") for value in column) if " ".join(words) == text else PROSE_SPACES
 
 
 def _are_finite(kinds: set[type], column: list[Any]) -> bool:

@@ -64,7 +64,7 @@ class NearRepeat:
             return same_answer
         if same_answer and not call.failed and self._is_told_by_answer(before, call):
             return True
-        return self._is_reworded(before, call, direct)
+        return (call.wordy or before.letters == call.letters) and self._is_reworded(before, call, direct)
 
     def _is_told_by_answer(self, before: Call, call: Call) -> bool:
         if call.letters == before.letters or len(call.answer) >= self._telling:
@@ -81,8 +81,6 @@ class NearRepeat:
 
         What was done in between may have been the edit that makes the same command a new one.
         """
-        if not call.wordy and before.letters != call.letters:
-            return False
         if call.likeness(before) < self._alike or (call.question.code and not direct):
             return False
         return not fills_blanks(before.question, call.question)

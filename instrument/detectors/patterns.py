@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from instrument.detectors.again_after_failure import AgainAfterFailure
-from instrument.detectors.calls import Call
+from instrument.detectors.calls import Call, key_of, outcome
 from instrument.detectors.cycle import Cycle
 from instrument.detectors.error_storm import ErrorStorm
 from instrument.detectors.glance import answer_anew, ask_anew
@@ -28,6 +29,8 @@ before it of which a glance was enough count as well: they are read to be compar
 READ_OF_A_BURST = 1 / 1024
 """The share of calls that is read where they follow each other faster than that: such a run is led by no model, and
 what it costs to watch is then a share of its calls, not of the time that a busy machine makes of them."""
+
+M = TypeVar("M")
 
 _STEP_NS = 1_000_000_000 // READ_A_SECOND
 
@@ -74,11 +77,22 @@ class Patterns:
     def _is_new(self, name: str, calls: list[Span]) -> bool:
         """Whether a glance shows that these calls of one tool differ from each other and from the last ones."""
         answers = self._answers.of.get(name)
-        if answers is None or not answers.varied:
+        if answers is None:
             return False
-        if not answer_anew([span.output for span in calls], [*self.window.told(name), answers.told]):
+        given, told = [span.input for span in calls], [span.output for span in calls]
+        if answers.varied:
+            are_told = answer_anew(told, [*self.window.told(name), answers.told])
+        elif answers.last.is_silent and all(one is None for one in told):
+            are_told = True  # a tool that never says anything: nothing follows from its saying nothing again
+        else:
             return False
-        return ask_anew([span.input for span in calls], [*self.window.given(name), *self._restart.given(name)])
+        are_asked = ask_anew(given, [*self.window.given(name), *self._restart.given(name)])
+        return (are_asked or _differ(map(key_of, calls), self._knows_key)) and (
+            are_told or _differ(map(outcome, told), lambda one: answers.again(one) or self.window.holds_outcome(one))
+        )
+
+    def _knows_key(self, key: int | None) -> bool:
+        return key is None or key in self._restart.keys or self.window.holds(key)
 
     def feed(self, call: Call, known: bool) -> list[Finding]:
         """What this call shows; `known` says that the window holds its equal."""
@@ -140,3 +154,13 @@ class Patterns:
         """Whether this is the failure of the call before, made within this one: one failure, not two."""
         last = self.window.calls[-1] if self.window.calls else None
         return last is not None and call.failed and last.failed and last.parent_id == call.span_id
+
+
+def _differ(marks: Iterable[M], is_known: Callable[[M], bool]) -> bool:
+    """Whether each is new, among these too: what a glance cannot tell of nested values and of texts with blanks."""
+    seen: set[M] = set()
+    for mark in marks:
+        if mark in seen or is_known(mark):
+            return False
+        seen.add(mark)
+    return True

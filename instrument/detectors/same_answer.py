@@ -53,7 +53,7 @@ class SameAnswer:
     def again(self, name: str, outcome: int) -> bool:
         """Whether the last call of this tool had this answer."""
         answers = self.of.get(name)
-        return answers is not None and answers.last.outcome == outcome
+        return answers is not None and answers.again(outcome)
 
     def _begin(self, call: Call) -> None:
         if len(self.of) >= _MOST_TOOLS:
@@ -83,6 +83,10 @@ class Answers:
     def told(self) -> Any:
         """The last answer as it came; None where it is not kept."""
         return self._last.told_plain if isinstance(self._last, Call) else self._last.output
+
+    def again(self, outcome: int) -> bool:
+        """Whether the last call had this answer."""
+        return self.last.outcome == outcome
 
     def note(self, span: Span) -> None:
         """Take in a call whose answer differs, at a glance, from the one before."""

@@ -160,12 +160,16 @@ def extends(one: Question, other: Question) -> bool:
     fewer, more = (one, other) if len(one.atoms) <= len(other.atoms) else (other, one)
     if not fewer.atoms or one.words != other.words:
         return False
-    return all(place in more.atoms and _mostly(value, more.atoms[place]) for place, value in fewer.atoms.items())
+    for place, value in fewer.atoms.items():
+        found = more.atoms.get(place)
+        if found != value and (found is None or not _mostly(value, found)):
+            return False
+    return True
 
 
 def _mostly(one: str, other: str) -> bool:
-    if one == other or (" " not in one and " " not in other):
-        return one == other
+    if " " not in one and " " not in other:
+        return False
     return _overlap(frozenset(one.split()), frozenset(other.split())) > _MOST
 
 
