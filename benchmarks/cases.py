@@ -1,7 +1,7 @@
-"""What is decorated and called: two numbers, prose to a mapping, the first one awaited, a loop of the same call, a model.
+"""What is decorated and called: two numbers, prose to a mapping, the first one awaited, a search, a loop, a model.
 
-In `a`, `b` and `c` no call is like another, as in a run that goes well; what a run that turns in circles costs (its
-findings are written as well) is `loop`. `model` is a conversation that goes to a model and grows: whoever knows of
+In `a`, `b`, `c` and `nested` no call is like another, as in a run that goes well; what a run that turns in circles costs
+(its findings are written as well) is `loop`. `model` is a conversation that goes to a model and grows: whoever knows of
 model calls decorates it as one.
 """
 
@@ -71,6 +71,27 @@ _answers = cycle(
 )
 
 
+def find(pattern: str, where: dict[str, Any]) -> list[dict[str, Any]]:
+    return next(_finds)
+
+
+_finds = cycle(
+    [
+        {
+            "path": f"findBegins/{_word(_random)}.py",
+            "line": 10 * number + n,
+            "text": _prose(_random, 80, "def", "findEnds"),
+        }
+        for n in range(8)
+    ]
+    for number in range(KINDS_OF_ANSWERS)
+)
+
+
+def _pattern_and_options(call: int) -> Arguments:
+    return f"def step_{call}", {"folders": ["src", "tests"], "limit": 8, "case": {"fold": True}}
+
+
 def think(messages: list[dict[str, str]]) -> dict[str, Any]:
     return next(_completions)
 
@@ -122,6 +143,13 @@ CASES = {
         most_calls=4_000,
     ),
     "c": Case("async, two ints", add_later, _two_ints, (b"add_later", b"40507"), awaited=True),
+    "nested": Case(
+        "a pattern, nested options → eight finds",
+        find,
+        _pattern_and_options,
+        (b"find", b"def step_", b"findBegins", b"findEnds"),
+        most_calls=8_000,
+    ),
     "model": Case(
         "1 to 20 messages → an answer",
         think,

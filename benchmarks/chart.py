@@ -9,7 +9,7 @@ from benchmarks.cases import CASES
 from benchmarks.summary import Row
 
 _LABELS, _PANEL, _GAP, _ROW, _TOP = 236, 210, 26, 22, 64
-_SHOWN = ("a", "b", "c", "model")
+_SHOWN = ("a", "b", "c", "nested", "model")
 _OURS, _FLOOR, _PEER = "#2f6fdb", "#8a8f98", "#d9a03f"
 _STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#24292f}.head{font-weight:600}.dim{fill:#6e7781}.axis{stroke:#d0d7de}"
