@@ -144,7 +144,7 @@ CASES = {
     ),
     "c": Case("async, two ints", add_later, _two_ints, (b"add_later", b"40507"), awaited=True),
     "nested": Case(
-        "a pattern, nested options → eight finds",
+        "options → eight finds",
         find,
         _pattern_and_options,
         (b"find", b"def step_", b"findBegins", b"findEnds"),
