@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+import warnings
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -39,7 +40,9 @@ def recording() -> Iterator[None]:
 
 def compiled(body: Block, form: str) -> types.CodeType:
     """The body as code, for every drive of it."""
-    return compile(source(body, form), "<body>", "exec")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # a `return` in a `finally` is what some of them are about
+        return compile(source(body, form), "<body>", "exec")
 
 
 def strange(log: list[Any]) -> bool:

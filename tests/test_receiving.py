@@ -63,7 +63,8 @@ def send(address: str, body: bytes, kind: str = "application/json", **headers: s
         with urllib.request.urlopen(request, timeout=20) as response:
             return response.status, json.loads(response.read() or b"{}")
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+        with error:
+            return error.code, error.read().decode()
 
 
 def spans(*names: str, trace: str = "a" * 32, **attributes: Any) -> bytes:

@@ -311,11 +311,12 @@ def _name_of(target: Any, inner: Any) -> str:
     return str(named).rpartition("<locals>.")[2].removesuffix(".__call__")
 
 
-_ANNOTATED = {name: one for name, one in vars(wrapt.BaseObjectProxy).items() if name == "__annotations__"}
+_HIDES = sys.version_info < (3, 14)
+_ANNOTATED = {name: one for name, one in vars(wrapt.BaseObjectProxy).items() if _HIDES and name == "__annotations__"}
 """What gives an instance the annotations of its target; nothing where wrapt is the one in Python, which needs it not.
 
-To ask a class for its annotations makes a dict in it that would hide those of all its instances, unless this stands in
-that place: so each of our classes has it.
+Before Python 3.14 to ask a class for its annotations makes a dict in it that would hide those of all its instances,
+unless this stands in that place: so each of our classes has it.
 """
 
 
