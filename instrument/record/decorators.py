@@ -293,14 +293,29 @@ def _parameters_of(target: Any) -> tuple[tuple[str, ...], str | None, dict[str, 
     """
     try:
         function = target.__func__ if isinstance(target, classmethod | staticmethod) else target
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
+        parameters = _signature_of(function).parameters.values()
+    except Exception:  # noqa: BLE001 - beside `TypeError` and `ValueError` it is the user's code that raises
         return (), None, None
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     names = tuple(p.name for p in parameters if p.kind in positional)
     rest = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
     defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
     return ("self", *names) if inspect.ismethod(target) else names, rest, defaults or None
+
+
+def _signature_of(function: Any) -> inspect.Signature:
+    """The signature but for the annotations, which may name what is not there yet: Python 3.14 runs them when asked."""
+    plain = inspect.unwrap(function, stop=lambda one: inspect.ismethod(one) or hasattr(one, "__signature__"))
+    if type(plain) is not FunctionType:
+        return inspect.signature(function, **_AS_TEXT)
+    bare = FunctionType(plain.__code__, {}, plain.__name__, plain.__defaults__, plain.__closure__)
+    bare.__kwdefaults__ = plain.__kwdefaults__
+    bare.__dict__.update(plain.__dict__)
+    return inspect.signature(bare)
+
+
+_AS_TEXT: dict[str, Any] = {"annotation_format": 4} if sys.version_info >= (3, 14) else {}
+"""`annotationlib.Format.STRING`, which runs no code of the user's."""
 
 
 def _name_of(target: Any, inner: Any) -> str:
