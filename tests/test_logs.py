@@ -121,6 +121,13 @@ def test_score_stands_below_its_span() -> None:
     assert ["  [INFO] SEEN", "  [INFO] SCORE helpful=0.75"] == stream.getvalue().splitlines()[1:]
 
 
+def test_score_that_is_no_number_is_a_word(recorded: Recording) -> None:
+    """Whatever is given is kept as it is printed, without a fault."""
+    score("none", None, trace_id="0" * 32)  # type: ignore[arg-type]
+    score("huge", 10**400, trace_id="0" * 32)
+    assert ["None", str(10**400)] == [found.label for found in recorded.scores]
+
+
 def test_score_may_be_a_word(recorded: Recording) -> None:
     """A word becomes the label."""
     score("tone", "rude", trace_id="0" * 32)

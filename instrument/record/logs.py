@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from instrument.cutting import beginning
@@ -86,7 +87,10 @@ def score(
     span_id: str | None = None,
     source: str = "code",
 ) -> None:
-    """Judge the current span, or the one given: a number, a yes or no, or a word. `source` says who judged."""
+    """Judge the current span, or the one given: a number, a yes or no, or a word. `source` says who judged.
+
+    What is none of these is recorded as the word that it is printed as.
+    """
     recorder = installed()
     if recorder is None:
         return
@@ -94,7 +98,6 @@ def score(
     if place is not None:
         trace_id, span_id = place.trace_id, place.span_id
     try:
-        judged: dict[str, Any] = {"label": value} if isinstance(value, str) else {"value": float(value)}
         record = Score(
             run=recorder.run.run,
             trace_id=None if trace_id is None else str(trace_id),
@@ -102,8 +105,16 @@ def score(
             time_ns=recorder.now(),
             name=str(name),
             source=str(source),
-            **judged,
+            **_judged(value),
         )
         recorder.put(record, 0 if place is None else place.depth + 1)
     except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
         amiss(recorder, "score", error)
+
+
+def _judged(value: object) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"label": value}
+    with suppress(TypeError, ValueError, OverflowError):
+        return {"value": float(value)}  # type: ignore[arg-type]  # whatever it is
+    return {"label": str(value)}
