@@ -62,6 +62,10 @@ _FIELDS = frozenset(
 ) | {"type"}
 
 
+_PARTS = ("error", "causes", "events", "links", "usage", "cost")
+"""Fields that hold what has such fields itself."""
+
+
 class Redactor:
     """Replaces secrets by `[redacted:XXXXXXXXXXXX]`, twelve digits of HMAC-SHA256 under `key`.
 
@@ -207,15 +211,27 @@ class Redactor:
         else:
             head = b""
         decoded = msgspec.json.decode(body)
-        redacted = self._walk(decoded)
+        redacted = self._walk_record(decoded)
         if type(decoded) is dict:
             redacted.update({name: decoded[name] for name in _OURS if name in decoded and _is_ours(decoded[name])})
-            if type(decoded.get("value")) is float:  # of a score, whatever that is called
-                redacted["value"] = decoded["value"]
         if redacted == decoded:
             return data
         encoded = msgspec.json.encode(redacted)
         return head + encoded[1:] if head else encoded
+
+    def _walk_record(self, node: Any) -> Any:
+        """A record, or one of its parts: how we call a field makes no secret of what is in it."""
+        if type(node) is list:
+            return [self._walk_record(one) for one in node]
+        if type(node) is not dict:
+            return self._walk(node)
+        walked: dict[str, Any] = {}
+        for name, value in node.items():
+            if name in _FIELDS:
+                walked[name] = self._walk_record(value) if name in _PARTS else self._walk(value)
+            else:
+                walked |= self._walk_object({name: value})
+        return walked
 
     def _walk(self, node: Any) -> Any:
         kind = type(node)
