@@ -268,6 +268,14 @@ def test_how_a_value_is_shown(expected: Any, value: object) -> None:
     assert expected == shown(value)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="t-strings came with Python 3.14")
+def test_template_string() -> None:
+    """A t-string is its texts and, by expression, its values; one that cannot be shown hides nothing beside it."""
+    template = eval("t'Hello {name!r:>9}, {broken}'", {"name": "Bob", "broken": Broken(ValueError())})
+    *told, broken = shown(template)["$template"]
+    assert (["Hello ", {"name": "Bob"}, ", "], "ValueError") == (told, broken["broken"]["error"])
+
+
 def test_integer_of_many_digits() -> None:
     """An integer that Python itself does not write is shown by its beginning and its length."""
     assert {"$int": f"-{hex(10**5000)[:66]}…", "bits": 16_610} == shown(-(10**5000))

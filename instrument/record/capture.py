@@ -15,6 +15,7 @@ strings. Every mark is an object whose first key begins with `$`; a key of the u
     {"$class": name}  {"$function": name}  {"$module": name}
     {"$set": [value, …]}                                  a set, in a stable order
     {"$items": [[key, value], …]}                         a mapping whose keys are no distinct strings
+    {"$template": [text, {expression: value}, …]}         a t-string
     {"$bytes": length, "text": text}                      bytes that are UTF-8
     {"$bytes": length, "escaped": text[, "hash": …]}      other bytes, the first of them in Python's escapes
     {"$escaped": text}                                    a string that is no valid Unicode, in Python's escapes

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from instrument.record.kinds import base_among, dict_of, mro_of, name_of
+from instrument.record.kinds import base_among, dict_of, module_of, mro_of, name_of
 from instrument.record.objects import BY_MARK, Shower, by_repr, instance_dict
 from instrument.record.plain import MAX_LEAVES, NARROW, NOT_PLAIN, STRINGS, float_or_mark, integer, size_of_leaves
 from instrument.record.texts import shown_bytes
@@ -56,6 +56,8 @@ def _shower(kind: type) -> Shower:
     numpy = sys.modules.get("numpy")
     if numpy is not None and (base := base_among(mro, (numpy.ndarray, numpy.generic))):
         return _array if base is numpy.ndarray else _scalar
+    if module_of(kind) == "string.templatelib" and "interpolations" in own[0]:
+        return _template
     if "array" in sys.modules and base_among(mro, (sys.modules["array"].array,)):
         return _plain_array
     return by_repr
@@ -203,6 +205,12 @@ def _view(walk: Walk, value: Any, depth: int) -> Any:
 
 def _mapping(walk: Walk, value: Any, depth: int) -> Any:
     return walk.pairs(value.items, len(value), depth)
+
+
+def _template(walk: Walk, value: Any, depth: int) -> Any:
+    """A t-string: its texts, and each value by the expression that gave it, whose name may tell of a secret."""
+    parts = [part if type(part) is str else {part.expression: part.value} for part in value]
+    return {"$template": walk.items(parts, len(parts), depth)}
 
 
 def _held_in(name: str) -> Shower:
