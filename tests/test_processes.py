@@ -202,25 +202,28 @@ def test_pool_raises_what_cannot_be_pickled(tmp_path: Path) -> None:
     assert "True True\n" == printed
 
 
-def test_multiprocessing_process_that_is_forked(tmp_path: Path) -> None:
-    """A forked multiprocessing.Process records below the span that was current, in a file of its own."""
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing_process(tmp_path: Path, method: str) -> None:
+    """A multiprocessing.Process records below the span that was current, in a file of its own in the same folder."""
     run(
         tmp_path,
-        """
+        f"""
         import multiprocessing
-        from instrument import span, tool
+        from instrument import configure, span, tool
 
         @tool
         def work(a): ...
 
-        with span("caller"):
-            made = multiprocessing.get_context("fork").Process(target=work, args=(1,))
-            made.start()
-            made.join()
+        if __name__ == "__main__":
+            configure(dir="told", sinks="jsonl")
+            with span("caller"):
+                made = multiprocessing.get_context({method!r}).Process(target=work, args=(1,))
+                made.start()
+                made.join()
         """,
     )
-    [trace] = read(tmp_path / ".instrument")
-    assert ({"caller": {"work": {}}}, 2) == (below(trace), runs(tmp_path))
+    [trace] = read(tmp_path / "told")
+    assert ({"caller": {"work": {}}}, 2) == (below(trace), len([*(tmp_path / "told").glob("events/*")]))
 
 
 # forks

@@ -1,4 +1,4 @@
-"""Threads, executors and subprocesses keep their parent span without a change in the user's code.
+"""Threads, executors and processes keep their parent span without a change in the user's code.
 
 Only our variable travels, set for one piece of work and put back after it: the user's own context variables stay as
 Python has them, and a pool's worker never keeps the span of whoever submitted first.
@@ -19,6 +19,7 @@ from instrument.record.headers import extract, inject
 
 _ENV_POSITION = 11  # of `env` among the parameters of Popen.__init__, `self` counted
 _PROCESS_POOLS = "concurrent.futures.process", "loky.process_executor", "joblib.externals.loky.process_executor"
+_LAUNCHES = "multiprocessing.popen_spawn_posix", "multiprocessing.popen_forkserver"
 _patched: set[tuple[Any, str]] = set()
 for_children: Mapping[str, str] = {}
 """What tells child processes where to record, for the environment of those that are started below a span."""
@@ -30,7 +31,8 @@ carrying = True
 
 
 def attach(threads: bool = True) -> None:
-    """Patch `Popen` and the executors' `submit` (when they are imported), each once in a process.
+    """Patch `Popen`, the executors' `submit` and what starts a process of `multiprocessing` that is not forked (when
+    they are imported), each once in a process.
 
     `threads` says whether threads and thread pools keep their parent from now on; `Thread.start` is patched for that.
     """
@@ -38,10 +40,12 @@ def attach(threads: bool = True) -> None:
     carrying = threads
     _patch(subprocess.Popen, "__init__", _popen)
     for module in _PROCESS_POOLS:
-        _patch_later(module, "ProcessPoolExecutor", _submit_across)
+        _patch_later(module, "ProcessPoolExecutor", "submit", _submit_across)
+    for module in _LAUNCHES:
+        _patch_later(module, "Popen", "_launch", _launch)
     if threads:
         _patch(threading.Thread, "start", _start)
-        _patch_later("concurrent.futures.thread", "ThreadPoolExecutor", _submit)
+        _patch_later("concurrent.futures.thread", "ThreadPoolExecutor", "submit", _submit)
 
 
 def _patch(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
@@ -50,10 +54,10 @@ def _patch(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
         wrapt.wrap_function_wrapper(owner, name, wrapper)
 
 
-def _patch_later(module: str, executor: str, wrapper: Callable[..., Any]) -> None:
-    if (module, executor) not in _patched:
-        _patched.add((module, executor))
-        wrapt.register_post_import_hook(lambda found: _patch(getattr(found, executor), "submit", wrapper), module)
+def _patch_later(module: str, owner: str, name: str, wrapper: Callable[..., Any]) -> None:
+    if (module, owner) not in _patched:
+        _patched.add((module, owner))
+        wrapt.register_post_import_hook(lambda found: _patch(getattr(found, owner), name, wrapper), module)
 
 
 def _start(wrapped: Callable[..., Any], thread: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -122,8 +126,7 @@ class CarriedAcross:
         self.environment = environment
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        for name, value in self.environment.items():
-            os.environ.setdefault(name, value)
+        _record_as_told(self.environment)
         with extract(self.headers):
             return self.fn(*args, **kwargs)
 
@@ -133,6 +136,47 @@ def _submit_across(wrapped: Callable[..., Any], executor: Any, args: tuple[Any, 
     if not args or not headers:
         return wrapped(*args, **kwargs)
     return call_at(None, wrapped, CarriedAcross(args[0], headers, for_children), *args[1:], **kwargs)
+
+
+def _record_as_told(environment: Mapping[str, str]) -> None:
+    for name, value in environment.items():
+        os.environ.setdefault(name, value)
+
+
+def _launch(wrapped: Callable[..., Any], popen: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Into the pickled process goes where it hangs, beside a text that it keeps: one that is forked knows without."""
+    process: Any = args[0] if args else None
+    text, headers = getattr(process, "_parent_name", None), inject({})
+    if text is None or not (headers or for_children):
+        return wrapped(*args, **kwargs)
+    process._parent_name = Beside(text, headers, for_children)
+    try:
+        return wrapped(*args, **kwargs)
+    finally:
+        process._parent_name = text
+
+
+class Beside:
+    """A text that, unpickled in another process, is itself again and has put that process below the sender's span."""
+
+    __slots__ = ("told",)
+
+    def __init__(self, text: str, headers: Mapping[str, str], environment: Mapping[str, str]) -> None:
+        self.told = text, headers, environment
+
+    def __reduce__(self) -> Any:
+        return _arrive, self.told
+
+
+_around: list[Any] = []
+"""What is not left as long as this process lives."""
+
+
+def _arrive(text: str, headers: Mapping[str, str], environment: Mapping[str, str]) -> str:
+    _record_as_told(environment)
+    _around.append(extract(headers))
+    _around[-1].__enter__()
+    return text
 
 
 def _popen(wrapped: Callable[..., Any], process: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
