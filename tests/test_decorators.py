@@ -522,6 +522,19 @@ def test_what_cannot_be_pickled_raises_pythons_own_error(decorate: Any) -> Any:
 
 
 @same
+def test_what_is_not_at_its_name_raises_as_plain(decorate: Any) -> Any:
+    """A function in whose place stands another one, or none, raises pickle's own error, with the same notes."""
+    namespace: dict[str, Any] = {"__name__": __name__}
+    exec("def top_level(): ...\ndef nowhere(): ...", namespace)
+    found = []
+    for name in ("top_level", "nowhere"):
+        with pytest.raises((pickle.PicklingError, AttributeError)) as caught:
+            pickle.dumps(decorate(namespace[name]))
+        found.append((str(caught.value).partition(" at 0x")[0], getattr(caught.value, "__notes__", None)))
+    return found
+
+
+@same
 def test_copied_function_is_the_function(decorate: Any) -> Any:
     """copy and deepcopy of a function give the function itself."""
     function = shapes(decorate)["function"]

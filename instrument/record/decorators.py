@@ -392,12 +392,15 @@ class _Twin(wrapt.BaseObjectProxy[Any]):
         return self._around(copy.deepcopy(self._self_target, memo))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        name = getattr(self, "__qualname__", None)
-        if name is not None and ("<locals>" in name or global_of(self.__module__, name) is self):
+        name, target = getattr(self, "__qualname__", None), self._self_target
+        found = None if name is None else global_of(self.__module__, name)
+        if name is not None and ("<locals>" in name or found is self):
             return name
+        if type(target) is FunctionType and found is not target and self.__module__:
+            return name  # which pickle refuses as it does for the plain one
         if self._self_recipe is None:
-            return self._self_target.__reduce_ex__(protocol)
-        return decorated_as, (self._self_target, *self._self_recipe)
+            return target.__reduce_ex__(protocol)
+        return decorated_as, (target, *self._self_recipe)
 
 
 def global_of(module: str | None, qualified_name: str) -> Any:
