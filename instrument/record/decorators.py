@@ -392,15 +392,22 @@ class _Twin(wrapt.BaseObjectProxy[Any]):
         return self._around(copy.deepcopy(self._self_target, memo))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        name, target = getattr(self, "__qualname__", None), self._self_target
-        found = None if name is None else global_of(self.__module__, name)
-        if name is not None and ("<locals>" in name or found is self):
+        name = getattr(self, "__qualname__", None)
+        if name is not None and ("<locals>" in name or _goes_by_name(self, global_of(self.__module__, name))):
             return name
-        if type(target) is FunctionType and found is not target and self.__module__:
-            return name  # which pickle refuses as it does for the plain one
         if self._self_recipe is None:
-            return target.__reduce_ex__(protocol)
-        return decorated_as, (target, *self._self_recipe)
+            return self._self_target.__reduce_ex__(protocol)
+        return decorated_as, (self._self_target, *self._self_recipe)
+
+
+def _goes_by_name(ours: Any, found: Any) -> bool:
+    """Whether `found`, which stands at its name, is it, or nothing it is made of: pickle then refuses a function."""
+    if found is ours:
+        return True
+    made_of = ours._self_target
+    while type(made_of) is Decorated and made_of is not found:
+        made_of = made_of._self_target
+    return type(made_of) is FunctionType and made_of is not found and made_of.__module__ is not None
 
 
 def global_of(module: str | None, qualified_name: str) -> Any:
