@@ -419,7 +419,10 @@ def global_of(module: str | None, qualified_name: str) -> Any:
 
 
 class _Absent:
-    """A method of a base that is not there: the class has none, and for an instance it is None, as for `isinstance`."""
+    """A method of a base that is not there: the class has none. For an instance it is that, a function that can be called.
+
+    `ExitStack.push` asks the class for `__exit__`, from Python 3.15 on the instance by way of the class.
+    """
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -427,7 +430,7 @@ class _Absent:
     def __get__(self, instance: object, owner: type) -> Any:
         if instance is None:
             raise AttributeError(f"type object 'function' has no attribute {self._name!r}", name=self._name)
-        return None
+        return instance
 
 
 class Decorated(_Twin, wrapt.FunctionWrapper[..., Any]):
@@ -453,7 +456,7 @@ class Decorated(_Twin, wrapt.FunctionWrapper[..., Any]):
     # A proxy of wrapt can do whatever its target may be able to do; a function cannot, and is asked by isinstance.
     __len__ = __contains__ = __int__ = __float__ = __index__ = __complex__ = __abs__ = None  # type: ignore[assignment]
     __round__ = __bytes__ = __enter__ = __aenter__ = None  # type: ignore[assignment]
-    __exit__ = __aexit__ = _Absent()  # `ExitStack.push` asks the type for them
+    __exit__ = __aexit__ = _Absent()
 
 
 Decorated.__module__, Decorated.__qualname__, Decorated.__name__ = "builtins", "function", "function"  # for messages
