@@ -92,9 +92,15 @@ def __dir__() -> list[str]:
 
 
 def _start() -> None:
-    from instrument.wiring import start
+    try:
+        from instrument.wiring import start
+    except ImportError as error:  # in a subinterpreter not every extension loads
+        from instrument.record.notices import notice
 
-    start()
+        switch.decided = True
+        notice(f"nothing is recorded here, where not all that recording needs can be loaded ({error})")
+    else:
+        start()
 
 
 switch.start = _start

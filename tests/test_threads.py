@@ -10,6 +10,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instrument import carry, current_span, span, tool, traced
+from instrument.record import notices
 from instrument.record.context import current
 from instrument.record.switch import switch
 from instrument.testing import Recording, record
@@ -371,3 +373,28 @@ def test_pools_never_mix_traces(submitters: list[int], workers: int) -> None:
     names = {found.span_id: found.name for found in recording.spans}
     assert all(names[s.parent_id] == str(s.input["a"]) for s in recording.spans if s.name == "leaf" and s.parent_id)
     assert len(submitters) == len({found.trace_id for found in recording.spans})
+
+
+# subinterpreters
+
+
+def test_work_of_another_interpreter(recording: Recording) -> None:
+    """Where a place cannot go along, work that is submitted below a span is done as without one."""
+    pool = getattr(futures, "InterpreterPoolExecutor", None)
+    if pool is None:
+        pytest.skip("pools of interpreters came with Python 3.14")
+    with pool(1) as executor, span("submitter"):
+        assert (3, [1, 2]) == (executor.submit(len, "abc").result(), [*executor.map(len, ["a", "bc"])])
+
+
+def test_recording_that_cannot_be_loaded(monkeypatch: Any, capsys: Any) -> None:
+    """Where a library of ours does not load, as in a subinterpreter, calls are unrecorded and one line says so."""
+    monkeypatch.setattr(switch, "recorder", None)
+    monkeypatch.setattr(switch, "decided", False)
+    monkeypatch.setattr(notices, "_said", set())
+    monkeypatch.setattr(notices, "_log", print)
+    for name in ("instrument.wiring", "instrument.redact"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with span("unrecorded"):
+        assert 1 == leaf(1)
+    assert "nothing is recorded here, where not all that recording needs can be loaded\n" == capsys.readouterr().out

@@ -20,6 +20,7 @@ from instrument.record.headers import extract, inject
 _ENV_POSITION = 11  # of `env` among the parameters of Popen.__init__, `self` counted
 _PROCESS_POOLS = "concurrent.futures.process", "loky.process_executor", "joblib.externals.loky.process_executor"
 _LAUNCHES = "multiprocessing.popen_spawn_posix", "multiprocessing.popen_forkserver"
+_OF_INTERPRETERS = "concurrent.futures.interpreter"
 _patched: set[tuple[Any, str]] = set()
 for_children: Mapping[str, str] = {}
 """What tells child processes where to record, for the environment of those that are started below a span."""
@@ -112,6 +113,8 @@ def _submit(wrapped: Callable[..., Any], executor: Any, args: tuple[Any, ...], k
     """As if no span were current: a worker that is started now must not inherit the one that is."""
     if not args or not carrying:
         return wrapped(*args, **kwargs)
+    if type(executor).__module__ == _OF_INTERPRETERS:  # where a place cannot go, and recording not start
+        return call_at(None, wrapped, *args, **kwargs)
     return call_at(None, wrapped, Carried(args[0], current.get()), *args[1:], **kwargs)
 
 
