@@ -419,7 +419,7 @@ def global_of(module: str | None, qualified_name: str) -> Any:
 
 
 class _Absent:
-    """A method of a base that is not there: the class has none. For an instance it is that, a function that can be called.
+    """A method of a base that is not there: the class has none, and for an instance, a function, it is that itself.
 
     `ExitStack.push` asks the class for `__exit__`, from Python 3.15 on the instance by way of the class.
     """
