@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import builtins
 import collections
 import dataclasses
 import datetime
@@ -197,6 +198,7 @@ def some_function() -> Iterator[int]:
 
 
 NAME = __name__
+frozen: Any = vars(builtins).get("frozendict", types.MappingProxyType)  # Python 3.15 has it
 
 
 SHOWN: list[tuple[Any, Any]] = [
@@ -240,6 +242,7 @@ SHOWN: list[tuple[Any, Any]] = [
     ({"a": [1]}, collections.defaultdict(list, a=[1])),
     ({"a": 2, "b": 1}, collections.Counter("aab")),
     ({"b": 1, "a": 2}, collections.OrderedDict(b=1, a=2)),
+    ({"a": {"b": 1}}, frozen({"a": frozen({"b": 1})})),
     ([1, 2], collections.deque([1, 2])),
     ([1, [2]], (1, (2,))),
     (3, numpy.int64(3)),
@@ -288,6 +291,7 @@ LONG_ONES = {
     "values": MANY.values(),
     "items": MANY.items(),
     "proxy": types.MappingProxyType(MANY),
+    "frozen dict": frozen(MANY),
     "namespace": types.SimpleNamespace(held=[*MANY]),
     "user list": collections.UserList(MANY),
     "user dict": collections.UserDict(MANY),

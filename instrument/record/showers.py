@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import collections
 import contextlib
 import functools
@@ -76,6 +77,14 @@ def _dict(walk: Walk, value: dict[Any, Any], depth: int) -> Any:
         return taken
     items = collections.OrderedDict.items if type(value) is collections.OrderedDict else dict.items
     return walk.pairs(lambda: items(value), dict.__len__(value), depth)  # type: ignore[arg-type]  # its own type's method
+
+
+_FROZEN_DICT: Any = vars(builtins).get("frozendict")
+"""Python 3.15's, else None."""
+
+
+def _frozen_dict(walk: Walk, value: Any, depth: int) -> Any:
+    return walk.pairs(lambda: _FROZEN_DICT.items(value), _FROZEN_DICT.__len__(value), depth)
 
 
 def _copied(walk: Walk, value: dict[Any, Any]) -> dict[str, Any] | None:
@@ -262,6 +271,8 @@ _SHOWERS: dict[type, Shower] = {
     functools.partial: _partial,
     slice: _slice,
 }
+if _FROZEN_DICT is not None:
+    _SHOWERS[_FROZEN_DICT] = _frozen_dict
 _BY_BASE = {id(kind): shower for kind, shower in _SHOWERS.items()}
 
 _TEXT_TYPES = (
