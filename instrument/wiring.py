@@ -27,7 +27,7 @@ from instrument.errors import InstrumentError
 from instrument.model import UNWATCHED, Log, Run, Sink
 from instrument.origins import here
 from instrument.pricing import Prices
-from instrument.record import bridges, budgets, otel_context, threads
+from instrument.record import bridges, budgets, launched, otel_context, threads
 from instrument.record.budgets import BudgetGuard, Limits, limits_of
 from instrument.record.capture import Camera
 from instrument.record.context import current
@@ -109,6 +109,8 @@ def start() -> None:
         try:
             if _install_again is not None:
                 _install_again()
+            elif launched.handed is not None:
+                _start_with(_unpickled(launched.handed))
             else:
                 effective, problems = settings_module.load_lenient()
                 _start_with(effective)
@@ -211,8 +213,9 @@ def _start_with(settings: Settings, before: Recorder | None = None) -> None:
     global _install_again, _latest
     _latest = settings
     _install_again = lambda: _start_with(settings)  # noqa: E731 - in a forked child
+    threads.for_children = for_children(settings) if settings.enabled else {}
+    launched.hand_on(partial(_pickled, settings), threads.for_children)
     if settings.enabled:
-        threads.for_children = for_children(settings)
         with suppress(RuntimeError):  # the process ends: no thread can start
             threading.Thread(target=_trim, args=(settings,), name="instrument-trim", daemon=True).start()
         recorder = build(settings)
@@ -228,6 +231,23 @@ def _start_with(settings: Settings, before: Recorder | None = None) -> None:
         threads.attach(settings.propagate_threads)
     elif _limits(settings) is not None or budgets.are_in_force():
         _hold_with(settings)
+
+
+def _pickled(settings: Settings) -> bytes:
+    """For processes that are not forked; where the function that decides on loops cannot go there, they warn."""
+    import pickle
+
+    try:
+        return pickle.dumps(settings)
+    except Exception:  # noqa: BLE001 - the function is the user's
+        loops = settings.loops.model_copy(update={"action": "warn"})
+        return pickle.dumps(settings.model_copy(update={"loops": loops}))
+
+
+def _unpickled(data: bytes) -> Settings:
+    import pickle
+
+    return cast("Settings", pickle.loads(data))
 
 
 def hold_budgets() -> None:

@@ -204,7 +204,7 @@ def test_pool_raises_what_cannot_be_pickled(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing_process(tmp_path: Path, method: str) -> None:
-    """A multiprocessing.Process records below the span that was current, in a file of its own in the same folder."""
+    """A multiprocessing.Process records below the span that was current, by the same settings, in a file of its own."""
     run(
         tmp_path,
         f"""
@@ -215,7 +215,7 @@ def test_multiprocessing_process(tmp_path: Path, method: str) -> None:
         def work(a): ...
 
         if __name__ == "__main__":
-            configure(dir="told", sinks="jsonl")
+            configure(dir="told", sinks="jsonl", capture__content=False)
             with span("caller"):
                 made = multiprocessing.get_context({method!r}).Process(target=work, args=(1,))
                 made.start()
@@ -224,6 +224,7 @@ def test_multiprocessing_process(tmp_path: Path, method: str) -> None:
     )
     [trace] = read(tmp_path / "told")
     assert ({"caller": {"work": {}}}, 2) == (below(trace), len([*(tmp_path / "told").glob("events/*")]))
+    assert [["$hash", "bytes"]] == [[*span.input["a"]] for span in trace.spans if span.input]
 
 
 # forks

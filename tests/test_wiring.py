@@ -493,3 +493,10 @@ def test_wrong_use_of_a_class() -> None:
 
     with pytest.raises(TypeError, match="decorate its methods"):
         tool(type("Thing", (), {}))
+
+
+def test_settings_for_processes_that_are_not_forked() -> None:
+    """They go along whole, but for a function that decides on loops and cannot go: there they warn."""
+    given = Settings(capture={"content": False}, loops={"action": lambda finding: None})  # type: ignore[arg-type]
+    found = wiring._unpickled(wiring._pickled(given))
+    assert (False, "warn", given.folder) == (found.capture.content, found.loops.action, found.folder)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,11 +17,10 @@ import wrapt
 
 from instrument.record.context import call_at, current
 from instrument.record.headers import extract, inject
+from instrument.record.launched import record_as_told
 
 _ENV_POSITION = 11  # of `env` among the parameters of Popen.__init__, `self` counted
 _PROCESS_POOLS = "concurrent.futures.process", "loky.process_executor", "joblib.externals.loky.process_executor"
-_LAUNCHES = "multiprocessing.popen_spawn_posix", "multiprocessing.popen_forkserver"
-_OF_INTERPRETERS = "concurrent.futures.interpreter"
 _patched: set[tuple[Any, str]] = set()
 for_children: Mapping[str, str] = {}
 """What tells child processes where to record, for the environment of those that are started below a span."""
@@ -32,8 +32,7 @@ carrying = True
 
 
 def attach(threads: bool = True) -> None:
-    """Patch `Popen`, the executors' `submit` and what starts a process of `multiprocessing` that is not forked (when
-    they are imported), each once in a process.
+    """Patch `Popen` and the executors' `submit` (when they are imported), each once in a process.
 
     `threads` says whether threads and thread pools keep their parent from now on; `Thread.start` is patched for that.
     """
@@ -42,8 +41,6 @@ def attach(threads: bool = True) -> None:
     _patch(subprocess.Popen, "__init__", _popen)
     for module in _PROCESS_POOLS:
         _patch_later(module, "ProcessPoolExecutor", "submit", _submit_across)
-    for module in _LAUNCHES:
-        _patch_later(module, "Popen", "_launch", _launch)
     if threads:
         _patch(threading.Thread, "start", _start)
         _patch_later("concurrent.futures.thread", "ThreadPoolExecutor", "submit", _submit)
@@ -113,8 +110,9 @@ def _submit(wrapped: Callable[..., Any], executor: Any, args: tuple[Any, ...], k
     """As if no span were current: a worker that is started now must not inherit the one that is."""
     if not args or not carrying:
         return wrapped(*args, **kwargs)
-    if type(executor).__module__ == _OF_INTERPRETERS:  # where a place cannot go, and recording not start
-        return call_at(None, wrapped, *args, **kwargs)
+    interpreters = sys.modules.get("concurrent.futures.interpreter")
+    if interpreters is not None and isinstance(executor, interpreters.InterpreterPoolExecutor):
+        return call_at(None, wrapped, *args, **kwargs)  # a place cannot go there, nor recording start
     return call_at(None, wrapped, Carried(args[0], current.get()), *args[1:], **kwargs)
 
 
@@ -129,7 +127,7 @@ class CarriedAcross:
         self.environment = environment
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        _record_as_told(self.environment)
+        record_as_told(self.environment)
         with extract(self.headers):
             return self.fn(*args, **kwargs)
 
@@ -139,47 +137,6 @@ def _submit_across(wrapped: Callable[..., Any], executor: Any, args: tuple[Any, 
     if not args or not headers:
         return wrapped(*args, **kwargs)
     return call_at(None, wrapped, CarriedAcross(args[0], headers, for_children), *args[1:], **kwargs)
-
-
-def _record_as_told(environment: Mapping[str, str]) -> None:
-    for name, value in environment.items():
-        os.environ.setdefault(name, value)
-
-
-def _launch(wrapped: Callable[..., Any], popen: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Into the pickled process goes where it hangs, beside a text that it keeps: one that is forked knows without."""
-    process: Any = args[0] if args else None
-    text, headers = getattr(process, "_parent_name", None), inject({})
-    if text is None or not (headers or for_children):
-        return wrapped(*args, **kwargs)
-    process._parent_name = Beside(text, headers, for_children)
-    try:
-        return wrapped(*args, **kwargs)
-    finally:
-        process._parent_name = text
-
-
-class Beside:
-    """A text that, unpickled in another process, is itself again and has put that process below the sender's span."""
-
-    __slots__ = ("told",)
-
-    def __init__(self, text: str, headers: Mapping[str, str], environment: Mapping[str, str]) -> None:
-        self.told = text, headers, environment
-
-    def __reduce__(self) -> Any:
-        return _arrive, self.told
-
-
-_around: list[Any] = []
-"""What is not left as long as this process lives."""
-
-
-def _arrive(text: str, headers: Mapping[str, str], environment: Mapping[str, str]) -> str:
-    _record_as_told(environment)
-    _around.append(extract(headers))
-    _around[-1].__enter__()
-    return text
 
 
 def _popen(wrapped: Callable[..., Any], process: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

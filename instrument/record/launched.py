@@ -1,0 +1,83 @@
+"""Processes of `multiprocessing` that are not forked know what forked ones do: where they hang, and the settings.
+
+Python pickles the process for them. What it is told goes along beside a text that the process keeps anyhow.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import wrapt
+
+from instrument.record.headers import extract, inject
+
+__tracebackhide__ = True  # as in `wrappers`
+
+settings: Callable[[], bytes] | None = None
+"""What gives the settings in force, pickled."""
+handed: bytes | None = None
+"""The settings that were in force where this process was started, pickled."""
+
+_LAUNCHES = "multiprocessing.popen_spawn_posix", "multiprocessing.popen_forkserver"
+_attached: set[str] = set()
+_environment: Mapping[str, str] = {}
+_around: list[Any] = []
+"""What is not left as long as this process lives."""
+
+
+def hand_on(given: Callable[[], bytes], environment: Mapping[str, str]) -> None:
+    """To processes that are started from now on; what they set or configure themselves wins."""
+    global settings, _environment
+    settings, _environment = given, environment
+    for module in _LAUNCHES:
+        if module not in _attached:
+            _attached.add(module)
+            wrapt.register_post_import_hook(
+                lambda found: wrapt.wrap_function_wrapper(found.Popen, "_launch", _launch), module
+            )
+
+
+def _launch(wrapped: Callable[..., Any], popen: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    process: Any = args[0] if args else None
+    text = getattr(process, "_parent_name", None)
+    if text is None or settings is None:
+        return wrapped(*args, **kwargs)
+    pickled = None
+    with suppress(Exception):
+        pickled = settings()
+    process._parent_name = Beside(text, inject({}), _environment, pickled)
+    try:
+        return wrapped(*args, **kwargs)
+    finally:
+        process._parent_name = text
+
+
+class Beside:
+    """A text that, unpickled in another process, is itself again; the process then knows what it was told."""
+
+    __slots__ = ("told",)
+
+    def __init__(self, text: str, *told: Any) -> None:
+        self.told = text, *told
+
+    def __reduce__(self) -> Any:
+        return _arrive, self.told
+
+
+def _arrive(text: str, headers: Mapping[str, str], environment: Mapping[str, str], pickled: bytes | None) -> str:
+    global handed
+    handed = pickled
+    if pickled is not None:
+        hand_on(lambda: pickled, environment)
+    record_as_told(environment)
+    _around.append(extract(headers))
+    _around[-1].__enter__()
+    return text
+
+
+def record_as_told(environment: Mapping[str, str]) -> None:
+    for name, value in environment.items():
+        os.environ.setdefault(name, value)
