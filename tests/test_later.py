@@ -232,3 +232,25 @@ def test_a_fork_while_tables_load_goes_well(tmp_path: Path) -> None:
     done = run(tmp_path, program)
     found = [(span.name, span.cost is not None) for trace in read(tmp_path / ".instrument") for span in trace.spans]
     assert (0, [("ask", True), ("told", True), ("told", True)]) == (done.returncode, sorted(found))
+
+
+@pytest.mark.parametrize(("limit", "is_loaded"), [("usd=1", True), ("tokens=1000", True), ("calls=3", False)])
+def test_what_a_budget_counts_prompts_with_is_there_before_the_first(
+    tmp_path: Path, limit: str, is_loaded: bool
+) -> None:
+    """An agent that has a budget in tokens or money begins to load it when it begins, beside its other work."""
+    done = run(
+        tmp_path,
+        dedent(f"""
+            @instrument.agent(budget=dict({limit}))
+            def work():
+                end = time.monotonic() + ({is_loaded} and 20 or 0.2)
+                while time.monotonic() < end and not instrument.tokens.is_built():
+                    time.sleep(0.01)
+                print(instrument.tokens.is_built())
+
+            import instrument.tokens
+            work()
+        """),
+    )
+    assert f"{is_loaded}\n" == done.stdout

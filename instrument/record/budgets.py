@@ -264,7 +264,7 @@ class BudgetGuard:
 
 def _limits_tokens(span: LiveSpan) -> bool:
     """Whether a budget of the span limits tokens or their price."""
-    return any(scope.limits.usd is not None or scope.limits.tokens is not None for scope in span.budgets)
+    return any(scope.limits.count_tokens for scope in span.budgets)
 
 
 def tell(recorder: Recorder, scope: Budget, settled: Settled) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
+from instrument import tokens
 from instrument.kinds import MODEL_KINDS
 from instrument.model import Batch, Cost, Span, Update, Usage
 from instrument.pricing import Prices
@@ -57,8 +58,16 @@ class Later:
         return True
 
     def expect(self, live: LiveSpan, prices: Prices) -> None:
-        """Begin to load prices while a model answers, so that they are there when it has."""
-        if live.kind not in MODEL_KINDS or not self._pipeline.may_defer():
+        """Begin to load prices while a model answers, so that they are there when it has.
+
+        Where a budget will have prompts counted before they are sent, the ranks as well, so that the first is not kept.
+        """
+        if not self._pipeline.may_defer():
+            return
+        if live.kind not in MODEL_KINDS:
+            if any(scope.limits.count_tokens for scope in live.budgets) and not tokens.is_built():
+                self._tables.want(None, True)
+                self._tables.load()
             return
         model = llm.model_of(live) or (live.plan.model if live.plan else None)
         if not (prices.are_at_hand(model) if model else prices.are_loaded()):

@@ -58,6 +58,11 @@ class Limits(NamedTuple):
     seconds: float | None = None
     strict: bool = False
 
+    @property
+    def count_tokens(self) -> bool:
+        """Whether prompts have to be counted before they are sent."""
+        return self.usd is not None or self.tokens is not None
+
 
 class Spent(NamedTuple):
     """What was spent (calls that are running count as calls), and what running calls may still take."""
