@@ -18,6 +18,8 @@ from .ruff_kinds import kinds
 from .source import Finding, Source, written
 
 seconds = 20.0
+python = f"py3{min(sys.version_info.minor, 14)}"
+"""Under Python 3.14 an annotation may name what is defined later."""
 
 
 def find(source: Source) -> Iterator[Finding]:
@@ -71,6 +73,8 @@ def diagnostics(source: Source) -> list[dict[str, Any]]:
         "--no-cache",
         "--quiet",
         "--exit-zero",
+        "--target-version",
+        python,
         "--output-format",
         "json",
     ]
