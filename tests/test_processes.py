@@ -227,6 +227,27 @@ def test_multiprocessing_process(tmp_path: Path, method: str) -> None:
     assert [["$hash", "bytes"]] == [[*span.input["a"]] for span in trace.spans if span.input]
 
 
+def test_pool_whose_workers_are_killed(tmp_path: Path) -> None:
+    """What the workers of `with Pool()` did is there, though they are killed as soon as they have done it."""
+    run(
+        tmp_path,
+        """
+        import multiprocessing
+        from instrument import span, tool
+        from instrument.record import threads
+
+        @tool
+        def work(number): ...
+
+        threads.MOMENT = 0.3  # as this machine may be busy
+        with span("caller"), multiprocessing.get_context("fork").Pool(2) as pool:
+            pool.map(work, range(9))
+        """,
+    )
+    [trace] = read(tmp_path / ".instrument")
+    assert [*range(9)] == sorted(span.input["number"] for span in trace.spans if span.input)
+
+
 # forks
 
 

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,9 +19,13 @@ import wrapt
 from instrument.record.context import call_at, current
 from instrument.record.headers import extract, inject
 from instrument.record.launched import record_as_told
+from instrument.record.safely import safely
+from instrument.record.switch import switch
 
 _ENV_POSITION = 11  # of `env` among the parameters of Popen.__init__, `self` counted
 _PROCESS_POOLS = "concurrent.futures.process", "loky.process_executor", "joblib.externals.loky.process_executor"
+MOMENT = 0.05
+"""Seconds within which what has ended is on disk."""
 _patched: set[tuple[Any, str]] = set()
 for_children: Mapping[str, str] = {}
 """What tells child processes where to record, for the environment of those that are started below a span."""
@@ -32,13 +37,14 @@ carrying = True
 
 
 def attach(threads: bool = True) -> None:
-    """Patch `Popen` and the executors' `submit` (when they are imported), each once in a process.
+    """Patch `Popen`, `Pool` and the executors' `submit` (when they are imported), each once in a process.
 
     `threads` says whether threads and thread pools keep their parent from now on; `Thread.start` is patched for that.
     """
     global carrying
     carrying = threads
     _patch(subprocess.Popen, "__init__", _popen)
+    _patch_later("multiprocessing.pool", "Pool", "terminate", _terminate)
     for module in _PROCESS_POOLS:
         _patch_later(module, "ProcessPoolExecutor", "submit", _submit_across)
     if threads:
@@ -137,6 +143,19 @@ def _submit_across(wrapped: Callable[..., Any], executor: Any, args: tuple[Any, 
     if not args or not headers:
         return wrapped(*args, **kwargs)
     return call_at(None, wrapped, CarriedAcross(args[0], headers, for_children), *args[1:], **kwargs)
+
+
+def _terminate(wrapped: Callable[..., Any], pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`with Pool()` kills its workers at the end: those that have done all their work get the time to write of it."""
+    try:
+        if switch.recorder is not None and safely(_is_idle, pool):
+            time.sleep(MOMENT)
+    finally:
+        wrapped(*args, **kwargs)
+
+
+def _is_idle(pool: Any) -> bool:
+    return not pool._cache and any(hasattr(one, "terminate") and one.exitcode is None for one in pool._pool)
 
 
 def _popen(wrapped: Callable[..., Any], process: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
