@@ -398,3 +398,33 @@ def test_recording_that_cannot_be_loaded(monkeypatch: Any, capsys: Any) -> None:
     with span("unrecorded"):
         assert 1 == leaf(1)
     assert "nothing is recorded here, where not all that recording needs can be loaded\n" == capsys.readouterr().out
+
+
+def test_decorated_program_in_another_interpreter() -> None:
+    """A decorated program runs there unrecorded; what it cannot do without, as a limit, is refused when it is used."""
+    interpreters = pytest.importorskip("concurrent.interpreters", reason="they came to the library with Python 3.14")
+    interpreter = interpreters.create()
+    try:
+        interpreter.exec("""if True:
+            import io, sys
+            from instrument import budget, configure, flush, log, span, tool
+            sys.stderr = io.StringIO()  # takes the line that says so
+
+            @tool
+            def work(number):
+                log("event")
+                return number
+
+            configure(sinks="jsonl")
+            with span("block"):
+                assert 3 == work(3)
+            assert {} == flush().lost
+            try:
+                budget(calls=1)
+            except ImportError:
+                pass
+            else:
+                raise AssertionError("a limit that does not hold")
+        """)
+    finally:
+        interpreter.close()
