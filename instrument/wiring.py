@@ -184,17 +184,19 @@ def save(folder: str | os.PathLike[str]) -> list[Path]:
 def installed(build: Callable[[], Recorder], *, propagate_threads: bool = True) -> Iterator[Recorder]:
     """A recorder of one's own in force for a block, then the one before: what the test kit is made of.
 
-    Processes that are forked inside record nothing.
+    Processes that are started inside record nothing.
     """
     global _install_again
     with switch.lock:
         before, again, carrying = (switch.recorder, switch.decided), _install_again, threads.carrying
+        told = launched.told
         recorder = build()
         _put_in_force(recorder)
         _install_again = lambda: None  # noqa: E731 - in a forked child
         bridges.attach()
         otel_context.attach()
         threads.attach(propagate_threads)
+        launched.hand_on(lambda: _pickled(Settings.model_construct(enabled=False)), {})
     outer = current.get()
     current.set(None)
     try:
@@ -204,6 +206,7 @@ def installed(build: Callable[[], Recorder], *, propagate_threads: bool = True) 
         with switch.lock:
             configured = switch.recorder
             (switch.recorder, switch.decided), _install_again, threads.carrying = before, again, carrying
+            launched.told = told
             recorder.close()
             if configured is not None and configured not in (recorder, before[0]):
                 configured.close()

@@ -19,6 +19,7 @@ from instrument import wiring
 from instrument.analysis.metrics import Metrics
 from instrument.analysis.totals import Total
 from instrument.model import Batch, Record, Span
+from instrument.record import launched
 from instrument.record.pipeline import Pipeline
 from instrument.record.recorder import Recorder
 from instrument.record.switch import switch
@@ -500,3 +501,12 @@ def test_settings_for_processes_that_are_not_forked() -> None:
     given = Settings(capture={"content": False}, loops={"action": lambda finding: None})  # type: ignore[arg-type]
     found = wiring._unpickled(wiring._pickled(given))
     assert (False, "warn", given.folder) == (found.capture.content, found.loops.action, found.folder)
+
+
+def test_processes_that_are_started_inside_the_test_kit_record_nothing() -> None:
+    """Those that are not forked are told so, and those after it what they would be without it."""
+    before = launched.told
+    with record():
+        assert launched.told is not None
+        assert False is wiring._unpickled(launched.told[0]()).enabled
+    assert before is launched.told

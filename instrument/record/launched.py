@@ -16,22 +16,21 @@ from instrument.record.headers import extract, inject
 
 __tracebackhide__ = True  # as in `wrappers`
 
-settings: Callable[[], bytes] | None = None
-"""What gives the settings in force, pickled."""
+told: tuple[Callable[[], bytes], Mapping[str, str]] | None = None
+"""What gives the settings in force, pickled, and the environment variables that go with them."""
 handed: bytes | None = None
 """The settings that were in force where this process was started, pickled."""
 
 _LAUNCHES = "multiprocessing.popen_spawn_posix", "multiprocessing.popen_forkserver"
 _attached: set[str] = set()
-_environment: Mapping[str, str] = {}
 _around: list[Any] = []
 """What is not left as long as this process lives."""
 
 
 def hand_on(given: Callable[[], bytes], environment: Mapping[str, str]) -> None:
     """To processes that are started from now on; what they set or configure themselves wins."""
-    global settings, _environment
-    settings, _environment = given, environment
+    global told
+    told = given, environment
     for module in _LAUNCHES:
         if module not in _attached:
             _attached.add(module)
@@ -43,12 +42,12 @@ def hand_on(given: Callable[[], bytes], environment: Mapping[str, str]) -> None:
 def _launch(wrapped: Callable[..., Any], popen: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     process: Any = args[0] if args else None
     text = getattr(process, "_parent_name", None)
-    if text is None or settings is None:
+    if text is None or told is None:
         return wrapped(*args, **kwargs)
-    pickled = None
+    (settings, environment), pickled = told, None
     with suppress(Exception):
         pickled = settings()
-    process._parent_name = Beside(text, inject({}), _environment, pickled)
+    process._parent_name = Beside(text, inject({}), environment, pickled)
     try:
         return wrapped(*args, **kwargs)
     finally:
@@ -58,13 +57,13 @@ def _launch(wrapped: Callable[..., Any], popen: Any, args: tuple[Any, ...], kwar
 class Beside:
     """A text that, unpickled in another process, is itself again; the process then knows what it was told."""
 
-    __slots__ = ("told",)
+    __slots__ = ("parts",)
 
-    def __init__(self, text: str, *told: Any) -> None:
-        self.told = text, *told
+    def __init__(self, *parts: Any) -> None:
+        self.parts = parts
 
     def __reduce__(self) -> Any:
-        return _arrive, self.told
+        return _arrive, self.parts
 
 
 def _arrive(text: str, headers: Mapping[str, str], environment: Mapping[str, str], pickled: bytes | None) -> str:
