@@ -147,6 +147,7 @@ def shutdown() -> Flushed:
     """Write what is left, close the sinks and stop recording until `configure` is called; says what `flush` says."""
     with switch.lock:
         told = _stop()
+        launched.hand_on(_switched_off, {})
         if budgets.are_in_force():
             hold_budgets()
         return told
@@ -196,7 +197,7 @@ def installed(build: Callable[[], Recorder], *, propagate_threads: bool = True) 
         bridges.attach()
         otel_context.attach()
         threads.attach(propagate_threads)
-        launched.hand_on(lambda: _pickled(Settings.model_construct(enabled=False)), {})
+        launched.hand_on(_switched_off, {})
     outer = current.get()
     current.set(None)
     try:
@@ -245,6 +246,10 @@ def _pickled(settings: Settings) -> bytes:
     except Exception:  # noqa: BLE001 - the function is the user's
         loops = settings.loops.model_copy(update={"action": "warn"})
         return pickle.dumps(settings.model_copy(update={"loops": loops}))
+
+
+def _switched_off() -> bytes:
+    return _pickled(Settings.model_construct(enabled=False))
 
 
 def _unpickled(data: bytes) -> Settings:

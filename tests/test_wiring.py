@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import instrument
-from instrument import wiring
+from instrument import shutdown, wiring
 from instrument.analysis.metrics import Metrics
 from instrument.analysis.totals import Total
 from instrument.model import Batch, Record, Span
@@ -503,10 +503,12 @@ def test_settings_for_processes_that_are_not_forked() -> None:
     assert (False, "warn", given.folder) == (found.capture.content, found.loops.action, found.folder)
 
 
-def test_processes_that_are_started_inside_the_test_kit_record_nothing() -> None:
-    """Those that are not forked are told so, and those after it what they would be without it."""
+def test_processes_are_told_that_nothing_is_recorded() -> None:
+    """Those that are not forked record nothing inside the test kit and after a shutdown, as forked ones."""
     before = launched.told
     with record():
-        assert launched.told is not None
-        assert False is wiring._unpickled(launched.told[0]()).enabled
+        inside = launched.told
+        shutdown()
+        after = launched.told
     assert before is launched.told
+    assert [False, False] == [wiring._unpickled(told[0]()).enabled for told in (inside, after) if told]
