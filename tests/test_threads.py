@@ -170,6 +170,18 @@ def test_thread_keeps_nothing_alive(recording: Recording) -> None:
     assert (None, False) == (reference(), thread.is_alive())
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="threads take a context since Python 3.14")
+def test_context_given_to_a_thread(recording: Recording) -> None:
+    """It says where the thread hangs, as for a task, and is as before afterwards; an empty one says nothing."""
+    with span("copied"):
+        context, empty = contextvars.copy_context(), contextvars.Context()
+    with span("starter"):
+        for given in (context, empty):
+            run(threading.Thread(target=leaf, context=given))  # type: ignore[call-arg,unused-ignore]
+            given.run(leaf)
+    assert ["copied", "copied", "starter", None] == parents(recording)
+
+
 def test_pool_keeps_the_submitter(recording: Recording) -> None:
     """Each piece of work of a pool hangs below the span that submitted it, never below the first submitter's."""
     with ThreadPoolExecutor(max_workers=1) as pool:

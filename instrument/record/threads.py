@@ -70,14 +70,16 @@ def _start(wrapped: Callable[..., Any], thread: Any, args: tuple[Any, ...], kwar
         return wrapped(*args, **kwargs)
     own = vars(thread).get("run")
     run = thread.run
+    is_given = getattr(thread, "_context", None) is not None  # the user's, in Python 3.14: it stays as it is
 
     def run_below() -> None:
         _put_back(thread, own)
-        current.set(place)
+        before = current.get()
+        current.set(place if before is None else before)
         try:
             run()
         finally:
-            current.set(None)
+            current.set(before if is_given else None)
 
     thread.run = run_below
     try:
