@@ -435,6 +435,31 @@ def test_ctrl_c_while_the_thread_begins_leaves_one(monkeypatch: pytest.MonkeyPat
     assert [shift.thread] == at_work
 
 
+def test_a_thread_that_just_begins_ends_for_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where who begins it has not told of it yet: Python would warn of it."""
+    start, begins = threading.Thread.start, threading.Event()
+
+    def slow(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "instrument":
+            begun.append(thread)
+            begins.set()
+            time.sleep(0.02)
+
+    def work() -> None:
+        while not shift.leaves():
+            time.sleep(0.001)
+
+    begun: list[threading.Thread] = []
+    shift = Shift("instrument", work)
+    monkeypatch.setattr(threading.Thread, "start", slow)
+    threading.Thread(target=shift.begin).start()
+    begins.wait(20)
+    known = shift.has(begun[0])
+    shift.end(lambda: None, time.monotonic() + 20)
+    assert (True, False) == (known, begun[0].is_alive())
+
+
 class Prepared(Keeping):
     """A direct sink that notes on which thread it was prepared, and can be told to hang there."""
 

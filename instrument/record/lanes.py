@@ -79,7 +79,7 @@ class Lane:
 
     def is_mine(self, thread: threading.Thread) -> bool:
         """Whether this is the thread that the sink runs on."""
-        return thread is self._shift.thread
+        return self._shift.has(thread)
 
     def prepare(self) -> None:
         """Start the thread of a sink that wants everything."""

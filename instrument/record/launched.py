@@ -72,8 +72,9 @@ def _arrive(text: str, headers: Mapping[str, str], environment: Mapping[str, str
     if pickled is not None:
         hand_on(lambda: pickled, environment)
     record_as_told(environment)
-    _around.append(extract(headers))
-    _around[-1].__enter__()
+    with suppress(Exception):  # of which the process knows nothing
+        _around.append(extract(headers))
+        _around[-1].__enter__()
     return text
 
 

@@ -146,7 +146,7 @@ class Pipeline:
 
     def is_ours(self, thread: threading.Thread) -> bool:
         """Whether it is the worker's, or one that a sink runs on."""
-        return thread is self._shift.thread or self.delivery.is_ours(thread)
+        return self._shift.has(thread) or self.delivery.is_ours(thread)
 
     def hurry(self) -> None:
         """Write on this thread what is queued, if nobody is at it."""

@@ -28,10 +28,15 @@ class Shift:
     def __init__(self, name: str, work: Callable[[], None]) -> None:
         self.thread: threading.Thread | None = None
         self.is_over = False
+        self._coming: threading.Thread | None = None
         self._name = name
         self._work = work
         self._is_stuck = False
         self._changing = threading.Lock()
+
+    def has(self, thread: threading.Thread) -> bool:
+        """Whether it is this one's, also where it just begins."""
+        return thread is self._coming or thread is self.thread  # in this order: that is how it changes
 
     def is_alive(self) -> bool:
         """Whether there is a thread."""
@@ -44,11 +49,12 @@ class Shift:
         try:
             if self.thread is not None or self.is_over:
                 return False
-            thread = threading.Thread(target=self._enter, name=self._name, daemon=True)
+            thread = self._coming = threading.Thread(target=self._enter, name=self._name, daemon=True)
             thread.start()
             self.thread = thread
             return True
         finally:
+            self._coming = None
             self._changing.release()
 
     def _enter(self) -> None:
@@ -70,11 +76,15 @@ class Shift:
             return self.is_over
 
     def end(self, wake: Callable[[], object], give_up: float) -> None:
-        """Have the thread end; returns when it has, or at `give_up` (seconds of the monotonic clock)."""
-        thread = self.thread
-        if thread is None or thread is threading.current_thread():
+        """Have the thread end, also one that just begins; returns when it has, or at `give_up` (monotonic seconds)."""
+        if self.has(threading.current_thread()):
             return
         self.is_over = True
+        if self._changing.acquire(timeout=HANDLER_SECONDS):  # who begins it has told of it then
+            self._changing.release()
+        thread = self.thread
+        if thread is None:
+            return
         wake()
         thread.join(0.0 if self._is_stuck else max(0.0, give_up - time.monotonic()))
         self._is_stuck = thread.is_alive()
