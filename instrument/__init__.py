@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from instrument import eager
 from instrument.errors import BudgetExceeded, InstrumentError, LoopDetected, SettingsError
 from instrument.record.blocks import span
 from instrument.record.context import carry, current_span, session
@@ -91,6 +92,7 @@ def __getattr__(name: str) -> Any:
             raise
         found = stand_in(name, error)
     globals()[name] = found
+    eager.load()
     return found
 
 
@@ -108,6 +110,8 @@ def _start() -> None:
         notice(f"nothing is recorded here, where not all that recording needs can be loaded ({error})")
     else:
         start()
+        eager.load()
 
 
 switch.start = _start
+eager.load()

@@ -6,7 +6,7 @@ what is held for one fork must not be given back by another.
 
 from __future__ import annotations
 
-import concurrent.futures.thread  # noqa: F401 - it must not register hooks of its own while a fork waits in ours
+import importlib
 import os
 import threading
 import time
@@ -14,6 +14,9 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Protocol
 from weakref import ref
+
+for _home in ("logging", "concurrent.futures.thread"):  # also where Python 3.15 is told to import lazily
+    importlib.import_module(_home)  # their hooks come before ours: none may be added while a fork waits in these
 
 PATIENCE_SECONDS = 10.0
 """How long a fork waits in all; it goes on without what is stuck then."""

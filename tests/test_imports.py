@@ -112,3 +112,24 @@ def test_reading_a_file_loads_no_settings_where_none_are_given(tmp_path: Path) -
     program = f"import contextlib, io, os\nos.chdir({str(tmp_path)!r})\nfrom instrument.cli.main import main"
     told = f"with contextlib.redirect_stdout(io.StringIO()): main(['runs', {str(file)!r}])"
     assert "pydantic" not in loaded_by(f"{program}\n{told}")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="Python 3.15 can be told to import lazily")
+def test_no_call_loads_what_a_module_of_ours_imports(tmp_path: Path) -> None:
+    """Also where imports are lazy: a child forked meanwhile by another thread would wait for ever for the module's lock."""
+    program = DECORATION + (
+        f"\nimport os, sys, types; os.environ.update(INSTRUMENT_DIR={str(tmp_path)!r}, INSTRUMENT_SINKS='jsonl')"
+        "\nadd(1, 2)\nours = [m for name, m in list(sys.modules.items()) if name.startswith('instrument')]"
+        "\nprint(len(ours) > 50, [n for m in ours for n, v in vars(m).items() if type(v) is types.LazyImportType])"
+    )
+    command = [sys.executable, "-X", "lazy_imports=all", "-c", program]
+    assert "True []\n" == subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="Python 3.15 can be told to import lazily")
+def test_hooks_of_the_library_come_before_ours() -> None:
+    """What has hooks for forks is loaded before ours are registered, also where imports are lazy: they would wait for us."""
+    program = "import os, sys\nos.register_at_fork = lambda **_: print('logging' in sys.modules, 'concurrent.futures.thread' in sys.modules)\nimport instrument.forks\ninstrument.forks.watch"
+    command = [sys.executable, "-X", "lazy_imports=all", "-c", program]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout.splitlines()
+    assert "True True" == told[-1]
