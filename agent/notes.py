@@ -106,7 +106,7 @@ def newest(items: Iterable[tuple[str, str]]) -> dict[str, str]:
 def ignored_by_git(folder: Path) -> None:
     """Keep the agent's own folder out of the reviewed project's repository."""
     try:
-        with open(folder / ".gitignore", "x") as ignore:  # never through a link that is there
+        with open(folder / ".gitignore", "x", encoding="utf-8") as ignore:  # never through a link that is there
             ignore.write("*\n")
     except FileExistsError:
         return

@@ -395,7 +395,7 @@ def _git(folder: Path) -> dict[str, Any]:
     """Branch and commit of the checkout around `folder`, read from its files."""
     for place in (folder, *folder.parents):
         try:
-            head = (place / ".git" / "HEAD").read_text().strip()
+            head = (place / ".git" / "HEAD").read_text("utf-8").strip()
         except (OSError, ValueError):
             continue
         branch = head.removeprefix("ref: ")
@@ -404,7 +404,7 @@ def _git(folder: Path) -> dict[str, Any]:
         try:
             return {
                 "branch": branch.removeprefix("refs/heads/"),
-                "commit": (place / ".git" / branch).read_text().strip(),
+                "commit": (place / ".git" / branch).read_text("utf-8").strip(),
             }
         except (OSError, ValueError):
             return {"branch": branch.removeprefix("refs/heads/")}

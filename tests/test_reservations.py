@@ -253,6 +253,18 @@ def test_a_process_in_another_space_of_pids_cannot_be_told() -> None:
     assert None is is_dead(this_process()._replace(machine="another/1/1"))
 
 
+@pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="needs the names of processes")
+def test_a_process_whose_name_is_cut_within_a_character_lives() -> None:
+    """The system cuts names after 15 bytes, which need be no valid UTF-8 then."""
+    name = Path("/proc/self/comm")
+    before = name.read_bytes()
+    name.write_bytes("xагент-прогон".encode()[:15])
+    try:
+        assert False is is_dead(this_process())
+    finally:
+        name.write_bytes(before)
+
+
 def test_a_zombie_is_dead() -> None:
     """A killed process that nobody has waited for is dead."""
     pid = os.fork()

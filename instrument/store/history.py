@@ -44,7 +44,7 @@ def save(folder: Path, history: dict[str, Any]) -> None:
     fresh = folder / f"{NAME}.{os.getpid()}"
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w") as file:
+        with open(descriptor, "w", encoding="utf-8") as file:
             json.dump(history, file, separators=(",", ":"))
         fresh.replace(folder / NAME)
     except OSError:

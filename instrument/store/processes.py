@@ -38,7 +38,7 @@ def is_dead(process: Process) -> bool | None:
 @cache
 def _machine() -> str:
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
         space = os.readlink("/proc/self/ns/pid")
     except OSError:
         boot = space = ""
@@ -48,7 +48,7 @@ def _machine() -> str:
 def _started(pid: int) -> str | None:
     """When the process started; empty where the system does not say, None when it runs no more."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")  # its name may be cut within a character
     except OSError:
         return "" if is_there(pid) else None
     fields = stat.rpartition(")")[2].split()
