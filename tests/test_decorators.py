@@ -276,13 +276,14 @@ def test_truth_and_equality(decorate: Any) -> Any:
 
 @same
 def test_what_a_function_is_not(decorate: Any) -> Any:
-    """isinstance finds the abstract classes of a plain function, and no others, in functions and methods."""
+    """isinstance finds the abstract classes of a plain callable, and no others, in functions, methods and their like."""
     names = [name for name in collections.abc.__all__ if name != "ByteString"]  # from Python 3.12 it warns who asks
     kinds = [getattr(collections.abc, name) for name in names]
     kinds += [typing.SupportsInt, typing.SupportsFloat, typing.SupportsIndex, typing.SupportsAbs, typing.SupportsBytes]
     kinds += [typing.SupportsComplex, typing.SupportsRound, os.PathLike]
     kinds += [contextlib.AbstractContextManager, contextlib.AbstractAsyncContextManager]
     wanted = ["function", "coroutine", "method", "over classmethod", "under staticmethod"]
+    wanted += ["bound method", "partial", "cached", "builtin"]
     named = shapes(decorate)
     return {name: [kind.__name__ for kind in kinds if isinstance(named[name], kind)] for name in wanted}
 
@@ -300,7 +301,8 @@ def test_exit_stack_takes_a_function(decorate: Any) -> Any:
     """`ExitStack.push` asks the type of what it is given for `__exit__`, which that of a function does not have."""
     told = []
     with contextlib.ExitStack() as stack:
-        stack.push(decorate(lambda kind, error, traceback: told.append(kind) or True))
+        stack.push(decorate(functools.partial(lambda told, kind, error, traceback: told.append(kind) or True, told)))
+        stack.push(decorate(lambda kind, error, traceback: told.append(kind)))
         raise KeyError
     return told
 

@@ -268,7 +268,10 @@ def _planned(target: Any, name: str | None, kind: str, options: dict[str, Any]) 
 def _kind_of_wrapper(target: Any) -> Any:
     if type(target) is FunctionType or isinstance(target, Decorated):
         return Decorated
-    return Descriptor if hasattr(type(target), "__get__") and not inspect.ismethod(target) else Object
+    is_only_called = type(target) in _ONLY_CALLED or isinstance(target, Called | CalledDescriptor)
+    if hasattr(type(target), "__get__") and not inspect.ismethod(target):
+        return CalledDescriptor if is_only_called else Descriptor
+    return Called if is_only_called else Object
 
 
 def _function_in(target: Any) -> Any:
@@ -433,10 +436,16 @@ class _Absent:
         return instance
 
 
+def _unable() -> dict[str, Any]:
+    """A proxy of wrapt can do whatever its target may be able to do; a function cannot, and is asked by isinstance."""
+    names = ("len", "contains", "int", "float", "index", "complex", "abs", "round", "bytes", "enter", "aenter")
+    return {**{f"__{name}__": None for name in names}, "__exit__": _Absent(), "__aexit__": _Absent()}
+
+
 class Decorated(_Twin, wrapt.FunctionWrapper[..., Any]):
     """A decorated function. In a class it becomes a method as a plain one does, without wrapt's bound wrapper."""
 
-    vars().update(_ANNOTATED)
+    vars().update({**_ANNOTATED, **_unable()})
     _self_binding = "function"  # what a decorator of wrapt above us has to know; for ourselves it is another, as below
 
     def __init__(self, target: Any, plan: Plan, wrapper: wrappers.Wrapper, recipe: Recipe) -> None:
@@ -452,11 +461,6 @@ class Decorated(_Twin, wrapt.FunctionWrapper[..., Any]):
             self._self_plan.belongs_to_class()
         if name in _BOUND_BY_NAME:
             setattr(owner, name, _BOUND_BY_NAME[name](self))
-
-    # A proxy of wrapt can do whatever its target may be able to do; a function cannot, and is asked by isinstance.
-    __len__ = __contains__ = __int__ = __float__ = __index__ = __complex__ = __abs__ = None  # type: ignore[assignment]
-    __round__ = __bytes__ = __enter__ = __aenter__ = None  # type: ignore[assignment]
-    __exit__ = __aexit__ = _Absent()
 
 
 Decorated.__module__, Decorated.__qualname__, Decorated.__name__ = "builtins", "function", "function"  # for messages
@@ -491,9 +495,24 @@ class Descriptor(Object):
         bound = self._self_target.__get__(instance, owner)
         if bound is self._self_target:
             return self
-        made = Object(bound, self._self_plan, self._self_run, None)
+        made = (Called if type(bound) is MethodType else Object)(bound, self._self_plan, self._self_run, None)
         made._self_instance = instance
         return made
+
+
+class Called(Object):
+    """A decorated callable of a type that can do nothing else."""
+
+    vars().update({**_ANNOTATED, **_unable()})
+
+
+class CalledDescriptor(Descriptor):
+    """The same where it binds itself."""
+
+    vars().update({**_ANNOTATED, **_unable()})
+
+
+_ONLY_CALLED = (MethodType, BuiltinFunctionType, functools.partial, type(functools.lru_cache(len)))
 
 
 wrapt.register_post_import_hook("instrument.record.pickling:attach_dill", "dill")

@@ -11,13 +11,21 @@ from typing import Any
 
 import wrapt
 
-from instrument.record.decorators import Decorated, Descriptor, Object, decorated_as, global_of
+from instrument.record.decorators import (
+    Called,
+    CalledDescriptor,
+    Decorated,
+    Descriptor,
+    Object,
+    decorated_as,
+    global_of,
+)
 
 
 def attach_dill(dill: Any) -> None:
     """By value what a plain callable in its place is by value: all of the main program, and what has no global name."""
     if hasattr(dill, "register"):  # a module of the user's own may be called so as well
-        for kind in (Decorated, Descriptor, Object):
+        for kind in (Decorated, Called, CalledDescriptor, Descriptor, Object):
             dill.register(kind)(_save)
 
 
