@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import Phase, given, settings
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from instrument.analysis import overview as loop
 from instrument.model import Record, encode
@@ -44,6 +44,16 @@ def test_stats_and_runs_are_the_same(tmp_path_factory: pytest.TempPathFactory, r
         list(getattr(found.metrics, one)) for one in groups
     ]
     assert loop.overview(lambda: heads(path, [])) == duck.overview(path)
+
+
+def test_a_refusal_without_an_exception_takes_no_error_away(tmp_path: Path) -> None:
+    """A failed span above a refused one, neither with an exception, is an error for both ways."""
+    failed = replace(span(1), status="error", error=None)
+    refused = replace(span(2), status="refused", error=None, trace_id=failed.trace_id, parent_id=failed.span_id)
+    path = written(tmp_path, [failed, refused])
+    found = duck.overall(path)
+    assert found is not None
+    assert [1, 1] == [found.metrics.errors, loop.overall(lambda: heads(path, [])).metrics.errors]
 
 
 def test_amounts_are_told_with_the_same_digits(tmp_path: Path) -> None:

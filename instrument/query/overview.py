@@ -231,6 +231,6 @@ def _errors(same_trace: str = "") -> str:
     """Failed spans, less those that only passed a child's exception on."""
     return (
         "from heads where type = 'span' and word = 'error' and not exists (from heads child where child.type = 'span'"
-        " and child.word in ('error', 'refused') and child.parent = heads.span"
+        " and (child.word = 'error' or (child.word = 'refused' and child.exception != 0)) and child.parent = heads.span"
         f" and child.exception = heads.exception{same_trace})"
     )
