@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-import wrapt
-
 from instrument.record.headers import extract, inject
+from instrument.record.patching import patch_later
 
 __tracebackhide__ = True  # as in `wrappers`
 
@@ -22,7 +21,6 @@ handed: bytes | None = None
 """The settings that were in force where this process was started, pickled."""
 
 _LAUNCHES = "multiprocessing.popen_spawn_posix", "multiprocessing.popen_forkserver"
-_attached: set[str] = set()
 _around: list[Any] = []
 """What is not left as long as this process lives."""
 
@@ -32,11 +30,7 @@ def hand_on(given: Callable[[], bytes], environment: Mapping[str, str]) -> None:
     global told
     told = given, environment
     for module in _LAUNCHES:
-        if module not in _attached:
-            _attached.add(module)
-            wrapt.register_post_import_hook(
-                lambda found: wrapt.wrap_function_wrapper(found.Popen, "_launch", _launch), module
-            )
+        patch_later(module, "Popen", "_launch", _launch)
 
 
 def _launch(wrapped: Callable[..., Any], popen: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -79,5 +73,6 @@ def _arrive(text: str, headers: Mapping[str, str], environment: Mapping[str, str
 
 
 def record_as_told(environment: Mapping[str, str]) -> None:
+    """By the variables of the process that started this one, but for those that are set here."""
     for name, value in environment.items():
         os.environ.setdefault(name, value)

@@ -14,11 +14,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import wrapt
-
 from instrument.record.context import call_at, current
 from instrument.record.headers import extract, inject
 from instrument.record.launched import record_as_told
+from instrument.record.patching import patch, patch_later
 from instrument.record.safely import safely
 from instrument.record.switch import switch
 
@@ -26,7 +25,6 @@ _ENV_POSITION = 11  # of `env` among the parameters of Popen.__init__, `self` co
 _PROCESS_POOLS = "concurrent.futures.process", "loky.process_executor", "joblib.externals.loky.process_executor"
 MOMENT = 0.05
 """Seconds within which what has ended is on disk."""
-_patched: set[tuple[Any, str]] = set()
 for_children: Mapping[str, str] = {}
 """What tells child processes where to record, for the environment of those that are started below a span."""
 
@@ -43,25 +41,13 @@ def attach(threads: bool = True) -> None:
     """
     global carrying
     carrying = threads
-    _patch(subprocess.Popen, "__init__", _popen)
-    _patch_later("multiprocessing.pool", "Pool", "terminate", _terminate)
+    patch(subprocess.Popen, "__init__", _popen)
+    patch_later("multiprocessing.pool", "Pool", "terminate", _terminate)
     for module in _PROCESS_POOLS:
-        _patch_later(module, "ProcessPoolExecutor", "submit", _submit_across)
+        patch_later(module, "ProcessPoolExecutor", "submit", _submit_across)
     if threads:
-        _patch(threading.Thread, "start", _start)
-        _patch_later("concurrent.futures.thread", "ThreadPoolExecutor", "submit", _submit)
-
-
-def _patch(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
-    if (owner, name) not in _patched:
-        _patched.add((owner, name))
-        wrapt.wrap_function_wrapper(owner, name, wrapper)
-
-
-def _patch_later(module: str, owner: str, name: str, wrapper: Callable[..., Any]) -> None:
-    if (module, owner) not in _patched:
-        _patched.add((module, owner))
-        wrapt.register_post_import_hook(lambda found: _patch(getattr(found, owner), name, wrapper), module)
+        patch(threading.Thread, "start", _start)
+        patch_later("concurrent.futures.thread", "ThreadPoolExecutor", "submit", _submit)
 
 
 def _start(wrapped: Callable[..., Any], thread: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
