@@ -220,7 +220,7 @@ class BudgetGuard:
         return Ask(usd, prompt + output, output, estimated=span.asked is None)
 
     def _prompt(self, span: LiveSpan, asked: Request, model: str | None) -> int:
-        if not _limits_tokens(span):
+        if not scopes.count_tokens(span.budgets):
             return 0
         try:
             counted = llm.prompt_tokens(span, asked, model)
@@ -251,7 +251,7 @@ class BudgetGuard:
         limit = next((value for value in given if type(value) is int and value >= 0), None)
         if limit is None:
             sentence = f"a call without an output limit reserves {self._assumed_output} output tokens"
-            if _limits_tokens(span):
+            if scopes.count_tokens(span.budgets):
                 self._once(span, "assumed", sentence, "INFO")
             limit = self._assumed_output
         return limit * (choices if type(choices) is int and choices > 0 else 1)
@@ -260,11 +260,6 @@ class BudgetGuard:
         if key not in self._told_about:
             self._told_about.add(key)
             _say(span.recorder, "BUDGET_NOTICE", sentence, level=level, aloud=True)
-
-
-def _limits_tokens(span: LiveSpan) -> bool:
-    """Whether a budget of the span limits tokens or their price."""
-    return any(scope.limits.count_tokens for scope in span.budgets)
 
 
 def tell(recorder: Recorder, scope: Budget, settled: Settled) -> None:

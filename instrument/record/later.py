@@ -13,7 +13,7 @@ from instrument import tokens
 from instrument.kinds import MODEL_KINDS
 from instrument.model import Batch, Cost, Span, Update, Usage
 from instrument.pricing import Prices
-from instrument.record import llm
+from instrument.record import llm, scopes
 from instrument.record.pipeline import Pipeline
 from instrument.record.spans import LiveSpan
 from instrument.record.tables import Tables
@@ -65,7 +65,7 @@ class Later:
         if not self._pipeline.may_defer():
             return
         if live.kind not in MODEL_KINDS:
-            if any(scope.limits.count_tokens for scope in live.budgets) and not tokens.is_built():
+            if scopes.count_tokens(live.budgets) and not tokens.is_built():
                 self._tables.want(None, True)
                 self._tables.load()
             return

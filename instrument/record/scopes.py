@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from operator import itemgetter
@@ -57,11 +57,6 @@ class Limits(NamedTuple):
     calls: int | None = None
     seconds: float | None = None
     strict: bool = False
-
-    @property
-    def count_tokens(self) -> bool:
-        """Whether prompts have to be counted before they are sent."""
-        return self.usd is not None or self.tokens is not None
 
 
 class Spent(NamedTuple):
@@ -349,6 +344,11 @@ def scope_of(given: Mapping[str, Any], called: str | None = None) -> Budget:
 
 declared = False
 """Whether some agent was decorated with a budget of its own."""
+
+
+def count_tokens(budgets: Iterable[Budget]) -> bool:
+    """Whether one of them limits tokens or their price, so that prompts are counted before they are sent."""
+    return any(scope.limits.usd is not None or scope.limits.tokens is not None for scope in budgets)
 
 
 def declare(given: Mapping[str, Any]) -> None:
