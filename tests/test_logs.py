@@ -123,7 +123,7 @@ def test_score_stands_below_its_span() -> None:
 
 def test_score_that_is_no_number_is_a_word(recorded: Recording) -> None:
     """Whatever is given is kept as it is printed, without a fault."""
-    score("none", None, trace_id="0" * 32)  # type: ignore[arg-type]
+    score("none", None, trace_id="0" * 32)  # type: ignore[arg-type]  # the mistake that is meant
     score("huge", 10**400, trace_id="0" * 32)
     assert ["None", str(10**400)] == [found.label for found in recorded.scores]
 

@@ -177,7 +177,7 @@ def test_context_given_to_a_thread(recording: Recording) -> None:
         context, empty = contextvars.copy_context(), contextvars.Context()
     with span("starter"):
         for given in (context, empty):
-            run(threading.Thread(target=leaf, context=given))  # type: ignore[call-arg,unused-ignore]
+            run(threading.Thread(target=leaf, context=given))  # type: ignore[call-arg,unused-ignore]  # of 3.14
             given.run(leaf)
     assert ["copied", "copied", "starter", None] == parents(recording)
 

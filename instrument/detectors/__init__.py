@@ -64,7 +64,6 @@ class Detectors:
         self._noted = False
         self._passed: Span | None = None
         self._at_once = LONG_ROW
-        self._has_passed = False
         self._rest = self._rests_for = 0
         self._last = self._no_run = ("", Run(limits, history))
 
@@ -131,17 +130,19 @@ class Detectors:
             self._rests_for -= 1
             yield from row
             return
-        self._has_passed = False
-        yield from self._not_passed(row, is_mixed)
+        fed = 0
+        for span in self._not_passed(row, is_mixed):
+            fed += 1
+            yield span
         if len(row) >= SHORTEST_ROW:
-            self._rest = 0 if self._has_passed else min(max(1, 2 * self._rest), LONGEST_REST)
+            self._rest = min(max(1, 2 * self._rest), LONGEST_REST) if fed == len(row) else 0
             self._rests_for = self._rest
 
     def _not_passed(self, row: list[Span], is_mixed: bool) -> Iterator[Span]:
         if len(row) < SHORTEST_ROW:
             yield from row
         elif (tools := self._passes(row, is_mixed)) is not None:
-            self._at_once, self._has_passed = min(max(LONG_ROW, 2 * len(row)), LONGEST_ROW), True
+            self._at_once = min(max(LONG_ROW, 2 * len(row)), LONGEST_ROW)
             for name, calls in tools.items():
                 yield from self._beyond_usual(name, calls)
         else:

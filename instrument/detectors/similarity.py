@@ -168,6 +168,7 @@ def extends(one: Question, other: Question) -> bool:
 
 
 def _mostly(one: str, other: str) -> bool:
+    """Whether values that differ have most of their words in common."""
     if " " not in one and " " not in other:
         return False
     return _overlap(frozenset(one.split()), frozenset(other.split())) > _MOST
