@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -480,6 +481,64 @@ def test_without_the_extra_one_sentence_says_what_to_install(tmp_path: Path, mon
         sink(tmp_path, "http://127.0.0.1:9")
 
 
+# Forks
+
+
+FORKING = """
+import os, sys, threading
+alone = []
+os.register_at_fork(before=lambda: alone.append(threading.active_count()))  # the first is called last
+
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "instrument.sinks.otlp.measures":
+            begun.set()
+            threading.Event().wait(0.1)
+
+sys.meta_path.insert(0, Slow())
+begun = threading.Event()
+from instrument import flush, tool
+
+@tool
+def work(): ...
+
+work()
+begun.wait()
+if (pid := os.fork()) == 0:
+    import instrument.sinks.otlp.measures
+    work()
+    sys.exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+work()
+print(alone, flush().lost)
+"""
+
+
+def test_no_thread_is_there_at_a_fork(tmp_path: Path, target: Receiver) -> None:
+    """A real process, while its thread imports what the child needs as well: that does not hang, and all arrives."""
+    environ = {**os.environ, "INSTRUMENT_SINKS": "otlp", "INSTRUMENT_OTLP__ENDPOINT": target.url, "INSTRUMENT_DIR": str(tmp_path)}  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, env=environ, timeout=60)
+    assert ("[1] {}\n", 3, 3) == (done.stdout, len(target.spans), len({one.span_id for one in target.spans}))
+
+
+def test_a_fork_does_not_wait_for_the_target(tmp_path: Path, target: Receiver) -> None:
+    """The thread that is with it stays. Once it is back it sends all there is, and ends for the next fork."""
+    target.answers = [Answer(hang=20.0)]
+    found = sink(tmp_path, target.url, signals=("traces",), timeout=0.5)
+    found.write(Batch([span(1)]))
+    assert target.wait(lambda: target.asked == 1)
+    before = time.monotonic()
+    found._courier.before_fork(before + 10)
+    took = time.monotonic() - before
+    found._courier.after_fork()
+    assert target.wait(lambda: len(target.spans) == 1)
+    found.flush()
+    found._courier.before_fork(time.monotonic() + 10)
+    assert (True, False) == (took < 0.4, found._courier._shift.is_alive())
+    found._courier.after_fork()
+    found.close()
+
+
 # The spool
 
 
@@ -501,6 +560,23 @@ def test_one_process_sends_at_a_time(tmp_path: Path) -> None:
     one.put(Parcel("traces", 1, b"x", NOON))
     with one.sending() as first, Outbox(tmp_path / "otlp", "r2", 1000).sending() as second:
         assert (True, False) == (first, second)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_does_not_keep_its_parents_turn(tmp_path: Path) -> None:
+    """One that is forked while its parent sends: others send when the parent has, not when the child has ended."""
+    outbox, (asked, ask) = Outbox(tmp_path / "otlp", "r1", 1000), os.pipe()
+    outbox.put(Parcel("traces", 1, b"x", NOON))
+    with outbox.sending():
+        if (child := os.fork()) == 0:
+            os.close(ask)
+            os.read(asked, 1)  # until the parent has closed its end
+            os._exit(0)
+    with Outbox(tmp_path / "otlp", "r2", 1000).sending() as allowed:
+        os.close(ask)
+        os.close(asked)
+        os.waitpid(child, 0)
+    assert allowed
 
 
 def test_spooled_files_are_for_their_owner_only(tmp_path: Path) -> None:

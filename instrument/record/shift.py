@@ -22,7 +22,7 @@ HANDLER_SECONDS = 0.05
 class Shift:
     """At most one thread that does the work. The work asks `leaves` where it could end.
 
-    A thread that does not end in time stays, and no later fork waits for it.
+    A thread that does not end in time stays, and no later fork waits for it until it has asked again.
     """
 
     def __init__(self, name: str, work: Callable[[], None]) -> None:
@@ -68,6 +68,7 @@ class Shift:
 
     def leaves(self) -> bool:
         """Asked by the thread: whether it ends now. If so it must, at once."""
+        self._is_stuck = False
         if not self.is_over:
             return False
         with self._changing:

@@ -94,7 +94,10 @@ class Outbox:
             except OSError:
                 yield False
                 return
-            yield True
+            try:
+                yield True
+            finally:
+                fcntl.flock(handle, fcntl.LOCK_UN)  # closing is not enough where a child was forked meanwhile
         finally:
             os.close(handle)
 

@@ -1,19 +1,24 @@
 """Brings parcels to their target: in order, again and again while it is away, never on the caller's time.
 
 Parcels wait in memory while the target takes them, bounded in bytes; once it is away they wait on disk. Tries are
-further and further apart, with jitter, and never earlier than the target asked for.
+further and further apart, with jitter, and never earlier than the target asked for. For a fork the thread ends, but
+where the target takes its time to answer: no fork waits for the network.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 
+from instrument import forks
 from instrument.record.context import Place, current
 from instrument.record.failures import in_words
+from instrument.record.shift import Shift, threads_of_the_system, wait_until_gone
 from instrument.sinks.otlp.outcome import LATER, REFUSED, Outcome, Send
 from instrument.sinks.otlp.packing import packed
 from instrument.store.outbox import Outbox, Parcel
@@ -24,6 +29,9 @@ RAW = "records"
 """What is still to be encoded, as a signal of its own; it waits on disk alone."""
 CLOSE_SECONDS = 1.0
 """How long closing waits for what is under way; what is not sent by then waits on disk for the next process."""
+FORK_SECONDS = 0.02
+"""How long a fork waits for an answer of the target. It waits for what is being imported: in a child that would be half
+done for ever."""
 
 
 class Courier:
@@ -69,7 +77,10 @@ class Courier:
         self._alarm = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
-        self._thread: threading.Thread | None = None
+        self._is_asking = self._is_awaited = False
+        self._process = os.getpid()
+        self._shift = Shift("instrument otlp", self._work)
+        forks.watch(self, first=True)  # before the threads that give it parcels
 
     @property
     def is_away(self) -> bool:
@@ -78,13 +89,9 @@ class Courier:
 
     def start(self) -> None:
         """Begin; a thread that cannot start (the interpreter ends) leaves everything to `close`."""
-        if self._thread is None and not self._closing:
-            thread = threading.Thread(target=self._work, name="instrument otlp", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:
-                return
-            self._thread = thread
+        if self._shift.thread is None and not self._closing:
+            with suppress(RuntimeError):
+                self._shift.begin()
 
     def give(self, parcel: Parcel) -> None:
         """Take a parcel; returns at once."""
@@ -107,25 +114,53 @@ class Courier:
 
     def flush(self, seconds: float) -> bool:
         """Wait until all is sent, or it is known that it cannot be; whether it was sent."""
-        give_up = time.monotonic() + seconds
+        give_up, self._is_awaited = time.monotonic() + seconds, True
         self._alarm.set()
-        while not self.is_away and self._thread is not None and time.monotonic() < give_up:
+        while not self.is_away and self._shift.thread is not None and time.monotonic() < give_up:
             if self._idle.wait(0.02):
-                return True
+                break
+        self._is_awaited = False
         return self._idle.is_set() and not self.is_away
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Send what can be sent in that time, keep all else on disk, and stop."""
         self._closing = True
         self._alarm.set()
-        if self._thread is not None:
-            self._thread.join(seconds)
+        if (thread := self._shift.thread) is not None:
+            thread.join(seconds)
         with self._lock:
             self._given_up = True
             if self._under_way is not None:
                 self._memory.appendleft(self._under_way)
                 self._under_way = None
             self._put_on_disk()
+
+    # Forks
+
+    def before_fork(self, give_up: float, /) -> None:
+        """Have the thread end, unless it is with the target, or is waited for by another one."""
+        if self._is_awaited or self._shift.has(threading.current_thread()):
+            return
+        thread, before = self._shift.thread, threads_of_the_system()
+        self._shift.end(self._alarm.set, min(time.monotonic() + FORK_SECONDS, give_up))
+        while self._shift.is_alive() and not self._is_asking and time.monotonic() < give_up:
+            time.sleep(0.001)
+        if thread is not None and not thread.is_alive():
+            wait_until_gone(before - 1)
+
+    def after_fork(self) -> None:
+        """In the parent: have another one go on."""
+        if self._process == os.getpid():
+            self._shift.go_on()
+            self._alarm.set()
+            self.start()
+
+    def renew(self) -> None:
+        """In the child: what waits is its parent's, and so are the connections."""
+        self._closing = self._given_up = True
+        self._lock = threading.Lock()
+        self._memory, self._under_way = deque(), None
+        self._shift = Shift("instrument otlp", self._work)
 
     # The thread
 
@@ -136,6 +171,8 @@ class Courier:
         while not self._given_up:
             self._alarm.wait(self._seconds_to_wait())
             self._alarm.clear()
+            if self._shift.leaves():
+                return
             if not self._closing:
                 self._tick()
             if time.monotonic() >= self._awake_at:
@@ -168,7 +205,7 @@ class Courier:
                 parcel = self._outbox.read(path)
                 if parcel is None:
                     continue
-                if self._given_up or parcel.signal == RAW or not self._settled(parcel, self._send(parcel)):
+                if self._stops() or parcel.signal == RAW or not self._settled(parcel, self._send(parcel)):
                     return False
                 self._outbox.remove(path)
         return True
@@ -177,7 +214,7 @@ class Courier:
         """What an earlier process could not encode any more, in its place."""
         for path in self._outbox.waiting():
             parcel = self._outbox.read(path) if path.name.endswith(f".{RAW}.gz") else None
-            if parcel is not None and not self._given_up:
+            if parcel is not None and not self._stops():
                 try:
                     for part in self._encode(parcel):
                         self._store(part)
@@ -187,11 +224,15 @@ class Courier:
 
     def _next(self) -> Parcel | None:
         with self._lock:
-            if self._given_up or not self._memory:
+            if self._stops() or not self._memory:
                 return None
             self._under_way = self._memory.popleft()
             self._bytes -= len(self._under_way.body)
             return self._under_way
+
+    def _stops(self) -> bool:
+        """Whether nothing more is sent: by this thread, or at all."""
+        return self._given_up or self._shift.is_over
 
     def _carried(self, parcel: Parcel) -> bool:
         """Whether the parcel needs no further try; where it does, all that waits goes to disk."""
@@ -210,9 +251,12 @@ class Courier:
             send = self._senders.get(parcel.signal)
             if send is None:
                 send = self._senders[parcel.signal] = self._make_sender(parcel.signal)
+            self._is_asking = True
             return send(parcel.body, min(self._timeout, CLOSE_SECONDS) if self._closing else self._timeout)
         except Exception as error:  # noqa: BLE001 - certificates that are missing, libraries that fail: as if away
             return Outcome(LATER, f"nothing can be sent ({in_words(error)})")
+        finally:
+            self._is_asking = False
 
     def _settled(self, parcel: Parcel, outcome: Outcome) -> bool:
         if outcome.state == LATER:
