@@ -6,8 +6,16 @@ lock of a module that another thread was loading.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
+from contextlib import suppress
+
+_MESSAGES = (
+    "google.protobuf.any",
+    "google.protobuf.duration",
+    *(f"opentelemetry.proto.{name}.v1.{name}" for name in ("common", "resource", "trace", "logs", "metrics")),
+)
 
 
 def load() -> None:
@@ -19,4 +27,11 @@ def load() -> None:
             for module in [sys.modules[name] for name in new]:
                 for name, value in list(vars(module).items()):
                     if type(value) is types.LazyImportType:
-                        getattr(module, name)
+                        with suppress(Exception):  # whoever uses it meets the same fault, and says so
+                            getattr(module, name)
+
+
+def load_messages() -> None:
+    """What the messages of OTLP need to be there before them, which they import but use no name of."""
+    for name in _MESSAGES:
+        importlib.import_module(f"{name}_pb2")

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from instrument import eager
 from instrument.cli.intake import entered, redacted
 from instrument.errors import InstrumentError
 from instrument.model import Record, Run, Span
@@ -149,6 +150,7 @@ def _of_protobuf(body: bytes, signal: str) -> Any:
 
 def _messages(signal: str) -> tuple[Any, Any]:
     """The classes of a signal's request and response."""
+    eager.load_messages()
     if signal == "trace":
         from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace
 

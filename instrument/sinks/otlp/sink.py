@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from instrument import eager
 from instrument.model import Batch, Run, Span, decode, encode
 from instrument.record.notices import notice
 from instrument.sinks.otlp.courier import FIRST_PAUSE, RAW, Courier
@@ -139,9 +140,12 @@ class OtlpSink:
     def _load(self) -> bool:
         """What the encoders need takes a second to import: the courier does it, away from the caller."""
         try:
+            eager.load_messages()
             import instrument.sinks.otlp.encode
             import instrument.sinks.otlp.measures
             import instrument.sinks.otlp.transport  # noqa: F401 - imported once, so that it is there when it is used
+
+            eager.load()
         except Exception as error:  # noqa: BLE001 - the next write says so
             self._is_late = not threading.main_thread().is_alive()  # Python ends: OpenTelemetry cannot be imported then
             self._fault = None if self._is_late else error
