@@ -107,7 +107,8 @@ def _start() -> None:
         from instrument.record.notices import notice
 
         switch.decided = True
-        notice(f"nothing is recorded here, where not all that recording needs can be loaded ({error})")
+        why = f"where not all that recording needs can be loaded ({error})"
+        notice(f"nothing is recorded here and no limit holds, {why}")
     else:
         start()
         eager.load()

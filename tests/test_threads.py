@@ -400,7 +400,7 @@ def test_work_of_another_interpreter(recording: Recording) -> None:
 
 
 def test_recording_that_cannot_be_loaded(monkeypatch: Any, capsys: Any) -> None:
-    """Where a library of ours does not load, as in a subinterpreter, calls are unrecorded and one line says so."""
+    """Where a library of ours does not load, as in a subinterpreter, calls are unrecorded and unlimited, and one line says so."""
     monkeypatch.setattr(switch, "recorder", None)
     monkeypatch.setattr(switch, "decided", False)
     monkeypatch.setattr(notices, "_said", set())
@@ -409,7 +409,10 @@ def test_recording_that_cannot_be_loaded(monkeypatch: Any, capsys: Any) -> None:
         monkeypatch.setitem(sys.modules, name, None)
     with span("unrecorded"):
         assert 1 == leaf(1)
-    assert "nothing is recorded here, where not all that recording needs can be loaded\n" == capsys.readouterr().out
+    assert (
+        "nothing is recorded here and no limit holds, where not all that recording needs can be loaded\n"
+        == capsys.readouterr().out
+    )
 
 
 def test_decorated_program_in_another_interpreter() -> None:
