@@ -96,9 +96,11 @@ class _Turns:
             for _ in range(calls // CHUNK):
                 chunk = self._next(CHUNK)
                 for who, function in enumerate(self.functions):
+                    _collect_in(who == 0)
                     start = time.thread_time_ns()
                     await self.call(function, chunk)
                     spent[who] += time.thread_time_ns() - start
+        _collect_in(True)
         before = time.thread_time_ns()
         self.contestant.flush()
         after = time.thread_time_ns()
@@ -111,6 +113,7 @@ class _Turns:
         for _ in range(BLOCKS):
             block = self._next(calls)
             for who, function in enumerate(self.functions):
+                _collect_in(who == 0)
                 with self.contestant.parent() if who == 0 else nullcontext():
                     start = time.perf_counter_ns()
                     await self.call(function, block)
@@ -130,6 +133,14 @@ class _Turns:
         fitting = int(seconds * 1e6 / (max(warm.cpu, 0.5) + warm.pace_cpu)) // CHUNK * CHUNK
         calls = max(LEAST_CALLS, min(fitting, self.case.most_calls))
         return [await self.repeat(calls) for _ in range(repeats)]
+
+
+def _collect_in(contestant: bool) -> None:
+    """Let the collector run only within the contestant's turns: what it leaves would else be charged to the others."""
+    if contestant:
+        gc.enable()
+    else:
+        gc.disable()
 
 
 def _added(sums: list[int], calls: int) -> tuple[float, float]:
