@@ -9,12 +9,11 @@ that do not use OpenTelemetry pay nothing and load nothing.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import ReferenceType, ref
 
 import wrapt
 
-from instrument.record.context import Place, current, leave, place_with
-from instrument.record.spans import amiss
+from instrument.record.context import Place, Running, current, leave, place_with
+from instrument.record.safely import amiss
 from instrument.record.switch import switch
 from instrument.record.tools import called
 
@@ -29,7 +28,6 @@ class Call:
     """
 
     __slots__ = (
-        "__weakref__",
         "above",
         "budgets",
         "duration",
@@ -48,7 +46,7 @@ class Call:
         self.duration: int | None = None
         self.budgets: tuple[Any, ...] = _budgets_around(trace_id)
         self.plan = None
-        self.above: ReferenceType[Any] | None = None
+        self.above: Running | None = None
 
     def meets(self, inner: LiveSpan) -> None:
         """A tool call of ours ended in it."""
@@ -162,7 +160,7 @@ def _place_in(context: Any, outer: Any) -> Any:
     )
     if call is not None:
         call.above = None if outer is None else outer.model_call
-        place.model_call = ref(call)
+        place.model_call = Running(call)
     return place
 
 

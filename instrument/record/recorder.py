@@ -22,7 +22,7 @@ from instrument.record.pipeline import Flushed, Pipeline
 from instrument.record.safely import safely
 from instrument.record.sampling import Rules, Sampling
 from instrument.record.settling import Settling
-from instrument.record.spans import Begun, LiveSpan
+from instrument.record.spans import Begun, LiveSpan, arguments_of, begin
 from instrument.record.tools import Meets
 from instrument.store.spool import Held, Spool
 
@@ -61,6 +61,9 @@ class Recorder:
     `asks_always`. `origin` is the span of another process that roots hang below. `redactor` is None only in tests.
     `notify` says a sentence about the recording itself, `closing` is done last of all.
     """
+
+    arguments_of = arguments_of
+    begin = begin
 
     def __init__(
         self,
@@ -199,6 +202,8 @@ class Recorder:
             return
         span.taken = True
         self.open.pop(span, None)
+        if span.model_call is not None and span.model_call.call is span:
+            span.model_call.call = None
         if self.told_tools and span.kind == "tool" and (meets := self.told_tools.get(span.parent_id or "")):
             meets(span)
         if self.asks_always or span.budgets:
