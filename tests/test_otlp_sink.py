@@ -297,6 +297,18 @@ def findings_in(target: Receiver) -> dict[str, list[str]]:
     return {place: found for place, found in {**at_spans, **in_logs}.items() if found}
 
 
+def test_requests_are_bounded_in_bytes(tmp_path: Path) -> None:
+    """Large spans go in several: gRPC takes 4 MiB. One that is larger by itself is left out, and holds up nothing."""
+    large = [span(number, attributes={"text": "x" * 1_000_000}) for number in range(1, 7)]
+    with grpc_receiver() as target:
+        spans = *large, span(7, attributes={"text": "x" * 5_000_000}), span(8)
+        found = send(tmp_path, target.url, *spans, signals=("traces",), protocol="grpc")
+    assert ([1, 2, 3, 4, 5, 6, 8], {"refused: it takes no request so large": 1}) == (
+        [int(one.span_id.hex(), 16) for one in target.spans],
+        dict(found.lost),
+    )
+
+
 def test_a_finding_is_an_event_of_its_last_span(tmp_path: Path, target: Receiver) -> None:
     """Many targets take traces alone: there it is seen at the span where it was made, and nowhere else."""
     send(tmp_path, target.url, span(1), span(2), finding(1, 2))

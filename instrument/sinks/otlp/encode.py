@@ -29,8 +29,9 @@ from instrument.sinks.otlp.waiting import Waiting
 from instrument.version import __version__
 from instrument.views import otel
 
-MOST_RECORDS = 512
-"""Records of one request."""
+MOST_RECORDS, MOST_BYTES = 512, 2 * 1024 * 1024
+"""Of one request, as long as one span alone is not larger: gRPC takes 4 MiB unless told otherwise, some proxies 1 MiB
+over HTTP, where it is compressed."""
 
 _SCOPE = InstrumentationScope(otel.SCOPE, __version__)
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
@@ -79,7 +80,7 @@ def requests(
     findings = [*_each(waiting.findings, lambda finding: _finding(_plain(finding), about), lost)]
     if "traces" in signals:
         findings = _without_span(spans, findings)
-        for some in _parts([span for _, span in spans]):
+        for some in _parts([span for _, span in spans], len):
             yield Request("traces", len(some), wire.request(some, about.attributes))
     if "logs" in signals:
         logs = [*_each(waiting.logs, lambda record: _line(_plain(record), about), lost)]
@@ -101,8 +102,17 @@ def _plain(record: _Record) -> _Record:
     return cast(_Record, decode_known(encode(record)))
 
 
-def _parts(items: list[_Any]) -> Iterator[list[_Any]]:
-    return (items[start : start + MOST_RECORDS] for start in range(0, len(items), MOST_RECORDS))
+def _parts(items: list[_Any], size: Callable[[_Any], int] = lambda _: 0) -> Iterator[list[_Any]]:
+    part: list[_Any] = []
+    left = MOST_BYTES
+    for item in items:
+        left -= size(item)
+        if part and (left < 0 or len(part) == MOST_RECORDS):
+            yield part
+            part, left = [], MOST_BYTES - size(item)
+        part.append(item)
+    if part:
+        yield part
 
 
 def _finding(finding: Finding, about: Resource) -> _Finding:

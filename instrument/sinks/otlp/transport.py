@@ -161,6 +161,8 @@ def _judged_grpc(signal: str, error: Any, codes: Any) -> Outcome:
         return Outcome(REFUSED, f"it takes no {signal}")
     if code == codes.INVALID_ARGUMENT:
         return Outcome(REFUSED, "it answers INVALID_ARGUMENT")
+    if code == codes.RESOURCE_EXHAUSTED and "larger than max" in (error.details() or ""):
+        return Outcome(REFUSED, "it takes no request so large")
     if code == codes.DEADLINE_EXCEEDED:
         return Outcome(LATER, "it does not answer in time")
     why = "it cannot be reached" if code == codes.UNAVAILABLE else f"it answers {code.name}"
