@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from tests.recorded import NOON, TRACE, call, finding, log, span
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.common", reason="needs the extra otlp")
 
+from instrument.sinks.otlp import transport
 from instrument.sinks.otlp.encode import requests, resource
 
 FINDING = "instrument.finding"
@@ -347,15 +349,43 @@ def test_every_finding_is_told_once(records: list[Record], cuts: list[int]) -> N
     assert (3, {}) == (told, dict(lost))
 
 
-def test_a_partial_success_is_counted(tmp_path: Path, target: Receiver) -> None:
+@pytest.mark.parametrize("kind", ["protobuf", "json"])
+def test_a_partial_success_is_counted(tmp_path: Path, target: Receiver, kind: str) -> None:
     """What the target left out, by its own account."""
+    from google.protobuf.json_format import MessageToJson
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
     answer = ExportTraceServiceResponse()
     answer.partial_success.rejected_spans = 2
-    target.answer = Answer(200, answer.SerializeToString())
+    body = answer.SerializeToString() if kind == "protobuf" else MessageToJson(answer).encode()
+    target.answer = Answer(200, body, (("Content-Type", f"application/{kind}"),))
     found = send(tmp_path, target.url, span(1), span(2), span(3), signals=("traces",))
     assert {"rejected by the target": 2} == dict(found.lost)
+
+
+def test_a_target_that_takes_no_gzip_gets_it_without(tmp_path: Path, target: Receiver) -> None:
+    """Nothing is lost by what we compress unasked; it is asked once."""
+    target.answers = [Answer(415)]
+    found = sink(tmp_path, target.url, signals=("traces",))
+    for number in (1, 2):
+        found.write(Batch([span(number)]))
+        found.flush()
+    found.close()
+    assert (["span1", "span2"], 3, {}) == (target.names(), target.asked, dict(found.lost))
+
+
+def test_an_answer_that_drips_is_none_in_time() -> None:
+    """Each byte comes in time, and the last never."""
+    with pytest.raises(TimeoutError):
+        transport._whole(SimpleNamespace(read1=lambda *_, **__: b"x", read=None), time.monotonic() + 0.01)
+
+
+def test_a_target_that_has_moved_is_told(tmp_path: Path, target: Receiver) -> None:
+    """Keys in headers go to nobody that it names, but the line says where it is, without what may be secret."""
+    target.answer = Answer(308, headers=(("Location", "https://me:word@c.example/v1/traces?key=1"),))
+    said: list[str] = []
+    send(tmp_path, target.url, span(1), signals=("traces",), report=said.append)
+    assert "it answers 308 and is at https://c.example/v1/traces; records wait in" in said[0]
 
 
 @pytest.mark.parametrize("status", [429, 500])

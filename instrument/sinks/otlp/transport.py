@@ -6,6 +6,7 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from google.protobuf.json_format import Parse
 from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
@@ -14,12 +15,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from instrument.sinks.otlp.outcome import LATER, REFUSED, SENT, Outcome, Send
 from instrument.sinks.otlp.packing import packed, unpacked
 from instrument.sinks.otlp.target import GRPC, Target
+from instrument.version import __version__
 
 LONGEST_ANSWER = 1024 * 1024
 LONGEST_PATIENCE = 300.0
 """A target that wants to be left alone for longer is asked again after so many seconds."""
 
-_REFUSALS = frozenset({400, 413, 415, 422})
+UNSUPPORTED = 415
+_REFUSALS = frozenset({400, 413, UNSUPPORTED, 422})
 """Answers that stay the same however often it is sent; all others may change when the target is mended."""
 _ABSENT = frozenset({404, 405, 501})
 """Answers of a target that does not know the signal. Without traces there is no target, so these are tried again."""
@@ -45,7 +48,8 @@ def _http(signal: str, target: Target) -> Send:
     session.proxies.update(get_environ_proxies(target.url))
     session.auth = get_netrc_auth(target.url)
     session.trust_env = False  # what the environment says was looked up once, which takes as long as a request
-    session.headers.update({"Content-Type": "application/x-protobuf", **dict(target.headers)})
+    ours = {"Content-Type": "application/x-protobuf", "User-Agent": f"agent-instrument/{__version__}"}
+    session.headers.update({**ours, **dict(target.headers)})
     if target.gzip:
         session.headers["Content-Encoding"] = "gzip"
     trusted = target.certificate or True
@@ -54,19 +58,32 @@ def _http(signal: str, target: Target) -> Send:
         session.cert = pair if target.client_key else target.client_certificate  # type: ignore[assignment]
 
     def send(body: bytes, seconds: float) -> Outcome:
-        data = packed(body) if target.gzip else unpacked(body)
+        give_up, is_packed = time.monotonic() + seconds, "Content-Encoding" in session.headers
+        data = packed(body) if is_packed else unpacked(body)
         try:
             with session.post(
                 target.url, data, timeout=seconds, allow_redirects=False, stream=True, verify=trusted
             ) as answer:
-                content = answer.raw.read(LONGEST_ANSWER, decode_content=True)
-                return _judged(signal, answer.status_code, answer.headers, content)
+                if answer.status_code != UNSUPPORTED or not is_packed:
+                    return _judged(signal, answer.status_code, answer.headers, _whole(answer.raw, give_up))
+            del session.headers["Content-Encoding"]  # it may be this that it does not take
+            return send(body, seconds)
         except (requests.RequestException, OSError, ValueError) as error:
             return Outcome(LATER, _reason(error))
         except Exception as error:  # noqa: BLE001 - urllib3 has errors of its own while it reads a broken answer
             return Outcome(LATER, _reason(error))
 
     return send
+
+
+def _whole(answer: Any, give_up: float) -> bytes:
+    """What it says, unless that drips: the timeout of a connection begins anew with every byte."""
+    read, content = getattr(answer, "read1", answer.read), b""
+    while len(content) < LONGEST_ANSWER and (more := read(LONGEST_ANSWER, decode_content=True)):
+        content += more
+        if time.monotonic() > give_up:
+            raise TimeoutError
+    return content
 
 
 def _judged(signal: str, status: int, headers: Any, content: bytes) -> Outcome:
@@ -76,17 +93,19 @@ def _judged(signal: str, status: int, headers: Any, content: bytes) -> Outcome:
     if status in _ABSENT and signal != "traces":
         return Outcome(REFUSED, f"it takes no {signal}")
     wait = _wait(headers.get("Retry-After"))
-    return Outcome(REFUSED if status in _REFUSALS else LATER, f"it answers {status}", wait)
+    moved = str(headers.get("Location", "")) if 300 <= status < 400 else ""
+    why = f"it answers {status}" + (f" and is at {Target(moved).shown}" if "://" in moved else "")
+    return Outcome(REFUSED if status in _REFUSALS else LATER, why, wait)
 
 
 def _accepted(signal: str, content: bytes, is_json: bool = False) -> Outcome:
     """Accepted, perhaps in part. What answers something else altogether is no collector."""
-    if is_json or not content:
-        return Outcome(SENT)
     try:
-        partial = _ANSWERS[signal].FromString(content).partial_success
+        kind = _ANSWERS[signal]
+        told = Parse(content, kind(), ignore_unknown_fields=True) if is_json else kind.FromString(content)
+        partial = told.partial_success
     except Exception:  # noqa: BLE001 - whatever protobuf raises: this is no answer of a collector
-        return Outcome(LATER, "its answer is not OTLP")
+        return Outcome(SENT) if is_json else Outcome(LATER, "its answer is not OTLP")
     return Outcome(SENT, partial.error_message, rejected=int(getattr(partial, f"rejected_{_NAMES[signal]}")))
 
 
