@@ -99,3 +99,29 @@ def test_what_is_remembered_does_not_grow(name: str) -> None:
 def test_findings_become_rare(name: str) -> None:
     """A pattern that goes on is told each time it has doubled, not at every call."""
     assert 40 >= watched(name).told
+
+
+WORDS = "when does the spring tide reach the harbour mole".split()
+ON_AND_ON: dict[str, Turn] = {
+    "repeated_call": STREAMS["the same call"],
+    "again_after_failure": STREAMS["the same failure"],
+    "cycle": STREAMS["a circle"],
+    "near_repeat": lambda tape, n: tape.tool("ask", "at noon", question=" ".join(WORDS[n % 9 :] + WORDS[: n % 9])),
+    "no_progress": lambda tape, n: tape.tool("find", [] if n else ["tide"], word=f"word{n}"),
+    "cut_answer": STREAMS["answers cut short"],
+    "hallucinated_tool": lambda tape, n: tape.model(wish("fly"), tools=["search"], prompt=100),
+}
+
+
+@pytest.mark.parametrize("detector", ON_AND_ON)
+def test_a_pattern_that_goes_on_began_where_it_was_told_first(detector: str) -> None:
+    """However far the window has moved on, the last finding names the first one's first call and moment."""
+    watch = default()
+    found = [one for n in range(100) for one in watch.feed(call(ON_AND_ON[detector], n)) if one.detector == detector]
+    first, last = found[0], found[-1]
+    assert (first.span_ids[0], first.data["since_ns"], first.message[-20:]) == (
+        last.span_ids[0],
+        last.data["since_ns"],
+        last.message[-20:],
+    )
+    assert len(found) > 2

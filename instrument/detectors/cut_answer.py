@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from instrument.detectors.answers import Wish, finish_reasons, is_empty
-from instrument.detectors.told import Growth, clock, retold, worth_telling
+from instrument.detectors.told import Growth, clock, gone_on, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -37,7 +37,7 @@ class CutAnswer:
             message=f"the answer of {span.name} {fault}, {often} in this run, since {clock(span.start_ns)}.",
             data={"calls": [span.name], "fault": fault, "times": times, "since_ns": span.start_ns},
         )
-        return retold(self._growth, fault, found)
+        return gone_on(self._growth, fault, found)
 
 
 def _fault(span: Span, asked: list[Wish]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from instrument.detectors.calls import Call
-from instrument.detectors.told import Growth, names, retold, told, worth_telling
+from instrument.detectors.told import Growth, gone_on, names, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -60,4 +60,4 @@ class Cycle:
             calls=[one.name for one in seen[-length:]],
             times=calls // length,
         )
-        return retold(self._growth, length, found)
+        return gone_on(self._growth, length, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Raw
 
 from instrument.detectors.answers import Wish, offered_tools, tool_names
-from instrument.detectors.told import Growth, clock, retold, worth_telling
+from instrument.detectors.told import Growth, clock, gone_on, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -78,4 +78,4 @@ class HallucinatedTool:
             f"since {clock(span.start_ns)}.",
             data={"calls": [name], "times": times, "offered": sorted(self._ever), "since_ns": span.start_ns},
         )
-        return retold(self._growth, pattern, found)
+        return gone_on(self._growth, pattern, found)

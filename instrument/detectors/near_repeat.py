@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from instrument.detectors.calls import UNKNOWN, Call
 from instrument.detectors.similarity import extends, fills_blanks
-from instrument.detectors.told import Growth, brief, retold, told, worth_telling
+from instrument.detectors.told import Growth, brief, gone_on, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -96,7 +96,7 @@ class NearRepeat:
             calls=[call.name],
             times=times,
         )
-        return retold(self._growth, "family", found)
+        return gone_on(self._growth, "family", found)
 
     def _times_of_family(self, wordings: list[Call]) -> int:
         """How often this question was asked so far; a question that shares no wording with the last one is new."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from instrument.detectors.calls import UNKNOWN, Call
 from instrument.detectors.similarity import fills_blanks, same_object
-from instrument.detectors.told import Growth, names, retold, told, worth_telling
+from instrument.detectors.told import Growth, gone_on, names, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -52,7 +52,7 @@ class NoProgress:
             calls=sorted({one.name for one in self._idle}),
             times=self.idle,
         )
-        return retold(self._growth, "silence", found)
+        return gone_on(self._growth, "silence", found)
 
     def _wake(self) -> None:
         if self.idle:

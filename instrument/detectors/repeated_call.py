@@ -6,7 +6,7 @@ Paging asks with other arguments, polling gets other results: neither counts.
 from __future__ import annotations
 
 from instrument.detectors.calls import Call
-from instrument.detectors.told import Growth, brief, retold, told, worth_telling
+from instrument.detectors.told import Growth, brief, gone_on, told, worth_telling
 from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
@@ -50,7 +50,7 @@ class RepeatedCall:
             times=times,
             failed=call.failed,
         )
-        return retold(self._growth, call.key, found)
+        return gone_on(self._growth, call.key, found)
 
 
 def same_outcome(call: Call, window: Window) -> list[Call]:

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Raw
 
 from instrument.detectors.calls import UNKNOWN, Call, call_of, plain
-from instrument.detectors.told import Growth, retold, told, worth_telling
+from instrument.detectors.told import Growth, gone_on, told, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -48,7 +48,7 @@ class SameAnswer:
             calls=[call.name],
             times=answers.times,
         )
-        return retold(self._growth, (call.name, call.outcome), found)
+        return gone_on(self._growth, (call.name, call.outcome), found)
 
     def again(self, name: str, outcome: int) -> bool:
         """Whether the last call of this tool had this answer."""

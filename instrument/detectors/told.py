@@ -6,6 +6,8 @@ from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec.structs import replace
+
 from instrument.detectors.calls import Call
 from instrument.model import AGAIN_OF, Finding
 
@@ -14,8 +16,8 @@ _MOST_PATTERNS = 64
 _BRIEF = 80
 
 
-Growth = dict[Hashable, tuple[float, str]]
-"""At which size patterns were told last, and the last span of what told of them first.
+Growth = dict[Hashable, tuple[float, Finding | None]]
+"""At which size patterns were told last, and what told of them first.
 
 One that has ended is taken out, so that it starts anew when it returns.
 """
@@ -26,8 +28,8 @@ def worth_telling(growth: Growth, pattern: Hashable, size: float) -> bool:
 
     The oldest of many patterns are forgotten.
     """
-    before, first = growth.get(pattern, (0.0, ""))
-    if first and size < 2 * before:
+    before, first = growth.get(pattern, (0.0, None))
+    if first is not None and size < 2 * before:
         return False
     if len(growth) >= _MOST_PATTERNS and pattern not in growth:
         del growth[next(iter(growth))]
@@ -37,12 +39,30 @@ def worth_telling(growth: Growth, pattern: Hashable, size: float) -> bool:
 
 def retold(growth: Growth, pattern: Hashable, found: Finding) -> Finding:
     """The finding about a pattern that is told at this size; where it was told before, it says so."""
-    size, first = growth.get(pattern, (0.0, ""))
-    if first:
-        found.data[AGAIN_OF] = first
+    size, first = growth.get(pattern, (0.0, None))
+    if first is None:
+        growth[pattern] = size, found
     else:
-        growth[pattern] = size, found.span_ids[-1]
+        found.data[AGAIN_OF] = first.span_ids[-1]
     return found
+
+
+def gone_on(growth: Growth, pattern: Hashable, found: Finding) -> Finding:
+    """As `retold`, for what is counted from its beginning: that is where it was told first, for windows forget it."""
+    _, first = growth.get(pattern, (0.0, None))
+    if first is not None and first.data["since_ns"] < found.data["since_ns"]:
+        found = _begun_with(first, found)
+    return retold(growth, pattern, found)
+
+
+def _begun_with(first: Finding, found: Finding) -> Finding:
+    since, began = found.data["since_ns"], first.data["since_ns"]
+    return replace(
+        found,
+        span_ids=[first.span_ids[0], *found.span_ids[1 - _MOST_SPANS :]],
+        message=found.message.replace(_since(since), _since(began)),
+        data={**found.data, "since_ns": began},
+    )
 
 
 def told(detector: str, message: str, calls: Sequence[Call], /, *, severity: str = "warning", **data: Any) -> Finding:
@@ -54,9 +74,13 @@ def told(detector: str, message: str, calls: Sequence[Call], /, *, severity: str
         time_ns=last.end_ns,
         detector=detector,
         severity=severity,
-        message=f"{message}, since {clock(first.start_ns)}.",
+        message=f"{message}{_since(first.start_ns)}",
         data={"since_ns": first.start_ns, **data},
     )
+
+
+def _since(time_ns: int) -> str:
+    return f", since {clock(time_ns)}."
 
 
 def _ends(calls: Sequence[Call]) -> Sequence[Call]:
