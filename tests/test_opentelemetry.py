@@ -11,7 +11,7 @@ import pytest
 from opentelemetry import baggage
 from opentelemetry import context as otel
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Status, StatusCode, set_span_in_context
+from opentelemetry.trace import Status, StatusCode, set_span_in_context, use_span
 
 import instrument
 from instrument import llm_call, span, tool, traced
@@ -235,6 +235,22 @@ def test_three_in_one_are_one_call(tracer: Any, recording: Recording) -> None:
     @llm_call(model="m")
     def around() -> Any:
         with tracer.start_as_current_span("theirs", attributes=LLM):
+            return inside()
+
+    around()
+    assert ["inside"] == [found.name for found in recording.spans if found.usage is not None]
+
+
+def test_a_span_that_is_current_again_within_itself(tracer: Any, recording: Recording) -> None:
+    """It lies in what it began in: a model call in it neither hangs nor is counted with that one."""
+
+    @llm_call(model="m")
+    def inside() -> Any:
+        return "hi", {"input_tokens": 10, "output_tokens": 5}
+
+    @llm_call(model="m")
+    def around() -> Any:
+        with tracer.start_as_current_span("theirs", attributes=LLM) as theirs, span("block"), use_span(theirs):
             return inside()
 
     around()

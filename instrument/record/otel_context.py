@@ -44,18 +44,18 @@ class Call:
         self.kind = "llm"
         self.tool: str | None = None
         self.duration: int | None = None
-        self.budgets: tuple[Any, ...] = _budgets_around(trace_id)
+        place = current.get()
+        self.budgets: tuple[Any, ...] = _budgets_around(place, trace_id)
         self.plan = None
-        self.above: Running | None = None
+        self.above: Running | None = None if place is None else place.model_call
 
     def meets(self, inner: LiveSpan) -> None:
         """A tool call of ours ended in it."""
         self.tool = called(inner.name)
 
 
-def _budgets_around(trace_id: str) -> tuple[Any, ...]:
+def _budgets_around(place: LiveSpan | Place | None, trace_id: str) -> tuple[Any, ...]:
     """Those of the place where a span begins; what limits another trace is none of its."""
-    place = current.get()
     if place is None:
         return ()
     return tuple(scope for scope in place.budgets if not scope.is_of_trace or place.trace_id == trace_id)
@@ -159,7 +159,6 @@ def _place_in(context: Any, outer: Any) -> Any:
         sampled=bool(told.trace_flags & 1) and (outer is None or outer.sampled),
     )
     if call is not None:
-        call.above = None if outer is None else outer.model_call
         place.model_call = Running(call)
     return place
 
