@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from instrument import current_span, extract, inject, llm_call, log, session, span, tool, traced
 from instrument.record.context import Current, current
 from instrument.record.headers import place_of
+from instrument.record.snapshot import snapshot
 from instrument.record.switch import switch
 from instrument.testing import Recording, record
 
@@ -390,6 +391,17 @@ def test_ended_spans_are_released(recording: Recording, decorate: Any) -> None:
     recording.flush()
     nobody_elses = object()
     assert sys.getrefcount(nobody_elses) == sys.getrefcount(live)
+
+
+@pytest.mark.parametrize("shown", [repr, lambda live: live.__rich_repr__(), snapshot], ids=["repr", "rich", "capture"])
+def test_shown_spans_are_short(recording: Recording, shown: Any) -> None:
+    """What is shown of a live span, in a log of the user's or in a record, holds nothing of what it recorded."""
+
+    @tool
+    def shows(word: str) -> str:
+        return str(shown(current_span()))
+
+    assert "content" not in shows("content")
 
 
 # async generators, event loops

@@ -18,7 +18,7 @@ from instrument.record.context import NOWHERE, Place, Running, below
 from instrument.record.failures import describe, is_cancellation
 from instrument.record.plan import Plan
 from instrument.record.safely import amiss
-from instrument.statuses import REFUSED
+from instrument.statuses import OPEN, REFUSED
 
 if TYPE_CHECKING:
     from instrument.record.recorder import Recorder
@@ -118,6 +118,12 @@ class LiveSpan(Struct, gc=False, eq=False):
     def span(self) -> LiveSpan:
         """Itself: so that a live span can stand where a `Place` does."""
         return self
+
+    def __repr__(self) -> str:
+        return f"<LiveSpan {self.kind} {self.name} {OPEN if self.duration is None else self.status}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("kind", self.kind), ("name", self.name)]
 
     def set(self, attributes: Mapping[str, Any] | None = None, /, **more: Any) -> None:
         """Set attributes, from a mapping (for names with dots) or keywords; a later value replaces an earlier one."""
