@@ -147,6 +147,14 @@ def test_what_is_sent_again_is_counted_and_priced() -> None:
     assert (240_000, 270_000, 216_000) == (last.data["resent"], last.data["sent"], last.data["saved"])
 
 
+def test_questions_of_a_batch_are_no_conversation() -> None:
+    """Prompts of all sizes in no order: nothing has grown, and nothing of one was sent before."""
+    tape = Tape()
+    for n in range(60):
+        tape.model(said(f"{n}"), prompt=1000 + 7919 * n % 9000)
+    assert [] == feed(tape.spans)
+
+
 def test_what_was_cached_is_not_paid_again() -> None:
     """With a cache that works nothing is said."""
     tape = Tape()

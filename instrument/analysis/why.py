@@ -105,8 +105,21 @@ def _share_of_time(trace: Trace, cause: _Cause, times: dict[str, int], whole: in
     share = f"{percent(took, whole)} of the time, {duration(took)}"
     if cause.leaves is None:
         return f"{cause.name} itself, outside of what it calls: {share}"
-    saved = duration(whole - shortest_without(trace, times.keys()))
-    return f"{cause.name}: {share} in {many(len(times), cause.leaves)}; without {_it(times)} the run is {saved} shorter"
+    saved = whole - shortest_without(trace, times.keys())
+    calls = f"{share} in {many(len(times), cause.leaves)}"
+    without = (
+        f"without {_it(times)} the run is {duration(saved)} shorter{_beside_them(trace, cause, times, whole - saved)}"
+    )
+    return f"{cause.name}: {calls}; {without}"
+
+
+def _beside_them(trace: Trace, cause: _Cause, times: dict[str, int], left: int) -> str:
+    """What it would bring to have none of these calls, where others ran beside those on the path, as in a pool."""
+    refused = cause.leaves == "refused call"
+    every = [one.span_id for one in trace.spans if one.name == cause.name and (one.status == REFUSED) == refused]
+    saved = left - shortest_without(trace, every) if len(every) >= 2 * len(times) else 0
+    worth = 0 < WORTH_TELLING * trace.root.duration_ns <= saved
+    return f", without all {count(len(every))} of them {duration(saved)} more" if worth else ""
 
 
 def _it(times: dict[str, int]) -> str:

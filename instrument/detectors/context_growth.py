@@ -8,6 +8,9 @@ from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds, window_of
 
 _MOST_CONVERSATIONS = 16
+_FALLS_OF_A_BATCH = 0.3
+"""Of questions that are independent every second prompt is shorter than the one before; of a conversation those that
+begin anew."""
 
 
 class ContextGrowth:
@@ -42,6 +45,7 @@ class Conversation:
         self._last = 0
         self._sent = 0
         self._resent = 0
+        self._falls = 0
         self._growth: Growth = {}
 
     def feed(self, span: Span, prompt: int, limits: Thresholds) -> list[Finding]:
@@ -50,14 +54,20 @@ class Conversation:
         self._turns += 1
         self._sent += prompt
         self._resent += max(0, min(self._last, prompt) - cached)
+        self._falls += prompt < self._last
         self._smallest = min(self._smallest or prompt, prompt)
         self._last = prompt
         found = (
             self._near_window(span, prompt, limits),
-            self._grown(span, prompt, limits),
-            self._paid_again(span, limits),
+            self._grown(span, prompt, limits) if self._is_one else None,
+            self._paid_again(span, limits) if self._is_one else None,
         )
         return [finding for finding in found if finding is not None]
+
+    @property
+    def _is_one(self) -> bool:
+        """Whether prompts mostly grow, as those of one conversation do. Those of a batch have nothing in common."""
+        return _FALLS_OF_A_BATCH * self._turns > self._falls
 
     def _near_window(self, span: Span, prompt: int, limits: Thresholds) -> Finding | None:
         if prompt < limits.context_share * self._window or not worth_telling(self._growth, "window", prompt):
