@@ -139,19 +139,20 @@ def test_growth_of_a_short_prompt_is_no_hint() -> None:
 
 
 def test_what_is_sent_again_is_counted_and_priced() -> None:
-    """Ten turns of thirty thousand tokens, never cached: nine of them were sent before."""
+    """Ten turns of thirty thousand tokens and more, never cached: nine of them were sent before."""
     tape = Tape()
     for n in range(10):
-        tape.model(said(f"{n}"), prompt=30_000)
+        tape.model(said(f"{n}"), prompt=30_000 + n)
     last = feed(tape.spans)[-1]
-    assert (240_000, 270_000, 216_000) == (last.data["resent"], last.data["sent"], last.data["saved"])
+    assert (240_028, 270_036, 216_025) == (last.data["resent"], last.data["sent"], last.data["saved"])
 
 
-def test_questions_of_a_batch_are_no_conversation() -> None:
-    """Prompts of all sizes in no order: nothing has grown, and nothing of one was sent before."""
+@pytest.mark.parametrize("prompts", [[1000 + 7919 * n % 9000 for n in range(60)], [4000] * 60])
+def test_questions_of_a_batch_are_no_conversation(prompts: list[int]) -> None:
+    """Prompts of all sizes in no order, or all of one: nothing has grown, and nothing of one was sent before."""
     tape = Tape()
-    for n in range(60):
-        tape.model(said(f"{n}"), prompt=1000 + 7919 * n % 9000)
+    for prompt in prompts:
+        tape.model(said("yes"), prompt=prompt)
     assert [] == feed(tape.spans)
 
 

@@ -8,9 +8,8 @@ from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds, window_of
 
 _MOST_CONVERSATIONS = 16
-_FALLS_OF_A_BATCH = 0.3
-"""Of questions that are independent every second prompt is shorter than the one before; of a conversation those that
-begin anew."""
+_STOPS_OF_A_BATCH = 0.3
+"""The share of prompts no longer than the one before: half where questions are independent, few in a conversation."""
 
 
 class ContextGrowth:
@@ -45,7 +44,7 @@ class Conversation:
         self._last = 0
         self._sent = 0
         self._resent = 0
-        self._falls = 0
+        self._stops = 0
         self._growth: Growth = {}
 
     def feed(self, span: Span, prompt: int, limits: Thresholds) -> list[Finding]:
@@ -54,7 +53,7 @@ class Conversation:
         self._turns += 1
         self._sent += prompt
         self._resent += max(0, min(self._last, prompt) - cached)
-        self._falls += prompt < self._last
+        self._stops += prompt <= self._last
         self._smallest = min(self._smallest or prompt, prompt)
         self._last = prompt
         found = (
@@ -67,7 +66,7 @@ class Conversation:
     @property
     def _is_one(self) -> bool:
         """Whether prompts mostly grow, as those of one conversation do. Those of a batch have nothing in common."""
-        return _FALLS_OF_A_BATCH * self._turns > self._falls
+        return _STOPS_OF_A_BATCH * self._turns > self._stops
 
     def _near_window(self, span: Span, prompt: int, limits: Thresholds) -> Finding | None:
         if prompt < limits.context_share * self._window or not worth_telling(self._growth, "window", prompt):
