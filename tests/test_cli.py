@@ -210,6 +210,16 @@ def test_stats_since_a_moment(here: Path, capsys: Capture) -> None:
     assert ["late"] == list(as_json(capsys, "stats", "--since", "2026-11-23T13:00")["by_name"])
 
 
+@pytest.mark.parametrize(("rate", "expected"), [(0.01, 1), (1e-05, 1), (1.0, 0)])
+@pytest.mark.parametrize("verb", ["stats", "runs"])
+def test_of_a_share_of_the_traces_it_is_said_so(
+    here: Path, capsys: Capture, verb: str, rate: float, expected: int
+) -> None:
+    """Where sampling has left traces out, numbers over those that are stored are not those of all."""
+    write(here, span(1, trace_id=OTHER, attributes={"instrument.sampling.rate": rate}), name="b")
+    assert expected == told(capsys, verb)[1].count("note: sampling has stored")
+
+
 def test_show_stats_and_runs_tell_the_same_story(here: Path, capsys: Capture) -> None:
     """Tokens, money, errors and findings are equal, with late facts, copies and unfinished spans in the files."""
     write(here, *review(), head(77, 1), update(3, attributes={"late": 1}), call(3, 2))

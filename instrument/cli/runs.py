@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
-from instrument.cli.source import add_engine, add_path, engine_of, fresh, json_document, path_of, tell
+from instrument.cli.source import add_engine, add_path, engine_of, fresh, json_document, path_of, tell, tell_of_sampling
 
 if TYPE_CHECKING:
     from instrument.analysis.overview import Overview, Row
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(found, rows, path)
     tell(notices)
+    tell_of_sampling(path)
     return 0
 
 

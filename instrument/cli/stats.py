@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
-from instrument.cli.source import add_engine, add_path, engine_of, fresh, json_document, path_of, tell
+from instrument.cli.source import add_engine, add_path, engine_of, fresh, json_document, path_of, tell, tell_of_sampling
 
 if TYPE_CHECKING:
     from instrument.analysis.overview import Overall
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(found, args.by, None if args.all else 40)
     tell(notices)
+    tell_of_sampling(path)
     return 0
 
 
