@@ -53,6 +53,15 @@ def trace(seed: int) -> str:
     return simulate(PLAN, seed=seed).trace_id
 
 
+def test_refused_calls_have_a_row_where_there_are_any(here: Path, capsys: Capture) -> None:
+    """They are no errors: without it a run that a budget ended shows an error in its status alone."""
+    before = told(capsys)
+    write = (here / ".instrument/events/4.jsonl").write_bytes
+    write(encode(span(1, start_ns=2**61)) + b"\n" + encode(span(2, 1, status="refused", start_ns=2**61)) + b"\n")
+    row = re.search(r"^refused +0 +1 +\+1$", told(capsys), re.MULTILINE)
+    assert (False, True) == ("\nrefused" in before, row is not None)
+
+
 def test_the_last_two_runs_are_compared(here: Path, capsys: Capture) -> None:
     """Where none is named."""
     found = told_json(capsys)

@@ -219,6 +219,12 @@ def test_what_failed_below_a_fold_is_counted() -> None:
     assert "└─ ✔ span2 · 2 below, 1 failed" == outline(trace, Theme(None), depth=2).splitlines()[1][:31].rstrip()
 
 
+def test_what_is_below_a_fold_is_told_before_bars_grow_long() -> None:
+    """The bars of a few rows leave space for it."""
+    trace = fold(span(1, name="batch"), *[span(n, 1, status="error") for n in range(2, 40)])
+    assert "batch · 38 below, 38 failed" in outline(trace, Theme(60), depth=1)
+
+
 def test_a_failure_deep_down_is_never_folded_away() -> None:
     """However many levels lead there, and however many others it stands among."""
     chain = [span(n, n - 1, name="level") for n in range(2, 30)]

@@ -28,6 +28,7 @@ class Side(Struct, frozen=True, kw_only=True):
     duration_ns: int
     spans: int
     errors: int
+    refused: int
     model_calls: int
     tool_calls: int
     total: Total
@@ -54,6 +55,7 @@ def side_of(trace: Trace) -> Side:
         duration_ns=trace.end_ns - trace.start_ns,
         spans=len(trace.spans),
         errors=failures.count(),
+        refused=failures.refused,
         model_calls=sum(call_of(span) is not None for span in trace.spans),
         tool_calls=sum(span.kind == "tool" and span.status != REFUSED for span in trace.spans),
         total=total_of(trace.spans),

@@ -83,6 +83,7 @@ def figures(a: Side, b: Side, theme: Theme) -> list[list[Cell]]:
         counts("model calls", a.model_calls, b.model_calls),
         counts("tool calls", a.tool_calls, b.tool_calls),
         counts("errors", a.errors, b.errors),
+        *([counts("refused", a.refused, b.refused)] if a.refused or b.refused else []),
         *spendings(a.total, b.total),
     ]
 

@@ -42,7 +42,10 @@ UNCRAMPED = 10_000
 NOTE_LINES = 3
 ORDER = ("kind", "duration", "bar", "tokens", "money", "span_id")
 LEAST_BAR, LONGEST_BAR, NAMES_BESIDE_BARS = 6, 24, 44
-"""Where bars of this length do not fit beside the names (as far as those need no more than this) there are none."""
+"""Where bars of this length do not fit beside the names (as far as those need no more than this) there are none.
+
+Bars longer than a third of the greatest length give way to what is said beside the names, where that is short.
+"""
 GIVEN = 100
 """So much of what a span was called with is told where it failed."""
 NAME_WIDTH = 24
@@ -314,7 +317,9 @@ def _fit(rows: Sequence[Row], theme: Theme) -> tuple[dict[str, int], int, bool]:
     names = max((before + cells(row.name) for before, row in zip(leading, rows, strict=True)), default=0)
     left = theme.width - sum(columns.values()) - min(names, NAMES_BESIDE_BARS) - 2
     if left >= LEAST_BAR and "duration" in columns:
-        columns["bar"] = min(left, LONGEST_BAR) + 2
+        titles = [before + cells(_title(row, theme)) for before, row in zip(leading, rows, strict=True)]
+        labels = max([one for one in titles if one <= NAMES_BESIDE_BARS], default=0) - names
+        columns["bar"] = min(left, LONGEST_BAR, max(left - labels, LONGEST_BAR // 3)) + 2
     room = theme.width - sum(columns.values())
     return columns, min(wanted, room), wanted > room
 
