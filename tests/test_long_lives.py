@@ -149,6 +149,26 @@ def test_arguments_are_let_go() -> None:
         assert alive() is None
 
 
+def test_an_exception_is_let_go_where_its_trace_is_left_out() -> None:
+    """What left a call at the recursion limit is kept until the worker has looked at it, also where nobody wants to know."""
+
+    class Heavy: ...
+
+    @traced
+    def exhausted(alive: list[Any]) -> None:
+        heavy = Heavy()
+        alive.append(weakref.ref(heavy))
+        raise RecursionError
+
+    with record(sample_rate=0.0, loops={"action": "off"}) as recording:
+        alive: list[Any] = []
+        with pytest.raises(RecursionError):
+            exhausted(alive)
+        recording.flush()
+        gc.collect()
+        assert [None] == [heavy() for heavy in alive]
+
+
 def test_a_wall_clock_that_jumps_back(tmp_path: Path) -> None:
     """Whatever the wall clock does while a program runs, durations are not negative and the order is that of the calls."""
     program = """

@@ -178,11 +178,13 @@ class Settling:
         return replace(finding, run=self._run.run)
 
     def _ended(self, live: LiveSpan) -> Span | None:
-        if live.settled or not (live.sampled or self._records(live)):
+        if live.settled:
+            return None
+        if live.duration is None or live.seldom is not None or not live.taken:
+            self._see_to_its_end(live)  # also where nobody wants to know: it would be kept for ever
+        if not (live.sampled or self._records(live)):
             return None
         live.settled = True
-        if live.duration is None or live.seldom is not None or not live.taken:
-            self._see_to_its_end(live)
         start = self._offset + live.started
         if live.kind in MODEL_KINDS or (live.seldom is not None and live.tokens is not None):
             self._recorder.pipeline.breathe()
