@@ -22,7 +22,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Running:
+class RunningCall:
     """A model call that runs, for what begins below it; `call` is None once it is over.
 
     It is a live span, or what stands for a span of others.
@@ -72,7 +72,7 @@ class Place:
         sampled: bool | None = True,
         budgets: tuple[Any, ...] = (),
         operation: str | None = None,
-        model_call: Running | None = None,
+        model_call: RunningCall | None = None,
     ) -> None:
         self.trace_id = trace_id
         self.span_id = span_id

@@ -23,7 +23,7 @@ from instrument.kinds import MODEL_KINDS
 from instrument.model import Cost, Usage
 from instrument.pricing import Prices
 from instrument.record.capture import Large
-from instrument.record.context import Running
+from instrument.record.context import RunningCall
 from instrument.record.spans import LiveSpan, add_unsaid, rare
 from instrument.usage import SETUP, Request, answer, request, setup
 
@@ -33,10 +33,10 @@ NOT_SAID = frozenset({"role", "type", "id", "finish_reason"})
 def take_over(span: LiveSpan) -> None:
     """One model call is one llm span: where one begins below another that still runs, the outer one becomes a step."""
     make_step(span.model_call)
-    span.model_call = Running(span)
+    span.model_call = RunningCall(span)
 
 
-def make_step(running: Running | None) -> None:
+def make_step(running: RunningCall | None) -> None:
     """The model call that runs is none: another one inside it is. What it reserved is given back."""
     outer = None if running is None else running.call
     while outer is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import wrapt
 
-from instrument.record.context import Place, Running, current, leave, place_with
+from instrument.record.context import Place, RunningCall, current, leave, place_with
 from instrument.record.safely import amiss
 from instrument.record.switch import switch
 from instrument.record.tools import called
@@ -47,7 +47,7 @@ class Call:
         place = current.get()
         self.budgets: tuple[Any, ...] = _budgets_around(place, trace_id)
         self.plan = None
-        self.above: Running | None = None if place is None else place.model_call
+        self.above: RunningCall | None = None if place is None else place.model_call
 
     def meets(self, inner: LiveSpan) -> None:
         """A tool call of ours ended in it."""
@@ -159,7 +159,7 @@ def _place_in(context: Any, outer: Any) -> Any:
         sampled=bool(told.trace_flags & 1) and (outer is None or outer.sampled),
     )
     if call is not None:
-        place.model_call = Running(call)
+        place.model_call = RunningCall(call)
     return place
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from instrument.errors import InstrumentError
 from instrument.kinds import ANNOUNCED, LARGEST_COUNT, MODEL_KINDS
-from instrument.record.context import NOWHERE, Place, Running, below
+from instrument.record.context import NOWHERE, Place, RunningCall, below
 from instrument.record.failures import describe, is_cancellation
 from instrument.record.plan import Plan
 from instrument.record.safely import amiss
@@ -91,7 +91,7 @@ class LiveSpan(Struct, gc=False, eq=False):
     agent_id: str | None
     agent_name: str | None
     operation: str | None
-    model_call: Running | None
+    model_call: RunningCall | None
     budgets: tuple[Any, ...]
     duration: int | None = None
     output: Any = None
