@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instrument import current_span, extract, inject, llm_call, log, session, span, tool, traced
+from instrument.integrations.told import Told
 from instrument.record.context import Current, current
 from instrument.record.headers import place_of
 from instrument.record.snapshot import snapshot
@@ -391,6 +392,101 @@ def test_ended_spans_are_released(recording: Recording, decorate: Any) -> None:
     recording.flush()
     nobody_elses = object()
     assert sys.getrefcount(nobody_elses) == sys.getrefcount(live)
+
+
+class Holder:
+    """Holds a span that holds it."""
+
+    live: Any = None
+
+
+def by_attributes(holder: Holder) -> None:
+    with span("block", attributes={"holder": holder}) as holder.live:
+        pass
+
+
+def by_decorator(holder: Holder) -> None:
+    @tool(attributes={"holder": holder})
+    def keeps() -> None:
+        holder.live = current_span()
+
+    keeps()
+
+
+def by_default(holder: Holder) -> None:
+    @tool
+    def keeps(keeper: Holder = holder) -> None:
+        keeper.live = current_span()
+
+    keeps()
+
+
+def by_model(holder: Holder) -> None:
+    with span("block") as holder.live:
+        holder.live.usage(input=1, model=holder)  # type: ignore[arg-type]  # it is not looked at
+
+
+def by_request(holder: Holder) -> None:
+    told = Told()
+    told.begin("key", "chat m", "llm", asked={"model": "m", "messages": [], "holder": holder})
+    holder.live = told.place("key")
+    told.end("key")
+
+
+def by_context(holder: Holder) -> None:
+    variable: contextvars.ContextVar[Holder] = contextvars.ContextVar("holder")
+
+    @traced
+    def numbers() -> Iterator[int]:
+        variable.set(holder)
+        holder.live = current_span()
+        yield 1
+
+    contextvars.copy_context().run(lambda: next(numbers()))
+
+
+def by_frame(holder: Holder) -> None:
+    @tool
+    def fails() -> None:
+        holder.live = current_span()
+        raise RecursionError
+
+    with contextlib.suppress(RecursionError):
+        fails()
+
+
+HOLDERS = [by_attributes, by_decorator, by_default, by_model, by_request, by_context, by_frame]
+
+
+@pytest.mark.parametrize("rules", [{}, {"sample_rate": 0.0, "loops": {"action": "off"}}], ids=["stored", "left out"])
+@pytest.mark.parametrize("holds", HOLDERS, ids=lambda holds: holds.__name__)
+def test_what_holds_its_span_is_released(holds: Any, rules: Any) -> None:
+    """A span that has ended leads to nobody who holds it: the collector would not find the two."""
+    with record(**rules) as recording:
+        holder = Holder()
+        reference = weakref.ref(holder)
+        holds(holder)
+        recording.flush()
+        del holder
+        assert None is reference()
+
+
+def test_recordings_are_released() -> None:
+    """Spans that end after their recording, or never, do not keep it: the collector would not find it."""
+
+    @traced
+    def numbers() -> Iterator[int]:
+        yield 1
+
+    with record():
+        recorder = weakref.ref(switch.recorder)
+        late, never = numbers(), span("never")
+        next(late)
+        never.__enter__()
+    late.close()
+    del late, never
+    gc.collect()
+    assert None is recorder()
 
 
 @pytest.mark.parametrize("shown", [repr, lambda live: live.__rich_repr__(), snapshot], ids=["repr", "rich", "capture"])

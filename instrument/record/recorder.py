@@ -251,6 +251,9 @@ class Recorder:
             elif span.duration is None:
                 self.pipeline.put(Begun(span))
         self.pipeline.close(timeout, has_heir=has_heir)
+        if not has_heir:
+            self.open.clear()
+            self.told_tools.clear()
         try:
             if self._closing is not None:
                 self._closing()
@@ -263,6 +266,10 @@ class Recorder:
         if item.__class__ is LiveSpan and item.sampled is False:
             self.sampling.met(item.trace_id, is_root=item.parent_id is None)
         self.pipeline.put(item)
+
+    def retire(self) -> None:
+        """Out of force for good: keep nothing that still ends, because what is kept could not be collected with it."""
+        self.pipeline.retire()
 
     def abandon(self) -> None:
         """In a forked child: take nothing more, touch no sink, ask no guard whose lock a thread of the parent has."""

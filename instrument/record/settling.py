@@ -179,12 +179,15 @@ class Settling:
 
     def _ended(self, live: LiveSpan) -> Span | None:
         if live.settled:
+            if live.seldom is not None:  # queued once more, with the exception that a handler of signals came in on
+                live.seldom.pop("unsettled", None)
             return None
+        live.settled = True
         if live.duration is None or live.seldom is not None or not live.taken:
             self._see_to_its_end(live)  # also where nobody wants to know: it would be kept for ever
         if not (live.sampled or self._records(live)):
+            live.let_go()
             return None
-        live.settled = True
         start = self._offset + live.started
         if live.kind in MODEL_KINDS or (live.seldom is not None and live.tokens is not None):
             self._recorder.pipeline.breathe()
@@ -193,7 +196,7 @@ class Settling:
             record = span_record(live, self._run_id, start, self._finish, *self._took(live, start))
         else:
             record = span_record(live, self._run_id, start, self._finish)
-        live.input = live.output = None
+        live.let_go()
         return record
 
     def _see_to_its_end(self, live: LiveSpan) -> None:

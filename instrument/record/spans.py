@@ -249,6 +249,14 @@ class LiveSpan(Struct, gc=False, eq=False):
             if not isinstance(fault, RecursionError):
                 amiss(recorder, "end", fault)
 
+    def let_go(self) -> None:
+        """Its record is made: keep what begins below it needs, and nothing of the user's, which may lead back to it."""
+        self.input = self.output = self.seldom = None
+        if self.model_call is not None and self.model_call.call is self:
+            self.model_call.call = None
+        if self.plan.holds:
+            self.plan = self.plan.bare()
+
 
 class Begun:
     """Queued when a span begins that is worth announcing at once, so that live views show it before its children."""
