@@ -42,7 +42,8 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--sinks", metavar="NAMES", help="where it goes to, such as jsonl,ledger")
     parser.add_argument("--service", metavar="NAME", help="a name for the program")
     parser.add_argument("--agent-id", metavar="ID", help="a name for the agent")
-    parser.add_argument("--budget-usd", metavar="USD", help="refuse calls that may pass this limit")
+    limit = "refuse calls that may pass this limit of a trace; a call outside of any span is a trace of its own"
+    parser.add_argument("--budget-usd", metavar="USD", help=limit)
     parser.add_argument("--config", metavar="FILE", help="a TOML file with settings")
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="any setting, by its dotted name"
