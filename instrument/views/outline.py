@@ -103,13 +103,16 @@ def outline(
     left = unseen + (len(trace.spans if keep is None else keep) - sum(not row.folds for row in drawn))
     if unfold and left and depth is None:
         lines += (
-            theme.paint(part, "dim") for part in wrapped(f"{theme.ellipsis} {_more(left)}: {unfold}", theme.width)
+            theme.paint(part, "dim")
+            for part in wrapped(f"{theme.ellipsis} {_more(left, unseen)}: {unfold}", theme.width)
         )
     return "\n".join(lines)
 
 
-def _more(left: int) -> str:
-    return f"{count(left)} more span{'s' if left > 1 else ''}"
+def _more(left: int, unseen: int) -> str:
+    """How many spans have no row; those that the trace lacks are in no folded row either."""
+    nowhere = f", {count(unseen)} of them not counted above" if 0 < unseen < left else ""
+    return f"{count(left)} more span{'s' if left > 1 else ''}{nowhere}"
 
 
 class _Tree:
