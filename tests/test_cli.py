@@ -211,13 +211,13 @@ def test_stats_since_a_moment(here: Path, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(0.01, 1), (1e-05, 1), (1.0, 0)])
-@pytest.mark.parametrize("verb", ["stats", "runs"])
+@pytest.mark.parametrize("words", [["stats"], ["runs"], ["query", "SELECT sum(usd) FROM costs"]])
 def test_of_a_share_of_the_traces_it_is_said_so(
-    here: Path, capsys: Capture, verb: str, rate: float, expected: int
+    here: Path, capsys: Capture, words: list[str], rate: float, expected: int
 ) -> None:
     """Where sampling has left traces out, numbers over those that are stored are not those of all."""
     write(here, span(1, trace_id=OTHER, attributes={"instrument.sampling.rate": rate}), name="b")
-    assert expected == told(capsys, verb)[1].count("note: sampling has stored")
+    assert expected == told(capsys, *words)[1].count("note: sampling has stored")
 
 
 def test_show_stats_and_runs_tell_the_same_story(here: Path, capsys: Capture) -> None:

@@ -195,7 +195,7 @@ def test_an_exception_is_told_where_it_began() -> None:
     """Not where it came out."""
     records = (failed(1), failed(2, 1), failed(3, 2, name="parse"), span(4, 2))
     found = answers(*records).failed[0]
-    expected = ("ValueError: no began in parse, passed on by 2 spans", [3, 2, 1])
+    expected = ("ValueError: no; it began in parse, passed on by 2 spans", [3, 2, 1])
     assert expected == (found.text, numbers(found))
 
 
@@ -218,7 +218,7 @@ def test_an_exception_is_told_where_it_began_however_deep(todo: Work, number: in
     said = answers(*{**spans, **raised}.values()).failed[0]
     if len(passed) > 1:
         times = f"{len(passed) - 1} span{'s' if len(passed) > 2 else ''}"
-        assert f"ValueError: no began in span{number}, passed on by {times}" == said.text
+        assert f"ValueError: no; it began in span{number}, passed on by {times}" == said.text
         assert [one.span_id for one in passed] == said.span_ids
     else:
         assert ("ValueError: no" if passed else "it did not fail") == said.text

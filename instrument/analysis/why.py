@@ -257,8 +257,8 @@ def _how_it_ended(trace: Trace, root: Span) -> Iterator[Reason]:
     if root.status == "error":
         passed = _raised_through(trace, root)
         first = passed[-1]
-        how = "began" if _same(first, root) else f"came of {_error(first)}, which began"
-        told = f"{_error(root)} {how} in {first.name}, passed on by {many(len(passed) - 1, 'span')}"
+        how = "; it began" if _same(first, root) else f" came of {_error(first).removesuffix('.')}, which began"
+        told = f"{_error(root).removesuffix('.')}{how} in {first.name}, passed on by {many(len(passed) - 1, 'span')}"
         yield Reason(told if len(passed) > 1 else _error(root), [one.span_id for one in passed[::-1]])
     elif root.status in UNENDED:
         innermost = _innermost_open(trace, root)

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
-from instrument.cli.source import path_of, tell
+from instrument.cli.source import path_of, tell, tell_of_sampling
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -49,10 +49,12 @@ def run(args: argparse.Namespace) -> int:
 
     notices: list[str] = []
     sql = sys.stdin.read() if args.sql == "-" else args.sql
-    with database(args.paths or [path_of(args)], notices) as connection:
+    paths = args.paths or [path_of(args)]
+    with database(paths, notices) as connection:
         tell(notices)
         found = select(connection, sql)
         (_print_json if args.json else _print_csv if args.csv else _print_table)(found)
+    tell_of_sampling(*paths)
     return 0
 
 

@@ -300,11 +300,11 @@ def tell(notices: list[str]) -> None:
         sys.stderr.write(f"note: {clean(sentence)}\n")
 
 
-def tell_of_sampling(path: str) -> None:
+def tell_of_sampling(*paths: str) -> None:
     """Say on stderr that numbers over all traces are those of the stored ones, where sampling has left others out."""
     from instrument.store.sampled import is_sampled
 
-    if is_sampled(path):
+    if any(map(is_sampled, paths)):
         share = (
             "sampling has stored what matters and a share of the other traces, so that errors weigh more than they do"
         )
