@@ -14,7 +14,7 @@ import pytest
 from loguru import logger
 
 from instrument import agent, budget, current_span, llm_call, log, score, session, span, tool, traced, wiring
-from instrument.record.context import Current, current
+from instrument.record.context import Current, current, leave
 from instrument.record.notices import notice
 from instrument.record.recorder import Recorder
 from instrument.record.spans import LiveSpan
@@ -248,6 +248,18 @@ def test_nothing_is_current_after_a_generator_that_a_signal_ends(nth: int) -> No
         struck(is_nth)
         with pytest.raises(Overdue):
             list(yields())
+        recording.flush()
+        assert (None, 1) == (current.get(), len(recording.spans))
+
+
+@pytest.mark.usefixtures("overdue")
+@pytest.mark.parametrize("part", [Current.set, leave, LiveSpan.end], ids=lambda part: part.__name__)
+def test_nothing_is_open_after_a_block_that_a_signal_ends(part: Any) -> None:
+    """Wherever it strikes on the way in or out: the span is written, once, and is not current."""
+    with record() as recording:
+        struck(lambda code: code is part.__code__)
+        with pytest.raises(Overdue), span("block"):
+            pass
         recording.flush()
         assert (None, 1) == (current.get(), len(recording.spans))
 

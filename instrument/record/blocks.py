@@ -32,19 +32,27 @@ class span:  # noqa: N801 - a context manager that reads as a verb
         live = None if recorder is None else recorder.begin(self._plan, outer)
         if live is None:
             return unrecorded()
-        self._entered.append((live, outer))
-        current.set(live)
+        try:
+            self._entered.append((live, outer))
+            current.set(live)
+        except BaseException:
+            _break_off(live, outer)
+            raise
         return live
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         live, outer = self._left()
         if live is None:
             return
-        leave(live, outer, destroyed=isinstance(error, GeneratorExit))
-        if error is None:
-            live.end()
-        else:
-            live.fail(error)
+        try:
+            leave(live, outer, destroyed=isinstance(error, GeneratorExit))
+            if error is None:
+                live.end()
+            else:
+                live.fail(error)
+        except BaseException:
+            _break_off(live, outer)
+            raise
 
     def _left(self) -> tuple[LiveSpan | None, LiveSpan | Place | None]:
         """The block that is left: of one object used in several tasks or within itself, the one that is current."""
@@ -54,6 +62,13 @@ class span:  # noqa: N801 - a context manager that reads as a verb
             self._entered.remove(entry)
             return entry
         return None, None
+
+
+def _break_off(live: LiveSpan, outer: LiveSpan | Place | None) -> None:
+    """A handler of signals has raised something in the midst, which is the user's: the worker does the rest."""
+    if current.get() is live:
+        current.put(outer)
+    live.recorder.queue.append(live)
 
 
 class _Nowhere:
