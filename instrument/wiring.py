@@ -159,11 +159,7 @@ def _stop() -> Flushed:
     switch.decided = True
     _ending = recorder  # streams that were begun under those before it end with it
     try:
-        if recorder is None:
-            return Flushed(0, {})
-        told = recorder.close()
-        recorder.retire()
-        return told
+        return recorder.close() if recorder is not None else Flushed(0, {})
     finally:
         _ending = None
 
@@ -213,10 +209,8 @@ def installed(build: Callable[[], Recorder], *, propagate_threads: bool = True) 
             (switch.recorder, switch.decided), _install_again, threads.carrying = before, again, carrying
             launched.told = told
             recorder.close()
-            recorder.retire()
             if configured is not None and configured not in (recorder, before[0]):
                 configured.close()
-                configured.retire()
 
 
 def _start_with(settings: Settings, before: Recorder | None = None) -> None:

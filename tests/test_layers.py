@@ -19,7 +19,7 @@ ROWS = {
     3: [
         "store", "views.text", "views", "record.spans", "record.pipeline", "record.room", "record.delivery", "record.lanes", "record.breath", "record.shift", "record.worth", "record.hidden", "record.capture", "record.snapshot", "record.context",
         "record.notices", "record.settle", "record.plain", "record.texts", "record.kinds", "record.objects", "record.showers",
-        "record.plan", "record.failures", "record.held", "record.switch", "record.safely", "record.blocks",
+        "record.plan", "record.failures", "record.held", "record.switch", "record.blocks",
     ],
     4: [
         "analysis.report", "analysis.reprice", "analysis.why", "analysis.diff", "reading", "query", "record.llm", "record.sampling", "record.settling", "record.recorder", "record.wrappers", "record.budgets", "record.scopes", "record.shared", "record.joint", "record.later", "record.tables", "record.loops",

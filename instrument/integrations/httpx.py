@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from instrument.record.headers import inject
-from instrument.record.safely import amiss
+from instrument.record.spans import amiss
 from instrument.record.switch import switch
 
 Client = TypeVar("Client")

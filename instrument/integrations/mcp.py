@@ -24,7 +24,7 @@ from instrument.record.context import Place, current, leave
 from instrument.record.headers import extract, inject, place_of
 from instrument.record.plan import Plan
 from instrument.record.safely import safely
-from instrument.record.spans import LiveSpan
+from instrument.record.spans import LiveSpan, begin
 from instrument.record.streams import mark_failed
 from instrument.record.switch import installed
 from instrument.record.tools import around
@@ -92,7 +92,7 @@ def _begin(method: str, params: Mapping[str, Any], outer: LiveSpan | Place | Non
         attributes["gen_ai.tool.name"] = str(target)
     given = params.get("arguments") if method == CALL else {key: params[key] for key in params if key != "_meta"}
     captured = recorder.arguments(dict(given)) if given else None
-    return recorder.begin(Plan(name, kind, attributes=attributes), outer, None, captured)
+    return begin(recorder, Plan(name, kind, attributes=attributes), outer, None, captured)
 
 
 def _with_span(request: Any) -> Any:

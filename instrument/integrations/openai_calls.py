@@ -24,7 +24,7 @@ from instrument.record.http_bodies import watch
 from instrument.record.plan import Plan
 from instrument.record.recorder import Recorder
 from instrument.record.safely import safely
-from instrument.record.spans import LiveSpan
+from instrument.record.spans import LiveSpan, begin
 from instrument.record.streams import Chunks, Closing, Nobody, Watched, put
 from instrument.record.switch import installed
 from instrument.usage import request
@@ -179,7 +179,7 @@ def begin_exchange(client: Any, args: Args, kwargs: Keywords) -> Exchange | None
     call = read_call(client, args, kwargs)
     if call is None or _is_sending(outer, client, call):
         return None
-    span = recorder.begin(*_described(recorder, client, call, outer))
+    span = begin(recorder, *_described(recorder, client, call, outer))
     if span is None:
         return None
     span.model_call = None  # a call that a hook of the HTTP client makes meanwhile is one of its own

@@ -24,7 +24,7 @@ from instrument.record import llm, otel_context
 from instrument.record.context import current
 from instrument.record.otel_context import Call
 from instrument.record.recorder import Recorder
-from instrument.record.safely import amiss
+from instrument.record.spans import amiss
 from instrument.record.switch import installed, switch
 from instrument.record.tools import called
 from instrument.store.foreign.attributes import Bare, as_step, priced, span_of
@@ -53,10 +53,8 @@ class InstrumentSpanProcessor(SpanProcessor):
         context = span.get_span_context()
         call = None if context is None else otel_context.calls.pop(f"{context.span_id:016x}", None)
         recorder = switch.recorder
-        if call is not None:
-            call.above = None
-            if recorder is not None:
-                recorder.told_tools.pop(call.span_id, None)
+        if recorder is not None and call is not None:
+            recorder.told_tools.pop(call.span_id, None)
         if recorder is None or context is None or not context.trace_flags & 1:
             return
         with suppress(RecursionError):

@@ -9,7 +9,7 @@ from instrument.attributes import NO_ITERATION
 from instrument.record.context import Place, current
 from instrument.record.plan import Plan
 from instrument.record.safely import safely
-from instrument.record.spans import LiveSpan
+from instrument.record.spans import LiveSpan, begin
 from instrument.record.streams import mark_failed
 from instrument.record.switch import installed
 from instrument.record.tools import around
@@ -89,7 +89,7 @@ class Told:
             attributes = {**(attributes or {}), NO_ITERATION: True}
         captured = recorder.arguments(dict(given)) if given else None
         plan = ToldPlan(name, kind, attributes=attributes)
-        span = recorder.begin(plan, _innermost(outer, self.place(above)), None, captured, asked, is_told=True)
+        span = begin(recorder, plan, _innermost(outer, self.place(above)), None, captured, asked, is_told=True)
         if span is not None:
             self._open[key] = span, outer
             if kind == "tool":

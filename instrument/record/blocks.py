@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from instrument.record.context import Place, current, leave
 from instrument.record.plan import Plan
+from instrument.record.spans import LiveSpan, begin
 from instrument.record.switch import installed
 from instrument.record.texts import text_of
 
 if TYPE_CHECKING:
     from instrument.record.recorder import Recorder
-    from instrument.record.spans import LiveSpan
 
 
 class span:  # noqa: N801 - a context manager that reads as a verb
@@ -29,7 +29,7 @@ class span:  # noqa: N801 - a context manager that reads as a verb
 
     def __enter__(self) -> LiveSpan:
         recorder, outer = installed(), current.get()
-        live = None if recorder is None else recorder.begin(self._plan, outer)
+        live = None if recorder is None else begin(recorder, self._plan, outer)
         if live is None:
             return unrecorded()
         try:
@@ -83,12 +83,7 @@ class _Nowhere:
 
 def unrecorded() -> LiveSpan:
     """A live span that goes nowhere, so that `with span(...) as s: s.set(...)` works while recording is off."""
-    try:
-        from instrument.record.spans import hung
-    except ImportError:  # in a subinterpreter
-        from instrument.record.unloaded import NoSpan
-
-        return cast("LiveSpan", NoSpan())
-    live = hung(cast("Recorder", _Nowhere()), Plan("", "span"), None)
+    live = LiveSpan()
+    live.hang(cast("Recorder", _Nowhere()), Plan("", "span"), None)
     live.duration = 0
     return live

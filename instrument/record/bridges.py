@@ -16,7 +16,7 @@ import wrapt
 from instrument.record.context import current
 from instrument.record.failures import in_words
 from instrument.record.logs import write
-from instrument.record.safely import amiss
+from instrument.record.spans import amiss
 from instrument.record.switch import switch
 
 OURS = "instrument"

@@ -28,9 +28,8 @@ from instrument.record.context import Place, at, current, leave, place_with
 from instrument.record.logs import write
 from instrument.record.notices import notice
 from instrument.record.recorder import Recorder
-from instrument.record.safely import amiss
 from instrument.record.scopes import Ask, Budget, Limits, Settled, limits_of, scope_of
-from instrument.record.spans import LiveSpan
+from instrument.record.spans import LiveSpan, amiss
 from instrument.record.switch import installed
 from instrument.usage import Request, request
 

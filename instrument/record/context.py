@@ -16,22 +16,12 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from instrument import forks
 
 if TYPE_CHECKING:
+    from weakref import ReferenceType
+
     from instrument.record.spans import LiveSpan
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class RunningCall:
-    """A model call that runs, for what begins below it; `call` is None once it is over.
-
-    It is a live span, or what stands for a span of others.
-    """
-
-    __slots__ = ("call",)
-
-    def __init__(self, call: Any) -> None:
-        self.call = call
 
 
 class Place:
@@ -72,7 +62,7 @@ class Place:
         sampled: bool | None = True,
         budgets: tuple[Any, ...] = (),
         operation: str | None = None,
-        model_call: RunningCall | None = None,
+        model_call: ReferenceType[Any] | None = None,
     ) -> None:
         self.trace_id = trace_id
         self.span_id = span_id

@@ -85,7 +85,7 @@ class Later:
             live = batch.unpriced.get(record.span_id) if isinstance(record, Span) else None
             if live is not None and isinstance(record, Span):
                 usage, cost = self._took(live, record.start_ns)
-                live.let_go()
+                live.input = live.output = None
                 late[at] = Update(
                     run=record.run, trace_id=record.trace_id, span_id=record.span_id, usage=usage, cost=cost
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures.thread  # noqa: F401 - tiktoken needs it, and it cannot be imported while the program ends
 from collections.abc import Iterator
 from typing import Any
+from weakref import ReferenceType, ref
 
 import msgspec
 from msgspec import Raw
@@ -23,7 +24,6 @@ from instrument.kinds import MODEL_KINDS
 from instrument.model import Cost, Usage
 from instrument.pricing import Prices
 from instrument.record.capture import Large
-from instrument.record.context import RunningCall
 from instrument.record.spans import LiveSpan, add_unsaid, rare
 from instrument.usage import SETUP, Request, answer, request, setup
 
@@ -33,12 +33,12 @@ NOT_SAID = frozenset({"role", "type", "id", "finish_reason"})
 def take_over(span: LiveSpan) -> None:
     """One model call is one llm span: where one begins below another that still runs, the outer one becomes a step."""
     make_step(span.model_call)
-    span.model_call = RunningCall(span)
+    span.model_call = ref(span)
 
 
-def make_step(running: RunningCall | None) -> None:
-    """The model call that runs is none: another one inside it is. What it reserved is given back."""
-    outer = None if running is None else running.call
+def make_step(reference: ReferenceType[Any] | None) -> None:
+    """The model call that is referred to is none: another one inside it is. What it reserved is given back."""
+    outer = None if reference is None else reference()
     while outer is not None:
         if outer.kind == "llm" and outer.duration is None:
             outer.kind = "step"
@@ -48,7 +48,7 @@ def make_step(running: RunningCall | None) -> None:
             for scope in outer.budgets:
                 scope.settle(outer.span_id, None)
         above = getattr(outer, "above", None)  # only what stands for a span of others may have another around it
-        outer = None if above is None else above.call
+        outer = None if above is None else above()
 
 
 def read_answer(span: LiveSpan, result: object) -> None:

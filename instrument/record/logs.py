@@ -9,8 +9,7 @@ from instrument.cutting import beginning
 from instrument.model import Log, Score
 from instrument.record.context import Place, current
 from instrument.record.recorder import Recorder
-from instrument.record.safely import amiss
-from instrument.record.spans import LiveSpan
+from instrument.record.spans import LiveSpan, amiss
 from instrument.record.switch import installed
 
 LONGEST_MESSAGE = 16_384

@@ -64,8 +64,6 @@ def _attrs_object(kind: type, declared: Any) -> Shower:
 
 
 def _struct(kind: type, declared: Any) -> Shower:
-    if module_of(kind) == "instrument.record.spans":  # a live span has a field for all that it knows
-        return by_repr
     return _object(kind, type.__getattribute__(kind, "__struct_fields__"))
 
 

@@ -9,11 +9,12 @@ that do not use OpenTelemetry pay nothing and load nothing.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import ReferenceType, ref
 
 import wrapt
 
-from instrument.record.context import Place, RunningCall, current, leave, place_with
-from instrument.record.safely import amiss
+from instrument.record.context import Place, current, leave, place_with
+from instrument.record.spans import amiss
 from instrument.record.switch import switch
 from instrument.record.tools import called
 
@@ -28,6 +29,7 @@ class Call:
     """
 
     __slots__ = (
+        "__weakref__",
         "above",
         "budgets",
         "duration",
@@ -47,7 +49,7 @@ class Call:
         place = current.get()
         self.budgets: tuple[Any, ...] = _budgets_around(place, trace_id)
         self.plan = None
-        self.above: RunningCall | None = None if place is None else place.model_call
+        self.above: ReferenceType[Any] | None = None if place is None else place.model_call
 
     def meets(self, inner: LiveSpan) -> None:
         """A tool call of ours ended in it."""
@@ -159,7 +161,7 @@ def _place_in(context: Any, outer: Any) -> Any:
         sampled=bool(told.trace_flags & 1) and (outer is None or outer.sampled),
     )
     if call is not None:
-        place.model_call = RunningCall(call)
+        place.model_call = ref(call)
     return place
 
 

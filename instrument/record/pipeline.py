@@ -202,10 +202,6 @@ class Pipeline:
             with suppress(IndexError):  # another thread hands on as well
                 heir(self._late.popleft())
 
-    def retire(self) -> None:
-        """After the end: what still comes is for nobody."""
-        self._late = deque(maxlen=0)
-
     def _flushed_by_worker(self, give_up: float | None) -> bool:
         """Whether the worker has flushed, or there is no time left to wait for it; not where there is none any more."""
         if not self._shift.is_alive():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from copy import copy
 from typing import Any
 
 from instrument.kinds import MODEL_KINDS
@@ -14,8 +13,7 @@ class Plan:
 
     `arity` is the number of positional arguments that a call has which needs nothing but their names, -1 where there
     are defaults of keyword-only parameters to add. A call that is `skippable` concerns nobody where its trace is not
-    stored; model calls are priced all the same. A call that `is_common` has nothing but arguments and a result. A plan
-    that `holds` something has values of the user's.
+    stored; model calls are priced all the same. A call that `is_common` has nothing but arguments and a result.
     """
 
     __slots__ = (
@@ -28,7 +26,6 @@ class Plan:
         "capture_output",
         "defaults",
         "display",
-        "holds",
         "is_common",
         "kind",
         "model",
@@ -75,15 +72,7 @@ class Plan:
         self.budget = budget
         self.skippable = kind not in MODEL_KINDS and budget is None and agent_id is None
         self.is_common = kind not in ("agent", *MODEL_KINDS) and attributes is None and agent_id is None
-        self.holds = attributes is not None or defaults is not None
         self.display: Callable[..., dict[str, Any]] | None = None
-
-    def bare(self) -> Plan:
-        """The same without values of the user's, for a span that has ended."""
-        bare = copy(self)
-        bare.attributes = bare.defaults = None
-        bare.holds = False
-        return bare
 
     def belongs_to_class(self) -> None:
         """The first parameter, whatever its name, is the instance or the class."""

@@ -22,7 +22,7 @@ from instrument.record.pipeline import Flushed, Pipeline
 from instrument.record.safely import safely
 from instrument.record.sampling import Rules, Sampling
 from instrument.record.settling import Settling
-from instrument.record.spans import Begun, LiveSpan, arguments_of, begin
+from instrument.record.spans import Begun, LiveSpan
 from instrument.record.tools import Meets
 from instrument.store.spool import Held, Spool
 
@@ -61,9 +61,6 @@ class Recorder:
     `asks_always`. `origin` is the span of another process that roots hang below. `redactor` is None only in tests.
     `notify` says a sentence about the recording itself, `closing` is done last of all.
     """
-
-    arguments_of = arguments_of
-    begin = begin
 
     def __init__(
         self,
@@ -202,8 +199,6 @@ class Recorder:
             return
         span.taken = True
         self.open.pop(span, None)
-        if span.model_call is not None and span.model_call.call is span:
-            span.model_call.call = None
         if self.told_tools and span.kind == "tool" and (meets := self.told_tools.get(span.parent_id or "")):
             meets(span)
         if self.asks_always or span.budgets:
@@ -251,9 +246,6 @@ class Recorder:
             elif span.duration is None:
                 self.pipeline.put(Begun(span))
         self.pipeline.close(timeout, has_heir=has_heir)
-        if not has_heir:
-            self.open.clear()
-            self.told_tools.clear()
         try:
             if self._closing is not None:
                 self._closing()
@@ -266,10 +258,6 @@ class Recorder:
         if item.__class__ is LiveSpan and item.sampled is False:
             self.sampling.met(item.trace_id, is_root=item.parent_id is None)
         self.pipeline.put(item)
-
-    def retire(self) -> None:
-        """Out of force for good: keep nothing that still ends, because what is kept could not be collected with it."""
-        self.pipeline.retire()
 
     def abandon(self) -> None:
         """In a forked child: take nothing more, touch no sink, ask no guard whose lock a thread of the parent has."""

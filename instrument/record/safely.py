@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from instrument.errors import InstrumentError
-from instrument.record.failures import is_of_signal
 from instrument.record.switch import switch
-
-if TYPE_CHECKING:
-    from instrument.record.recorder import Recorder
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,14 +24,3 @@ def safely(do: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R | None
             if switch.recorder is not None:
                 switch.recorder.fault(getattr(do, "__qualname__", "integration"), fault)
         return None
-
-
-def amiss(recorder: Recorder, where: str, fault: Exception) -> None:
-    """Count a fault of ours. Raises what is none: the recursion limit, and what a handler of signals has raised."""
-    if isinstance(fault, MemoryError):
-        recorder.fault(where, fault)  # nothing more: anything takes memory
-        return
-    if isinstance(fault, RecursionError) or is_of_signal(fault):
-        raise fault
-    with suppress(Exception):
-        recorder.fault(where, fault)

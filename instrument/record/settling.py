@@ -178,16 +178,11 @@ class Settling:
         return replace(finding, run=self._run.run)
 
     def _ended(self, live: LiveSpan) -> Span | None:
-        if live.settled:
-            if live.seldom is not None:  # queued once more, with the exception that a handler of signals came in on
-                live.seldom.pop("unsettled", None)
+        if live.settled or not (live.sampled or self._records(live)):
             return None
         live.settled = True
         if live.duration is None or live.seldom is not None or not live.taken:
-            self._see_to_its_end(live)  # also where nobody wants to know: it would be kept for ever
-        if not (live.sampled or self._records(live)):
-            live.let_go()
-            return None
+            self._see_to_its_end(live)
         start = self._offset + live.started
         if live.kind in MODEL_KINDS or (live.seldom is not None and live.tokens is not None):
             self._recorder.pipeline.breathe()
@@ -196,7 +191,7 @@ class Settling:
             record = span_record(live, self._run_id, start, self._finish, *self._took(live, start))
         else:
             record = span_record(live, self._run_id, start, self._finish)
-        live.let_go()
+        live.input = live.output = None
         return record
 
     def _see_to_its_end(self, live: LiveSpan) -> None:

@@ -7,20 +7,20 @@ span stays open from its first pull to its last and is current only while its bo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from msgspec import Struct
-
 from instrument.errors import InstrumentError
 from instrument.kinds import ANNOUNCED, LARGEST_COUNT, MODEL_KINDS
-from instrument.record.context import NOWHERE, Place, RunningCall, below
-from instrument.record.failures import describe, is_cancellation
+from instrument.record.context import NOWHERE, Place, below
+from instrument.record.failures import describe, is_cancellation, is_of_signal
 from instrument.record.plan import Plan
-from instrument.record.safely import amiss
-from instrument.statuses import OPEN, REFUSED
+from instrument.statuses import REFUSED
 
 if TYPE_CHECKING:
+    from weakref import ReferenceType
+
     from instrument.record.recorder import Recorder
 
 
@@ -69,20 +69,39 @@ def add_unsaid(span: LiveSpan, name: str, found: Mapping[str, Any]) -> dict[str,
     return said
 
 
-class LiveSpan(Struct, gc=False, eq=False):
+class LiveSpan:
     """A span that is running. `.set`, `.event`, `.usage` and `.link` add to it until it ends, then they do nothing.
 
-    They add in one step that nothing interrupts: two threads may do so at the same moment. The collector does not
-    track it: the thousands that wait to be written would have it run, and run over them. So it must not lead back to
-    itself once it has ended.
+    They add in one step that nothing interrupts: two threads may do so at the same moment.
     """
 
-    recorder: Recorder
-    plan: Plan
-    name: str
-    kind: str
-    input: Any
-    span_id: str
+    __slots__ = (
+        "__weakref__",
+        "agent_id",
+        "agent_name",
+        "budgets",
+        "depth",
+        "duration",
+        "input",
+        "kind",
+        "model_call",
+        "name",
+        "operation",
+        "output",
+        "parent_id",
+        "plan",
+        "recorder",
+        "sampled",
+        "seldom",
+        "settled",
+        "shared",
+        "span_id",
+        "started",
+        "status",
+        "taken",
+        "trace_id",
+    )
+
     trace_id: str
     parent_id: str | None
     depth: int
@@ -90,16 +109,14 @@ class LiveSpan(Struct, gc=False, eq=False):
     shared: Mapping[str, Any] | None
     agent_id: str | None
     agent_name: str | None
-    operation: str | None
-    model_call: RunningCall | None
     budgets: tuple[Any, ...]
-    duration: int | None = None
-    output: Any = None
-    seldom: dict[str, Any] | None = None
-    taken: bool = False
-    settled: bool = False
-    started: int = 0
-    status: str = "ok"
+    operation: str | None
+    model_call: ReferenceType[Any] | None
+    plan: Plan
+    duration: int | None
+    input: Any
+    output: Any
+    seldom: dict[str, Any] | None
 
     announced = Seldom(False)
     around = Seldom[Context | None](None)
@@ -114,16 +131,54 @@ class LiveSpan(Struct, gc=False, eq=False):
     unsettled = Seldom[BaseException | None](None)
     wants_estimate = Seldom(False)
 
+    def hang(self, recorder: Recorder, plan: Plan, place: LiveSpan | Place | None, captured: Any = None) -> None:
+        """Set everything up, below `place`. No `__init__`: to call a class takes twice as long."""
+        self.recorder = recorder
+        self.plan = plan
+        self.name = plan.name
+        self.kind = plan.kind
+        self.input = captured
+        try:
+            self.span_id = recorder.span_ids.popleft()
+        except IndexError:
+            self.span_id = recorder.new_span_id()
+        self.duration = self.output = self.seldom = None
+        self.taken = self.settled = False
+        self.started = 0
+        self.status = "ok"
+        if place is None or place.trace_id is None:
+            place = self._begin_trace(place or recorder.origin or NOWHERE)
+        else:
+            self.trace_id = place.trace_id
+            self.parent_id = place.span_id
+            self.depth = place.depth + 1
+            self.sampled = place.sampled
+        self.shared = place.shared
+        self.agent_id = place.agent_id
+        self.agent_name = place.agent_name
+        self.operation = plan.operation or place.operation
+        self.model_call = place.model_call
+        self.budgets = place.budgets
+
+    def _begin_trace(self, place: LiveSpan | Place) -> LiveSpan | Place:
+        """Be the first of a trace, or the first of this process in one that has its origin elsewhere."""
+        recorder = self.recorder
+        if place.trace_id is None and recorder.origin is not None:
+            place = below(recorder.origin, place)
+        self.parent_id = place.span_id
+        self.depth = place.depth + 1
+        if place.trace_id is None:
+            self.trace_id = recorder.new_trace_id()
+            self.sampled = place.sampled and recorder.samples(self.trace_id, self.name)
+        else:
+            self.trace_id = place.trace_id
+            self.sampled = place.sampled
+        return place
+
     @property
     def span(self) -> LiveSpan:
         """Itself: so that a live span can stand where a `Place` does."""
         return self
-
-    def __repr__(self) -> str:
-        return f"<LiveSpan {self.kind} {self.name} {OPEN if self.duration is None else self.status}>"
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [("kind", self.kind), ("name", self.name)]
 
     def set(self, attributes: Mapping[str, Any] | None = None, /, **more: Any) -> None:
         """Set attributes, from a mapping (for names with dots) or keywords; a later value replaces an earlier one."""
@@ -249,14 +304,6 @@ class LiveSpan(Struct, gc=False, eq=False):
             if not isinstance(fault, RecursionError):
                 amiss(recorder, "end", fault)
 
-    def let_go(self) -> None:
-        """Its record is made: keep what begins below it needs, and nothing of the user's, which may lead back to it."""
-        self.input = self.output = self.seldom = None
-        if self.model_call is not None and self.model_call.call is self:
-            self.model_call.call = None
-        if self.plan.holds:
-            self.plan = self.plan.bare()
-
 
 class Begun:
     """Queued when a span begins that is worth announcing at once, so that live views show it before its children."""
@@ -267,38 +314,18 @@ class Begun:
         self.span = span
 
 
-def hung(recorder: Recorder, plan: Plan, place: LiveSpan | Place | None, captured: Any = None) -> LiveSpan:
-    """A span below `place`, not begun. In a process that another one's span has started, below that one."""
-    try:
-        span_id = recorder.span_ids.popleft()
-    except IndexError:
-        span_id = recorder.new_span_id()
-    if place is None:
-        place = recorder.origin or NOWHERE
-    if place.trace_id is None and recorder.origin is not None:
-        place = below(recorder.origin, place)
-    trace_id, sampled = place.trace_id, place.sampled
-    if trace_id is None:
-        trace_id = recorder.new_trace_id()
-        sampled = sampled and recorder.samples(trace_id, plan.name)
-    return LiveSpan(
-        recorder,
-        plan,
-        plan.name,
-        plan.kind,
-        captured,
-        span_id,
-        trace_id,
-        place.span_id,
-        place.depth + 1,
-        sampled,
-        place.shared,
-        place.agent_id,
-        place.agent_name,
-        plan.operation or place.operation,
-        place.model_call,
-        place.budgets,
-    )
+_new = LiveSpan.__new__
+
+
+def amiss(recorder: Recorder, where: str, fault: Exception) -> None:
+    """Count a fault of ours. Raises what is none: the recursion limit, and what a handler of signals has raised."""
+    if isinstance(fault, MemoryError):
+        recorder.fault(where, fault)  # nothing more: anything takes memory
+        return
+    if isinstance(fault, RecursionError) or is_of_signal(fault):
+        raise fault
+    with suppress(Exception):
+        recorder.fault(where, fault)
 
 
 def arguments_of(
@@ -335,7 +362,8 @@ def begin(
     """
     span = None
     try:
-        span = hung(recorder, plan, place, captured)
+        span = _new(LiveSpan)
+        span.hang(recorder, plan, place, captured)
         if not plan.is_common:
             _take_what_is_rare(span, plan, instance, asked)
         recorder.open[span] = None
@@ -350,7 +378,7 @@ def begin(
         raise
     except BaseException as fault:
         if span is not None:
-            span.duration, span.model_call = 0, None  # it never began
+            span.duration = 0  # it never began
             recorder.open.pop(span, None)
         if not isinstance(fault, Exception):
             raise

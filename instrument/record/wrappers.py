@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from instrument.kinds import MODEL_KINDS
 from instrument.record.context import FREES_CONTEXTS, current, is_left_out, leave
 from instrument.record.plan import Plan
-from instrument.record.safely import amiss, safely
+from instrument.record.safely import safely
+from instrument.record.spans import LiveSpan, amiss, arguments_of, begin
 from instrument.record.switch import installed, switch
 
 if TYPE_CHECKING:
     from instrument.record.recorder import Recorder
-    from instrument.record.spans import LiveSpan
 
 __tracebackhide__ = True
 """For pytest and IPython: what a user's call raises is shown without our frames, which are not to be looked at."""
@@ -43,9 +43,9 @@ def plain(plan: Plan) -> Wrapper:
         if recorder.skips and plan.skippable and is_left_out(outer):
             return wrapped(*args, **kwargs)
         try:
-            captured = recorder.arguments_of(plan, instance, args, kwargs)
+            captured = arguments_of(recorder, plan, instance, args, kwargs)
             holder = None if plan.agent_id is None else plan.holder(instance, args)
-            span = recorder.begin(plan, outer, holder, captured)
+            span = begin(recorder, plan, outer, holder, captured)
         except RecursionError:
             span = None
         if span is None:
@@ -105,7 +105,7 @@ def coroutine(plan: Plan, target: object) -> Wrapper:
         if recorder is None:
             return wrapped(*args, **kwargs)
         if len(args) == arity and not kwargs and getattr(wrapped, "__code__", None) is code:
-            captured = recorder.arguments_of(plan, instance, args, kwargs)
+            captured = arguments_of(recorder, plan, instance, args, kwargs)
             holder = None if plan.agent_id is None else plan.holder(instance, args)
             outer: Any = _run(recorder, plan, holder, captured, wrapped, args)
             outer.__name__, outer.__qualname__ = wrapped.__name__, wrapped.__qualname__
@@ -114,7 +114,7 @@ def coroutine(plan: Plan, target: object) -> Wrapper:
         if type(inner) is not CoroutineType:
             return inner
         held = _Held(inner)
-        captured = recorder.arguments_of(plan, instance, args, kwargs)
+        captured = arguments_of(recorder, plan, instance, args, kwargs)
         outer = _run(recorder, plan, plan.holder(instance, args), captured, held.take, ())
         outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
         return outer
@@ -153,7 +153,7 @@ async def _run(
 ) -> Any:
     outer = current.get()
     skips = recorder.skips and plan.skippable and is_left_out(outer)
-    span = None if skips else recorder.begin(plan, outer, instance, captured)
+    span = None if skips else begin(recorder, plan, outer, instance, captured)
     if span is None:
         inner = make(*args)
         args = instance = captured = None  # type: ignore[assignment]  # the body alone keeps its arguments
@@ -214,7 +214,7 @@ def generator(plan: Plan) -> Wrapper:
         inner = wrapped(*args, **kwargs)
         if recorder is None or type(inner) is not GeneratorType:
             return inner
-        captured = recorder.arguments_of(plan, instance, args, kwargs)
+        captured = arguments_of(recorder, plan, instance, args, kwargs)
         drive = _drive_awaited if inner.gi_code.co_flags & CO_ITERABLE_COROUTINE else _drive
         outer: Any = drive(recorder, plan, plan.holder(instance, args), captured, inner)
         outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
@@ -229,7 +229,7 @@ def _drive(
     # What passes through lies in `box` and is popped at once: a suspended generator must not keep it alive.
     outside = current.get()
     yields = Yielding()  # at the recursion limit nothing that fails may come between a span's begin and what ends it
-    span = yields.span = recorder.begin(plan, outside, instance, captured)
+    span = yields.span = begin(recorder, plan, outside, instance, captured)
     instance = captured = None
     if span is None:
         return (yield from inner)
@@ -280,7 +280,7 @@ def async_generator(plan: Plan) -> Wrapper:
         inner = wrapped(*args, **kwargs)
         if recorder is None or type(inner) is not AsyncGeneratorType:
             return inner
-        captured = recorder.arguments_of(plan, instance, args, kwargs)
+        captured = arguments_of(recorder, plan, instance, args, kwargs)
         outer: Any = _adrive(recorder, plan, plan.holder(instance, args), captured, inner)
         outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
         return outer
@@ -294,7 +294,7 @@ async def _adrive(
     outside = current.get()
     step: Callable[[Any], Any] = _without_hooks(inner)
     yields = Yielding()
-    span = yields.span = recorder.begin(plan, outside, instance, captured)
+    span = yields.span = begin(recorder, plan, outside, instance, captured)
     instance = captured = None
     inside: Any = outside if span is None else span
     if span is not None and span.kind in MODEL_KINDS:
