@@ -106,11 +106,9 @@ def _share_of_time(trace: Trace, cause: _Cause, times: dict[str, int], whole: in
     if cause.leaves is None:
         return f"{cause.name} itself, outside of what it calls: {share}"
     saved = whole - shortest_without(trace, times.keys())
-    calls = f"{share} in {many(len(times), cause.leaves)}"
-    without = (
-        f"without {_it(times)} the run is {duration(saved)} shorter{_beside_them(trace, cause, times, whole - saved)}"
-    )
-    return f"{cause.name}: {calls}; {without}"
+    beside = _beside_them(trace, cause, times, whole - saved)
+    without = f"without {_it(times)} the run is {duration(saved)} shorter{beside}"
+    return f"{cause.name}: {share} in {many(len(times), cause.leaves)}; {without}"
 
 
 def _beside_them(trace: Trace, cause: _Cause, times: dict[str, int], left: int) -> str:

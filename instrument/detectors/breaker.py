@@ -12,7 +12,7 @@ from threading import Lock
 
 from instrument.detectors.calls import UNKNOWN, Call, Done
 from instrument.detectors.suspicion import SUSPECTED, Asked, Suspicion
-from instrument.detectors.told import clock
+from instrument.detectors.told import since
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
 
@@ -155,7 +155,7 @@ class Breaker:
             time_ns=last.start_ns,
             detector="repeated_call" if len(keys) == 1 else "cycle",
             severity="error",
-            message=f"{sentence}, since {clock(first.start_ns)}.",
+            message=f"{sentence}{since(first.start_ns)}",
             data={"calls": list(dict.fromkeys(one.name for one in calls)), "since_ns": first.start_ns, "kind": kind},
         )
         for key in keys:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from instrument.detectors.answers import model_of
-from instrument.detectors.told import Growth, clock, retold, worth_telling
+from instrument.detectors.told import Growth, retold, since, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds, window_of
 
@@ -56,11 +56,9 @@ class Conversation:
         self._stops += prompt <= self._last
         self._smallest = min(self._smallest or prompt, prompt)
         self._last = prompt
-        found = (
-            self._near_window(span, prompt, limits),
-            self._grown(span, prompt, limits) if self._is_one else None,
-            self._paid_again(span, limits) if self._is_one else None,
-        )
+        found = [self._near_window(span, prompt, limits)]
+        if self._is_one:
+            found += self._grown(span, prompt, limits), self._paid_again(span, limits)
         return [finding for finding in found if finding is not None]
 
     @property
@@ -104,7 +102,7 @@ class Conversation:
             time_ns=span.start_ns + span.duration_ns,
             detector="context_growth",
             severity=severity,
-            message=f"{sentence}, since {clock(self._first.start_ns)}.",
+            message=f"{sentence}{since(self._first.start_ns)}",
             data={"measure": measure, "calls": [span.name], "since_ns": self._first.start_ns, **data},
         )
         return retold(self._growth, measure, found)

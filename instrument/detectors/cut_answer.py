@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from instrument.detectors.answers import Wish, finish_reasons, is_empty
-from instrument.detectors.told import Growth, clock, gone_on, worth_telling
+from instrument.detectors.told import Growth, gone_on, since, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -34,7 +34,7 @@ class CutAnswer:
             span_ids=[span.span_id],
             time_ns=span.start_ns + span.duration_ns,
             detector="cut_answer",
-            message=f"the answer of {span.name} {fault}, {often} in this run, since {clock(span.start_ns)}.",
+            message=f"the answer of {span.name} {fault}, {often} in this run{since(span.start_ns)}",
             data={"calls": [span.name], "fault": fault, "times": times, "since_ns": span.start_ns},
         )
         return gone_on(self._growth, fault, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Raw
 
 from instrument.detectors.answers import Wish, offered_tools, tool_names
-from instrument.detectors.told import Growth, clock, gone_on, worth_telling
+from instrument.detectors.told import Growth, gone_on, since, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -74,8 +74,8 @@ class HallucinatedTool:
             span_ids=[span.span_id],
             time_ns=span.start_ns + span.duration_ns,
             detector="hallucinated_tool",
-            message=f"{name} was called though it was not offered, {often} so far; offered were {offered}, "
-            f"since {clock(span.start_ns)}.",
+            message=f"{name} was called though it was not offered, {often} so far; "
+            f"offered were {offered}{since(span.start_ns)}",
             data={"calls": [name], "times": times, "offered": sorted(self._ever), "since_ns": span.start_ns},
         )
         return gone_on(self._growth, pattern, found)

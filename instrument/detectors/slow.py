@@ -9,7 +9,7 @@ from __future__ import annotations
 from instrument.detectors.answers import model_of
 from instrument.detectors.calls import plain
 from instrument.detectors.history import Beyond, History, Series
-from instrument.detectors.told import Growth, clock, number, retold, seconds, worth_telling
+from instrument.detectors.told import Growth, number, retold, seconds, since, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -96,7 +96,7 @@ class Slow:
             time_ns=span.start_ns + span.duration_ns,
             detector="slow",
             message=f"{sentence}, {number(value / max(usual, 1))} times what is usual ({seconds(usual)}"
-            f"{' a token' if measure == 'ns_per_token' else ''}), since {clock(span.start_ns)}.",
+            f"{' a token' if measure == 'ns_per_token' else ''}){since(span.start_ns)}",
             data={
                 "measure": measure,
                 "calls": [name],

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from instrument.detectors.calls import plain
 from instrument.detectors.history import Beyond, History
-from instrument.detectors.told import Growth, clock, number, retold, worth_telling
+from instrument.detectors.told import Growth, number, retold, since, worth_telling
 from instrument.model import Finding, Span
 from instrument.money import EXACT, money
 from instrument.thresholds import Thresholds
@@ -72,7 +72,7 @@ class Spending:
             time_ns=span.start_ns + span.duration_ns,
             detector="spending",
             message=f"{name} cost {_amount(measure, value)}, {number(value / max(usual, 1))} times what is usual "
-            f"({_amount(measure, usual)}), since {clock(first.start_ns)}.",
+            f"({_amount(measure, usual)}){since(first.start_ns)}",
             data={
                 "measure": measure,
                 "calls": [name],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from instrument.detectors.history import History
-from instrument.detectors.told import clock, seconds
+from instrument.detectors.told import seconds, since
 from instrument.model import AGAIN_OF, Finding, Head, Open
 from instrument.thresholds import Thresholds
 
@@ -52,7 +52,7 @@ class Stalled:
             span_ids=[span.span_id],
             time_ns=now_ns,
             detector="stalled",
-            message=f"{span.name} has been open for {seconds(age)} with nothing going on inside it, "
-            f"since {clock(span.start_ns)}.",
+            message=f"{span.name} has been open for {seconds(age)} with nothing going on inside it"
+            f"{since(span.start_ns)}",
             data={"calls": [span.name], "open_ns": age, "since_ns": span.start_ns, **again},
         )

@@ -56,11 +56,11 @@ def gone_on(growth: Growth, pattern: Hashable, found: Finding) -> Finding:
 
 
 def _begun_with(first: Finding, found: Finding) -> Finding:
-    since, began = found.data["since_ns"], first.data["since_ns"]
+    seen, began = found.data["since_ns"], first.data["since_ns"]
     return replace(
         found,
         span_ids=[first.span_ids[0], *found.span_ids[1 - _MOST_SPANS :]],
-        message=found.message.replace(_since(since), _since(began)),
+        message=found.message.replace(since(seen), since(began)),
         data={**found.data, "since_ns": began},
     )
 
@@ -74,12 +74,13 @@ def told(detector: str, message: str, calls: Sequence[Call], /, *, severity: str
         time_ns=last.end_ns,
         detector=detector,
         severity=severity,
-        message=f"{message}{_since(first.start_ns)}",
+        message=f"{message}{since(first.start_ns)}",
         data={"since_ns": first.start_ns, **data},
     )
 
 
-def _since(time_ns: int) -> str:
+def since(time_ns: int) -> str:
+    """How the sentence of a finding ends."""
     return f", since {clock(time_ns)}."
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from instrument.detectors.history import Beyond, History
-from instrument.detectors.told import Growth, clock, retold
+from instrument.detectors.told import Growth, retold, since
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -70,7 +70,7 @@ class ToolAbuse:
     def _told(self, span: Span, times: int) -> Finding:
         """The finding; the next is due at twice as many calls."""
         limit, self._limits[span.name] = self._limits[span.name], 2 * times - 1
-        first, since = self._first[span.name]
+        first, began = self._first[span.name]
         series = self._history.known("calls", span.name) if span.name in self._learned else None
         usual = series.quantile(_MANY) if series is not None else None
         measure = (
@@ -83,13 +83,13 @@ class ToolAbuse:
             span_ids=[first, span.span_id],
             time_ns=span.start_ns + span.duration_ns,
             detector="tool_abuse",
-            message=f"{span.name} was called {times:,} times in this run, {measure}, since {clock(since)}.",
+            message=f"{span.name} was called {times:,} times in this run, {measure}{since(began)}",
             data={
                 "calls": [span.name],
                 "times": times,
                 "usual": usual,
                 "limit": limit,
-                "since_ns": since,
+                "since_ns": began,
             },
         )
         return retold(self._growth, span.name, found)
