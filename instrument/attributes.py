@@ -22,6 +22,8 @@ class Names(NamedTuple):
 TIMES = "instrument.times"
 ORDER_ONLY = "order only"
 """What `instrument.times` says of a span whose times are not known: those that it has only keep the order."""
+SAMPLING_RATE = "instrument.sampling.rate"
+"""The share of traces like this one that is stored, on roots that are."""
 
 # What is recorded of a call of a model
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from instrument.attributes import SAMPLING_RATE
 from instrument.model import Batch, Finding, Record, Span, Update, decode, encode
 from instrument.statuses import FAILED
 from instrument.store.spool import DROPPED, KEPT, Spool
@@ -301,7 +302,7 @@ class Sampling:
         return {
             "instrument.sampling.decision": KEPT,
             "instrument.sampling.reason": self._decided.get(root.trace_id, by),
-            "instrument.sampling.rate": rate,
+            SAMPLING_RATE: rate,
         }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 
+from instrument.attributes import SAMPLING_RATE
 from instrument.store.jsonl import files
 
-_MARK = re.compile(rb'"instrument\.sampling\.rate":(0|[\d.]+e-)')
+_MARK = re.compile(rf'"{re.escape(SAMPLING_RATE)}":(0|[\d.]+e-)'.encode())
 _LOOKED_AT = 1 << 20
 """Bytes of each file: every root that sampling has stored is marked."""
 
