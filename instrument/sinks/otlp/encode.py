@@ -106,11 +106,12 @@ def _parts(items: list[_Any], size: Callable[[_Any], int] = lambda _: 0) -> Iter
     part: list[_Any] = []
     left = MOST_BYTES
     for item in items:
-        left -= size(item)
-        if part and (left < 0 or len(part) == MOST_RECORDS):
+        taken = size(item)
+        if part and (taken > left or len(part) == MOST_RECORDS):
             yield part
-            part, left = [], MOST_BYTES - size(item)
+            part, left = [], MOST_BYTES
         part.append(item)
+        left -= taken
     if part:
         yield part
 
