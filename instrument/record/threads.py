@@ -10,21 +10,17 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from instrument.record import pools
 from instrument.record.context import call_at, current
 from instrument.record.headers import extract, inject
 from instrument.record.launched import record_as_told
 from instrument.record.patching import patch, patch_later
-from instrument.record.safely import safely
-from instrument.record.switch import switch
 
 _ENV_POSITION = 11  # of `env` among the parameters of Popen.__init__, `self` counted
 _PROCESS_POOLS = "concurrent.futures.process", "loky.process_executor", "joblib.externals.loky.process_executor"
-MOMENT = 0.05
-"""Seconds within which what has ended is on disk."""
 for_children: Mapping[str, str] = {}
 """What tells child processes where to record, for the environment of those that are started below a span."""
 
@@ -42,7 +38,7 @@ def attach(threads: bool = True) -> None:
     global carrying
     carrying = threads
     patch(subprocess.Popen, "__init__", _popen)
-    patch_later("multiprocessing.pool", "Pool", "terminate", _terminate)
+    pools.attach()
     for module in _PROCESS_POOLS:
         patch_later(module, "ProcessPoolExecutor", "submit", _submit_across)
     if threads:
@@ -131,19 +127,6 @@ def _submit_across(wrapped: Callable[..., Any], executor: Any, args: tuple[Any, 
     if not args or not headers:
         return wrapped(*args, **kwargs)
     return call_at(None, wrapped, CarriedAcross(args[0], headers, for_children), *args[1:], **kwargs)
-
-
-def _terminate(wrapped: Callable[..., Any], pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """`with Pool()` kills its workers at the end: those that have done all their work get the time to write of it."""
-    try:
-        if switch.recorder is not None and safely(_is_idle, pool):
-            time.sleep(MOMENT)
-    finally:
-        wrapped(*args, **kwargs)
-
-
-def _is_idle(pool: Any) -> bool:
-    return not pool._cache and any(hasattr(one, "terminate") and one.exitcode is None for one in pool._pool)
 
 
 def _popen(wrapped: Callable[..., Any], process: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
