@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +23,7 @@ from instrument.errors import SettingsError
 from instrument.model import Batch, Record, Run, Score
 from instrument.sinks.otlp.courier import RAW
 from instrument.sinks.otlp.sink import OtlpSink
-from instrument.sinks.otlp.target import SIGNALS, target_of
+from instrument.sinks.otlp.target import SIGNALS, Target, target_of
 from instrument.sinks.otlp.waiting import nothing
 from instrument.store.outbox import Outbox, Parcel
 from tests.otlp_receiver import REQUESTS, Answer, Receiver, free_port, grpc_receiver, receiver
@@ -363,6 +365,22 @@ def test_a_partial_success_is_counted(tmp_path: Path, target: Receiver, kind: st
     assert {"rejected by the target": 2} == dict(found.lost)
 
 
+def test_what_a_target_says_that_takes_all_is_told_once(tmp_path: Path, target: Receiver) -> None:
+    """The protocol has warnings where it counts what is left out: here none is."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+    answer = ExportTraceServiceResponse()
+    answer.partial_success.error_message = "names will change"
+    target.answer = Answer(200, answer.SerializeToString())
+    said: list[str] = []
+    found = sink(tmp_path, target.url, signals=("traces",), report=said.append)
+    for number in (1, 2):
+        found.write(Batch([span(number)]))
+        found.flush()
+    found.close()
+    assert ([f"{target.url}/v1/traces takes all and says: names will change"], {}) == (said, dict(found.lost))
+
+
 def test_a_target_that_takes_no_gzip_gets_it_without(tmp_path: Path, target: Receiver) -> None:
     """Nothing is lost by what we compress unasked; it is asked once."""
     target.answers = [Answer(415)]
@@ -372,6 +390,23 @@ def test_a_target_that_takes_no_gzip_gets_it_without(tmp_path: Path, target: Rec
         found.flush()
     found.close()
     assert (["span1", "span2"], 3, {}) == (target.names(), target.asked, dict(found.lost))
+
+
+def test_the_second_try_has_what_the_first_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal of gzip that took its time does not double that of the request."""
+    import requests
+
+    given: list[float] = []
+
+    def post(_: Any, url: str, data: bytes, *, timeout: float, **__: Any) -> Any:
+        given.append(timeout)
+        time.sleep(0.02)
+        return nullcontext(SimpleNamespace(status_code=415, headers={}, raw=SimpleNamespace(read=lambda *_, **__: b"")))
+
+    monkeypatch.setattr(requests.Session, "post", post)
+    transport.sender("traces", Target("http://nowhere.test", gzip=True))(b"x", 10.0)
+    first, second = given
+    assert (10.0, True) == (first, second <= 9.98)
 
 
 def test_an_answer_that_drips_is_none_in_time() -> None:
@@ -584,6 +619,21 @@ def test_a_fork_does_not_wait_for_the_target(tmp_path: Path, target: Receiver) -
     found._courier.before_fork(time.monotonic() + 10)
     assert (True, False) == (took < 0.4, found._courier._shift.is_alive())
     found._courier.after_fork()
+    found.close()
+
+
+def test_the_thread_stays_for_a_fork_while_one_of_two_flushes_goes_on(tmp_path: Path, target: Receiver) -> None:
+    """The first that ends does not speak for the other."""
+    target.answers = [Answer(hang=20.0)]
+    found = sink(tmp_path, target.url, signals=("traces",), timeout=0.2)
+    found.write(Batch([span(1)]))
+    assert target.wait(lambda: target.asked == 1)
+    courier = found._courier
+    long = threading.Thread(target=courier.flush, args=(5.0,))
+    long.start()
+    courier.flush(0.03)
+    assert 1 == len(courier._awaited_by)
+    long.join()
     found.close()
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,7 @@ def _of_protobuf(body: bytes, signal: str) -> Any:
         raise InstrumentError(f"the request is no OTLP: {error}") from None
 
 
+@cache
 def _messages(signal: str) -> tuple[Any, Any]:
     """The classes of a signal's request and response."""
     eager.load_messages()

@@ -38,8 +38,9 @@ class Courier:
     """A thread that sends parcels. `lost` counts records by reason.
 
     Senders are made by the thread when first needed, by signal. `tell` hears what went wrong, and whether records are
-    lost by it; `encode` makes parcels of one that is `RAW`; `warm_up` is called by the thread before anything else, and
-    says whether anything can be sent; `tick` is called every `tick_seconds`.
+    lost by it (None: the target took them, and has something to say); `encode` makes parcels of one that is `RAW`;
+    `warm_up` is called by the thread before anything else, and says whether anything can be sent; `tick` is called
+    every `tick_seconds`.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Courier:
         outbox: Outbox,
         make_sender: Callable[[str], Send],
         timeout: float,
-        tell: Callable[[str, bool], None],
+        tell: Callable[[str, bool | None], None],
         encode: Callable[[Parcel], list[Parcel]] = lambda _: [],
         warm_up: Callable[[], bool] = lambda: True,
         tick: Callable[[], None] = lambda: None,
@@ -77,7 +78,8 @@ class Courier:
         self._alarm = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
-        self._is_asking = self._is_awaited = False
+        self._is_asking = False
+        self._awaited_by: set[object] = set()
         self._process = os.getpid()
         self._shift = Shift("instrument otlp", self._work)
         forks.watch(self, first=True)  # before the threads that give it parcels
@@ -114,12 +116,15 @@ class Courier:
 
     def flush(self, seconds: float) -> bool:
         """Wait until all is sent, or it is known that it cannot be; whether it was sent."""
-        give_up, self._is_awaited = time.monotonic() + seconds, True
+        give_up, me = time.monotonic() + seconds, object()
+        self._awaited_by.add(me)
         self._alarm.set()
-        while not self.is_away and self._shift.thread is not None and time.monotonic() < give_up:
-            if self._idle.wait(0.02):
-                break
-        self._is_awaited = False
+        try:
+            while not self.is_away and self._shift.thread is not None and time.monotonic() < give_up:
+                if self._idle.wait(0.02):
+                    break
+        finally:
+            self._awaited_by.discard(me)
         return self._idle.is_set() and not self.is_away
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
@@ -139,7 +144,7 @@ class Courier:
 
     def before_fork(self, give_up: float, /) -> None:
         """Have the thread end, unless it is with the target, or is waited for by another one."""
-        if self._is_awaited or self._shift.has(threading.current_thread()):
+        if self._awaited_by or self._shift.has(threading.current_thread()):
             return
         thread, before = self._shift.thread, threads_of_the_system()
         self._shift.end(self._alarm.set, min(time.monotonic() + FORK_SECONDS, give_up))
@@ -159,7 +164,7 @@ class Courier:
         """In the child: what waits is its parent's, and so are the connections."""
         self._closing = self._given_up = True
         self._lock = threading.Lock()
-        self._memory, self._under_way = deque(), None
+        self._memory, self._under_way, self._awaited_by = deque(), None, set()
         self._shift = Shift("instrument otlp", self._work)
 
     # The thread
@@ -272,6 +277,8 @@ class Courier:
         elif outcome.rejected:
             self._tell(f"it left out {outcome.rejected} records ({outcome.why})", True)
             self.lost["rejected by the target"] += outcome.rejected
+        elif outcome.why:
+            self._tell(outcome.why, None)
         return True
 
     def _put_on_disk(self) -> None:

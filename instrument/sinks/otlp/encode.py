@@ -29,9 +29,9 @@ from instrument.sinks.otlp.waiting import Waiting
 from instrument.version import __version__
 from instrument.views import otel
 
-MOST_RECORDS, MOST_BYTES = 512, 2 * 1024 * 1024
+MOST_RECORDS, MOST_BYTES = 512, 1_000_000
 """Of one request, as long as one span alone is not larger: gRPC takes 4 MiB unless told otherwise, some proxies 1 MiB
-over HTTP, where it is compressed."""
+over HTTP, and what does not compress is as large there."""
 
 _SCOPE = InstrumentationScope(otel.SCOPE, __version__)
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)

@@ -94,7 +94,7 @@ class OtlpSink:
             min(gather_seconds, 1.0),
             first_pause,
         )
-        self._is_told: set[bool] = set()
+        self._is_told: set[bool | None] = set()
         self._courier.start()
 
     @property
@@ -235,13 +235,15 @@ class OtlpSink:
 
         return sender(signal, self._targets[signal])
 
-    def _tell(self, why: str, is_lost: bool) -> None:
-        """Once each: the target is away and what becomes of the records, or it does not take them."""
+    def _tell(self, why: str, is_lost: bool | None) -> None:
+        """Once each: the target is away and what becomes of the records, it takes them not, or with a warning."""
         if is_lost in self._is_told:
             return
         self._is_told.add(is_lost)
         shown = next(iter(self._targets.values())).shown
-        if is_lost:
+        if is_lost is None:
+            self._report(f"{shown} takes all and says: {why}")
+        elif is_lost:
             self._report(f"{shown}: {why}; what it does not take is left out and counted, your program goes on")
         else:
             self._report(

@@ -21,6 +21,9 @@ LONGEST_ANSWER = 1024 * 1024
 LONGEST_PATIENCE = 300.0
 """A target that wants to be left alone for longer is asked again after so many seconds."""
 
+SHORTEST_TRY = 0.1
+"""So many seconds a second try has at least, however long the first one took."""
+
 UNSUPPORTED = 415
 _REFUSALS = frozenset({400, 413, UNSUPPORTED, 422})
 """Answers that stay the same however often it is sent; all others may change when the target is mended."""
@@ -67,7 +70,7 @@ def _http(signal: str, target: Target) -> Send:
                 if answer.status_code != UNSUPPORTED or not is_packed:
                     return _judged(signal, answer.status_code, answer.headers, _whole(answer.raw, give_up))
             del session.headers["Content-Encoding"]  # it may be this that it does not take
-            return send(body, seconds)
+            return send(body, max(SHORTEST_TRY, give_up - time.monotonic()))
         except (requests.RequestException, OSError, ValueError) as error:
             return Outcome(LATER, _reason(error))
         except Exception as error:  # noqa: BLE001 - urllib3 has errors of its own while it reads a broken answer
