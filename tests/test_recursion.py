@@ -250,3 +250,20 @@ def test_at_every_distance_from_the_limit() -> None:
     turn = outcomes.index(2)
     assert ["RecursionError"] * turn + [2] * (60 - turn) == outcomes
     assert [2] * len(recording.spans) == [span.output for span in recording.spans if span.status == "ok"]
+
+
+def test_recording_starts_where_it_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a start near the limit would read no settings, and make no sink, for good: a later call starts it."""
+    started: list[str] = []
+    monkeypatch.setattr(switch, "recorder", None)
+    monkeypatch.setattr(switch, "decided", False)
+
+    @tool
+    def work() -> int:
+        return len(started)
+
+    def down(frames: int) -> int:
+        return work() if frames == 0 else down(frames - 1)
+
+    monkeypatch.setattr(switch, "start", lambda: started.append("here"))
+    assert (0, 1) == (on_a_thread(lambda: down(900)), on_a_thread(lambda: down(100)))

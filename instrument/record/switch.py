@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 FORK_SECONDS = 5.0
 """How long a fork waits for sinks that are at work: one may be stuck, or fork itself."""
+START_FRAMES = 200
+"""So many calls deep is the start, imports included. What meets the limit of recursion half way is otherwise taken for
+settings that cannot be read or a sink that cannot start, for as long as the process lives."""
 
 
 class Switch:
@@ -70,7 +73,16 @@ def installed() -> Recorder | None:
             if not switch.decided and not switch.starting:
                 switch.starting = True
                 try:
-                    switch.start()
+                    if _has_room(START_FRAMES):
+                        switch.start()
                 finally:
                     switch.starting = False
     return switch.recorder
+
+
+def _has_room(frames: int) -> bool:
+    """Whether so many calls fit in; otherwise a call that is less deep starts the recording."""
+    try:
+        return frames == 0 or _has_room(frames - 1)
+    except RecursionError:
+        return False
