@@ -22,6 +22,9 @@ class Names(NamedTuple):
 TIMES = "instrument.times"
 ORDER_ONLY = "order only"
 """What `instrument.times` says of a span whose times are not known: those that it has only keep the order."""
+MESSAGES = "instrument.messages"
+NEW_ONLY = "new only"
+"""What `instrument.messages` says of a model call whose input is what was said since the last answer, not the whole."""
 SAMPLING_RATE = "instrument.sampling.rate"
 """The share of traces like this one that is stored, on roots that are."""
 
@@ -98,7 +101,7 @@ TELLS_NO_CONTENT = frozenset(
         *(OPERATION, PROVIDER, API_TYPE, SERVER_ADDRESS, SERVER_PORT, STATUS_CODE, ERROR_TYPE),
         *(STREAM, FIRST_CHUNK, FIRST_TOKEN, CHUNKS, TOKENS_PER_SECOND, CLOSED_EARLY),
         *(CACHE_HIT, UNREAD_BODY, NO_ITERATION),
-        *(AGENT_ID, AGENT_NAME, LEDGER_OPERATION, SESSION, USER, TAGS, TIMES),
+        *(AGENT_ID, AGENT_NAME, LEDGER_OPERATION, SESSION, USER, TAGS, TIMES, MESSAGES),
         *("gen_ai.tool.name", "gen_ai.tool.call.id", "gen_ai.tool.type"),
     }
 )

@@ -30,14 +30,18 @@ class Tape:
         return self.span(name, "tool", input=arguments, output=None if error else result, error=error)
 
     def model(self, output: Any = None, **given: Any) -> Span:
-        """A model call; `tools` are the names offered, `prompt` and `written` tokens, `usd` its price."""
+        """A model call; `tools` are the names offered, `prompt` and `written` tokens, `usd` its price.
+
+        `texts` are its messages; without them nothing of its prompt is known but the size.
+        """
         tools = [{"type": "function", "function": {"name": name}} for name in given.pop("tools", [])]
         usage = Usage(
             input=given.pop("prompt", None), output=given.pop("written", 10), cached=given.pop("cached", None)
         )
         usd = given.pop("usd", None)
         cost = None if usd is None else Cost(usd=usd, basis="priced")
-        asked = {"messages": [{"role": "user", "content": f"turn {len(self.spans)}"}], "tools": tools}
+        texts = given.pop("texts", [f"turn {len(self.spans)}"])
+        asked = {"messages": [{"role": "user", "content": text} for text in texts], "tools": tools}
         return self.span("chat", "llm", input=asked, output=output, usage=usage, cost=cost, **given)
 
     def span(self, name: str, kind: str, *, error: Failure | None = None, seconds: float = 0.5, **fields: Any) -> Span:

@@ -162,3 +162,68 @@ def test_what_was_cached_is_not_paid_again() -> None:
     for n in range(10):
         tape.model(said(f"{n}"), prompt=30_000, cached=29_000 if n else 0)
     assert [] == feed(tape.spans)
+
+
+def words(n: int, tokens: int) -> str:
+    """A text of about so many tokens that shares nothing with those of other numbers."""
+    return "".join(f"{n:03d}.{at:04d}" for at in range(tokens // 2))
+
+
+def turns(head: str = "", tail: str = "", times: int = 8) -> list[list[str]]:
+    """The prompts of one conversation, each with all that was said before, between texts that change in each turn."""
+    talk = [words(n, 1000) for n in range(times)]
+    return [
+        [text for text in (head and f"{head} {n}", *talk[:n], tail and f"{tail} {n}") if text] for n in range(times)
+    ]
+
+
+def sent(prompts: list[list[str]], **attributes: Any) -> Tape:
+    tape = Tape()
+    for n, texts in enumerate(prompts):
+        tape.model(said(f"{n}"), texts=texts, prompt=sum(len(text) // 4 for text in texts), attributes=attributes)
+    return tape
+
+
+GROWING = {
+    "a conversation": turns(),
+    "after the time": turns(head="now it is"),
+    "before a reminder": turns(tail="remember"),
+    "one text": [["\n".join(texts)] for texts in turns()],
+    "only the last turns": [texts[-6:] for texts in turns(times=12)],
+}
+
+
+@pytest.mark.parametrize("prompts", GROWING.values(), ids=GROWING)
+def test_prompts_that_send_again_what_came_before_are_a_growing_conversation(prompts: list[list[str]]) -> None:
+    """Whatever changes at their ends."""
+    assert ["growth"] == [finding.data["measure"] for finding in feed(sent(prompts).spans)]
+
+
+@pytest.mark.parametrize("shared", [0, 100, 900])
+def test_prompts_that_only_get_larger_are_no_conversation(shared: int) -> None:
+    """Questions of a batch, the shortest first, with nothing or a beginning in common."""
+    prompts = [[words(999, shared), words(n, 300 + 400 * n)] for n in range(20)]
+    assert [] == feed(sent(prompts).spans)
+
+
+def test_conversations_that_take_turns_are_told_apart() -> None:
+    """Two agents ask the same model in turn: each has grown by its own prompts."""
+    pairs = [prompt for texts in turns() if texts for prompt in (texts, [text[::-1] for text in texts])]
+    found = feed(sent(pairs).spans)
+    assert [("growth", 4), ("growth", 4)] == [(finding.data["measure"], finding.data["turns"]) for finding in found]
+
+
+def test_what_the_service_keeps_is_told_by_sizes() -> None:
+    """Where a call names the response that it goes on with, its input is not what the model was given."""
+    prompts = [[words(n, 1000 + 500 * n)] for n in range(9)]
+    found = feed(sent(prompts, **{"gen_ai.request.previous_response.id": "r"}).spans)
+    assert ["growth"] == [finding.data["measure"] for finding in found]
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_what_a_cache_would_have_found_is_what_prompts_begin_with(leads: bool) -> None:
+    """A long text that all have in common was sent again; behind one that changes a cache does not find it."""
+    common = words(999, 9000)
+    prompts = [[common, words(n, 100)] if leads else [words(n, 100), common] for n in range(20)]
+    last = feed(sent(prompts).spans)[-1]
+    assert leads == (last.data["saved"] > 100_000) == ("hardly anything, because what changes" not in last.message)

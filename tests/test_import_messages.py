@@ -128,6 +128,12 @@ def test_roles_of_other_agents_are_steps() -> None:
     assert ("step", "Planner") == (found.kind, found.name)
 
 
+def test_model_calls_say_that_their_input_is_what_was_new() -> None:
+    """The rest of the prompt is stored once, as inputs and outputs of the calls before."""
+    found = [span.attributes.get("instrument.messages") for span in spans(TALK) if span.kind == "llm"]
+    assert {"new only"} == set(found)
+
+
 def test_without_times_the_order_is_kept() -> None:
     """Messages without a time are a microsecond apart, and the trace says that this is no time."""
     assert {"order only"} == {span.attributes["instrument.times"] for span in spans(TALK)}

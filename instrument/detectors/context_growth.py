@@ -1,108 +1,218 @@
-"""Context growth: the prompt grows turn by turn towards the model's window, and old content is paid for again."""
+"""Context growth: the prompt grows turn by turn towards the model's window, and old content is paid for again.
+
+What goes on with what is told by the contents of prompts, and by their sizes where those are not recorded.
+"""
 
 from __future__ import annotations
 
+from collections import deque
+
 from instrument.detectors.answers import model_of
+from instrument.detectors.prompts import Pieces, Prompt, goes_on, prompt_of
 from instrument.detectors.told import Growth, retold, since, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds, window_of
 
-_MOST_CONVERSATIONS = 16
+_MOST_LINES = 16
+_MOST_CONVERSATIONS = 4
 _STOPS_OF_A_BATCH = 0.3
 """The share of prompts no longer than the one before: half where questions are independent, few in a conversation."""
+_A_FEW = 3
+_OF_USE = 0.5
+"""The share of what was sent again that must lead its prompt, for a cache to be the answer."""
+_WORTH_NAMING = 0.01
 
 
 class ContextGrowth:
-    """Watches the model calls of one run, each conversation (calls of one name and model) for itself."""
+    """Watches the model calls of one run, those of one name and model together."""
 
     def __init__(self, limits: Thresholds) -> None:
         self._limits = limits
-        self._conversations: dict[tuple[str, str | None], Conversation] = {}
+        self._lines: dict[tuple[str, str | None], Line] = {}
 
     def feed(self, span: Span) -> list[Finding]:
         """Findings when the prompt comes near the window, has grown manyfold, or was mostly sent before."""
-        prompt = span.usage.input if span.usage is not None else None
-        if prompt is None:
+        tokens = span.usage.input if span.usage is not None else None
+        if tokens is None:
             return []
         model = model_of(span)
         key = (span.name, model)
-        if key not in self._conversations:
-            if len(self._conversations) >= _MOST_CONVERSATIONS:
-                del self._conversations[next(iter(self._conversations))]
-            self._conversations[key] = Conversation(span, window_of(model, self._limits))
-        return self._conversations[key].feed(span, prompt, self._limits)
+        if key not in self._lines:
+            if len(self._lines) >= _MOST_LINES:
+                del self._lines[next(iter(self._lines))]
+            self._lines[key] = Line(span, window_of(model, self._limits))
+        return self._lines[key].feed(span, tokens, self._limits)
 
 
-class Conversation:
-    """The model calls that carry one growing prompt; all counts are tokens."""
+class Line:
+    """The calls of one name and model, which may belong to several conversations; all counts are tokens."""
 
     def __init__(self, first: Span, window: int) -> None:
         self._first = first
         self._window = window
-        self._turns = 0
-        self._smallest = 0
-        self._last = 0
         self._sent = 0
-        self._resent = 0
+        self._again = 0.0
+        self._leading = 0.0
+        self._growth: Growth = {}
+        self._conversations: deque[Conversation] = deque(maxlen=_MOST_CONVERSATIONS)
+        """The one that went on last stands first."""
+
+    def feed(self, span: Span, tokens: int, limits: Thresholds) -> list[Finding]:
+        """Take in one model call with its prompt tokens."""
+        may_be_told = tokens * limits.context_growth >= limits.grown_tokens
+        prompt = prompt_of(span, tokens) if may_be_told else None
+        own, is_certain = self._conversation_of(prompt, span)
+        before = own if own.turns or not self._conversations else self._conversations[0]
+        again, leading = _sent_before(prompt, tokens, before)
+        own.add(tokens, prompt, is_certain)
+        self._make_first(own)
+        if own.is_one or (prompt is not None and prompt.is_whole):
+            cached = (span.usage.cached or 0) if span.usage is not None else 0
+            self._again += max(0, again - cached)
+            self._leading += max(0, leading - cached)
+        self._sent += tokens
+        found = (self._near_window(span, tokens, limits), own.grown(span, limits), self._paid_again(span, limits))
+        return [finding for finding in found if finding is not None]
+
+    def _conversation_of(self, prompt: Prompt | None, span: Span) -> tuple[Conversation, bool]:
+        """The conversation that the prompt goes on with, perhaps a new one, and whether its contents say so."""
+        perhaps = None
+        for one in self._conversations:
+            told = one.is_gone_on_with_by(prompt)
+            if told:
+                return one, True
+            if told is None and perhaps is None:
+                perhaps = one
+        return perhaps or Conversation(span), False
+
+    def _make_first(self, own: Conversation) -> None:
+        if own in self._conversations:
+            self._conversations.remove(own)
+        elif self._conversations:
+            self._conversations[0].rest()
+        self._conversations.appendleft(own)
+
+    def _near_window(self, span: Span, tokens: int, limits: Thresholds) -> Finding | None:
+        if tokens < limits.context_share * self._window or not worth_telling(self._growth, "window", tokens):
+            return None
+        share = f"{tokens / self._window:.0%} of the model's window of {self._window:,} tokens"
+        found = _told(
+            "window",
+            (self._first, span),
+            f"the prompt of {span.name} fills {share}",
+            severity="warning",
+            prompt=tokens,
+            window=self._window,
+        )
+        return retold(self._growth, "window", found)
+
+    def _paid_again(self, span: Span, limits: Thresholds) -> Finding | None:
+        again = round(self._again)
+        if again < limits.resent_tokens or 2 * again < self._sent or not worth_telling(self._growth, "resent", again):
+            return None
+        found = _told(
+            "resent",
+            (self._first, span),
+            f"{again:,} of {self._sent:,} prompt tokens of {span.name} were sent before and paid for again; "
+            + _cure(again, self._leading, limits.cached_price),
+            resent=again,
+            sent=self._sent,
+            saved=round(self._leading * (1 - limits.cached_price)),
+        )
+        return retold(self._growth, "resent", found)
+
+
+class Conversation:
+    """The model calls that carry one growing prompt."""
+
+    def __init__(self, first: Span) -> None:
+        self._first = first
+        self.turns = 0
+        self.last = 0
+        self.prompt: Prompt | None = None
+        self._news: Pieces | None = None
+        self._new_from = 0
+        self._smallest = 0
         self._stops = 0
         self._growth: Growth = {}
 
-    def feed(self, span: Span, prompt: int, limits: Thresholds) -> list[Finding]:
-        """Take in one model call with its prompt tokens."""
-        cached = (span.usage.cached or 0) if span.usage is not None else 0
-        self._turns += 1
-        self._sent += prompt
-        self._resent += max(0, min(self._last, prompt) - cached)
-        self._stops += prompt <= self._last
-        self._smallest = min(self._smallest or prompt, prompt)
-        self._last = prompt
-        found = [self._near_window(span, prompt, limits)]
-        if self._is_one:
-            found += self._grown(span, prompt, limits), self._paid_again(span, limits)
-        return [finding for finding in found if finding is not None]
+    def is_gone_on_with_by(self, prompt: Prompt | None) -> bool | None:
+        """Whether the prompt is one of this conversation; None where contents do not tell."""
+        if prompt is None or self.prompt is None:
+            return None
+        if prompt.is_whole and self.prompt.is_whole and prompt.begins_with(self.prompt):
+            return True
+        return goes_on(prompt, self.prompt, self.news)
 
     @property
-    def _is_one(self) -> bool:
+    def news(self) -> Pieces:
+        """What was new in the last prompt."""
+        if self._news is None:
+            self._news = {} if self.prompt is None else self.prompt.pieces_from(self._new_from)
+        return self._news
+
+    def rest(self) -> None:
+        """Another conversation is going on: keep of the last prompt what is less."""
+        if self.prompt is not None and self.news and self.prompt.pieces:
+            self.prompt.text = None
+
+    def add(self, tokens: int, prompt: Prompt | None, is_certain: bool) -> None:
+        """Take in the next prompt, which is one of this conversation for certain, or as far as is known."""
+        self.turns += 1
+        self._stops += tokens <= self.last and not is_certain
+        self._smallest = min(self._smallest or tokens, tokens)
+        self.last = tokens
+        before, self.prompt = self.prompt, prompt
+        self._news, self._new_from = None, 0
+        if prompt is None or before is None:
+            return
+        if prompt.text is not None and before.text is not None and prompt.begins_with(before):
+            self._new_from = len(before.text)
+        else:
+            self._news = prompt.pieces_beyond(before)
+
+    @property
+    def is_one(self) -> bool:
         """Whether prompts mostly grow, as those of one conversation do. Those of a batch have nothing in common."""
-        return _STOPS_OF_A_BATCH * self._turns > self._stops
+        return _STOPS_OF_A_BATCH * self.turns > self._stops
 
-    def _near_window(self, span: Span, prompt: int, limits: Thresholds) -> Finding | None:
-        if prompt < limits.context_share * self._window or not worth_telling(self._growth, "window", prompt):
-            return None
-        share = f"{prompt / self._window:.0%} of the model's window of {self._window:,} tokens"
-        sentence = f"the prompt of {span.name} fills {share}"
-        return self._told("window", span, "warning", sentence, prompt=prompt, window=self._window)
-
-    def _grown(self, span: Span, prompt: int, limits: Thresholds) -> Finding | None:
-        times = prompt / max(self._smallest, 1)
-        if prompt < limits.grown_tokens or times < limits.context_growth or self._turns < 3:
+    def grown(self, span: Span, limits: Thresholds) -> Finding | None:
+        """A finding when the last prompt has grown manyfold."""
+        prompt, first, turns = self.last, self._smallest, self.turns
+        times = prompt / max(first, 1)
+        if not self.is_one or prompt < limits.grown_tokens or times < limits.context_growth or turns < _A_FEW:
             return None
         if not worth_telling(self._growth, "growth", times):
             return None
-        sentence = (
-            f"the prompt of {span.name} has grown from {self._smallest:,} to {prompt:,} tokens in {self._turns} turns"
-        )
-        return self._told("growth", span, "info", sentence, prompt=prompt, first=self._smallest, turns=self._turns)
+        sentence = f"the prompt of {span.name} has grown from {first:,} to {prompt:,} tokens in {turns} turns"
+        found = _told("growth", (self._first, span), sentence, prompt=prompt, first=first, turns=turns)
+        return retold(self._growth, "growth", found)
 
-    def _paid_again(self, span: Span, limits: Thresholds) -> Finding | None:
-        again = self._resent
-        if again < limits.resent_tokens or 2 * again < self._sent or not worth_telling(self._growth, "resent", again):
-            return None
-        saved = round(again * (1 - limits.cached_price))
-        sentence = (
-            f"{again:,} of {self._sent:,} prompt tokens of {span.name} were sent before and paid for again; "
-            f"a prompt cache would have saved the price of about {saved:,} of them"
-        )
-        return self._told("resent", span, "info", sentence, resent=again, sent=self._sent, saved=saved)
 
-    def _told(self, measure: str, span: Span, severity: str, sentence: str, **data: int) -> Finding:
-        found = Finding(
-            trace_id=span.trace_id,
-            span_ids=list(dict.fromkeys((self._first.span_id, span.span_id))),
-            time_ns=span.start_ns + span.duration_ns,
-            detector="context_growth",
-            severity=severity,
-            message=f"{sentence}{since(self._first.start_ns)}",
-            data={"measure": measure, "calls": [span.name], "since_ns": self._first.start_ns, **data},
-        )
-        return retold(self._growth, measure, found)
+def _sent_before(prompt: Prompt | None, tokens: int, before: Conversation) -> tuple[float, float]:
+    """How many of the tokens the prompt before held, and with how many both begin; all, where sizes alone are known."""
+    if prompt is None or before.prompt is None or not (prompt.is_whole and before.prompt.is_whole):
+        return min(before.last, tokens), min(before.last, tokens)
+    again, leading = prompt.shared_with(before.prompt)
+    return again * tokens, leading * tokens
+
+
+def _cure(again: int, leading: float, price: float) -> str:
+    saved = f"the price of about {round(leading * (1 - price)):,} of them"
+    if leading >= _OF_USE * again:
+        return f"a prompt cache would have saved {saved}"
+    little = saved if leading >= _WORTH_NAMING * again else "hardly anything"
+    return f"a prompt cache would have saved {little}, because what changes stands before them"
+
+
+def _told(measure: str, ends: tuple[Span, Span], sentence: str, *, severity: str = "info", **data: int) -> Finding:
+    first, last = ends
+    return Finding(
+        trace_id=last.trace_id,
+        span_ids=list(dict.fromkeys((first.span_id, last.span_id))),
+        time_ns=last.start_ns + last.duration_ns,
+        detector="context_growth",
+        severity=severity,
+        message=f"{sentence}{since(first.start_ns)}",
+        data={"measure": measure, "calls": [last.name], "since_ns": first.start_ns, **data},
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from instrument.attributes import NO_ITERATION, TIMES
+from instrument.attributes import MESSAGES, NEW_ONLY, NO_ITERATION, TIMES
 from instrument.cutting import beginning
 from instrument.messages import Message
 from instrument.model import Event, Failure, Span, Usage
@@ -140,7 +140,7 @@ def _model_call(conversation: Conversation, turn: Turn, heard: list[Message], be
         name=_model_name(turn.attributes),
         input={key: value for key, value in told.items() if value} or None,
         output={"messages": [turn.message]},
-        attributes=turn.attributes,
+        attributes={**turn.attributes, MESSAGES: NEW_ONLY},
         usage=turn.usage,
     )
 
