@@ -198,10 +198,10 @@ def _sent_before(prompt: Prompt | None, tokens: int, before: Conversation) -> tu
 
 
 def _cure(again: int, leading: float, price: float) -> str:
-    saved = f"the price of about {round(leading * (1 - price)):,} of them"
+    saved = f"about {round(leading * (1 - price)):,} of them"
     if leading >= _OF_USE * again:
-        return f"a prompt cache would have saved {saved}"
-    little = saved if leading >= _WORTH_NAMING * again else "hardly anything"
+        return f"a prompt cache would have saved the price of {saved}"
+    little = f"the price of only {saved}" if leading >= _WORTH_NAMING * again else "hardly anything"
     return f"a prompt cache would have saved {little}, because what changes stands before them"
 
 
