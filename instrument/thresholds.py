@@ -32,7 +32,8 @@ class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     failures_of_one_call: Annotated[int, Meta(ge=2)] = 2
     """The same attempt failing this often in direct succession: nothing was changed in between, so one retry is the
-    most that a passing fault explains. Retries that are wanted belong inside the tool."""
+    most that chance explains. One more where the fault passes of itself (a timeout, a busy service), or where no model
+    answered in between: three tries are what programs and their libraries make."""
 
     failures_in_a_row: Annotated[int, Meta(ge=2)] = 3
     """Failing calls in direct succession, of whichever tools. One failure is normal, a second happens while the agent

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
-from tests.detector_runs import Tape, alarms, feed
+from tests.detector_runs import Tape, alarms, feed, said
 
 
 def test_the_same_call_failing_twice_running_is_found() -> None:
@@ -24,6 +25,44 @@ def test_one_retry_that_succeeds_is_no_finding() -> None:
         for m in range(4):
             tape.tool("read", f"line {n} {m}", line=10 * n + m)
     assert [] == feed(tape.spans)
+
+
+PASSING = [
+    "timed out",
+    "HTTP 429: too many requests",
+    "the service is temporarily unavailable",
+    "connection reset by peer",
+]
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_a_second_retry_after_what_passes_of_itself_is_no_finding(fault: str) -> None:
+    """Three tries are what careful programs make."""
+    tape = Tape()
+    for _ in range(2):
+        tape.tool("fetch", failed=fault, page=1)
+    tape.tool("fetch", "text", page=1)
+    assert [] == feed(tape.spans)
+
+
+def test_a_third_failure_is_found_whatever_the_fault() -> None:
+    """What does not pass in three tries is not passing."""
+    tape = Tape()
+    for n in range(3):
+        tape.tool("fetch", failed=f"timed out after {n} s", page=1)
+    assert "again_after_failure" in alarms(feed(tape.spans))
+
+
+@pytest.mark.parametrize(("asked", "found"), [(False, set()), (True, {"again_after_failure"})])
+def test_a_second_retry_of_the_program_is_no_finding(asked: bool, found: set[str]) -> None:
+    """With no answer of a model in between it was not the model that tried the same again."""
+    tape = Tape()
+    tape.model(said("open the door"))
+    tape.tool("open", failed="it is locked", door="green")
+    if asked:
+        tape.model(said("once more"))
+    tape.tool("open", failed="it is locked", door="green")
+    assert found == alarms(feed(tape.spans))
 
 
 def test_other_work_in_between_may_have_mended_it() -> None:

@@ -37,7 +37,7 @@ class AgainAfterFailure:
             self.attempts, self._times = [call], 1
             self._growth.pop("attempt", None)
         times = self._times
-        if times < self._most or not worth_telling(self._growth, "attempt", times):
+        if times < self._most + self._is_ordinary_retry(call) or not worth_telling(self._growth, "attempt", times):
             return None
         found = told(
             "again_after_failure",
@@ -47,6 +47,11 @@ class AgainAfterFailure:
             times=times,
         )
         return retold(self._growth, "attempt", found)
+
+    def _is_ordinary_retry(self, call: Call) -> bool:
+        """Whether one more try is what any careful program makes: after what may pass, or with no model in between."""
+        by_program = call.answers == self.attempts[0].answers > 0
+        return by_program or all(one.may_pass for one in self.attempts)
 
     def _same_attempt(self, before: Call, call: Call) -> bool:
         if before.name != call.name:

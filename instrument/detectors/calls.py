@@ -33,6 +33,12 @@ _NUMBERS_AND_SUCH = frozenset({int, float, bool, type(None)})
 _BLANK, _BACKSLASH = b" \\"
 _PLAIN = re.compile(rb'\{"[\w.-]+":(?:-?\d+|true|false|null|"[\w./:@-]*")\}').fullmatch
 _NUMBERS = re.compile(r"\w*\d\w*")
+_PASSING = re.compile(
+    r"time[d-]? ?out|temporar|rate.?limit|too many requests|unavailable|overloaded|connection"
+    r"|internal ?server ?error|bad gateway|\b(?:429|50[0234])\b",
+    re.IGNORECASE,
+).search
+"""Faults that pass of themselves, as services and networks have them."""
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder(order="sorted", enc_hook=str).encode
 
@@ -126,7 +132,8 @@ class Done(Struct, eq=False, gc=False):
 class Call(Done, eq=False, gc=False):
     """A call with the text that detectors may have to read; `wordy` says that its arguments may hold prose.
 
-    `unread` is set instead where a glance was enough.
+    `unread` is set instead where a glance was enough. `may_pass` says that it failed by what passes of itself,
+    `answers` how many model calls of the run came before.
     `given_plain` and `told_plain` are arguments and result as they came; None where that would be much to keep, and for
     the result of what failed.
     """
@@ -140,6 +147,8 @@ class Call(Done, eq=False, gc=False):
     given_plain: Any = None
     told_plain: Any = None
     unread: bool = False
+    may_pass: bool = False
+    answers: int = 0
     vocabulary: Vocabulary | None = None
     _letters: str | None = None
     _question: Question | None = None
@@ -262,7 +271,7 @@ def call_of(span: Span, readable: int = _READABLE) -> Call:
     """The span as a call, with at most `readable` bytes of its text."""
     marks = marks_of(span, readable)
     name, start, failed, mark = span.name, span.start_ns, span.status == "error", marks.fingerprint
-    return Call(
+    call = Call(
         name,
         mark,
         hash((name, mark or span.span_id)),
@@ -279,6 +288,8 @@ def call_of(span: Span, readable: int = _READABLE) -> Call:
         _plain(span.input, marks.asked),
         None if failed else _plain(span.output, marks.told),
     )
+    call.may_pass = failed and span.error is not None and _may_pass(span.error)
+    return call
 
 
 def _plain(value: Any, kept: Any) -> Any:
@@ -341,6 +352,10 @@ def _length_of_texts(value: dict[str, Any]) -> int:
 
 def _is_wordy(text: str) -> bool:
     return not text.isascii() or (" " in text and len(text.split(" ", PROSE_SPACES)) > PROSE_SPACES)
+
+
+def _may_pass(failure: Failure) -> bool:
+    return bool(_PASSING(f"{failure.type}: {failure.message[:500]}"))
 
 
 def _failure(span: Span) -> int:

@@ -38,6 +38,7 @@ class Run:
         self.before: Span | None = None
         self._in_row = 0
         self._passed_over = 0
+        self._answers = 0
 
     def begin(self, span: Span, call: Call) -> None:
         """Take in the first tool call: alone it shows nothing."""
@@ -81,6 +82,7 @@ class Run:
         if self._passed_over and self.patterns is not None:
             self.patterns.passed_over(call, self._passed_over)
             self._passed_over = 0
+        call.answers = self._answers
         found = self._feed_patterns(call, breaker)
         if self._models is not None:
             found += some(self._models.hallucinated.feed_tool(span))
@@ -104,6 +106,7 @@ class Run:
         """Findings from one model call, as `feed_tool`."""
         if self._models is None:
             self._models = ModelCalls(self._limits, self._history)
+        self._answers += 1
         window = self._models.window
         known = window.holds(call.key)
         if breaker is not None and (known or breaker.proven):
