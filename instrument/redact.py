@@ -41,6 +41,7 @@ from instrument.secret_search import (
     stays,
     without_scheme,
 )
+from instrument.signals import is_of_signal
 
 BLOCK = 4_096
 """Characters that the careful look takes at once: no call into an engine holds the interpreter for long."""
@@ -491,9 +492,12 @@ def _search(pattern: str) -> Callable[[str | bytes], bool]:
     pydantic-core validates strings against patterns with Rust's engine; a yes or no is all that is asked of it here.
     Where it cannot be had Python's engine does the same, slower.
     """
-    with suppress(Exception):  # another version may not know the option; any fault here means the slow way
+    try:
         if _rust_search("é")("é".encode()):
             return _rust_search(pattern)
+    except Exception as fault:  # another version may not know the option; any fault here means the slow way
+        if is_of_signal(fault):
+            raise
     search = re.compile(pattern).search
     return lambda text: search(text if isinstance(text, str) else text.decode()) is not None
 

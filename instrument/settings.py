@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from instrument import allowed, origins, thresholds
 from instrument.errors import SettingsError
 from instrument.origins import Given, Key, Unreadable, dotted
+from instrument.signals import is_of_signal
 from instrument.thresholds import Thresholds
 
 PRICE_PARTS = ("input", "output", "cached", "cache_write", "cache_write_1h", "web_searches", "file_searches")
@@ -272,11 +273,13 @@ def prices_in(path: Path) -> dict[str, dict[str, Decimal]]:
 
 
 def load_lenient(**overrides: Any) -> tuple[Settings, list[str]]:
-    """The settings, and a sentence for each key that cannot be used and fell back to its default. Never raises."""
+    """The settings, and a sentence for each key that cannot be used and fell back to its default. Never raises itself."""
     try:
         read = _read(overrides)
         return _settled(read.kept), [_lenient_sentence(fault) for fault in read.faults]
-    except Exception as fault:  # noqa: BLE001 - whatever a keyword's own methods raise must not reach the user's code
+    except Exception as fault:  # whatever a keyword's own methods raise must not reach the user's code
+        if is_of_signal(fault):
+            raise
         return _settled({}), [f"the settings cannot be read ({type(fault).__name__}); the defaults are used"]
 
 

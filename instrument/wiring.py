@@ -31,7 +31,7 @@ from instrument.record import bridges, budgets, launched, otel_context, threads
 from instrument.record.budgets import BudgetGuard, Limits, limits_of
 from instrument.record.capture import Camera
 from instrument.record.context import current
-from instrument.record.failures import in_words, is_of_signal
+from instrument.record.failures import in_words
 from instrument.record.headers import origin_of
 from instrument.record.lanes import Bounds
 from instrument.record.loops import Decide, LoopGuard
@@ -43,6 +43,7 @@ from instrument.record.settle import line_of
 from instrument.record.switch import switch
 from instrument.redact import Redactor, installation_key
 from instrument.settings import Settings, for_children
+from instrument.signals import is_of_signal
 from instrument.sinks.chosen import sinks_of
 from instrument.sinks.jsonl import JsonlSink
 from instrument.store import history
@@ -339,7 +340,9 @@ def _decision(action: Any) -> Decide:
     module, _, name = action.partition(":")
     try:
         return cast("Decide", attrgetter(name)(importlib.import_module(module)))
-    except Exception as error:  # noqa: BLE001 - a module of the user's may do anything
+    except Exception as error:  # a module of the user's may do anything
+        if is_of_signal(error):
+            raise
         notice(f"the function {action} of loops.action cannot be used, loops are only warned of ({in_words(error)})")
         return lambda finding: False
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "instrument"
 ROWS = {
-    0: ["model", "rows", "kinds", "statuses", "errors", "money", "version", "forks", "eager", "collecting", "cutting"],
+    0: ["model", "rows", "kinds", "statuses", "errors", "money", "version", "forks", "signals", "eager", "collecting", "cutting"],
     1: [
         "attributes", "settings", "origins", "allowed", "pricing", "tokens", "redact", "secret_shapes", "secret_search", "usage", "messages",
         "foreign", "pieces", "detectors", "thresholds",

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from instrument import agent, budget, current_span, llm_call, log, score, session, span, tool, traced, wiring
+from instrument import agent, budget, current_span, llm_call, log, redact, score, session, span, tool, traced, wiring
 from instrument.record.context import Current, current, leave
 from instrument.record.notices import notice
 from instrument.record.recorder import Recorder
 from instrument.record.spans import LiveSpan
 from instrument.record.switch import switch
+from instrument.settings import load_lenient
 from instrument.testing import record
 from tests.same import outcome, plain, recording_off
 
@@ -273,6 +274,19 @@ def test_a_signal_while_the_recording_starts(monkeypatch: pytest.MonkeyPatch, nu
         with pytest.raises(error):
             called()
         assert not switch.decided
+
+
+@pytest.mark.usefixtures("overdue")
+@pytest.mark.parametrize(
+    ("part", "begins"),
+    [("_read", load_lenient), ("_rust_search", lambda: redact._search.__wrapped__("other"))],
+    ids=["settings", "patterns"],
+)
+def test_a_signal_while_the_start_prepares(part: str, begins: Callable[[], object]) -> None:
+    """It is not taken for settings that cannot be read, which would be the defaults for good, nor for anything else."""
+    struck(lambda code: code.co_name == part)
+    with pytest.raises(Overdue):
+        begins()
 
 
 def test_nobody_waits_for_a_pipe_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,11 +45,11 @@ from msgspec import Raw
 
 from instrument.attributes import TELLS_NO_CONTENT
 from instrument.cutting import beginning
-from instrument.record.failures import is_of_signal
 from instrument.record.held import SMALL, held, size_of
 from instrument.record.plain import MAX_DIGITS, NOT_PLAIN, holds_endless_integer, plain_size
 from instrument.record.snapshot import snapshot, snapshot_of_named
 from instrument.record.texts import shown_bytes, without_surrogates
+from instrument.signals import is_of_signal
 
 if TYPE_CHECKING:
     from instrument.redact import Redactor

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from traceback import walk_tb
 from types import TracebackType
 from typing import Any
 
 from instrument.record.texts import text_of
+from instrument.signals import is_of_signal
 
 MAX_FRAMES = 50
 
@@ -23,16 +21,6 @@ def is_cancellation(error: BaseException) -> bool:
         return all(is_cancellation(part) for part in error.exceptions)
     kinds = type(error).__mro__
     return isinstance(error, GeneratorExit) or any(f"{k.__module__}.{k.__name__}" in CANCELLATIONS for k in kinds)
-
-
-def is_of_signal(error: BaseException) -> bool:
-    """Whether a handler of signals has raised it, a timeout perhaps: it is the user's and only met us at work."""
-    below = error.__traceback__ and error.__traceback__.tb_next
-    if below is None or threading.current_thread() is not threading.main_thread():
-        return False
-    handlers = map(signal.getsignal, signal.valid_signals())
-    codes = [code for handler in handlers if (code := getattr(handler, "__code__", None)) is not None]
-    return bool(codes) and any(frame.f_code in codes for frame, _ in walk_tb(below))
 
 
 def describe(error: BaseException) -> tuple[str, str, list[Any]]:

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 from instrument.model import Batch, Record, Sink
 from instrument.record.breath import Breath
 from instrument.record.context import Place, call_at
-from instrument.record.failures import is_of_signal
 from instrument.record.shift import Shift
 from instrument.record.worth import worth
+from instrument.signals import is_of_signal
 
 P = ParamSpec("P")
 R = TypeVar("R")

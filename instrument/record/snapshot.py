@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from instrument.record.failures import is_of_signal
 from instrument.record.kinds import base_among, mro_of, name_of
 from instrument.record.objects import repr_text
 from instrument.record.plain import MAX_DEPTH, MAX_LEAVES, NOT_PLAIN, float_or_mark, integer, plain_size, size_of_leaves
 from instrument.record.showers import known_showers, shower_of, taken_of
+from instrument.signals import is_of_signal
 
 MAX_WORK = 2_400
 """Bounds what is looked at one by one: a string or number counts one, anything else `OBJECT_WORK`."""

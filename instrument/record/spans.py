@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from instrument.errors import InstrumentError
 from instrument.kinds import ANNOUNCED, LARGEST_COUNT, MODEL_KINDS
 from instrument.record.context import NOWHERE, Place, below
-from instrument.record.failures import describe, is_cancellation, is_of_signal
+from instrument.record.failures import describe, is_cancellation
 from instrument.record.plan import Plan
+from instrument.signals import is_of_signal
 from instrument.statuses import REFUSED
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from typing import cast
 from instrument.analysis.metrics import Metrics
 from instrument.errors import SettingsError
 from instrument.model import Run, Sink
-from instrument.record.failures import in_words, is_of_signal
+from instrument.record.failures import in_words
 from instrument.record.notices import notice
 from instrument.settings import Settings
+from instrument.signals import is_of_signal
 from instrument.sinks.jsonl import JsonlSink
 
 
