@@ -273,7 +273,7 @@ def prices_in(path: Path) -> dict[str, dict[str, Decimal]]:
 
 
 def load_lenient(**overrides: Any) -> tuple[Settings, list[str]]:
-    """The settings, and a sentence for each key that cannot be used and fell back to its default. Never raises itself."""
+    """The settings, and a sentence for each key that cannot be used and fell back to its default. Raises nothing."""
     try:
         read = _read(overrides)
         return _settled(read.kept), [_lenient_sentence(fault) for fault in read.faults]
