@@ -29,7 +29,15 @@ Capture = pytest.CaptureFixture[str]
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where one file is served: a review, and a search far slower than is usual in its folder."""
     file = tmp_path_factory.mktemp("served") / "a.jsonl"
-    slow = span(1, trace_id=SLOW, run="r9", name="search", kind="tool", duration_ns=9_000 * MS)
+    slow = span(
+        1,
+        trace_id=SLOW,
+        run="r9",
+        name="search",
+        kind="tool",
+        duration_ns=9_000 * MS,
+        attributes={"instrument.sampling.rate": 0.5},
+    )
     file.write_bytes(b"".join(encode(record) + b"\n" for record in (*review(), slow)))
     history.save(file.parent, {"duration": {"search": {"200": 40}}})
     with serving(file) as found:
@@ -53,6 +61,14 @@ def asked(
         return answer.status, answer.headers, answer.read()
     finally:
         connection.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "told"), [("api/runs", b'"sampled":"Sampling has stored what matters'), ("api/costs", b'"sampled":true')]
+)
+def test_of_a_share_of_the_traces_it_is_said_so(address: str, path: str, told: bytes) -> None:
+    """Beside the numbers over all of them."""
+    assert told in asked(address, path)[2]
 
 
 def test_it_listens_on_loopback_only(address: str) -> None:

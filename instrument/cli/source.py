@@ -302,13 +302,10 @@ def tell(notices: list[str]) -> None:
 
 def tell_of_sampling(*paths: str) -> None:
     """Say on stderr that numbers over all traces are those of the stored ones, where sampling has left others out."""
-    from instrument.store.sampled import is_sampled
+    from instrument.store.sampled import STORED, is_sampled
 
     if any(map(is_sampled, paths)):
-        share = (
-            "sampling has stored what matters and a share of the other traces, so that errors weigh more than they do"
-        )
-        tell([f"{share}; `instrument costs` has the model calls of all"])
+        tell([f"{STORED}; `instrument costs` has the model calls of all"])
 
 
 def json_document(value: Any) -> str:

@@ -8,6 +8,8 @@ import re
 from instrument.attributes import SAMPLING_RATE
 from instrument.store.jsonl import files
 
+STORED = "sampling has stored what matters and a share of the other traces, so that errors weigh more than they do"
+"""What to say beside numbers over all traces of such a recording."""
 _MARK = re.compile(rf'"{re.escape(SAMPLING_RATE)}":(0|[\d.]+e-)'.encode())
 _LOOKED_AT = 1 << 20
 """Bytes of each file: every root that sampling has stored is marked."""

@@ -35,6 +35,7 @@ from instrument.collecting import uncollected
 from instrument.errors import InstrumentError
 from instrument.model import Finding, Usage
 from instrument.store import blobs, ledger
+from instrument.store.sampled import STORED, is_sampled
 from instrument.views.catalog import Catalog, day_of, spent_told
 from instrument.views.columns import columns
 from instrument.views.compared import both_calls, compared, run_of
@@ -135,6 +136,7 @@ class _Served:
         self._comparing = threading.Lock()
         self._told: tuple[tuple[str, ...], bytes] | None = None
         self._looked = 0.0
+        self._is_sampled = False
         self.ending = False
         self._encoded: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
 
@@ -172,9 +174,25 @@ class _Served:
 
     async def runs(self, request: Request) -> Response:
         def told(catalog: Catalog) -> Any:
-            return {"version": catalog.version, "rows": catalog.rows(), "path": str(self._path)}
+            return {"version": catalog.version, "rows": catalog.rows(), "path": str(self._path), "sampled": sampled}
 
+        sampled = await asyncio.to_thread(self._of_sampling)
         return _json(await self._asked(told))
+
+    def _of_sampling(self) -> str:
+        """What to say of the list where it holds a share of the traces."""
+        if not self._holds_a_share():
+            return ""
+        where_all_are = "; Costs has the model calls of all" if self._ledger() is not None else ""
+        return f"{STORED[0].upper()}{STORED[1:]}{where_all_are}."
+
+    def _holds_a_share(self) -> bool:
+        self._is_sampled = self._is_sampled or is_sampled(self._path)
+        return self._is_sampled
+
+    def _ledger(self) -> Path | None:
+        place = self._path / "ledger.db"
+        return place if place.is_file() else None
 
     async def costs(self, request: Request) -> Response:
         return _json(await self._asked(self._spending))
@@ -290,13 +308,13 @@ class _Served:
 
     def _spending(self, catalog: Catalog) -> Any:
         """From the ledger, which outlasts the records, where there is one; else from the records."""
-        place = self._path / "ledger.db" if self._path.is_dir() else None
-        if place is not None and place.is_file():
+        place = self._ledger()
+        if place is not None:
             try:
                 return {"source": "ledger", "rows": _ledger_rows(place)}
             except InstrumentError:
                 pass
-        return {"source": "records", "rows": catalog.spending()}
+        return {"source": "records", "rows": catalog.spending(), "sampled": self._holds_a_share()}
 
 
 def _number(request: Request, name: str) -> int:

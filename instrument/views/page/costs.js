@@ -34,7 +34,7 @@ export class CostsView {
   async begin() {
     try {
       const told = await this.page.source.costs();
-      this.source = told.source;
+      this.basis = told.source === "ledger" ? "From the ledger, which outlasts the records. Days are in UTC." : `From the records${told.sampled ? ", of which sampling has stored what matters and a share of the others" : ""}. Days are in UTC.`;
       this.rows = told.rows.map(([day, model, agent, calls, input, output, cached, usd, unpriced, estimated]) => ({ day, model, agent, calls, input, output, cached, tokens: input + output, usd: Number(usd), unpriced, estimated }));
     } catch (problem) {
       this.body.replaceChildren(h("p", { class: "notice" }, problem.message));
@@ -64,7 +64,7 @@ export class CostsView {
     const days = lastDays(this.rows, this.range);
     const inRange = this.rows.filter((row) => row.day >= days[0]);
     const groups = grouped(inRange, this.by, this.measure);
-    this.body.replaceChildren(this.sums(inRange), this.chart(days, inRange, groups), this.table(groups), this.days(days, inRange), h("p", { class: "aside" }, this.source === "ledger" ? "From the ledger, which outlasts the records. Days are in UTC." : "From the records. Days are in UTC."));
+    this.body.replaceChildren(this.sums(inRange), this.chart(days, inRange, groups), this.table(groups), this.days(days, inRange), h("p", { class: "aside" }, this.basis));
   }
 
   sums(rows) {

@@ -42,7 +42,8 @@ export class RunsView {
     this.heads = COLUMNS.map(([name, label, key, number]) => this.head(name, label, key, number));
     this.scroller.append(h("div", { class: "heads", role: "rowgroup" }, h("div", { class: "row head", role: "row" }, this.heads)));
     this.empty = h("p", { class: "notice", hidden: true });
-    this.element = h("section", { class: "view", "aria-label": "runs" }, h("h1", { class: "away" }, "Runs"), this.bar.element, this.choice.element, this.scroller, this.empty);
+    this.share = h("p", { class: "share aside", hidden: true });
+    this.element = h("section", { class: "view", "aria-label": "runs" }, h("h1", { class: "away" }, "Runs"), this.bar.element, this.share, this.choice.element, this.scroller, this.empty);
     this.list = new List({ scroller: this.scroller, height: NARROW.matches ? 58 : 30, make: () => this.make(), fill: (element, index) => this.fill(element, index), label: "runs" });
     this.resized = () => {
       this.list.height = NARROW.matches ? 58 : 30;
@@ -68,6 +69,8 @@ export class RunsView {
     try {
       const told = await this.page.source.runs();
       this.path = told.path;
+      this.share.textContent = told.sampled;
+      this.share.hidden = !told.sampled;
       this.take(told);
     } catch (problem) {
       this.say(problem.message);
