@@ -70,6 +70,13 @@ def test_markup_in_names_stays_text(tmp_path: Path) -> None:
     assert (1, False) == (text.count("<title>"), "<img src=x" in text)
 
 
+@pytest.mark.parametrize("name", [r"C:\users\1", r"\g<0>"])
+def test_backslashes_in_names_stay_text(tmp_path: Path, name: str) -> None:
+    """The title takes none of them for a part of a pattern."""
+    text = save(tmp_path / "a.html", span(1, name=name)).read_text()
+    assert f"<title>{name.replace('<', '&lt;').replace('>', '&gt;')} · instrument</title>" in text
+
+
 def test_the_same_trace_gives_the_same_file(tmp_path: Path) -> None:
     """Byte for byte."""
     assert save(tmp_path / "a.html", *review()).read_bytes() == save(tmp_path / "b.html", *review()).read_bytes()

@@ -56,7 +56,8 @@ def _page(trace: Trace, blob_folder: Path | None, findings: Sequence[Finding]) -
     )
     head, found, body = (PAGE / "index.html").read_text("utf-8").partition("<!-- links -->")
     assert found, "the page says where its links stand"
-    head = re.sub(r"<title>.*?</title>", f"<title>{html.escape(trace.root.name)} · instrument</title>", head)
+    title = f"<title>{html.escape(trace.root.name)} · instrument</title>"
+    head = re.sub(r"<title>.*?</title>", lambda _: title, head)  # a name may hold what a template takes for a group
     yield head.replace("<!-- policy -->", f'<meta http-equiv="Content-Security-Policy" content="{policy}">')
     yield f"<style>{style}</style>\n"
     before, after = body[body.index("\n") :].split("</body>")
