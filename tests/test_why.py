@@ -177,6 +177,17 @@ def test_unpriced_calls_are_not_hidden() -> None:
     assert Reason("1 call without a known price, not in the amount", [f"{3:016x}"]) in found
 
 
+def test_a_call_that_failed_unsent_is_none_without_a_price() -> None:
+    """It took nothing: it proves no missing price, and shares stay shares of the money."""
+    lost = failed(4, 1, kind="llm")
+    doubted = answers(span(1), call(2, 1), call(3, 1, usd=None), lost).expensive
+    shared = answers(span(1), call(2, 1, name="ask"), call(3, 1, usd="0.5", name="tell"), lost).expensive
+    assert ([[3]], False) == (
+        [numbers(one) for one in doubted if "without a known price" in one.text],
+        any("no price is known" in one.text for one in shared),
+    )
+
+
 def test_a_run_without_models_cost_nothing() -> None:
     """One line."""
     assert [Reason("no model was called")] == answers(span(1), span(2, 1)).expensive

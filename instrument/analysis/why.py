@@ -205,7 +205,7 @@ def _of_tokens(calls: Sequence[Span], spent: Total) -> Iterator[Reason]:
 
 def _unpaid_doubts(calls: Sequence[Span], spent: Total) -> Iterator[Reason]:
     if spent.unpriced:
-        unknown = [call.span_id for call in calls if call.cost is None or dollars(call.cost.usd) is None]
+        unknown = [call.span_id for call in calls if total([call]).unpriced]
         yield Reason(f"{many(spent.unpriced, 'call')} without a known price, not in the amount", unknown)
     failed = [call for call in calls if call.status == "error" and weight(call)]
     if failed:
@@ -219,8 +219,10 @@ def weight(call: Span) -> Decimal:
 
 
 def _measure(calls: Sequence[Span]) -> str:
-    known = [call.cost is not None and dollars(call.cost.usd) is not None for call in calls]
-    return "money" if all(known) else "tokens" if not any(known) else "money (by tokens where no price is known)"
+    spent = total(calls)
+    if not spent.unpriced:
+        return "money"
+    return "tokens" if spent.usd is None else "money (by tokens where no price is known)"
 
 
 def _dearest(calls: Sequence[Span]) -> Span:
