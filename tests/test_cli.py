@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -519,6 +520,24 @@ def test_an_interrupt_ends_quietly(here: Path) -> None:
         runs.send_signal(signal.SIGINT)
         _, err = runs.communicate()
     assert (b"", 130) == (err, runs.returncode)
+
+
+def test_closed_streams_are_no_error(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`instrument check >&- 2>&-` answers by its exit code."""
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    codes = main(["runs"]), main(["runs", "nowhere"])
+    sys.stdout.close()
+    sys.stderr.close()
+    assert (0, 2) == codes
+
+
+def test_an_interrupt_while_duckdb_works_ends_quietly(
+    here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB makes a fault of its own of it."""
+    monkeypatch.setattr("instrument.cli.runs.run", Mock(side_effect=RuntimeError("Query interrupted")))
+    assert ("", "") == told(capsys, "runs", code=130)
 
 
 def test_one_verb_does_not_load_what_the_others_need(here: Path) -> None:

@@ -25,11 +25,14 @@ SEES_BAD_SETTINGS = frozenset({"doctor"})
 _OPTION = re.compile(r"^ +(?:-\w(?: \S+)?, )?(--[\w-]+)", re.MULTILINE)
 """An option where help describes it."""
 FINE, BAD_USE, INTERRUPTED = 0, 2, 130
+_DUCKDB_INTERRUPTED = "Query interrupted"
+"""What DuckDB makes of Ctrl-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code: 0 fine, 1 something was found, 2 bad use."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _have_streams()
     try:
         return _run(words)
     except BrokenPipeError:
@@ -39,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except RecursionError:
         return _complain("what was recorded is nested too deeply to be shown")
+    except RuntimeError as problem:
+        if str(problem) != _DUCKDB_INTERRUPTED:
+            raise
+        return INTERRUPTED
 
 
 def _run(words: list[str]) -> int:
@@ -162,6 +169,12 @@ def _complain(sentence: str) -> int:
     shown = "\n".join(map(clean, sentence.split("\n")))
     sys.stderr.write(f"instrument: {shown}\n")
     return BAD_USE
+
+
+def _have_streams() -> None:
+    """Whoever started us may have closed ours: an answer is then the exit code alone."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
 
 
 def _stop_writing() -> None:
