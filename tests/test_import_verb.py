@@ -168,6 +168,14 @@ def test_an_unknown_format(tmp_path: Path, folder: Path, capsys: pytest.CaptureF
     assert (2, True) == (bring(tmp_path, folder, '{"a": 1}'), "--format" in capsys.readouterr().err)
 
 
+def test_a_recording_of_our_own_needs_no_import(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its spans resemble those of other formats, and would arrive without times and tokens."""
+    text = "".join(encode(record).decode() + "\n" for record in review())
+    assert (2, True) == (bring(tmp_path, folder, text), "reads it where it lies" in capsys.readouterr().err)
+
+
 def test_one_bad_file_among_good_ones(tmp_path: Path, folder: Path) -> None:
     """The others are imported, the exit code tells that one was not."""
     good = tmp_path / "good.jsonl"

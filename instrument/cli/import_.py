@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         except InstrumentError as problem:
             notices.append(str(problem))
         except OSError as problem:
-            notices.append(f"{file} cannot be read or written: {problem.strerror or problem}")
+            notices.append(f"{problem.filename or file} cannot be read or written: {problem.strerror or problem}")
     if not done:
         raise InstrumentError("nothing was imported: " + "; ".join(notices))
     say(

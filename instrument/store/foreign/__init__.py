@@ -68,13 +68,25 @@ def read(path: str | os.PathLike[str], wanted: str | None = None) -> Imported:
     place = Path(path)
     skipped: list[str] = []
     rows = list(_rows(place, skipped))
-    form = wanted or detect([row.value for row in islice(rows, LOOKED_AT)])
+    first = [row.value for row in islice(rows, LOOKED_AT)]
+    if wanted is None and any(map(_is_ours, first)):
+        raise InstrumentError(
+            f"{place} is a recording of instrument itself, which needs no import: `instrument show last {place}` "
+            "reads it where it lies"
+        )
+    form = wanted or detect(first)
     if form is None:
         raise InstrumentError(_untold(place, rows, skipped))
     found = list(_converted(form, rows, place, skipped))
     if not any(isinstance(record, Span) for record in found):
         raise InstrumentError(f"{place} holds nothing of the format {form}{_first(skipped)}")
     return Imported(form, _as_a_whole(found, nested=form != "otlp"), skipped)
+
+
+def _is_ours(value: object) -> bool:
+    return (
+        isinstance(value, dict) and value.get("type") in ("run", "open", "span") and isinstance(value.get("run"), str)
+    )
 
 
 def _untold(place: Path, rows: Sequence[Row], skipped: Sequence[str]) -> str:
