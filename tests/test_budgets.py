@@ -204,6 +204,12 @@ def test_bad_limit_is_named(limits: dict[str, object]) -> None:
         pass
 
 
+def test_a_budget_without_names_is_told() -> None:
+    """Which limit a bare number is nobody knows; the decoration says how it is written."""
+    with pytest.raises(SettingsError, match=r"'usd': 0.5"):
+        instrument.agent(budget=0.5)(ask)  # type: ignore[call-overload]  # wrong on purpose
+
+
 def events(recording: Recording, event: str) -> list[str]:
     return [log.message for log in recording.logs if log.event == event]
 

@@ -328,6 +328,8 @@ class Budget:
 
 def scope_of(given: Mapping[str, Any], called: str | None = None) -> Budget:
     """The scope that keywords describe; `called` is its name where they give none."""
+    if not isinstance(given, Mapping):
+        raise SettingsError(f"budget={given!r}: a budget has names for its limits, as in {{'usd': 0.5}}")
     name, period = given.get("name"), given.get("period")
     limits = limits_of({key: value for key, value in given.items() if key not in ("name", "period")})
     if period is None:
