@@ -481,6 +481,13 @@ def test_every_verb_has_help(verb: str, capsys: Capture) -> None:
     assert f"usage: instrument {verb}" in told(capsys, verb, "--help")[0]
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_fits_a_terminal(verb: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 80 columns, as most are opened."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert [] == [line for line in told(capsys, verb, "--help")[0].splitlines() if len(line) > 80]
+
+
 def test_without_a_verb_the_verbs_are_listed(capsys: Capture) -> None:
     """With one line about each."""
     out, _ = told(capsys)

@@ -163,6 +163,17 @@ def test_a_table_for_people(tmp_path: Path, capsys: Capture) -> None:
     assert expected == out
 
 
+def test_of_more_columns_than_there_is_room_for_the_first_are_shown(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each line fits a terminal of 80 columns; what else there is is named below, what is empty is not."""
+    monkeypatch.setenv("COLUMNS", "80")
+    out, _ = told(capsys, "select * from spans", str(written(tmp_path, review())))
+    _, _, below = out.partition("… no room for ")
+    found = max(map(len, out.splitlines())), " usd," in below, " web_searches," in below
+    assert (True, True, False) == (found[0] <= 80, *found[1:])
+
+
 def test_json_has_whole_values(tmp_path: Path, capsys: Capture) -> None:
     """Arguments as JSON, not as text; nothing as an empty list."""
     path = str(written(tmp_path, review()))

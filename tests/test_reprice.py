@@ -80,11 +80,11 @@ def test_the_table(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = prices(ledger.parent, '[prices."o3"]\ninput = 1\noutput = 1\n')
     assert 0 == run(str(ledger), "--reprice", "--prices", file, "--at", "2026-01-01")
     assert capsys.readouterr().out.splitlines() == [
-        "model    calls  unpriced  still unpriced  old USD  new USD  difference",
-        "o3           1                              0.050    0.002      -0.048",
-        "gpt-4.1      1                              0.000    0.000       0.000",
-        "mine         1         1               1  unknown  unknown     unknown",
-        "total        3         1               1    0.050    0.002      -0.048",
+        "model    calls  was unpriced  still unpriced  old USD  new USD  difference",
+        "o3           1                                  0.050    0.002      -0.048",
+        "gpt-4.1      1                                  0.000    0.000       0.000",
+        "mine         1             1               1  unknown  unknown     unknown",
+        "total        3             1               1    0.050    0.002      -0.048",
         WITHOUT_TOKENS,
         "1 call is unpriced by the new prices and not in their total: mine",
         f"new: {file}, then today's price list, at 2026-01-01T00:00:00Z; nothing in the ledger was changed",

@@ -38,12 +38,17 @@ FORMATS = (
     Format("csv", "instrument.views.csv:pieces", "one row a span, safe to open as a spreadsheet"),
 )
 STDOUT = "-"
+USAGE = """instrument export (--dir DIR | --chrome [FILE] | --otlp [FILE] |
+                          --openinference [FILE] | --html [FILE] | --csv [FILE])
+                         [-h] [-o FILE] [--json] [trace] [path]"""
+"""In lines for a terminal: argparse breaks none between options of which one is needed."""
 
 
 def add(subparsers: Any) -> None:
     """Add the verb to the command line."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "export",
+        usage=USAGE,
         help="write one trace as plain JSON files (--dir), or for another tool: "
         + ", ".join(f"--{form.name}" for form in FORMATS),
         description="The last trace, or the one whose id begins with TRACE. Without FILE the content goes to stdout. "

@@ -39,7 +39,8 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--dir", type=Path, metavar="DIR", help="the recording folder (default: the nearest .instrument)"
     )
-    parser.add_argument("--format", choices=FORMATS, default="auto", help="what the files are (default: told by them)")
+    forms = f"what the files are: {', '.join(FORMATS[1:])} (default: told by them)"
+    parser.add_argument("--format", choices=FORMATS, default="auto", metavar="FORMAT", help=forms)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 1000
 """A table for people has no more rows; the other forms have all."""
 CHUNK = 10_000
-NUMBERS = ("INT", "DOUBLE", "DECIMAL", "FLOAT")
+NUMBERS = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|DOUBLE|DECIMAL|FLOAT)")
 
 
 def add(subparsers: Any) -> None:
@@ -114,16 +115,23 @@ def _with_names(found: DuckDBPyConnection) -> Iterator[Sequence[Any]]:
 
 
 def _print_table(found: DuckDBPyConnection) -> None:
-    from instrument.views.tables import Column, table
-    from instrument.views.theme import clean, theme_for
+    from instrument.views.tables import Column, table, that_fit
+    from instrument.views.theme import clean, theme_for, wrapped
 
     theme = theme_for(sys.stdout)
     columns = [
-        Column(clean(name, 60), right=(number := str(kind).startswith(NUMBERS)), flexible=not number)
+        Column(clean(name, 60), right=(number := NUMBERS.match(str(kind)) is not None), flexible=not number)
         for name, kind, *_ in found.description or ()
     ]
     rows = found.fetchmany(MOST_ROWS + 1)
-    say(table(columns, [[_cell(value) for value in row] for row in rows[:MOST_ROWS]], theme))
+    told = [[_cell(value) for value in row] for row in rows[:MOST_ROWS]]
+    fit = that_fit(columns, told, theme)
+    say(table(columns[:fit], [row[:fit] for row in told], theme))
+    if left := [
+        column.title for place, column in enumerate(columns) if place >= fit and any(row[place] for row in told)
+    ]:
+        more = f"{theme.ellipsis} no room for {', '.join(left)}: name those that you want; --csv and --json print all"
+        say("\n".join(theme.paint(line, "dim") for line in wrapped(more, theme.width)))
     if len(rows) > MOST_ROWS:
         say(theme.paint(f"{theme.ellipsis} there are more than {MOST_ROWS:,} rows: --csv or --json print all", "dim"))
 

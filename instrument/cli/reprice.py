@@ -60,7 +60,7 @@ def _plain(one: Compared) -> dict[str, Any]:
 
 def _table(by: str, groups: Sequence[Compared], total: Compared, theme: Theme) -> str:
     decimals = max((places(usd) for one in (*groups, total) for usd in _amounts(one)), default=2)
-    titles = {"calls": 2, "unpriced": 3, "still unpriced": 1, "old USD": 0, "new USD": 0, "difference": 0}
+    titles = {"calls": 2, "was unpriced": 3, "still unpriced": 1, "old USD": 0, "new USD": 0, "difference": 0}
     columns = [Column(by, flexible=True), *(Column(title, True, gives_way) for title, gives_way in titles.items())]
     lines = [_cells(one, clean(one.key or "(none)", 60), decimals) for one in groups]
     return table(columns, [*lines, _cells(total, "total", decimals)], theme)

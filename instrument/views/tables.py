@@ -42,6 +42,18 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], theme: Them
     return "\n".join("  ".join(line).rstrip() for line in zip(*shown, strict=True))
 
 
+def that_fit(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], theme: Theme) -> int:
+    """How many columns, from the first on, have room beside each other once the flexible ones are cut; one at least."""
+    taken, fit = -2, 0
+    for place, column in enumerate(columns):
+        width = _wanted(column, [row[place] for row in rows])
+        taken += min(width, LEAST_FLEXIBLE) + 2 if column.flexible and width else width + 2 if width else 0
+        if theme.width is not None and taken > theme.width:
+            break
+        fit += 1
+    return max(fit, 1)
+
+
 def _wanted(column: Column, below: Sequence[Cell]) -> int:
     texts = [cell if isinstance(cell, str) else cell[0] for cell in below]
     return max(cells(column.title), *map(cells, texts)) if any(texts) else 0
