@@ -47,6 +47,8 @@ FIRST_TOKEN = "instrument.stream.time_to_first_token"
 CHUNKS = "instrument.stream.chunks"
 TOKENS_PER_SECOND = "instrument.stream.tokens_per_second"
 CLOSED_EARLY = "instrument.closed_early"
+RETRIES = "instrument.retries"
+"""How often the client sent the request of a model call again by itself."""
 CACHE_HIT = "instrument.cache.hit"
 """Set to true on a model call that a cache of the program's own answered: it was not billed."""
 UNREAD_BODY = "instrument.unread_body_bytes"
@@ -100,7 +102,7 @@ TELLS_NO_CONTENT = frozenset(
         *RESPONSE.values(),
         *(OPERATION, PROVIDER, API_TYPE, SERVER_ADDRESS, SERVER_PORT, STATUS_CODE, ERROR_TYPE),
         *(STREAM, FIRST_CHUNK, FIRST_TOKEN, CHUNKS, TOKENS_PER_SECOND, CLOSED_EARLY),
-        *(CACHE_HIT, UNREAD_BODY, NO_ITERATION),
+        *(RETRIES, CACHE_HIT, UNREAD_BODY, NO_ITERATION),
         *(AGENT_ID, AGENT_NAME, LEDGER_OPERATION, SESSION, USER, TAGS, TIMES, MESSAGES),
         *("gen_ai.tool.name", "gen_ai.tool.call.id", "gen_ai.tool.type"),
     }

@@ -139,6 +139,25 @@ def test_retries_are_those_of_the_client(asynchronous: bool, server: Endpoint) -
     assert (1, 6) == (len(spans), len(server.requests))
 
 
+@BOTH
+@pytest.mark.parametrize("status", [429, 500])
+def test_retries_are_counted(status: int, asynchronous: bool, server: Endpoint) -> None:
+    """The span says how often the client sent the request again, when, and why."""
+    refusals(status, **{"retry-after": "0.01"})(server)
+    _, _, [span] = both_ways(server, chat_with(), asynchronous, max_retries=2)
+    events = [(event.name, event.attributes) for event in span.events]
+    assert (2, [("retry", {"http.response.status_code": status})] * 2) == (
+        span.attributes["instrument.retries"],
+        events,
+    )
+
+
+def test_a_call_that_is_not_sent_again_says_nothing_of_it(server: Endpoint) -> None:
+    """As most are."""
+    _, _, [span] = both_ways(server, chat_with(), asynchronous=False)
+    assert ("instrument.retries" in span.attributes, span.events) == (False, [])
+
+
 def test_answer_that_is_no_json_reaches_the_caller(server: Endpoint) -> None:
     """What the plain client makes of a wrong answer is what the caller gets."""
     no_json(server)

@@ -243,6 +243,14 @@ def test_failures_that_were_survived() -> None:
     ]
 
 
+def test_calls_that_the_client_sent_again() -> None:
+    """Its waiting is in their time."""
+    tried = {"instrument.retries": 2}
+    found = answers(span(1), call(2, 1, attributes=tried), call(3, 1), call(4, 1, attributes=tried)).slow[-1]
+    expected = "the client sent 2 model calls again, 4 times in all: busy services, timeouts"
+    assert (expected, [2, 4]) == (found.text, numbers(found))
+
+
 def test_a_run_that_never_ended() -> None:
     """What was open when the process died."""
     found = answers(head(1, name="agent"), head(2, 1, name="fetch"), log(50, 2)).failed[0]

@@ -14,6 +14,7 @@ from instrument.analysis.metrics import attribute, is_timed, model_of, operation
 from instrument.analysis.report import Report
 from instrument.analysis.totals import Total, carries, dollars, total
 from instrument.analysis.tree import Trace
+from instrument.attributes import RETRIES
 from instrument.model import Finding, Span
 from instrument.statuses import FAILED, OPEN, REFUSED, UNENDED, UNFINISHED
 from instrument.views.theme import bill, count, duration
@@ -79,6 +80,7 @@ def _time(trace: Trace) -> Iterator[Reason]:
         if took >= WORTH_TELLING * whole:
             yield Reason(_share_of_time(trace, cause, times, whole), list(times))
     yield from _lost_time(path, whole)
+    yield from _tried_again(trace)
 
 
 class _Cause(NamedTuple):
@@ -135,6 +137,15 @@ def _lost_time(path: CriticalPath, whole: int) -> Iterator[Reason]:
         calls = f"{many(len(failed), 'call')} that failed"
         text = f"{percent(took, whole)} of the time, {duration(took)}, went into {calls}"
         yield Reason(text, sorted(failed, key=lambda span_id: -failed[span_id]))
+
+
+def _tried_again(trace: Trace) -> Iterator[Reason]:
+    """Model calls whose client waited and sent them again, which is in their time."""
+    tries = {span.span_id: attribute(span, RETRIES) or "" for span in trace.spans}
+    known = {span_id: int(times[:9]) for span_id, times in tries.items() if times.isdecimal()}
+    if known:
+        text = f"the client sent {many(len(known), 'model call')} again, {many(sum(known.values()), 'time')} in all"
+        yield Reason(f"{text}: busy services, timeouts", sorted(known, key=lambda span_id: -known[span_id]))
 
 
 # Money

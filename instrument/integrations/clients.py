@@ -17,8 +17,11 @@ import wrapt
 
 from instrument import forks
 from instrument.integrations import openai_later
-from instrument.integrations.openai_calls import Args, Keywords, begin_exchange, options_of
+from instrument.integrations.openai_calls import Args, Keywords, begin_exchange, note_retry, options_of
 from instrument.record.safely import safely
+
+WAIT = "_sleep_for_retry"
+"""What clients call before they send a request again; where one of them has another way its tries are not counted."""
 
 
 class Patched:
@@ -68,6 +71,8 @@ class Library:
                 for kind in _family(base):
                     if "request" in vars(kind):
                         self._wrap(kind, "request", wrapper)
+                    if WAIT in vars(kind):
+                        self._wrap(kind, WAIT, _tried_again)
             if client is not None:
                 self._wrap_copies(type(client))
         return Patched(lambda: self._unwatch(watchers, token))
@@ -156,6 +161,11 @@ class Library:
         if safely(exchange.succeed, result) is None:
             safely(exchange.give_up, result)
         return result
+
+
+def _tried_again(wrapped: Callable[..., Any], client: Any, args: Args, kwargs: Keywords) -> Any:
+    safely(note_retry, client, kwargs.get("response"))
+    return wrapped(*args, **kwargs)
 
 
 def _unwrap(place: tuple[type, str], methods: tuple[Any, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ from instrument.attributes import (
     ERROR_TYPE,
     OPERATION,
     PROVIDER,
+    RETRIES,
     SERVER_ADDRESS,
     SERVER_PORT,
     STATUS_CODE,
@@ -58,9 +60,13 @@ class Call(NamedTuple):
 
 
 class ClientPlan(Plan):
-    """The plan of a patched call. `sending` is the client's id and the address while the request is under way."""
+    """The plan of a patched call. `sending` is the client's id and the address while the request is under way.
 
-    __slots__ = ("sending",)
+    `retries` counts how often the client has sent it again.
+    """
+
+    __slots__ = ("retries", "sending")
+    retries: int
     sending: tuple[int, str] | None
 
 
@@ -190,6 +196,18 @@ def begin_exchange(client: Any, args: Args, kwargs: Keywords) -> Exchange | None
     return exchange
 
 
+def note_retry(client: Any, response: Any) -> None:
+    """The client waits before it sends the request of the call that is under way again."""
+    span = current.get()
+    plan = span.plan if isinstance(span, LiveSpan) else None
+    if isinstance(span, LiveSpan) and isinstance(plan, ClientPlan) and plan.sending and plan.sending[0] == id(client):
+        plan.retries += 1
+        span.set({RETRIES: plan.retries})
+        failure = sys.exc_info()[0]
+        why = {ERROR_TYPE: failure.__name__} if failure is not None else {}
+        span.event("retry", **(why if response is None else {STATUS_CODE: response.status_code}))
+
+
 def read_call(client: Any, args: Args, kwargs: Keywords) -> Call | None:
     """What is asked of a model, or None for any other request."""
     options = options_of(args, kwargs)
@@ -232,7 +250,7 @@ def _described(recorder: Recorder, client: Any, call: Call, outer: Outer) -> Any
         attributes[API_TYPE] = services.API_TYPES[call.operation]
     kind = "embedding" if call.operation == "embeddings" else "llm"
     plan = ClientPlan(f"{services.SEMANTIC[call.operation]} {call.model}", kind, attributes=attributes)
-    plan.sending = (id(client), call.url)
+    plan.sending, plan.retries = (id(client), call.url), 0
     said = {"messages": asked.input_messages, "tools": asked.tools, "settings": asked.settings}
     captured = recorder.arguments({name: value for name, value in said.items() if value})
     return plan, outer, None, captured, call.body

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from instrument.analysis.metrics import Tally
 from instrument.analysis.tree import Trace, traces
+from instrument.attributes import RETRIES
 from instrument.model import Failure, Finding, Log, Score, Span, decode_known, encode
 
 KEPT_SPANS = 2000
@@ -19,6 +20,7 @@ KEPT_ATTRIBUTES = (
     "instrument.agent.outcome",
     "gen_ai.request.model",
     "gen_ai.response.model",
+    RETRIES,
 )
 
 
