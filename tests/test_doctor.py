@@ -199,6 +199,26 @@ def test_built_in_sinks_work(name: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert found.works, found
 
 
+@pytest.mark.parametrize(("status", "works"), [(200, True), (400, True), (401, False), (0, False)])
+def test_a_collector_is_asked(status: int, works: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a request that says nothing: it may refuse that (400), but not us (401), and must be there (0: it is not)."""
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.common", reason="needs the extra otlp")
+    from tests.otlp_receiver import Answer, free_port, receiver
+
+    with receiver() as collector:
+        collector.answer = Answer(status)
+        url = collector.url if status else f"http://127.0.0.1:{free_port()}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        found = sinks("otlp", monkeypatch)["otlp"]
+    assert (works, True) == (found.works, url in found.detail), found
+
+
+def test_an_address_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sink of a program would be off."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://")
+    assert not sinks("otlp", monkeypatch)["otlp"].works
+
+
 def test_a_shared_file_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shared event file is opened for appending, and stays as it is."""
     path = tmp_path / "all.jsonl"

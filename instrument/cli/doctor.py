@@ -149,7 +149,7 @@ def _why(fault: BaseException) -> str:
 
 
 def _trial(name: str) -> Trial:
-    ours: dict[str, Trial] = {"console": _console, "jsonl": _jsonl, "ledger": _ledger, "memory": _memory}
+    ours: dict[str, Trial] = {"console": _console, "jsonl": _jsonl, "ledger": _ledger, "memory": _memory, "otlp": _otlp}
     return ours.get(name) or (lambda settings: _loaded(name))
 
 
@@ -223,6 +223,25 @@ def _write_and_roll_back(path: Path) -> None:
 
 def _memory(settings: Settings) -> str:
     return "keeps records in this process only"
+
+
+def _otlp(settings: Settings) -> str:
+    """Send an empty request: it goes the whole way, through proxies and certificates too, and leaves nothing there."""
+    from instrument.sinks.otlp.outcome import LATER
+    from instrument.sinks.otlp.sink import check_installed
+    from instrument.sinks.otlp.target import signals_of, target_of
+
+    signals = signals_of(os.environ)
+    if not signals:
+        return "every signal is switched off by OTEL_*_EXPORTER"
+    target = target_of(signals[0], os.environ, settings.otlp.endpoint, settings.otlp.protocol)
+    check_installed({target.protocol})
+    from instrument.sinks.otlp.transport import sender
+
+    outcome = sender(signals[0], target)(b"", WAIT_SECONDS)
+    if outcome.state == LATER:
+        raise ConnectionError(f"{target.shown}: {outcome.why}")
+    return f"{target.shown} answers"
 
 
 def _loaded(name: str) -> str:

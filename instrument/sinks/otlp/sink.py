@@ -18,7 +18,7 @@ from instrument.record.notices import notice
 from instrument.sinks.otlp.courier import FIRST_PAUSE, RAW, Courier
 from instrument.sinks.otlp.outcome import Send
 from instrument.sinks.otlp.packing import packed, unpacked
-from instrument.sinks.otlp.target import GRPC, SIGNALS, Target, dialect_of, resource_of, target_of
+from instrument.sinks.otlp.target import GRPC, SIGNALS, Target, dialect_of, resource_of, signals_of, target_of
 from instrument.sinks.otlp.waiting import nothing
 from instrument.store.outbox import Outbox, Parcel
 
@@ -60,10 +60,10 @@ class OtlpSink:
     ) -> None:
         self._targets = {
             signal: target_of(signal, environ, endpoint, protocol, headers, timeout)
-            for signal in SIGNALS
-            if signal in signals and environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip() != "none"
+            for signal in signals_of(environ)
+            if signal in signals
         }
-        _check_installed({target.protocol for target in self._targets.values()})
+        check_installed({target.protocol for target in self._targets.values()})
         self._dialect = dialect_of(environ, names)
         self._told = resource_of(environ)
         self._temporality = environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "")
@@ -256,7 +256,8 @@ def _count_nothing(_: Span) -> None:
     """Nobody takes metrics."""
 
 
-def _check_installed(protocols: set[str]) -> None:
+def check_installed(protocols: set[str]) -> None:
+    """Raises `ImportError` where the extra `otlp` is not there; loads nothing of it."""
     wanted = ["opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.common", "requests"]
     wanted += ["grpc"] if GRPC in protocols else []
     for name in wanted:

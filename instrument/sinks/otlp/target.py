@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -40,6 +40,11 @@ class Target(NamedTuple):
         parts = urlsplit(self.url)
         port = f":{parts.port}" if parts.port is not None else ""
         return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+
+
+def signals_of(environ: Mapping[str, str], among: Sequence[str] = SIGNALS) -> list[str]:
+    """Those that no `OTEL_*_EXPORTER` has switched off."""
+    return [signal for signal in among if environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip() != "none"]
 
 
 def target_of(
