@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instrument.analysis.diff import compare
+from instrument.analysis.tree import traces
 from instrument.cli.main import main
 from instrument.model import encode
 from instrument.views.difference import NOTHING, difference
@@ -121,6 +122,13 @@ def test_every_cause_fits_the_width(cause: str, width: int) -> None:
     """No line of ours is wider than the terminal, but for values that are one long word."""
     text = difference(compare(simulate(PLAN), simulate(PLAN, Twist(cause), seed=2)), Theme(width=width))
     assert [] == [line for line in text.splitlines() if cells(line) > width and not line.startswith("    ")]
+
+
+def test_values_that_read_alike_are_told_apart() -> None:
+    """A number and the text of it: both at the first divergence and among what follows."""
+    (a,), (b,) = (traces([span(1), span(2, 1, output=out), span(3, 1, output=out)]) for out in (22, "22"))
+    text = difference(compare(a, b), Theme(width=None))
+    assert [True] * 3 == [part in text for part in ("- 22\n", '+ "22"\n', '22 -> "22"')], text
 
 
 def test_a_name_that_did_not_occur_has_no_time() -> None:

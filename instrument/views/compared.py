@@ -25,6 +25,7 @@ from instrument.views.difference import (
     SAID_LATER,
     are_long,
     as_text,
+    as_texts,
     counts,
     figures,
     nothing,
@@ -161,8 +162,8 @@ def _lines(before: Any, after: Any) -> Iterator[Sequence[Part]]:
     if are_long(before, after):
         yield [*changed_parts(steady_text(before), steady_text(after), UNBOUNDED)]
         return
-    for kind, value in (("gone", before), ("new", after)):
-        yield [(kind, clean(as_text(value), MOST_LETTERS) if value is not None else "(nothing)")]
+    for kind, value, text in zip(("gone", "new"), (before, after), as_texts(before, after), strict=True):
+        yield [(kind, clean(text, MOST_LETTERS) if value is not None else "(nothing)")]
 
 
 def _values(found: Change | Difference, live: Live) -> tuple[Any, Any]:
@@ -222,7 +223,7 @@ def _change(change: Change, said: dict[str, str], live: Live) -> list[str]:
     if change.cause in ("added", "removed"):
         return [change.cause, said[change.cause], "", "", "", ""]
     values = _values(change, live)
-    before, after = (steady_text(as_text(value)) for value in values)
+    before, after = map(steady_text, as_texts(*values))
     lead, gone, new = _apart(before, after)
     return [
         change.cause,

@@ -165,7 +165,7 @@ def _values(change: Change, theme: Theme) -> Iterator[str]:
         below = f"  (and {change.spans - 1} below it)" if change.spans > 1 else ""
         yield theme.paint(f"{sign} {told}{below}", style)
         return
-    before, after = as_text(change.before), as_text(change.after)
+    before, after = as_texts(change.before, change.after)
     if are_long(change.before, change.after):
         words = changed_words(steady_text(before), steady_text(after), theme)
         yield from [words] if theme.width is None else broken(words, theme.width - 4)
@@ -182,6 +182,14 @@ def are_long(before: Any, after: Any) -> bool:
 def as_text(value: Any) -> str:
     """A recorded value as text: itself if it is one, else JSON."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def as_texts(before: Any, after: Any) -> tuple[str, str]:
+    """Two values as texts; as JSON where they differ and would read alike, as 22 and "22" do."""
+    one, two = as_text(before), as_text(after)
+    if one != two or before == after:
+        return one, two
+    return msgspec.json.encode(before).decode(), msgspec.json.encode(after).decode()
 
 
 def _listed(title: str, changes: Iterable[Change], theme: Theme) -> str:
@@ -213,7 +221,7 @@ def _line(same: list[Change], theme: Theme) -> str:
 
 def _in_short(before: Any, after: Any, room: int, theme: Theme) -> str:
     """Short values beside each other, where there is room; of longer texts a few words around the first change."""
-    one, two = steady_text(as_text(before)), steady_text(as_text(after))
+    one, two = map(steady_text, as_texts(before, after))
     beside = f"{clean(one, 40)} -> {clean(two, 40)}"
     are_short = max(len(one), len(two)) <= 40 and (cells(beside) <= room or max(len(one), len(two)) <= 20)
     if are_short or before is None or after is None:
