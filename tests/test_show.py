@@ -60,6 +60,15 @@ def test_spans_are_chosen(path: str, capsys: Capture, words: list[str], expected
     assert expected in shown(capsys, path, *words).splitlines()
 
 
+def test_a_call_that_was_refused_went_wrong(tmp_path: Path, capsys: Capture) -> None:
+    """A budget's refusal is where the failure above it began."""
+    refused = span(2, 1, kind="llm", name="ask", status="refused")
+    path = written(tmp_path, [span(1, status="error", name="run"), refused, span(3, 1)])
+    assert ["run", "⊝", "ask"] == re.findall(
+        r"run|⊝|ask|think", shown(capsys, str(path), "--errors").partition("\n\n")[0]
+    )
+
+
 def test_what_is_above_a_chosen_span_is_shown_too(path: str, capsys: Capture) -> None:
     """And nothing beside."""
     assert ["review", "iteration", "read_file", "iteration", "read_file", "broke"] == names(

@@ -38,7 +38,7 @@ def add(subparsers: Any) -> None:
         help="show one trace as a tree with times, tokens, money, errors and findings, or one span whole",
         description="The last trace, the one whose id begins with TRACE, or the span whose id does: that one whole, "
         "with its messages, input, output, error and logs. Tokens and money in the tree are those of a span and of all "
-        "below it; + behind an amount: some calls below have no known price, ~: tokens were estimated.",
+        "below it; + behind an amount: some calls below have no known price, ~: tokens, or a price, were estimated.",
     )
     add_trace(parser, "the first digits of the id of a trace or a span, `last` or `last~1` (default: last)")
     parser.add_argument("--all", action="store_true", help="every span, where a big trace is folded otherwise")
@@ -46,7 +46,9 @@ def add(subparsers: Any) -> None:
     only = parser.add_argument_group("what the tree shows, each with all that is above it")
     only.add_argument("--depth", type=_levels, metavar="N", help="only N levels")
     only.add_argument("--kind", action="append", metavar="KIND", help="only such spans: llm, tool, … (may be repeated)")
-    only.add_argument("--errors", action="store_true", help="only what failed and what findings are about")
+    only.add_argument(
+        "--errors", action="store_true", help="only what failed or was refused and what findings are about"
+    )
     only.add_argument("--min-ms", type=_milliseconds, metavar="X", help="only what took X milliseconds or more")
     parser.set_defaults(run=run)
 
@@ -102,7 +104,7 @@ def _choice(args: argparse.Namespace, report: Report) -> Callable[[Span], bool] 
     """Whether a span is one of those that were asked for; None where all are."""
     if not (args.kind or args.errors or args.min_ms is not None):
         return None
-    from instrument.statuses import UNFINISHED
+    from instrument.statuses import FAILED, UNFINISHED
 
     kinds = {kind for given in args.kind or () for kind in given.split(",")}
     _refuse_unknown(kinds, report.trace)
@@ -111,7 +113,7 @@ def _choice(args: argparse.Namespace, report: Report) -> Callable[[Span], bool] 
     def matches(span: Span) -> bool:
         return (
             (not kinds or span.kind in kinds)
-            and (not args.errors or span.status in ("error", UNFINISHED) or span.span_id in about)
+            and (not args.errors or span.status in (*FAILED, UNFINISHED) or span.span_id in about)
             and (args.min_ms is None or span.duration_ns >= args.min_ms * MS)
         )
 
