@@ -25,7 +25,8 @@ def add(subparsers: Any) -> None:
         "check",
         help="show each finding with its evidence and what to do about it; exit code 1 when there are any",
         description="Findings that were recorded and those that the detectors make of the traces now. Without TRACE "
-        "all traces are checked. Exit code: 0 nothing found, 1 something at or above --fail-on, 2 nothing to check.",
+        "all traces are checked. That a run failed is no finding: `runs` and `show --errors` tell of it. Exit code: "
+        "0 nothing found, 1 something at or above --fail-on, 2 nothing to check.",
     )
     parser.add_argument("traces", nargs="*", metavar="TRACE", help="first digits of a trace's id, `last`, or a path")
     parser.add_argument("--path", dest="named_path", metavar="PATH", help="a file or folder (default: .instrument)")

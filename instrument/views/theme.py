@@ -302,7 +302,7 @@ def count(number: int) -> str:
 
 
 def bill(total: Total) -> str:
-    """The money of a total in one word: an amount, `~` before it when tokens were estimated, `free` or `unpriced`."""
+    """The money of a total in one word: an amount, `~` before it where some is estimated, `free` or `unpriced`."""
     if not total.calls or not (total.priced or total.estimated or total.unpriced or total.free):
         return ""
     if total.usd is None:
