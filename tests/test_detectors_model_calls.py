@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
 from msgspec import Raw
 
+from instrument.detectors import default
 from tests.detector_runs import Tape, alarms, feed, names, said, wish
 
 OPENAI_CHAT = {"choices": [{"message": {"tool_calls": [{"function": {"name": "fly", "arguments": "{}"}}]}}]}
@@ -211,6 +213,19 @@ def test_conversations_that_take_turns_are_told_apart() -> None:
     pairs = [prompt for texts in turns() if texts for prompt in (texts, [text[::-1] for text in texts])]
     found = feed(sent(pairs).spans)
     assert [("growth", 4), ("growth", 4)] == [(finding.data["measure"], finding.data["turns"]) for finding in found]
+
+
+def test_long_prompts_are_not_kept() -> None:
+    """Of ten of 50 kB each but one, of the others what tells them apart."""
+    watch = default()
+    tracemalloc.start()
+    try:
+        for n in range(10):
+            watch.feed(Tape().model(said(f"{n}"), texts=[f"{n}" + "x" * 50_000], prompt=12_500))
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert kept < 150_000
 
 
 def test_what_the_service_keeps_is_told_by_sizes() -> None:

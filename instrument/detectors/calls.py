@@ -285,8 +285,8 @@ def call_of(span: Span, readable: int = _READABLE) -> Call:
         marks.asked,
         marks.told,
         marks.wordy,
-        _plain(span.input, marks.asked),
-        None if failed else _plain(span.output, marks.told),
+        _plain(span.input, marks.asked) if readable else None,
+        _plain(span.output, marks.told) if readable and not failed else None,
     )
     call.may_pass = failed and span.error is not None and _may_pass(span.error)
     return call

@@ -6,6 +6,7 @@ What goes on with what is told by the contents of prompts, and by their sizes wh
 from __future__ import annotations
 
 from collections import deque
+from typing import NamedTuple
 
 from instrument.detectors.answers import model_of
 from instrument.detectors.prompts import Pieces, Prompt, goes_on, prompt_of
@@ -44,11 +45,18 @@ class ContextGrowth:
         return self._lines[key].feed(span, tokens, self._limits)
 
 
+class Beginning(NamedTuple):
+    """The first of some calls: not the span, which holds its whole prompt."""
+
+    span_id: str
+    start_ns: int
+
+
 class Line:
     """The calls of one name and model, which may belong to several conversations; all counts are tokens."""
 
     def __init__(self, first: Span, window: int) -> None:
-        self._first = first
+        self._first = Beginning(first.span_id, first.start_ns)
         self._window = window
         self._sent = 0
         self._again = 0.0
@@ -126,7 +134,7 @@ class Conversation:
     """The model calls that carry one growing prompt."""
 
     def __init__(self, first: Span) -> None:
-        self._first = first
+        self._first = Beginning(first.span_id, first.start_ns)
         self.turns = 0
         self.last = 0
         self.prompt: Prompt | None = None
@@ -205,7 +213,7 @@ def _cure(again: int, leading: float, price: float) -> str:
     return f"a prompt cache would have saved {little}, because what changes stands before them"
 
 
-def _told(measure: str, ends: tuple[Span, Span], sentence: str, *, severity: str = "info", **data: int) -> Finding:
+def _told(measure: str, ends: tuple[Beginning, Span], sentence: str, *, severity: str = "info", **data: int) -> Finding:
     first, last = ends
     return Finding(
         trace_id=last.trace_id,

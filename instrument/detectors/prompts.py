@@ -51,6 +51,8 @@ class Prompt(Struct, eq=False, gc=False):
 
     def pieces_from(self, place: int) -> Pieces:
         """The pieces of the messages behind a place in the text."""
+        if place == 0 and self._pieces is not None:
+            return self._pieces
         return {} if self.text is None else _pieces_of(_messages(self.text, place + 1))
 
     def begins_with(self, before: Prompt) -> bool:
