@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from instrument import agent, span, tool, traced
+from instrument import agent, current_span, span, tool, traced
 from instrument.record.switch import switch
 from instrument.testing import record
 from tests.faults.programs import run, worked
@@ -67,6 +67,26 @@ def test_memory_returns_to_the_baseline() -> None:
 def test_memory_returns_where_traces_are_left_out() -> None:
     """What sampling remembers of decided traces is bounded."""
     assert bytes_more(5_000, sample_rate=1e-12) < 5_000 * 400
+
+
+def test_a_call_is_let_go_of_before_it_is_written() -> None:
+    """The collector looks at every live span that is left, so none is once it has become a record."""
+    live: list[weakref.ref[Any]] = []
+    alive = []
+
+    class Looks(Nothing):
+        def write(self, batch: Any) -> None:
+            alive.extend(one() for one in live)
+
+    @tool
+    def call() -> None:
+        live.append(weakref.ref(current_span()))  # type: ignore[arg-type]  # it is inside one
+
+    with record(sinks=(Looks(),)) as recording:
+        for _ in range(3):
+            call()
+        recording.flush()
+    assert [None] * 3 == alive[-3:]
 
 
 def test_a_trace_that_never_ends_holds_itself_alone() -> None:

@@ -247,8 +247,8 @@ def test_what_comes_after_the_end_is_counted(monkeypatch: pytest.MonkeyPatch) ->
     stuck(line, disk)
     for n in range(10):
         line.put(note(n))
-    waits, wait = threading.Event(), line._room._wait_for_room
-    monkeypatch.setattr(line._room, "_wait_for_room", lambda: (waits.set(), wait()))
+    waits, wait = threading.Event(), line.room._wait_for_room
+    monkeypatch.setattr(line.room, "_wait_for_room", lambda: (waits.set(), wait()))
     waiting = threading.Thread(target=line.put, args=(note(10),), daemon=True)
     waiting.start()
     assert waits.wait(20)
@@ -284,7 +284,7 @@ def test_what_ends_while_the_sinks_are_closed_is_written_when_they_are() -> None
 def test_a_gathering_ends_also_where_calls_ask_late() -> None:
     """Where a call that was stopped has set the mark higher, the next one that asks ends the gathering all the same."""
     line = pipeline(Keeping())
-    room = line._room
+    room = line.room
     line.queue.extend(map(note, range(room.mark + 1)))
     line.asleep, line.is_gathering, room.free = False, True, room.mark + 1
     line.put(note(-1))
@@ -470,13 +470,13 @@ def test_losses_are_told_while_others_are_counted() -> None:
     with record() as recording:
         assert switch.recorder is not None
         line = switch.recorder.pipeline
-        for counts in (line._lost, line._room.lost, line.delivery._lost, switch.recorder.faults):
+        for counts in (line._lost, line.room.lost, line.delivery._lost, switch.recorder.faults):
             reason = Meanwhile("full")
             reason.counts = Counter()
             counts[reason] = 1
             reason.counts = counts
         assert 4 <= len(recording.flush().lost)
-        for counts in (line._lost, line._room.lost, line.delivery._lost, switch.recorder.faults):
+        for counts in (line._lost, line.room.lost, line.delivery._lost, switch.recorder.faults):
             counts.clear()
 
 

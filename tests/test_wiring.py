@@ -374,7 +374,7 @@ def test_a_configuration_amid_another_one_leaves_nothing_behind(
     leaf()
     instrument.shutdown()
     found = [record for record in instrument.records(tmp_path) if isinstance(record, Span)]
-    assert (2, [True, True]) == (len(found), [one.pipeline._room.is_closed for one in built[1:3]])
+    assert (2, [True, True]) == (len(found), [one.pipeline.room.is_closed for one in built[1:3]])
 
 
 def test_what_is_configured_inside_of_the_test_kit_ends_with_it(tmp_path: Path) -> None:

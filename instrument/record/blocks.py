@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -74,16 +73,21 @@ def _break_off(live: LiveSpan, outer: LiveSpan | Place | None) -> None:
 class _Nowhere:
     """Stands in for the recorder of a span that is not recorded: it takes everything and keeps nothing."""
 
-    origin = None
-    span_ids: deque[str] = deque()
-
-    def __getattr__(self, name: str) -> Callable[..., str]:
-        return lambda *args, **kwargs: ""
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *args, **kwargs: None
 
 
 def unrecorded() -> LiveSpan:
     """A live span that goes nowhere, so that `with span(...) as s: s.set(...)` works while recording is off."""
     live = LiveSpan()
-    live.hang(cast("Recorder", _Nowhere()), Plan("", "span"), None)
-    live.duration = 0
+    for name in _SLOTS:
+        setattr(live, name, None)
+    live.recorder, live.plan = cast("Recorder", _Nowhere()), _NO_PLAN
+    live.trace_id = live.span_id = live.name = ""
+    live.kind, live.status, live.budgets = "span", "ok", ()
+    live.depth = live.started = live.duration = 0
     return live
+
+
+_SLOTS = [name for name in LiveSpan.__slots__ if not name.startswith("__")]
+_NO_PLAN = Plan("", "span")

@@ -45,7 +45,7 @@ from msgspec import Raw
 
 from instrument.attributes import TELLS_NO_CONTENT
 from instrument.cutting import beginning
-from instrument.record.held import SMALL, held, size_of
+from instrument.record.held import held, size_of
 from instrument.record.plain import MAX_DIGITS, NOT_PLAIN, holds_endless_integer, plain_size
 from instrument.record.snapshot import snapshot, snapshot_of_named
 from instrument.record.texts import shown_bytes, without_surrogates
@@ -102,7 +102,7 @@ class Camera:
         self.max_bytes = max(max_bytes, LEAST_BYTES)
         self.max_blob_bytes = max_blob_bytes
         self.content = content
-        self._holds = self.max_bytes // 8 if content else -1
+        self.holds = self.max_bytes // 8 if content else -1
         self._direct = min(DIRECT_SIZE, 16 * self.max_bytes) if content else -1
         self._short = min(MAX_DIGITS, self.max_bytes)
         self._key = os.urandom(32)
@@ -110,7 +110,7 @@ class Camera:
 
     def taken(self, value: object) -> Any:
         """Any value, as it is now: itself or a copy where nothing in it can change, else as `value` gives it."""
-        kept = held(value, self._holds)
+        kept = held(value, self.holds)
         return self.value(value) if kept is None else kept
 
     def attribute(self, name: str, value: object) -> Any:
@@ -122,25 +122,17 @@ class Camera:
         """The mapping with each value as `attribute` gives it."""
         return {name: self.attribute(name, value) for name, value in named.items()}
 
-    def taken_arguments(self, named: dict[str, Any], has_keywords: bool = True) -> Any:
-        """The arguments of a call by parameter, in a dict that is ours to keep, as `taken` takes values.
-
-        Without keywords the names are those of parameters, of which none begins as a mark does.
-        """
-        room = self._holds
+    def taken_arguments(self, named: dict[str, Any]) -> Any:
+        """The arguments of a call by parameter, in a dict that is ours to keep, as `taken` takes values."""
+        room = self.holds
         for name, value in named.items():
-            kind = type(value)
-            if kind is str:
-                room -= len(value)
-            elif kind is int or kind is bool or value is None:
-                room -= SMALL
-            elif (kept := held(value, room)) is not None:
-                named[name] = kept
-                room -= size_of(kept)
-            else:
+            kept = held(value, room)
+            if kept is None and value is not None:
                 return self.arguments(named)
+            named[name] = kept
+            room -= size_of(kept)
         try:
-            is_kept = room >= 0 and not (has_keywords and "$" in "".join(named))
+            is_kept = room >= 0 and "$" not in "".join(named)
         except TypeError:  # a keyword that is no string, for which Python will refuse the call
             is_kept = False
         return named if is_kept else self.arguments(named)

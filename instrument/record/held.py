@@ -50,9 +50,12 @@ def _copied_list(value: list[Any], most: int) -> list[Any] | None:
 
 def size_of(copy: Any) -> int:
     """Roughly the characters of a value that is held."""
-    if type(copy) is float:
-        return SMALL
-    return _size_of_leaves(copy.values() if type(copy) is dict else copy)
+    kind = type(copy)
+    if kind is str:
+        return len(copy)
+    if kind is dict or kind is list:
+        return _size_of_leaves(copy.values() if kind is dict else copy)
+    return SMALL
 
 
 def _size_of_leaves(values: Any) -> int:

@@ -69,9 +69,9 @@ class Flushed(NamedTuple):
 class Pipeline:
     """The queue and its worker.
 
-    `settle` turns queued things into a batch, `watch` gives what is to be said about spans that are still open and in
-    how many seconds to look again (None: when something happens), `report` is told about a sink that failed.
-    `bounds` say how much may wait; `sieve` and `later` are the delivery's.
+    `settle` takes all things out of a list and makes a batch of them, `watch` gives what is to be said about spans that
+    are still open and in how many seconds to look again (None: when something happens), `report` is told about a sink
+    that failed. `bounds` say how much may wait; `sieve` and `later` are the delivery's.
     `draining` protects the sinks: whoever holds it may write, be it the worker, a fork or the end of the process.
     """
 
@@ -93,7 +93,7 @@ class Pipeline:
         self.is_gathering = self.writes_late = False
         self.draining = threading.Lock()
         self.delivery = Delivery(sinks, bounds, report, sieve, later)
-        self._room = Room(self.queue, bounds, self.delivery, self)
+        self.room = Room(self.queue, bounds, self.delivery, self)
         self._alarm = threading.Lock()
         self._alarm.acquire()
         self._next_look: float | None = None
@@ -114,7 +114,7 @@ class Pipeline:
 
     def put(self, item: Any) -> None:
         """Queue one thing and see that the worker is awake."""
-        if len(self.queue) >= self._room.free and not self._takes(item):
+        if len(self.queue) >= self.room.free and not self._takes(item):
             return
         self.queue.append(item)
         if self.asleep:
@@ -127,7 +127,7 @@ class Pipeline:
     def told(self) -> Flushed:
         """What has been written and lost so far; what a sink keeps and will try again counts as lost until then."""
         lost = self.delivery.lost()
-        for counts in (self._lost, self._room.lost):
+        for counts in (self._lost, self.room.lost):
             lost.update(dict(counts))  # a copy: other threads count meanwhile
         lost[ENDED] += len(self._late)
         return Flushed(self.delivery.written, dict(+lost))
@@ -177,14 +177,14 @@ class Pipeline:
         if thread is not None and thread.is_alive():
             self.wake()
             timeout = self._wait_for(thread, timeout)
-        if not (self._shift.is_alive() or self._room.is_closed) and self.draining.acquire(timeout=timeout):
+        if not (self._shift.is_alive() or self.room.is_closed) and self.draining.acquire(timeout=timeout):
             try:
                 self._finish()
             finally:
                 self.draining.release()
         if not self.is_ours(threading.current_thread()):
             _wait_for_all(self._closing, time.monotonic() + timeout)
-        self._room.close()
+        self.room.close()
         if not has_heir:
             self.delivery.give_up()
         while has_heir and self.queue:
@@ -227,9 +227,9 @@ class Pipeline:
 
     def _takes(self, item: Any) -> bool:
         """Whether the item may be queued; otherwise it has been written or counted as lost."""
-        if not self._room.is_closed:
-            takes = self._room.takes(item)
-            if not takes or not self._room.is_closed:  # it may be closed while a call waits
+        if not self.room.is_closed:
+            takes = self.room.takes(item)
+            if not takes or not self.room.is_closed:  # it may be closed while a call waits
                 return takes
         if len(self._late) < LATE:
             self._late.append(item)
@@ -256,12 +256,13 @@ class Pipeline:
             if not (self.writes_late and self._late and self.draining.acquire(timeout=0.1)):
                 return
             late = [self._late.popleft() for _ in range(len(self._late))]
+            many = len(late)
             self._late_on = threading.get_ident()
             try:
                 if not self.delivery.write_late(partial(self.settle, late)):
-                    self._lost[ENDED] += len(late)
+                    self._lost[ENDED] += many
             except Exception as error:  # noqa: BLE001 - the process ends, nobody can mend it
-                self._lost[ENDED] += len(late)
+                self._lost[ENDED] += many
                 self.report("late", in_words(error))
             finally:
                 self._late_on = 0
@@ -306,7 +307,7 @@ class Pipeline:
         """Take nothing more and write nothing more: this is a fork, and all of it belongs to the parent."""
         self._stopping, self._shift = True, Shift("instrument", self._work)
         self.delivery.abandon()
-        self.queue = self._room.queue = deque(maxlen=0)
+        self.queue = self.room.queue = deque(maxlen=0)
         self._late, self.writes_late = deque(maxlen=0), False
         self.draining = threading.Lock()  # the parent's may be held, for ever
         self.asleep = False
@@ -349,7 +350,7 @@ class Pipeline:
         self.asleep = False
         if self.delivery.behind:
             self._breath.take()
-        elif not self._urgent() and len(self.queue) < self._room.mark:
+        elif not self._urgent() and len(self.queue) < self.room.mark:
             self.is_gathering = True
             self._alarm.acquire(timeout=GATHER)
             self.is_gathering = False
@@ -374,14 +375,15 @@ class Pipeline:
         began, left = time.monotonic(), len(self.queue)
         while left > 0 and self.queue:
             taken = [self.queue.popleft() for _ in range(min(self._most(), len(self.queue)))]
-            left -= len(taken)
+            many = len(taken)
+            left -= many
             self._deliver(taken)
-            self._room.renew()
+            self.room.renew()
             if left > 0:
                 self.breathe()
             before, began = began, time.monotonic()
-            if len(taken) >= BATCH:  # of fewer the fixed costs would count too much
-                self._room.learn(len(taken), began - before)
+            if many >= BATCH:  # of fewer the fixed costs would count too much
+                self.room.learn(many, began - before)
 
     def breathe(self) -> None:
         """Between two pieces of the worker's work: have other threads go on. Whoever else does it does not wait."""
@@ -397,6 +399,7 @@ class Pipeline:
         return max(BATCH, min(LARGE_BATCH, BATCH_BYTES // each))
 
     def _deliver(self, taken: list[Any]) -> None:
+        many = len(taken)
         try:
             batch = self.settle(taken)
             if batch:
@@ -405,7 +408,7 @@ class Pipeline:
                 self.delivery.write(batch)
                 self._breath.waited(time.monotonic() - before)
         except Exception as error:  # noqa: BLE001 - what comes after it must not be lost as well
-            self._lost[f"a fault of the recording itself ({type(error).__name__})"] += len(taken)
+            self._lost[f"a fault of the recording itself ({type(error).__name__})"] += many
 
     def _flush(self) -> list[threading.Event]:
         self._drain()
@@ -423,7 +426,7 @@ class Pipeline:
             flush.done.set()
 
     def _finish(self) -> None:
-        self._room.close()  # a thread that never stops recording must not keep us from ending
+        self.room.close()  # a thread that never stops recording must not keep us from ending
         self._drain()
         self.delivery.catch_up(waits=True)
         self._closing = self.delivery.close()

@@ -89,6 +89,7 @@ class Recorder:
         self.value = camera.taken
         self.attributes = camera.attributes
         self.arguments = camera.taken_arguments
+        self.holds = camera.holds
         self.guards = guards
         self.asks_always = asks_always
         self.read_answer = llm.read_answer
@@ -137,9 +138,9 @@ class Recorder:
 
     def new_span_id(self) -> str:
         """16 hexadecimal digits; further ones are laid up in `span_ids`, because one at a time takes twice as long."""
-        digits = self._bytes(8 * 64).hex()
-        self.span_ids.extend([digits[at : at + 16] for at in range(16, len(digits), 16)])
-        return digits[:16]
+        first, *others = self._bytes(8 * 64).hex(" ", 8).split()
+        self.span_ids.extend(others)
+        return first
 
     def samples(self, trace_id: str, name: str) -> bool:
         """Whether the trace of this root is stored whatever becomes of it; the same for every process that sees it."""
@@ -203,7 +204,12 @@ class Recorder:
             meets(span)
         if self.asks_always or span.budgets:
             self._tell_guards(span)
-        self.pipeline.put(span)
+        pipeline = self.pipeline
+        queue = pipeline.queue  # as `put` does, which most calls need not call
+        if len(queue) >= pipeline.room.free or pipeline.asleep:
+            pipeline.put(span)
+        else:
+            queue.append(span)
 
     def put(self, record: Record, depth: int = 0) -> None:
         """Hand over a finished record that belongs `depth` levels below its root."""

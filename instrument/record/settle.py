@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from instrument.attributes import AGENT_ID, AGENT_NAME, LEDGER_OPERATION, REQUEST_MODEL
 from instrument.kinds import MODEL_KINDS
-from instrument.model import Cost, Event, Failure, Link, Open, Record, Span, Usage, decode_known, encode, split
+from instrument.model import Event, Failure, Link, Open, Record, decode_known, encode, split
 from instrument.record.capture import Large, encode_valid
 from instrument.record.plain import holds_endless_integer
 from instrument.record.snapshot import snapshot
@@ -24,54 +24,18 @@ from instrument.record.texts import valid_text_of
 Value = Callable[[Any], Any]
 
 
-def span_record(
-    live: LiveSpan, run: str, start_ns: int, value: Value, usage: Usage | None = None, cost: Cost | None = None
-) -> Span:
-    """The record of a span that has ended. `value` finishes what capture left over."""
-    span = Span(
-        run=run,
-        trace_id=live.trace_id,
-        span_id=live.span_id,
-        parent_id=live.parent_id,
-        start_ns=start_ns,
-        duration_ns=live.duration or 0,
-        kind=live.kind,
-        name=live.name,
-        status=live.status,
-        input=live.input if live.input.__class__ is dict else value(live.input),
-        output=live.output if live.output.__class__ not in _UNFINISHED else _output(live.output, value),
-        extra=_NOTHING,
-        attributes={},  # its own: what a sink adds must not be in every span
-        events=_NONE,
-        links=_NONE,
-    )
-    is_common = live.seldom is None and live.shared is None and live.agent_id is None
-    if is_common and usage is None and live.kind not in MODEL_KINDS:
-        return span
-    return replace(span, **_rarer_fields(live, value, usage, cost))
+UNFINISHED = (Large, list)
+"""What an output may be that is not yet what it is in the record."""
 
 
-_UNFINISHED = (Large, list)
-_NOTHING: dict[str, Any] = {}
-_NONE: list[Any] = []
+def output_of(told: Any, value: Value) -> Any:
+    """Such an output in the end. `value` finishes what capture left over; a list is what a generator yielded."""
+    return value([value(one) for one in told] if told.__class__ is list else told)
 
 
-def begin_batch() -> None:
-    """Have new ones for the spans of a batch: what a sink adds to those of another is in none that is still written."""
-    global _NOTHING, _NONE
-    _NOTHING, _NONE = {}, []
-
-
-def _output(told: Any, value: Value) -> Any:
-    return value([value(one) for one in told] if told.__class__ is list else told)  # a list: what a generator yielded
-
-
-def _rarer_fields(live: LiveSpan, value: Value, usage: Usage | None, cost: Cost | None) -> dict[str, Any]:
+def rarer_fields(live: LiveSpan, value: Value) -> dict[str, Any]:
+    """Attributes, error, events and links of a span that has ended, as far as it has any."""
     fields: dict[str, Any] = {}
-    if usage is not None:
-        fields["usage"] = usage
-    if cost is not None:
-        fields["cost"] = cost
     inherits = live.shared is not None or live.agent_id is not None or live.kind in MODEL_KINDS
     if inherits or live.attributes is not None:
         fields["attributes"] = attributes_of(live, value)

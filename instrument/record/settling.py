@@ -15,7 +15,16 @@ from instrument.record.chunks import without_secrets_across
 from instrument.record.failures import describe
 from instrument.record.hidden import without_words
 from instrument.record.later import Later, reported
-from instrument.record.settle import apart, begin_batch, finished, line_of, open_record, span_record, together
+from instrument.record.settle import (
+    UNFINISHED,
+    apart,
+    finished,
+    line_of,
+    open_record,
+    output_of,
+    rarer_fields,
+    together,
+)
 from instrument.record.spans import Begun, LiveSpan
 from instrument.rows import rows_of
 
@@ -61,14 +70,17 @@ class Settling:
         self._blobs = blobs
         self._detectors = detectors
         self._headed = False
+        self._no_extra: dict[str, Any] = {}
+        self._none: list[Any] = []
+        """What the spans of a batch have in common: what a sink adds is in none that another one still writes."""
         self._next_tick = self._late = 0
 
     def settle(self, items: list[Any]) -> Batch:
-        """What was queued as one batch."""
+        """What was queued as one batch; `items` is empty then."""
         if not self._headed:
             self._headed = True
             items.insert(0, (self._run, 0))
-        begin_batch()
+        self._no_extra, self._none = {}, []
         batch = self._batch(*self._records_of(items))
         if self.later.unpriced or self._recorder.pipeline.delivery.waits_for_prices():
             batch.unpriced, self.later.unpriced = self.later.unpriced, {}
@@ -76,14 +88,20 @@ class Settling:
         return self._looked_at(batch)
 
     def _records_of(self, items: list[Any]) -> tuple[list[Record], list[int]]:
-        """What was queued as records, and how deep each lies."""
+        """What was queued as records, and how deep each lies. Each is let go of at once: the collector, whom every new
+        call may set to work, looks at all that are left."""
         records: list[Record] = []
         depths: list[int] = []
         hidden = self._redactor.keyed_hash if self._redactor is not None and self._hides_words else None
-        for item in items:
+        items.reverse()
+        while items:
+            item = items.pop()
             try:
-                is_live = item.__class__ is LiveSpan
-                record, depth = (self._ended(item), item.depth) if is_live else self._other(item)
+                record: Record | None
+                if item.__class__ is LiveSpan:
+                    record, depth = self._ended(item), item.depth
+                else:
+                    record, depth = self._other(item)
                 if record is not None:
                     records.append(record if hidden is None else without_words(record, hidden))
                     depths.append(depth)
@@ -178,21 +196,46 @@ class Settling:
         return replace(finding, run=self._run.run)
 
     def _ended(self, live: LiveSpan) -> Span | None:
+        """The record of a span that has ended, once; None where nobody wants to know."""
         if live.settled or not (live.sampled or self._records(live)):
             return None
         live.settled = True
         if live.duration is None or live.seldom is not None or not live.taken:
             self._see_to_its_end(live)
-        start = self._offset + live.started
-        if live.kind in MODEL_KINDS or (live.seldom is not None and live.tokens is not None):
-            self._recorder.pipeline.breathe()
-            if self.later.takes(live, self._recorder.prices):
-                return span_record(live, self._run_id, start, self._finish, reported(live))
-            record = span_record(live, self._run_id, start, self._finish, *self._took(live, start))
-        else:
-            record = span_record(live, self._run_id, start, self._finish)
+        given, told = live.input, live.output
+        span = Span(
+            run=self._run_id,
+            trace_id=live.trace_id,
+            span_id=live.span_id,
+            parent_id=live.parent_id,
+            start_ns=self._offset + live.started,
+            duration_ns=live.duration or 0,
+            kind=live.kind,
+            name=live.name,
+            status=live.status,
+            input=given if given.__class__ is dict else self._finish(given),
+            output=told if told.__class__ not in UNFINISHED else output_of(told, self._finish),
+            extra=self._no_extra,
+            attributes={},  # its own: what a sink adds must not be in every span
+            events=self._none,
+            links=self._none,
+        )
+        if live.seldom is not None or live.shared is not None or live.agent_id is not None or live.kind in MODEL_KINDS:
+            return self._with_what_is_rarer(live, span)
         live.input = live.output = None
-        return record
+        return span
+
+    def _with_what_is_rarer(self, live: LiveSpan, span: Span) -> Span:
+        told: dict[str, Any] = {}
+        is_priced_later = False
+        if live.kind in MODEL_KINDS or live.tokens is not None:
+            self._recorder.pipeline.breathe()
+            is_priced_later = self.later.takes(live, self._recorder.prices)
+            told["usage"], told["cost"] = (reported(live), None) if is_priced_later else self._took(live, span.start_ns)
+        told |= rarer_fields(live, self._finish)  # behind it: what was found out of the model is an attribute
+        if not is_priced_later:
+            live.input = live.output = None
+        return replace(span, **told)
 
     def _see_to_its_end(self, live: LiveSpan) -> None:
         """What is left to do of what the caller had no room for: it was queued at the recursion limit."""

@@ -15,6 +15,7 @@ from instrument.errors import InstrumentError
 from instrument.kinds import ANNOUNCED, LARGEST_COUNT, MODEL_KINDS
 from instrument.record.context import NOWHERE, Place, below
 from instrument.record.failures import describe, is_cancellation
+from instrument.record.held import SMALL
 from instrument.record.plan import Plan
 from instrument.signals import is_of_signal
 from instrument.statuses import REFUSED
@@ -103,20 +104,28 @@ class LiveSpan:
         "trace_id",
     )
 
+    recorder: Recorder
+    plan: Plan
+    name: str
+    kind: str
     trace_id: str
+    span_id: str
     parent_id: str | None
     depth: int
     sampled: bool | None
     shared: Mapping[str, Any] | None
     agent_id: str | None
     agent_name: str | None
-    budgets: tuple[Any, ...]
     operation: str | None
     model_call: ReferenceType[Any] | None
-    plan: Plan
+    budgets: tuple[Any, ...]
+    started: int
     duration: int | None
+    status: str
     input: Any
     output: Any
+    taken: bool
+    settled: bool
     seldom: dict[str, Any] | None
 
     announced = Seldom(False)
@@ -132,36 +141,7 @@ class LiveSpan:
     unsettled = Seldom[BaseException | None](None)
     wants_estimate = Seldom(False)
 
-    def hang(self, recorder: Recorder, plan: Plan, place: LiveSpan | Place | None, captured: Any = None) -> None:
-        """Set everything up, below `place`. No `__init__`: to call a class takes twice as long."""
-        self.recorder = recorder
-        self.plan = plan
-        self.name = plan.name
-        self.kind = plan.kind
-        self.input = captured
-        try:
-            self.span_id = recorder.span_ids.popleft()
-        except IndexError:
-            self.span_id = recorder.new_span_id()
-        self.duration = self.output = self.seldom = None
-        self.taken = self.settled = False
-        self.started = 0
-        self.status = "ok"
-        if place is None or place.trace_id is None:
-            place = self._begin_trace(place or recorder.origin or NOWHERE)
-        else:
-            self.trace_id = place.trace_id
-            self.parent_id = place.span_id
-            self.depth = place.depth + 1
-            self.sampled = place.sampled
-        self.shared = place.shared
-        self.agent_id = place.agent_id
-        self.agent_name = place.agent_name
-        self.operation = plan.operation or place.operation
-        self.model_call = place.model_call
-        self.budgets = place.budgets
-
-    def _begin_trace(self, place: LiveSpan | Place) -> LiveSpan | Place:
+    def begin_trace(self, place: LiveSpan | Place) -> LiveSpan | Place:
         """Be the first of a trace, or the first of this process in one that has its origin elsewhere."""
         recorder = self.recorder
         if place.trace_id is None and recorder.origin is not None:
@@ -268,7 +248,11 @@ class LiveSpan:
                     recorder.read_answer(self, result)
             finally:
                 if self.output is None and result is not None and self.plan.capture_output:
-                    self.output = recorder.value(result)
+                    if type(result) is str:
+                        is_held = len(result) <= recorder.holds
+                    else:
+                        is_held = type(result) is int and recorder.holds > 0
+                    self.output = result if is_held else recorder.value(result)
         except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
             amiss(recorder, "result", fault)
         try:
@@ -337,8 +321,20 @@ def arguments_of(
         return None
     try:
         if len(args) == plan.arity and instance is None and not kwargs:
-            return recorder.arguments((plan.display or plan.make_display())(*args), False)
-        return recorder.arguments(plan.named(instance, args, kwargs))
+            named = (plan.display or plan.make_display())(*args)
+        else:
+            named = plan.named(instance, args, kwargs)
+        room = recorder.holds
+        for value in named.values():
+            kind = type(value)
+            if kind is str:
+                room -= len(value)
+            elif kind is int or kind is bool or value is None:
+                room -= SMALL
+            else:
+                room = -1
+                break
+        return named if room >= 0 and not kwargs else recorder.arguments(named)
     except RecursionError:
         return None
     except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
@@ -363,8 +359,33 @@ def begin(
     """
     span = None
     try:
-        span = _new(LiveSpan)
-        span.hang(recorder, plan, place, captured)
+        span = _new(LiveSpan)  # no `__init__`: to call a class takes twice as long
+        span.recorder = recorder
+        span.plan = plan
+        span.name = plan.name
+        span.kind = plan.kind
+        span.input = captured
+        try:
+            span.span_id = recorder.span_ids.popleft()
+        except IndexError:
+            span.span_id = recorder.new_span_id()
+        span.duration = span.output = span.seldom = None
+        span.taken = span.settled = False
+        span.started = 0
+        span.status = "ok"
+        if place is None or place.trace_id is None:
+            place = span.begin_trace(place or recorder.origin or NOWHERE)
+        else:
+            span.trace_id = place.trace_id
+            span.parent_id = place.span_id
+            span.depth = place.depth + 1
+            span.sampled = place.sampled
+        span.shared = place.shared
+        span.agent_id = place.agent_id
+        span.agent_name = place.agent_name
+        span.operation = plan.operation or place.operation
+        span.model_call = place.model_call
+        span.budgets = place.budgets
         if not plan.is_common:
             _take_what_is_rare(span, plan, instance, asked)
         recorder.open[span] = None
