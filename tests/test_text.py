@@ -147,6 +147,8 @@ def test_hostile_records_are_shown_harmlessly(theme: Theme) -> None:
         (span(1, status="cancelled"), "⊘ span1  5 ms"),
         (span(1, status="error", error=Failure("ValueError", "no")), "✘ span1  5 ms  ValueError: no"),
         (call(1), "✔ responses gpt-4.1-mini  5 ms  100 in, 10 out tokens  $0.00100"),
+        (span(1, name="run", kind="agent", attributes={"gen_ai.agent.id": "worker-2"}), "✔ run [worker-2]  5 ms"),
+        (span(1, name="crew", kind="agent", attributes={"gen_ai.agent.id": "crew"}), "✔ crew  5 ms"),
         (call(1, name="ask", usd=None), "✔ ask [gpt-4.1-mini]  5 ms  100 in, 10 out tokens  unpriced"),
         (head(1, attributes={"instrument.label": "the task"}), "▸ span1 · the task"),
         (finding(1, severity="error", message="again"), "[ERROR] ▲ FINDING same_call: again"),

@@ -13,7 +13,7 @@ from instrument.analysis.metrics import attribute, is_timed
 from instrument.analysis.retold import latest
 from instrument.analysis.totals import Sum, Total, call_of, carries
 from instrument.analysis.tree import Trace
-from instrument.attributes import RETRIES
+from instrument.attributes import AGENT_ID, RETRIES
 from instrument.model import Finding, Open, Span
 from instrument.statuses import OPEN, REFUSED
 from instrument.views.brief import BRIEF, brief
@@ -228,7 +228,8 @@ def took(spans: Sequence[Span], theme: Theme) -> str:
 
 
 def name_of(span: Span | Open) -> str:
-    """What the tree calls a span: its name, the number of an iteration, the model where the name does not hold it.
+    """What the tree calls a span: its name, the number of an iteration, which agent or model where the name does not
+    hold it.
 
     Behind it how often the client tried again.
     """
@@ -240,6 +241,9 @@ def name_of(span: Span | Open) -> str:
         model = attribute(span, "gen_ai.request.model", "gen_ai.response.model")
         if model and model not in span.name:
             name += f" [{clean(model, 80)}]"
+    agent = attribute(span, AGENT_ID) if span.kind == "agent" else None
+    if agent and agent not in span.name:
+        name += f" [{clean(agent, 80)}]"
     retries = attribute(span, RETRIES)
     if retries is not None:
         name += f" ({clean(retries, 20)} {'retry' if retries == '1' else 'retries'})"
