@@ -171,9 +171,9 @@ def words(n: int, tokens: int) -> str:
     return "".join(f"{n:03d}.{at:04d}" for at in range(tokens // 2))
 
 
-def turns(head: str = "", tail: str = "", times: int = 8) -> list[list[str]]:
+def turns(head: str = "", tail: str = "", times: int = 8, tokens: int = 1000) -> list[list[str]]:
     """The prompts of one conversation, each with all that was said before, between texts that change in each turn."""
-    talk = [words(n, 1000) for n in range(times)]
+    talk = [words(n, tokens) for n in range(times)]
     return [
         [text for text in (head and f"{head} {n}", *talk[:n], tail and f"{tail} {n}") if text] for n in range(times)
     ]
@@ -210,7 +210,7 @@ def test_prompts_that_only_get_larger_are_no_conversation(shared: int) -> None:
 
 def test_conversations_that_take_turns_are_told_apart() -> None:
     """Two agents ask the same model in turn: each has grown by its own prompts."""
-    pairs = [prompt for texts in turns() if texts for prompt in (texts, [text[::-1] for text in texts])]
+    pairs = [prompt for texts in turns(tokens=2000) if texts for prompt in (texts, [text[::-1] for text in texts])]
     found = feed(sent(pairs).spans)
     assert [("growth", 4), ("growth", 4)] == [(finding.data["measure"], finding.data["turns"]) for finding in found]
 

@@ -9,13 +9,15 @@ from collections import deque
 from typing import NamedTuple
 
 from instrument.detectors.answers import model_of
-from instrument.detectors.prompts import Pieces, Prompt, goes_on, prompt_of
+from instrument.detectors.prompts import Pieces, Prompt, may_go_on, prompt_of
 from instrument.detectors.told import Growth, retold, since, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds, window_of
 
 _MOST_LINES = 16
 _MOST_CONVERSATIONS = 4
+_LOOKED_AT = 0.5
+"""The share of what is told from which on prompts are compared: those of many short calls would only cost."""
 _STOPS_OF_A_BATCH = 0.3
 """The share of prompts no longer than the one before: half where questions are independent, few in a conversation."""
 _A_FEW = 3
@@ -67,12 +69,12 @@ class Line:
 
     def feed(self, span: Span, tokens: int, limits: Thresholds) -> list[Finding]:
         """Take in one model call with its prompt tokens."""
-        may_be_told = tokens * limits.context_growth >= limits.grown_tokens
-        prompt = prompt_of(span, tokens) if may_be_told else None
+        is_short = tokens < _LOOKED_AT * limits.grown_tokens
+        prompt = None if is_short else prompt_of(span, tokens)
         own, is_certain = self._conversation_of(prompt, span)
         before = own if own.turns or not self._conversations else self._conversations[0]
         again, leading = _sent_before(prompt, tokens, before)
-        own.add(tokens, prompt, is_certain)
+        own.add(tokens, prompt, is_certain, unread=span if is_short else None)
         self._make_first(own)
         if own.is_one or (prompt is not None and prompt.is_whole):
             cached = (span.usage.cached or 0) if span.usage is not None else 0
@@ -84,14 +86,13 @@ class Line:
 
     def _conversation_of(self, prompt: Prompt | None, span: Span) -> tuple[Conversation, bool]:
         """The conversation that the prompt goes on with, perhaps a new one, and whether its contents say so."""
-        perhaps = None
         for one in self._conversations:
-            told = one.is_gone_on_with_by(prompt)
-            if told:
+            if one.is_gone_on_with_by(prompt):
                 return one, True
-            if told is None and perhaps is None:
-                perhaps = one
-        return perhaps or Conversation(span), False
+        for one in self._conversations:
+            if one.may_be_gone_on_with_by(prompt):
+                return one, False
+        return Conversation(span), False
 
     def _make_first(self, own: Conversation) -> None:
         if own in self._conversations:
@@ -137,20 +138,34 @@ class Conversation:
         self._first = Beginning(first.span_id, first.start_ns)
         self.turns = 0
         self.last = 0
-        self.prompt: Prompt | None = None
+        self._prompt: Prompt | None = None
+        self._unread: Span | None = None
         self._news: Pieces | None = None
         self._new_from = 0
         self._smallest = 0
         self._stops = 0
         self._growth: Growth = {}
 
-    def is_gone_on_with_by(self, prompt: Prompt | None) -> bool | None:
-        """Whether the prompt is one of this conversation; None where contents do not tell."""
-        if prompt is None or self.prompt is None:
-            return None
-        if prompt.is_whole and self.prompt.is_whole and prompt.begins_with(self.prompt):
-            return True
-        return goes_on(prompt, self.prompt, self.news)
+    def is_gone_on_with_by(self, prompt: Prompt | None) -> bool:
+        """Whether the contents of a prompt say that it is the next of this conversation.
+
+        Who goes on sends again what was new the last time. What questions of a batch have in common never was.
+        """
+        last = None if prompt is None else self.prompt
+        if prompt is None or last is None or not (prompt.is_whole and last.is_whole):
+            return False
+        return prompt.begins_with(last) or prompt.holds_most_of(self.news)
+
+    def may_be_gone_on_with_by(self, prompt: Prompt | None) -> bool:
+        """Whether contents do not tell."""
+        return prompt is None or self.prompt is None or may_go_on(prompt, self.prompt)
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """The last prompt, read when one is to be compared with it; None where its contents are not known."""
+        if self._unread is not None:
+            self._prompt, self._unread = prompt_of(self._unread, self.last), None
+        return self._prompt
 
     @property
     def news(self) -> Pieces:
@@ -161,17 +176,21 @@ class Conversation:
 
     def rest(self) -> None:
         """Another conversation is going on: keep of the last prompt what is less."""
-        if self.prompt is not None and self.news and self.prompt.pieces:
-            self.prompt.text = None
+        if self._prompt is not None and self.news and self._prompt.pieces:
+            self._prompt.text = None
 
-    def add(self, tokens: int, prompt: Prompt | None, is_certain: bool) -> None:
-        """Take in the next prompt, which is one of this conversation for certain, or as far as is known."""
+    def add(self, tokens: int, prompt: Prompt | None, is_certain: bool, unread: Span | None) -> None:
+        """Take in the next prompt, which is one of this conversation for certain, or as far as is known.
+
+        One that is short is not read yet.
+        """
+        before = None if prompt is None else self.prompt
+        self._prompt, self._unread = prompt, unread
+        self._news, self._new_from = None, 0
         self.turns += 1
         self._stops += tokens <= self.last and not is_certain
         self._smallest = min(self._smallest or tokens, tokens)
         self.last = tokens
-        before, self.prompt = self.prompt, prompt
-        self._news, self._new_from = None, 0
         if prompt is None or before is None:
             return
         if prompt.text is not None and before.text is not None and prompt.begins_with(before):

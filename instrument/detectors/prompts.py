@@ -6,7 +6,7 @@ long ones into blocks counted from their beginning, so that a text that somethin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Raw, Struct
@@ -71,22 +71,20 @@ class Prompt(Struct, eq=False, gc=False):
 
     def holds_most_of(self, pieces: Pieces, share: float = _MOSTLY) -> bool:
         """Whether at least this share of the bytes of pieces is in it."""
-        own = self.pieces
-        return sum([size for mark, size in pieces.items() if mark in own]) >= share * sum(pieces.values())
+        held = self.pieces.keys() & pieces.keys()
+        return bool(held) and sum(map(pieces.__getitem__, held)) >= share * sum(pieces.values())
 
     def shared_with(self, before: Prompt) -> tuple[float, float]:
         """The share of it that an earlier prompt held as well, and the share with which both begin."""
         if self.begins_with(before):
             return before.size / self.size, before.size / self.size
-        leads = self.tools == before.tools
-        common = led = self.of_tools if leads else 0
-        known = before.pieces
-        order = iter(known)
-        for mark, size in self.pieces.items():
-            leads = leads and mark == next(order, None)
-            led += size if leads else 0
-            common += size if mark in known else 0
-        return common / self.size, led / self.size
+        of_tools = self.of_tools if self.tools == before.tools else 0
+        common, led = sum(map(self.pieces.__getitem__, self.pieces.keys() & before.pieces.keys())), 0
+        for mark, other in zip(self.pieces, before.pieces, strict=False):
+            if mark != other or self.tools != before.tools:
+                break
+            led += self.pieces[mark]
+        return (of_tools + common) / self.size, (of_tools + led) / self.size
 
 
 def prompt_of(span: Span, tokens: int) -> Prompt | None:
@@ -106,16 +104,11 @@ def prompt_of(span: Span, tokens: int) -> Prompt | None:
     return Prompt(len(messages) + len(tools), hash(tools), len(tools), messages[:-1])
 
 
-def goes_on(prompt: Prompt, before: Prompt, news: Pieces) -> bool | None:
-    """Whether a prompt goes on with an earlier one, of which `news` was new; None where that cannot be told.
-
-    Who goes on sends again what was new the last time. What questions of a batch have in common never was.
-    """
-    if not (prompt.is_whole and before.is_whole):
-        return None if prompt.is_whole or before.is_whole or prompt.pieces == before.pieces else False
-    if news and prompt.holds_most_of(news):
-        return True
-    return None if prompt.holds_most_of(before.pieces, _NEARLY) else False
+def may_go_on(prompt: Prompt, before: Prompt) -> bool:
+    """Whether a prompt of which the contents do not prove it may go on with an earlier one all the same."""
+    if prompt.is_whole and before.is_whole:
+        return prompt.holds_most_of(before.pieces, _NEARLY)
+    return prompt.is_whole or before.is_whole or prompt.pieces == before.pieces
 
 
 class _Messages(Struct):
@@ -140,30 +133,25 @@ def _by_parameters(raw: bytes) -> Prompt | None:
     if apart:
         beginnings = {hash(one.head): one.size for one in apart}
         return Prompt(len(raw) + sum(beginnings.values()), is_whole=False, _pieces=beginnings)
-    pieces = _pieces_of(part.strip(_SIGNS) for value in given for part in value.split(_ROLE))
+    pieces = _pieces_of([part.strip(_SIGNS) for value in given for part in value.split(_ROLE)])
     return Prompt(len(raw), _pieces=pieces) if pieces else None
 
 
-def _messages(text: bytes, at: int) -> Iterable[bytes]:
+def _messages(text: bytes, at: int) -> Sequence[bytes]:
     """Each message from this place on."""
     try:
-        return map(bytes, _decode_list(b"[%b]" % text[at:]))
+        return [*map(bytes, _decode_list(b"[%b]" % text[at:]))]
     except msgspec.DecodeError:
         return [text[at:]]
 
 
-def _pieces_of(parts: Iterable[bytes]) -> Pieces:
-    """The pieces of a prompt's parts, of a very long one the first."""
-    pieces: Pieces = {}
-    for part in parts:
-        size = len(part)
-        if size <= _BLOCK:
-            pieces[hash(part)] = size
-        else:
-            pieces.update((hash(part[at : at + _BLOCK]), min(_BLOCK, size - at)) for at in range(0, size, _BLOCK))
-        if len(pieces) > _MOST_PIECES:
-            break
-    return pieces
+def _pieces_of(parts: Sequence[bytes]) -> Pieces:
+    """The pieces of a prompt's parts, of very many the first."""
+    sizes = [*map(len, parts)]
+    if max(sizes, default=0) > _BLOCK:
+        parts = [part[at : at + _BLOCK] for part in parts for at in range(0, len(part), _BLOCK)]
+        sizes = [*map(len, parts)]
+    return dict(zip(map(hash, parts[:_MOST_PIECES]), sizes, strict=False))
 
 
 _decode_messages = msgspec.json.Decoder(_Messages).decode
