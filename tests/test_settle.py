@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
-from instrument import log, score, span, tool
+from instrument import llm_call, log, score, span, tool, traced
 from instrument.model import Batch, Event, Finding, Link, Log, Record, Span, encode
 from instrument.record.llm import read_answer
 from instrument.record.plan import Plan
@@ -42,6 +43,33 @@ class Direct:
 def test_lines_together_are_the_lines_alone(records: list[Record]) -> None:
     """Encoding a batch at once gives the same lines as encoding its records one by one, whatever they hold."""
     assert b"".join([encode(one) + b"\n" for one in records]) == together(records)
+
+
+class Counts(Direct):
+    """A sink that counts records and lines."""
+
+    def __init__(self) -> None:
+        self.records = self.lines = 0
+
+    def write(self, batch: Batch) -> None:
+        self.records += len(batch)
+        self.lines += batch.data.count(b"\n")
+
+
+@pytest.mark.parametrize("wrap", [lambda raw: raw, lambda raw: [raw], lambda raw: {"a": {"b": raw}}])
+def test_what_the_program_has_encoded_breaks_no_line(wrap: Any) -> None:
+    """JSON of the program's own, with newlines in it, is an object like any other, wherever it stands."""
+    raw, counts = wrap(Raw(b"[1,\n2]")), Counts()
+    with record(sinks=(counts,)) as recording:
+        tool(lambda *given, **more: raw)(raw, more=raw)
+        list(traced(lambda: (yield raw))())
+        llm_call(model="m")(lambda messages: {"choices": [{"message": {"content": raw}}], "usage": raw})(raw)
+        with span("set", attributes={"a": raw}) as live:
+            live.set(b=raw)
+            live.event("e", c=raw)
+            log("E", d=raw)
+        recording.flush()
+    assert (counts.records, True) == (counts.lines, counts.records > 5)
 
 
 def test_unknown_keys_are_not_lost_on_the_quick_way() -> None:
