@@ -106,7 +106,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     guessed = call(3, 1, usd="0.00084", **asked)
     assert guessed.cost is not None
     calls = [
-        replace(guessed, cost=replace(guessed.cost, basis="estimated")),
+        replace(guessed, cost=replace(guessed.cost, basis="estimated"), events=[Event("retry", NOON + MS)] * 2),
         call(4, 1, usd=None, **{**asked, "usage": Usage(input=100, output=10, web_searches=2, file_searches=1)}),
     ]
     late = Update(run="r3", trace_id=LONG, span_id=calls[0].span_id, usage=Usage(input=100, output=10, web_searches=7))
@@ -258,6 +258,13 @@ def test_searches_are_told_beside_tokens(number: int, searches: int, browser: Br
     with browser.page(f"{address}#/run/{LONG}/{number:016x}") as page:
         page.locator(".panel .section").first.wait_for()
         assert f"Searches\n{searches}\n" in page.locator(".facts").inner_text()
+
+
+def test_a_call_that_the_client_sent_again_says_so(browser: Browser, address: str) -> None:
+    """In its row of the tree."""
+    with browser.page(f"{address}#/run/{LONG}") as page:
+        page.locator(".waterfall .brief", has_text="(2 retries)").wait_for()
+        assert 1 == page.locator(".waterfall .brief", has_text="retries").count()
 
 
 def test_whole_numbers_stay_what_was_recorded(browser: Browser, address: str) -> None:

@@ -137,7 +137,7 @@ export class Waterfall {
     cells.twisty.className = `twisty${below ? (folded ? " shut" : " open") : ""}`;
     cells.mark.title = kind;
     cells.name.textContent = line(trace.nameOf(row), 120);
-    cells.brief.textContent = line(this.briefOf(row), 160);
+    cells.brief.textContent = line(`${this.retriesOf(row)}${this.briefOf(row)}`, 160);
     cells.badge.textContent = folded && tree.failures[row] > 0 && status !== "error" ? `${count(tree.failures[row])} failed` : "";
     cells.dur.textContent = duration(trace.lasts(row));
     const tokens = tree.input[row] + tree.output[row];
@@ -147,6 +147,12 @@ export class Waterfall {
     cells.usd.textContent = tree.bill(row);
     cells.usd.classList.toggle("sum", !own);
     this.placeBar(cells, trace.start[row], trace.lasts(row), row);
+  }
+
+  // How often the client sent the request of a model call again.
+  retriesOf(row) {
+    const tries = this.trace.calls.has(row) || this.trace.errors.has(row) ? (this.trace.events.get(row) ?? []).filter((event) => event.name === "retry").length : 0;
+    return tries ? `(${tries === 1 ? "1 retry" : `${count(tries)} retries`}) ` : "";
   }
 
   briefOf(row) {
