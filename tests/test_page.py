@@ -538,7 +538,8 @@ configure(sinks=["jsonl"])
 def look(place):
     return f"seen {place}"
 
-with span("live agent", kind="agent"):
+with span("live agent", kind="agent") as live:
+    live.set({"gen_ai.agent.id": "looker-7"})
     for line in sys.stdin:
         look(line.strip())
         print("looked", flush=True)
@@ -546,7 +547,7 @@ with span("live agent", kind="agent"):
 
 
 def test_a_run_of_another_process_grows_while_it_runs(browser: Browser, address: str, folder: Path) -> None:
-    """It appears in the list, its spans come as they end, and at its end it is no longer running."""
+    """It appears in the list, its spans come as they end, and at its end it is no longer running and says whose it was."""
     environment = {**os.environ, "INSTRUMENT_DIR": str(folder), "PYTHONPATH": str(Path(__file__).parent.parent)}
     with browser.page(address) as page:
         page.locator(".runname").first.wait_for()
@@ -567,7 +568,8 @@ def test_a_run_of_another_process_grows_while_it_runs(browser: Browser, address:
                 page.get_by_text('place="there"').wait_for()
                 process.stdin.close()
                 page.locator(".runtitle .status.s-ok").wait_for()
-                assert ["live agent", "look", "look"] == names(page)
+                told = row(page, "live agent").inner_text()
+                assert (["live agent", "look", "look"], True) == (names(page), "looker-7" in told), told
             finally:
                 process.kill()
 

@@ -157,6 +157,13 @@ export class Waterfall {
 
   briefOf(row) {
     const { trace } = this;
+    const agent = trace.kindOf(row) === "agent" && trace.fact(row, 1);
+    const whose = agent && !trace.nameOf(row).includes(agent) ? `${agent} ` : "";
+    return whose + this.whatOf(row);
+  }
+
+  whatOf(row) {
+    const { trace } = this;
     if (trace.errors.has(row)) return trace.errors.get(row);
     const number = trace.fact(row, 2);
     if (number && trace.kindOf(row) === "step") return `#${number} ${trace.brief[row]}`;
