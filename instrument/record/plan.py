@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from instrument.kinds import MODEL_KINDS
+from instrument.kinds import ANNOUNCED, MODEL_KINDS
 
 
 class Plan:
@@ -26,7 +26,9 @@ class Plan:
         "capture_output",
         "defaults",
         "display",
+        "is_announced",
         "is_common",
+        "is_model_call",
         "kind",
         "model",
         "name",
@@ -70,8 +72,10 @@ class Plan:
         self.agent_id = agent_id
         self.agent_name = name if kind == "agent" else None
         self.budget = budget
-        self.skippable = kind not in MODEL_KINDS and budget is None and agent_id is None
-        self.is_common = kind not in ("agent", *MODEL_KINDS) and attributes is None and agent_id is None
+        self.is_model_call = kind in MODEL_KINDS
+        self.is_announced = kind in ANNOUNCED
+        self.skippable = not self.is_model_call and budget is None and agent_id is None
+        self.is_common = kind != "agent" and not self.is_model_call and attributes is None and agent_id is None
         self.display: Callable[..., dict[str, Any]] | None = None
 
     def belongs_to_class(self) -> None:

@@ -220,7 +220,7 @@ class Settling:
             events=self._none,
             links=self._none,
         )
-        if live.seldom is not None or live.shared is not None or live.agent_id is not None or live.kind in MODEL_KINDS:
+        if live.seldom is not None or live.shared is not None or live.agent_id is not None or live.plan.is_model_call:
             return self._with_what_is_rarer(live, span)
         live.input = live.output = None
         return span

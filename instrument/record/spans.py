@@ -12,7 +12,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from instrument.errors import InstrumentError
-from instrument.kinds import ANNOUNCED, LARGEST_COUNT, MODEL_KINDS
+from instrument.kinds import LARGEST_COUNT, MODEL_KINDS
 from instrument.record.context import NOWHERE, Place, below
 from instrument.record.failures import describe, is_cancellation
 from instrument.record.held import SMALL
@@ -239,7 +239,7 @@ class LiveSpan:
         """Close the span with what the call returned; a client's stream closes it when it has been read."""
         recorder = self.recorder
         try:
-            is_model_call = self.kind in MODEL_KINDS
+            is_model_call = self.plan.is_model_call and self.kind in MODEL_KINDS  # it may have become a step
             if is_model_call and recorder.follow(self, result):
                 return
             self.duration = recorder.clock() - self.started
@@ -390,7 +390,7 @@ def begin(
             _take_what_is_rare(span, plan, instance, asked)
         recorder.open[span] = None
         # `opened` asks the same once more: here it spares most calls from calling it
-        if recorder.pipeline.asleep or span.sampled is False or span.kind in ANNOUNCED:
+        if recorder.pipeline.asleep or span.sampled is False or plan.is_announced:
             recorder.opened(span)
         if recorder.asks_always or span.budgets or plan.budget is not None:
             recorder.meet(span) if is_told else recorder.ask_guards(span)
@@ -417,6 +417,6 @@ def _take_what_is_rare(span: LiveSpan, plan: Plan, instance: object, asked: Mapp
         span.agent_name = plan.agent_name
     if plan.attributes is not None:
         span.set(plan.attributes)
-    if plan.kind in MODEL_KINDS:
+    if plan.is_model_call:
         span.asked = asked
         span.recorder.take_over(span)
