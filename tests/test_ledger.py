@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import stat
@@ -427,6 +428,21 @@ def test_a_ledger_that_was_removed_is_made_again(path: Path) -> None:
     sink.write(Batch([span(1)]))
     sink.close()
     assert ["s1"] == [row.span_id for row in rows(path)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not say what is open")
+def test_what_a_program_closes_and_opens_is_not_written_to(path: Path) -> None:
+    """A daemon closes all descriptors: SQLite would write on into what the program opens under their numbers."""
+    sink = LedgerSink(str(path), notice=unexpected)
+    sink.write(Batch([span(1)]))
+    links = {number: os.path.join("/proc/self/fd", number) for number in os.listdir("/proc/self/fd")}
+    ours = [int(number) for number, link in links.items() if Path(os.path.realpath(link)).name.startswith(path.name)]
+    for number in ours:
+        os.close(number)
+    with open(path.with_name("theirs"), "wb"):
+        sink.write(Batch([span(2)]))
+        sink.close()
+    assert (3, True, 0, 2) == (len(ours), min(ours) >= 512, path.with_name("theirs").stat().st_size, len([*rows(path)]))
 
 
 def test_another_programs_database_is_left_alone(path: Path) -> None:

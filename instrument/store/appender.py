@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from instrument.store.descriptors import ASIDE
 from instrument.store.jsonl import rotation
 from instrument.store.turns import turn
 
@@ -34,9 +35,6 @@ that was stopped."""
 
 CONTENDED = 0.002
 """A look that takes so many seconds has waited for its turn."""
-
-ASIDE = 512
-"""Descriptors from here on are not given to what a program opens, unless it has as many open."""
 
 
 class Appender:

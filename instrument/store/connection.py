@@ -14,6 +14,7 @@ from weakref import WeakSet
 
 from instrument import forks
 from instrument.store import ledger
+from instrument.store.descriptors import aside_of, is_of, numbers_below_taken
 
 
 class Connection:
@@ -25,6 +26,7 @@ class Connection:
         """The file that was opened last (`ledger.identity`)."""
         self._opened = opened
         self._connection: sqlite3.Connection | None = None
+        self._number: int | None = None
         with _turn:
             _all.add(self)
 
@@ -53,13 +55,19 @@ class Connection:
             self._connection = None
 
     def _current(self) -> sqlite3.Connection:
-        if self._connection is not None and self.file != ledger.identity(self.path):
+        if self._connection is not None and (self.file != ledger.identity(self.path) or self._is_closed_by_others()):
             self.close()
         if self._connection is None:
             self.file = ledger.identity(self.path)
-            self._connection = self._opened(self.path)
+            with numbers_below_taken():
+                self._connection = self._opened(self.path)
             self.file = ledger.identity(self.path)
+            self._number = aside_of(self.file)
         return self._connection
+
+    def _is_closed_by_others(self) -> bool:
+        """Whether the program has closed what it did not open. SQLite would wait for its locks, and not get them."""
+        return self._number is not None and not is_of(self._number, self.file)
 
 
 class _Turn(forks.Lock):
