@@ -7,6 +7,7 @@ Prints a table and ends with 1 when anything that had been promised was missing,
 from __future__ import annotations
 
 import argparse
+import fcntl
 import itertools
 import os
 import random
@@ -88,12 +89,14 @@ def on_disk(folder: Path) -> tuple[Counter[int], int]:
     return there, len([said for said in notices if "half-written" not in said])
 
 
-def started(folder: Path, seed: int, seconds: float, ending: str, **settings: str) -> subprocess.Popen[bytes]:
+def started(
+    folder: Path, seed: int, seconds: float, ending: str, *, stderr: int = subprocess.DEVNULL, **settings: str
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, str(BUSY), str(seed), str(seconds), ending, str(folder / "diary")],
         cwd=folder,
         env=environment(INSTRUMENT_LOOPS__ACTION="off", **settings),
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
         start_new_session=True,
     )
 
@@ -190,6 +193,17 @@ def hung(folder: Path, chance: random.Random) -> Round:
     return round_of(diary, folder, code_is_right=code == 0)
 
 
+def unread(folder: Path, chance: random.Random) -> Round:
+    """A pipe on stderr that is soon full, and that nobody reads."""
+    read_end, write_end = os.pipe()
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
+    given = {"INSTRUMENT_SINKS": "console,jsonl,ledger", "INSTRUMENT_CONSOLE__LEVEL": "TRACE"}
+    code = started(folder, chance.randrange(10**6), 0.5, "end", stderr=write_end, **given).wait()
+    os.close(read_end)
+    os.close(write_end)
+    return round_of(read_diary(folder / "diary"), folder, code_is_right=code == 0)
+
+
 def forked(folder: Path, chance: random.Random) -> Round:
     """Children are forked while threads write to the ledger: no child hangs, every call is entered and booked once."""
     done = subprocess.run(
@@ -218,6 +232,7 @@ FAULTS: dict[str, Callable[[Path, random.Random], Round]] = {
     "folder unusable": deleted,
     "sampling": sampled,
     "hanging sink": hung,
+    "stderr unread": unread,
     "forks under load": forked,
 }
 
