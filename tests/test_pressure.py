@@ -6,7 +6,7 @@ import gc
 import signal
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -290,6 +290,25 @@ def test_a_gathering_ends_also_where_calls_ask_late() -> None:
     line.put(note(-1))
     line.close()
     assert not line.is_gathering
+
+
+def test_a_call_that_ends_while_the_worker_goes_to_sleep_wakes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker is asked for behind the call that was queued: before it, it may have looked and found nothing."""
+    woken = []
+
+    class Behind(deque[Any]):
+        def append(self, item: Any) -> None:
+            line.asleep = True  # it has looked in the moment before
+            super().append(item)
+
+    with record():
+        assert switch.recorder is not None
+        line = switch.recorder.pipeline
+        line.asleep, line.queue = False, Behind()
+        with monkeypatch.context() as patch:
+            patch.setattr(line, "wake", lambda: woken.append(len(line.queue)))
+            tool(lambda: 1)()
+    assert [1] == woken
 
 
 def test_an_error_takes_the_place_of_a_debug_log() -> None:

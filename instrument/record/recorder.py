@@ -206,10 +206,12 @@ class Recorder:
             self._tell_guards(span)
         pipeline = self.pipeline
         queue = pipeline.queue  # as `put` does, which most calls need not call
-        if len(queue) >= pipeline.room.free or pipeline.asleep:
+        if len(queue) >= pipeline.room.free:
             pipeline.put(span)
-        else:
-            queue.append(span)
+            return
+        queue.append(span)
+        if pipeline.asleep:  # asked behind it: the worker may have gone to sleep in between
+            pipeline.wake()
 
     def put(self, record: Record, depth: int = 0) -> None:
         """Hand over a finished record that belongs `depth` levels below its root."""
