@@ -11,7 +11,7 @@ _said: set[str] = set()
 
 
 def notice(sentence: str) -> None:
-    """Say `sentence` once, without secrets that an error may quote; never raises, whatever has become of loguru.
+    """Say `sentence` once, without secrets that an error may quote, and without what moves a terminal; never raises.
 
     Nor does it wait: what stderr has no room for is left for the next time.
     """
@@ -19,15 +19,16 @@ def notice(sentence: str) -> None:
         return
     _said.add(sentence)
     with suppress(Exception):  # nobody is listening
-        _log(" ".join(_without_secrets(sentence).splitlines()))
+        _log(_fit_to_show(sentence))
 
 
-def _without_secrets(sentence: str) -> str:
+def _fit_to_show(sentence: str) -> str:
     try:
         from instrument.redact import Redactor
+        from instrument.views.theme import clean
     except ImportError:  # as in a subinterpreter: what it quotes is left out
-        return sentence.partition(" (")[0]
-    return Redactor(os.urandom(32)).text(sentence)
+        return " ".join(sentence.partition(" (")[0].splitlines())
+    return clean(" ".join(Redactor(os.urandom(32)).text(sentence).splitlines()))
 
 
 def _has_room() -> bool:
