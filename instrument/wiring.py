@@ -27,7 +27,7 @@ from instrument.errors import InstrumentError
 from instrument.model import UNWATCHED, Log, Run, Sink
 from instrument.origins import here
 from instrument.pricing import Prices
-from instrument.record import bridges, budgets, launched, otel_context, threads
+from instrument.record import bridges, budgets, launched, notices, otel_context, threads
 from instrument.record.budgets import BudgetGuard, Limits, limits_of
 from instrument.record.capture import Camera
 from instrument.record.context import current
@@ -291,6 +291,7 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
     redactor = parts.get("redactor") or Redactor(
         installation_key(), names=settings.redact.names, patterns=settings.redact.patterns, keep=settings.redact.keep
     )
+    notices.hide = redactor.text
     run = cast("Run", line_of(run_record(settings), redactor.line)[0])  # without the secrets of the command line
     capture = settings.capture
     prices = Prices(settings.prices)

@@ -19,7 +19,7 @@ from instrument import shutdown, wiring
 from instrument.analysis.metrics import Metrics
 from instrument.analysis.totals import Total
 from instrument.model import Batch, Record, Span
-from instrument.record import launched
+from instrument.record import launched, notices
 from instrument.record.pipeline import Pipeline
 from instrument.record.recorder import Recorder
 from instrument.record.switch import switch
@@ -206,6 +206,17 @@ def test_sinks_that_keep_the_run_get_it_without_secrets(monkeypatch: pytest.Monk
     recorder = wiring.build(instrument.Settings(dir=str(tmp_path)), [])
     recorder.close()
     assert not [word for word in recorder.run.argv if "hunter2" in word or "k3y9x8" in word]
+
+
+def test_what_is_said_heeds_what_the_settings_call_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A fault that quotes what only the user's own pattern knows is said without it."""
+    told: list[str] = []
+    monkeypatch.setattr(notices, "_log", told.append)
+    monkeypatch.setattr(notices, "hide", None)
+    settings = instrument.Settings(dir=str(tmp_path), redact={"patterns": [r"INT-\d+"]})  # type: ignore[arg-type]
+    wiring.build(settings, []).close()
+    notices.notice("it failed at INT-4711")
+    assert ["it failed at [redacted"] == [line.partition(":")[0] for line in told]
 
 
 def test_missing_sink_costs_only_itself(tmp_path: Path) -> None:
