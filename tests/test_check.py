@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from instrument.analysis.report import findings_of
 from instrument.analysis.tree import Trace, traces
 from instrument.cli.main import main
 from instrument.detectors import ADVICE, default
-from instrument.model import Record, Span, encode
-from tests.recorded import MS, NOON, TRACE, finding, head, span
+from instrument.model import Failure, Record, Span, encode
+from tests.recorded import MS, NOON, TRACE, call, finding, head, run, span
 
 Capture = pytest.CaptureFixture[str]
 OTHER = "b0b" + "0" * 29
@@ -165,3 +166,92 @@ def test_traces_are_shown_in_order_of_their_start(tmp_path: Path, capsys: Captur
     said = capsys.readouterr()
     titles = [line.split()[1] for line in said.out.splitlines() if line.startswith("agent ")]
     assert ([OTHER[:12], TRACE[:12]], 1) == (titles, said.err.count("half-written"))
+
+
+# What a trace may take
+
+
+SPENT = [
+    span(1, name="agent", kind="agent", duration_ns=900 * MS),
+    call(2, 1, tokens=(100, 10), usd="0.3", duration_ns=100 * MS),
+    call(200, 1, tokens=(900, 90), usd="0.31", duration_ns=600 * MS),
+]
+BROKE = Failure("ValueError", "no")
+FAILED = {"status": "error", "error": BROKE}
+REFUSAL = {"status": "refused", "error": BROKE}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--max-usd 0.61 --max-tokens 1100 --max-seconds 0.9 --max-errors 0", []),
+        ("--max-usd 0.6", ["$0.61 spent, $0.60 allowed"]),
+        ("--max-tokens 1099", ["1,100 tokens taken, 1,099 allowed"]),
+        ("--max-seconds 0.8999", ["it took 0.9 s, 0.8999 s allowed"]),
+    ],
+)
+def test_what_a_trace_may_take(tmp_path: Path, capsys: Capture, words: str, expected: list[str]) -> None:
+    """To the last digit: as much as is allowed is no finding, more is one that ends with 1, whatever fails else."""
+    code, out = checked(capsys, written(tmp_path, *SPENT), *words.split(), "--json", "--fail-on", "error")
+    assert (len(expected), expected) == (code, [one["message"] for one in json.loads(out)["findings"]])
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--max-usd 0.5", ["$0.31", "$0.30"]),
+        ("--max-tokens 9", ["990 tokens", "110 tokens"]),
+        ("--max-seconds 0.1", ["0.6 s itself", "0.2 s itself", "0.1 s itself"]),
+    ],
+)
+def test_spans_that_took_most_prove_it(tmp_path: Path, capsys: Capture, words: str, expected: list[str]) -> None:
+    """With what each took of it, most first."""
+    out = checked(capsys, written(tmp_path, *SPENT), *words.split())[1]
+    assert expected == [line.split("  ")[4] for line in out.splitlines() if line.startswith("    0")]
+
+
+@pytest.mark.parametrize(
+    ("option", "silent"),
+    [
+        ("--max-usd", call(2, 1, usd=None)),
+        ("--max-usd", call(2, 1, usage=None, cost=None)),
+        ("--max-tokens", call(2, 1, usage=None, cost=None)),
+        ("--max-seconds", span(1, attributes={"instrument.times": "unknown"})),
+    ],
+)
+def test_what_is_not_known_passes_no_limit(tmp_path: Path, capsys: Capture, option: str, silent: Span) -> None:
+    """It is a warning of its own, with the calls that say nothing."""
+    root = [span(1)] if silent.parent_id else []
+    code, out = checked(capsys, written(tmp_path, *root, silent), option, "9", "--json")
+    (one,) = json.loads(out)["findings"]
+    seen = "is not known" in one["message"], [proof["span_id"] for proof in one["evidence"]]
+    assert (1, "warning", True, [silent.span_id]) == (code, one["severity"], *seen)
+
+
+@pytest.mark.parametrize(
+    ("records", "errors"),
+    [
+        ([span(1)], 0),
+        ([span(1), span(2, 1, **FAILED)], 1),
+        ([span(1, **FAILED), span(2, 1, **FAILED)], 1),
+        ([span(1), span(2, 1, **REFUSAL)], 0),
+        ([span(1, **FAILED), span(2, 1, **REFUSAL)], 1),
+        ([run(pid=2**22 + 1), head(1), span(2, 1)], 1),
+    ],
+    ids=["none", "survived", "passed on", "refused", "ended by a refusal", "killed"],
+)
+def test_errors_are_counted_where_they_began(
+    tmp_path: Path, capsys: Capture, records: list[Record], errors: int
+) -> None:
+    """As in `runs` and `stats`; a run that did not come to its end counts, whatever ended it."""
+    out = checked(capsys, written(tmp_path, *records), "--max-errors", "0", "--json")[1]
+    assert [errors][: bool(errors)] == [one["data"]["reached"] for one in json.loads(out)["findings"]]
+
+
+@pytest.mark.parametrize(
+    "words", ["--max-usd x", "--max-usd=-1", "--max-seconds inf", "--max-tokens 1.5", "--max-errors ²"]
+)
+def test_a_limit_that_is_none_is_bad_use(tmp_path: Path, capsys: Capture, words: str) -> None:
+    """The option is named, and what can be given."""
+    assert 2 == main(["check", written(tmp_path, *SPENT), *words.split()])
+    assert re.search(rf"argument {words[:9]}.*: '.*' is no .*: give ", capsys.readouterr().err)

@@ -8,9 +8,24 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from instrument.cli.printing import many, say
-from instrument.cli.source import find_trace, fresh, is_path, json_document, limits, no_trace, path_of, tell, usual
+from instrument.cli.sizes import from_zero_up
+from instrument.cli.source import (
+    find_trace,
+    fresh,
+    is_path,
+    json_document,
+    limits,
+    no_trace,
+    path_of,
+    tell,
+    usual,
+    with_unfinished,
+)
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from instrument.analysis.beyond import AtMost
     from instrument.analysis.tree import Trace
     from instrument.detectors import History
     from instrument.model import Finding
@@ -25,7 +40,7 @@ def add(subparsers: Any) -> None:
         "check",
         help="show each finding with its evidence and what to do about it; exit code 1 when there are any",
         description="Findings that were recorded and those that the detectors make of the traces now. Without TRACE "
-        "all traces are checked. That a run failed is no finding: `runs` and `show --errors` tell of it. Exit code: "
+        "all traces are checked. That a run failed is no finding without --max-errors. Exit code: "
         "0 nothing found, 1 something at or above --fail-on, 2 nothing to check.",
     )
     parser.add_argument("traces", nargs="*", metavar="TRACE", help="first digits of a trace's id, `last`, or a path")
@@ -34,6 +49,15 @@ def add(subparsers: Any) -> None:
         "--fail-on", choices=SEVERITIES, default="warning", help="the least that ends with 1 (default: warning)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    most = parser.add_argument_group("what each trace may take; more is a finding of severity error")
+    most.add_argument(
+        "--max-usd", type=_usd, metavar="X", help="US dollars; model calls of unknown cost are a warning of their own"
+    )
+    most.add_argument("--max-tokens", type=_tokens, metavar="N", help="input and output tokens together")
+    most.add_argument("--max-seconds", type=_seconds, metavar="X", help="seconds from its start to its end")
+    most.add_argument(
+        "--max-errors", type=_errors, metavar="N", help="calls that failed, or a run that was ended from outside"
+    )
     parser.set_defaults(run=run, path=None)
 
 
@@ -51,21 +75,40 @@ def run(args: argparse.Namespace) -> int:
     from instrument.analysis.report import findings_of
 
     notices: list[str] = []
-    thresholds = limits(args)
+    thresholds, most = limits(args), _at_most(args)
     show = _as_json if args.json else _as_text(sys.stdout)
     checked = []
     for place, trace, history in _chosen(args, notices):
-        found = findings_of(trace, thresholds, history)
+        found = [*findings_of(trace, thresholds, history), *_beyond(trace, most)]
         checked.append(_Checked(place, len(found), _failing(found, args.fail_on), show(trace, found)))
     checked.sort(key=lambda one: one.place)
     failing = sum(one.failing for one in checked)
     if args.json:
         findings = [told for one in checked for told in one.shown]
-        say(json_document({"traces": len(checked), "fail_on": args.fail_on, "failing": failing, "findings": findings}))
+        told = {"traces": len(checked), "fail_on": args.fail_on, "failing": failing, "findings": findings}
+        say(json_document({**told, **({"allowed": most} if most else {})}))
     else:
         _print(checked, args.fail_on, failing)
     tell(notices)
     return FOUND if failing else 0
+
+
+def _at_most(args: argparse.Namespace) -> AtMost | None:
+    """What is allowed each trace; None where nothing is limited."""
+    given = {name: getattr(args, f"max_{name}") for name in ("usd", "tokens", "seconds", "errors")}
+    if all(limit is None for limit in given.values()):
+        return None
+    from instrument.analysis.beyond import AtMost
+
+    return AtMost(**given)
+
+
+def _beyond(trace: Trace, most: AtMost | None) -> Sequence[Finding]:
+    if most is None:
+        return ()
+    from instrument.analysis.beyond import beyond
+
+    return beyond(with_unfinished(trace), most)
 
 
 def _chosen(args: argparse.Namespace, notices: list[str]) -> Iterator[tuple[Any, Trace, History]]:
@@ -140,3 +183,32 @@ def _print(checked: Sequence[_Checked], least: str, failing: int) -> None:
             say(one.shown)
     traces, found = many(len(checked), "trace"), many(sum(one.findings for one in checked), "finding")
     say(f"{traces} checked: {found}, {failing:,} at or above {least}")
+
+
+def _usd(text: str) -> Decimal:
+    from decimal import Decimal
+
+    if from_zero_up(text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount of US dollars: give a number such as 2 or 0.50")
+    return Decimal(text.strip())
+
+
+def _seconds(text: str) -> float:
+    number = from_zero_up(text)
+    if number is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds: give a number such as 60 or 0.5")
+    return number
+
+
+def _tokens(text: str) -> int:
+    return _whole(text, "tokens")
+
+
+def _errors(text: str) -> int:
+    return _whole(text, "errors")
+
+
+def _whole(text: str, what: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of {what}: give 0 or more")
+    return int(text)

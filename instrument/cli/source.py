@@ -172,11 +172,10 @@ _IS_RUN = re.compile(rb'"type"\s*:\s*"run"')
 def _until_now(trace: Any, path: str) -> Any:
     """The trace; its open spans last until now where their process lives, else until its last sign of life."""
     from instrument.statuses import OPEN, UNFINISHED
-    from instrument.store.folder import is_running
 
     if all(span.status != OPEN for span in trace.spans):
         return trace
-    lives = {run.run: is_running(run.pid, run.start_ns, run.run) for run in trace.runs if run.pid}
+    lives = _lives(trace)
     until = _last_signs(path, {span.run for span in trace.spans if span.status == OPEN})
     until |= dict.fromkeys((run for run, lives_on in lives.items() if lives_on), time.time_ns())
 
@@ -187,6 +186,26 @@ def _until_now(trace: Any, path: str) -> Any:
         return replace(span, status=status, duration_ns=max(0, until.get(span.run, 0) - span.start_ns))
 
     return replace(trace, spans=[as_it_is(span) for span in trace.spans])
+
+
+def _lives(trace: Any) -> dict[str, bool]:
+    """Whether each of its processes still runs."""
+    from instrument.store.folder import is_running
+
+    return {run.run: is_running(run.pid, run.start_ns, run.run) for run in trace.runs if run.pid}
+
+
+def with_unfinished(trace: Any) -> Any:
+    """The trace; what is open in it is unfinished where its process is known to run no more."""
+    from instrument.statuses import OPEN, UNFINISHED
+
+    if all(span.status != OPEN for span in trace.spans):
+        return trace
+    gone = {run for run, lives_on in _lives(trace).items() if not lives_on}
+    known = [
+        replace(span, status=UNFINISHED) if span.status == OPEN and span.run in gone else span for span in trace.spans
+    ]
+    return replace(trace, spans=known)
 
 
 def _last_signs(path: str, runs: set[str]) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from instrument.analysis.beyond import BEYOND, TAKEN
 from instrument.analysis.tree import Trace
 from instrument.detectors import ADVICE
 from instrument.detectors.calls import call_of
@@ -35,7 +36,7 @@ def as_text(finding: Finding, trace: Trace, theme: Theme) -> str:
     spans = {span.span_id: span for span in trace.spans}
     known = [spans[span_id] for span_id in finding.span_ids if span_id in spans]
     lines = [theme.paint(part, LEVELS.get(level)) for part in wrapped(head, theme.width)]
-    lines += [_fitted(f"    {text}", theme) for text in _listed(known, theme)]
+    lines += [_fitted(f"    {text}", theme) for text in _listed(known, theme, _taken(finding))]
     return "\n".join([*lines, *_advised(advice(finding) or "", theme)])
 
 
@@ -54,10 +55,14 @@ def told(finding: Finding, trace: Trace) -> dict[str, Any]:
     }
 
 
-def span_line(span: Span, theme: Theme) -> str:
-    """A span as evidence: `00000000000000a1  12:00:01Z  34 ms  search({"q":"tides"})  ValueError: no`."""
+def span_line(span: Span, theme: Theme, taken: str | None = None) -> str:
+    """A span as evidence: `00000000000000a1  12:00:01Z  34 ms  search({"q":"tides"})  ValueError: no`.
+
+    What was `taken`, where it is about something else, stands in place of the time.
+    """
     failed = f"  {clean(f'{span.error.type}: {span.error.message}', 120)}" if span.error is not None else ""
-    return f"{clean(span.span_id, 16)}  {moment(span.start_ns)[11:]}  {took([span], theme)}  {called(span)}{failed}"
+    taken = taken or took([span], theme)
+    return f"{clean(span.span_id, 16)}  {moment(span.start_ns)[11:]}  {taken}  {called(span)}{failed}"
 
 
 def called(span: Span) -> str:
@@ -65,12 +70,18 @@ def called(span: Span) -> str:
     return clean(brief(call_of(span)), 200) if span.input is not None else clean(span.name, 80)
 
 
-def _listed(spans: Sequence[Span], theme: Theme) -> Iterator[str]:
+def _taken(finding: Finding) -> Mapping[str, str]:
+    """What the spans took of what is limited, in words."""
+    taken = finding.data.get(TAKEN) if finding.detector == BEYOND else None
+    return {key: clean(text, 40) for key, text in taken.items()} if isinstance(taken, dict) else {}
+
+
+def _listed(spans: Sequence[Span], theme: Theme, taken: Mapping[str, str]) -> Iterator[str]:
     half = SHOWN // 2
     left = len(spans) - SHOWN
     for place, span in enumerate(spans):
         if left <= 0 or place < half or place >= len(spans) - half:
-            yield span_line(span, theme)
+            yield span_line(span, theme, taken.get(span.span_id))
         elif place == half:
             yield f"{theme.ellipsis} {count(left)} more"
 
