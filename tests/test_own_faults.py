@@ -14,6 +14,8 @@ import pytest
 from loguru import logger
 
 from instrument import agent, budget, current_span, llm_call, log, redact, score, session, span, tool, traced, wiring
+from instrument.model import Run, Span
+from instrument.record import settling
 from instrument.record.context import Current, current, leave
 from instrument.record.notices import notice
 from instrument.record.recorder import Recorder
@@ -325,6 +327,17 @@ def test_faults_are_counted() -> None:
         tool(lambda: [1])()
         tool(lambda: [1])()
     assert {"fault in result: ValueError": 2} == recording.flush().lost
+
+
+def test_the_head_of_a_run_outlives_a_fault_in_its_first_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that has lost its first calls is still told of, with the next ones."""
+    with record() as recording:
+        with monkeypatch.context() as patch:
+            patch.setattr(settling, "rows_of", None)
+            tool(lambda: 1)()
+            recording.flush()
+        tool(name="next")(lambda: 1)()
+        assert ([Run, Span], [1]) == ([*map(type, recording.records)], [*recording.flush().lost.values()])
 
 
 def test_span_survives_a_fault_in_capture() -> None:

@@ -77,9 +77,14 @@ class Settling:
 
     def settle(self, items: list[Any]) -> Batch:
         """What was queued as one batch; `items` is empty then."""
-        if not self._headed:
-            self._headed = True
-            items.insert(0, (self._run, 0))
+        if self._headed:
+            return self._settled(items)
+        items.insert(0, (self._run, 0))
+        batch = self._settled(items)
+        self._headed = True  # where the first batch fails the head goes with the next
+        return batch
+
+    def _settled(self, items: list[Any]) -> Batch:
         self._no_extra, self._none = {}, []
         batch = self._batch(*self._records_of(items))
         if self.later.unpriced or self._recorder.pipeline.delivery.waits_for_prices():
