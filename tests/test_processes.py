@@ -227,9 +227,9 @@ def test_multiprocessing_process(tmp_path: Path, method: str) -> None:
     assert [["$hash", "bytes"]] == [[*span.input["a"]] for span in trace.spans if span.input]
 
 
-@pytest.mark.parametrize("around", ["span('caller'), ", ""])
-def test_pool_whose_workers_are_killed(tmp_path: Path, around: str) -> None:
-    """What the workers of `with Pool()` did is there, though they are killed as soon as they have done it.
+@pytest.mark.parametrize("begin", ["with span('caller'), POOL as pool:", "with POOL as pool:", "if pool := POOL:"])
+def test_pool_whose_workers_are_killed(tmp_path: Path, begin: str) -> None:
+    """What the workers of a pool did is there, though its block, or the program, kills them as soon as they have done it.
 
     Whether the program itself records or leaves that to them.
     """
@@ -244,7 +244,7 @@ def test_pool_whose_workers_are_killed(tmp_path: Path, around: str) -> None:
         def work(number): ...
 
         pools.MOMENT = 0.3  # as this machine may be busy
-        with {around}multiprocessing.get_context("fork").Pool(2) as pool:
+        {begin.replace("POOL", 'multiprocessing.get_context("fork").Pool(2)')}
             pool.map(work, range(9))
         """,
     )

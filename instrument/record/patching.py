@@ -19,7 +19,12 @@ def patch(owner: Any, name: str, wrapper: Wrapper) -> None:
 
 
 def patch_later(module: str, owner: str, name: str, wrapper: Wrapper) -> None:
-    """The same of a class in a module, when that is imported."""
+    """The same of a class in a module, when that is imported, if it has it: an error would be that of the import."""
+
+    def imported(found: Any) -> None:
+        if hasattr(getattr(found, owner, None), name):
+            patch(getattr(found, owner), name, wrapper)
+
     if (module, owner, name) not in _patched:
         _patched.add((module, owner, name))
-        wrapt.register_post_import_hook(lambda found: patch(getattr(found, owner), name, wrapper), module)
+        wrapt.register_post_import_hook(imported, module)
