@@ -21,7 +21,7 @@ from instrument.cli.main import VERBS, main
 from instrument.model import Cost, Record, encode
 from instrument.store import jsonl
 from instrument.views.theme import cells
-from tests.recorded import MS, TRACE, call, head, log, review, run, span, update
+from tests.recorded import MS, NOON, TRACE, call, head, log, review, run, span, update
 
 Capture = pytest.CaptureFixture[str]
 VERB = [sys.executable, "-m", "instrument"]
@@ -88,6 +88,36 @@ def test_runs_shows_the_latest_ones(here: Path, capsys: Capture) -> None:
     """`--last` keeps the end of the list."""
     write(here, span(900, trace_id=OTHER), name="b")
     assert [OTHER] == [row["trace_id"] for row in as_json(capsys, "runs", "--last", "1")]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--status error", ["b"]),
+        ("--status unfinished", ["c"]),
+        ("--status ok --last 1", ["a"]),
+        ("--name REV*", ["a"]),
+        ("--name rev", []),
+        ("--since 2026-11-23T12:01", ["b", "c"]),
+        ("--status error --since 2026-11-24", []),
+    ],
+)
+def test_runs_can_be_chosen(here: Path, capsys: Capture, words: str, expected: list[str]) -> None:
+    """By how they ended, by name and by time; --last is of those."""
+    later = [span(1, trace_id="b" * 32, start_ns=NOON + 60_000 * MS, status="error")]
+    write(here, *later, name="b")
+    write(
+        here, run(run="r2", pid=2**22 + 1), head(1, run="r2", trace_id="c" * 32, start_ns=NOON + 60_001 * MS), name="c"
+    )
+    names = {TRACE: "a"}
+    rows = as_json(capsys, "runs", *words.split())
+    assert expected == [names.get(row["trace_id"], row["trace_id"][0]) for row in rows]
+
+
+def test_chosen_runs_say_what_they_come_to(here: Path, capsys: Capture) -> None:
+    """Of how many traces, tokens, money and errors are."""
+    write(here, span(900, trace_id=OTHER, name="other"), name="b")
+    assert "1 of 2 traces: 7,223 tokens, $0.00240+, 1 error" in told(capsys, "runs", "--name", "review")[0]
 
 
 def test_show_prints_the_tree_and_the_summary(here: Path, capsys: Capture) -> None:
@@ -326,6 +356,8 @@ def test_gzipped_and_rotated_files_are_read_together(here: Path, capsys: Capture
         (["--verson"], "there is no option --verson; did you mean --version\\?"),
         (["runs", "a", "b"], "too many words: b"),
         (["runs", "--last", "many"], "'many' is no number of traces: give 1 or more"),
+        (["runs", "--status", "bad"], "argument --status: invalid choice: 'bad' .choose from '?ok"),
+        (["runs", "--since", "x"], "argument --since: 'x' is no time: give 2026-11-23, "),
         (["runs", "--last", "0"], "'0' is no number of traces: give 1 or more"),
         (["why", f"{3:016x}"], "'0000000000000003' is a span of trace .{8}: name the trace, or `instrument show 0000"),
         (["query"], "the following arguments are required: SELECT$"),

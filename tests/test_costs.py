@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from instrument.cli import costs
 from instrument.cli.amounts import WITHOUT_TOKENS
 from instrument.cli.main import main
-from instrument.model import Batch, Cost, Span, Usage
+from instrument.cli.moments import since
+from instrument.model import Batch, Cost, Span, Usage, encode
 from instrument.sinks.ledger import LedgerSink
+from tests.recorded import span
 
 DAY = 86_400 * 10**9
 
@@ -144,16 +145,27 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 )
 def test_points_in_time(text: str, expected: int) -> None:
     """Dates and times are UTC unless they say otherwise."""
-    assert expected == costs.since(text)
+    assert expected == since(text)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("2h", 7200), ("7d", 604_800)])
 def test_times_ago(text: str, seconds: int) -> None:
     """A number with a unit is that long ago."""
     before = time.time_ns()
-    assert before <= costs.since(text) + seconds * 10**9 <= time.time_ns()
+    assert before <= since(text) + seconds * 10**9 <= time.time_ns()
 
 
 def test_a_time_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong --since names what can be given."""
     assert (2, True) == (run("--since", "yesterday"), "2026-11-23" in capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("asked", "code"), [("tool", 0), ("llm", 2)])
+def test_no_ledger_is_fine_where_no_model_was_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: str, code: int
+) -> None:
+    """There is nothing to pay, which is said; calls that are recorded and not entered are not passed over."""
+    one = call(0, "mini", "0.1") if asked == "llm" else span(1)
+    (tmp_path / "a.jsonl").write_bytes(encode(one) + b"\n")
+    assert code == run(str(tmp_path))
+    assert (code == 0) == capsys.readouterr().out.startswith("no model call in ")

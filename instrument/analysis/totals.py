@@ -76,13 +76,13 @@ class Sum:
         if usd:
             self.usd = EXACT.add(self.usd, usd)
 
-    def include(self, other: Sum) -> None:
+    def include(self, other: Sum | Total) -> None:
         """Count the calls of another sum as well."""
         if not other.calls and not any(getattr(other, name) for name in (*_COUNTED, *_BASES)):
             return  # tokens that came late may stand there without a call
         for name in (*_COUNTED, *_BASES, "calls"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.usd = EXACT.add(self.usd, other.usd)
+        self.usd = EXACT.add(self.usd, other.usd or Decimal(0))
 
     def total(self) -> Total:
         """What it has come to."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sqlite3
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
 from instrument.cli.amounts import WITHOUT_TOKENS, calls, in_places, places, plain
+from instrument.cli.moments import since
 from instrument.cli.reprice import repriced
 from instrument.cli.source import folder_of, looked, settings_of
 from instrument.errors import InstrumentError
@@ -22,8 +20,6 @@ from instrument.store.ledgers import Address, file_of, told, totals
 from instrument.store.postgres import is_postgres
 from instrument.views.tables import Column, table
 from instrument.views.theme import clean, theme_for, wrapped
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def add(subparsers: Any) -> None:
@@ -60,11 +56,16 @@ def run(args: argparse.Namespace) -> int:
             shown = repriced(path, args.by, args.since, own, args.prices, args.at, as_json=args.json)
             sys.stdout.write(f"{shown}\n")
             return 0
-        groups = totals(path, by=args.by, since_ns=args.since)
+        unused = _is_unused(args, path)
+        groups = [] if unused else totals(path, by=args.by, since_ns=args.since)
     except sqlite3.Error as error:
         raise InstrumentError(clean(error)) from None
     total = added_up(groups)
-    sys.stdout.write((_as_json(path, args.by, groups, total) if args.json else _as_text(args.by, groups, total)) + "\n")
+    if args.json:
+        shown = _as_json(path, args.by, groups, total)
+    else:
+        shown = _of_none(path) if unused else _as_text(args.by, groups, total)
+    sys.stdout.write(f"{shown}\n")
     return 0
 
 
@@ -79,19 +80,6 @@ def ledger_at(given: str | Path) -> Address:
     return path
 
 
-def since(text: str) -> int:
-    """A point in time in nanoseconds since the epoch: an ISO date or time, in UTC unless it says otherwise, or `2h`."""
-    ago = re.fullmatch(r"(\d{1,9})([smhdw])", text.strip())
-    if ago is not None:
-        return time.time_ns() - int(ago[1]) * _SECONDS[ago[2]] * 10**9
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: give 2026-11-23, 2026-11-23T09:30 or 2h, 7d") from None
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return int((aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 10**9
-
-
 def _usual_ledger(args: argparse.Namespace) -> Address:
     """The one that the settings name, or that of the nearest folder. Raises `InstrumentError` when there is neither."""
     settings = settings_of(args)
@@ -101,6 +89,27 @@ def _usual_ledger(args: argparse.Namespace) -> Address:
     if folder is None:
         raise InstrumentError(f"there is no recording folder {looked(args)}: run a decorated program, or name a ledger")
     return folder / "ledger.db"
+
+
+def _is_unused(args: argparse.Namespace, path: Address) -> bool:
+    """Whether there is no ledger because no model call in the records beside it took anything."""
+    from instrument.store.heads import heads
+
+    folder = folder_of(args) if args.path is None else Path(args.path)
+    if isinstance(path, str) or path.exists() or folder is None or not folder.is_dir():
+        return False
+    number = 0
+    for number, head in enumerate(heads(folder, []), 1):  # noqa: B007 - it is asked for afterwards
+        if getattr(head, "usage", None) is not None or getattr(head, "cost", None) is not None:
+            return False
+    return number > 0
+
+
+def _of_none(path: Address) -> str:
+    """What there is to say where no model was called."""
+    theme = theme_for(sys.stdout)
+    lines = f"no model call in {clean(Path(path).parent)}", WITHOUT_TOKENS
+    return "\n".join(part for line in lines for part in wrapped(line, theme.width))
 
 
 def _as_json(path: Address, by: str, groups: Sequence[Total], total: Total) -> str:

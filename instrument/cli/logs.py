@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from instrument.cli.moments import since
 from instrument.cli.printing import say
 from instrument.cli.source import add_path, chosen_id, json_document, path_of, tell
 
@@ -31,7 +32,7 @@ def add(subparsers: Any) -> None:
     add_path(parser)
     parser.add_argument("--event", metavar="NAME", help="only this event; * and ? stand for any letters")
     parser.add_argument("--level", type=_level, metavar="LEVEL", help="this level and above, such as WARNING")
-    parser.add_argument("--since", type=_since, metavar="TIME", help="from then on: 2026-11-23, 2026-11-23T09:30, 2h")
+    parser.add_argument("--since", type=since, metavar="TIME", help="from then on: 2026-11-23, 2026-11-23T09:30, 2h")
     parser.add_argument("--trace", metavar="TRACE", help="only of the trace whose id begins so, or `last`")
     parser.set_defaults(run=run)
 
@@ -80,12 +81,6 @@ def _level(text: str) -> str:
     if text.upper() not in RANKS:
         raise argparse.ArgumentTypeError(f"{text!r} is no level: give one of {', '.join(RANKS)}")
     return text.upper()
-
-
-def _since(text: str) -> int:
-    from instrument.cli.costs import since
-
-    return since(text)
 
 
 def _print_lines(logs: list[Log]) -> None:

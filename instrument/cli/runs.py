@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from instrument.cli.printing import say
+from instrument.cli.moments import since
+from instrument.cli.printing import many, say
 from instrument.cli.source import add_engine, add_path, engine_of, fresh, json_document, path_of, tell, tell_of_sampling
 
 if TYPE_CHECKING:
     from instrument.analysis.overview import Overview, Row
+
+STATUSES = ("ok", "error", "cancelled", "refused", "open", "unfinished")
 
 
 def add(subparsers: Any) -> None:
@@ -21,6 +26,9 @@ def add(subparsers: Any) -> None:
         description="One line a trace, the latest at the end; show one with `instrument show` and the first digits.",
     )
     add_path(parser)
+    parser.add_argument("--status", choices=STATUSES, help="only those that ended so, or are open, or never ended")
+    parser.add_argument("--name", metavar="NAME", help="only those of this name; * and ? stand for any letters")
+    parser.add_argument("--since", type=since, metavar="TIME", help="what began then or later: 2026-11-23, 2h, 7d")
     parser.add_argument("--last", type=_traces, metavar="N", help="only the latest N")
     parser.add_argument("--session", metavar="ID", help="only those of this session")
     parser.add_argument("--user", metavar="ID", help="only those of this user")
@@ -35,8 +43,7 @@ def run(args: argparse.Namespace) -> int:
     found = _by_duckdb(path) if engine_of(args, path) == "duckdb" else None
     if found is None:
         found = _by_loop(path, notices)
-    rows = [row for row in found.rows if args.session in (None, row.session) and args.user in (None, row.user)]
-    rows = _as_they_are(rows[-args.last :] if args.last else rows, path)
+    rows = _chosen(found.rows, args, path)
     if args.json:
         say(json_document([told(row) for row in rows]))
     else:
@@ -44,6 +51,24 @@ def run(args: argparse.Namespace) -> int:
     tell(notices)
     tell_of_sampling(path)
     return 0
+
+
+def _chosen(rows: Sequence[Row], args: argparse.Namespace, path: str) -> list[Row]:
+    """Those that were asked for, the latest of them with --last."""
+    fitting = [row for row in rows if _fits(row, args)]
+    last = -args.last if args.last else None
+    if args.status is None:
+        return _as_they_are(fitting[last:], path)
+    return [row for row in _as_they_are(fitting, path) if row.status == args.status][last:]
+
+
+def _fits(row: Row, args: argparse.Namespace) -> bool:
+    return (
+        args.session in (None, row.session)
+        and args.user in (None, row.user)
+        and (args.name is None or fnmatchcase(row.name.upper(), args.name.upper()))
+        and (args.since is None or row.start_ns >= args.since)
+    )
 
 
 def _traces(text: str) -> int:
@@ -98,9 +123,24 @@ def _print(found: Overview, rows: list[Row], path: str) -> None:
         say(runs_table(rows, theme))
     else:
         say(f"no {'such ' if found.rows else ''}trace in {clean(path)}")
+    if 0 < len(rows) < len(found.rows):
+        say(theme.paint(_sums(rows, len(found.rows)), "dim"))
     if found.stray_logs:
         lines = "1 log" if found.stray_logs == 1 else f"{count(found.stray_logs)} logs"
         say(theme.paint(f"{lines} outside of any trace: instrument logs", "dim"))
+
+
+def _sums(rows: Sequence[Row], of: int) -> str:
+    """What some of the traces come to: `3 of 40 traces: 1,234 tokens, $0.12, 2 errors`."""
+    from instrument.analysis.totals import Sum
+    from instrument.views.theme import bill
+
+    spent = Sum()
+    for row in rows:
+        spent.include(row.total)
+    total, errors = spent.total(), sum(row.errors for row in rows)
+    parts = [many(total.tokens, "token") if total.tokens else "", bill(total), many(errors, "error") if errors else ""]
+    return f"{len(rows):,} of {many(of, 'trace')}: {', '.join(part for part in parts if part)}".removesuffix(": ")
 
 
 def told(row: Row) -> dict[str, Any]:

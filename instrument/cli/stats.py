@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from instrument.cli.moments import since
 from instrument.cli.printing import say
 from instrument.cli.source import add_engine, add_path, engine_of, fresh, json_document, path_of, tell, tell_of_sampling
 
@@ -24,7 +25,7 @@ def add(subparsers: Any) -> None:
     )
     add_path(parser)
     parser.add_argument("--by", choices=("name", "kind", "model", "agent"), help="only one table, by this")
-    parser.add_argument("--since", type=_since, metavar="TIME", help="what began then or later: 2026-11-23, 2h, 7d")
+    parser.add_argument("--since", type=since, metavar="TIME", help="what began then or later: 2026-11-23, 2h, 7d")
     parser.add_argument("--all", action="store_true", help="every name, where the list is cut at 40 otherwise")
     add_engine(parser)
     parser.set_defaults(run=run)
@@ -96,9 +97,3 @@ def _told(found: Overall, by: str | None) -> dict[str, Any]:
         for name, timing in times.items()
     }
     return {"traces": found.traces, "by": by, "wall_ns": wall, "groups": groups}
-
-
-def _since(text: str) -> int:
-    from instrument.cli.costs import since
-
-    return since(text)
