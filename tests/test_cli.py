@@ -260,6 +260,18 @@ def test_show_stats_and_runs_tell_the_same_story(here: Path, capsys: Capture) ->
     assert stories[0] == stories[1] == stories[2]
 
 
+@pytest.mark.parametrize("engine", ["python", "duckdb"])
+@pytest.mark.parametrize(("by", "group"), [("kind", "llm"), ("model", "mini")])
+def test_stats_counts_what_never_ended(here: Path, capsys: Capture, engine: str, by: str, group: str) -> None:
+    """In each row of calls, by whichever engine."""
+    if engine == "duckdb":
+        pytest.importorskip("duckdb", reason="DuckDB is not installed")
+    asked = {"gen_ai.request.model": "mini"}
+    write(here, span(1), head(2, 1, kind="llm", attributes=asked), span(3, 1, kind="llm", attributes=asked))
+    told = as_json(capsys, "stats", "--by", by, "--engine", engine)["groups"][group]
+    assert (2, 1) == (told["count"], told["unended"])
+
+
 def test_export_writes_plain_files(here: Path, capsys: Capture) -> None:
     """Four files, which are named."""
     out, _ = told(capsys, "export", "last", "--dir", "out")

@@ -17,7 +17,7 @@ from instrument.analysis.totals import Call, Sum, Total, call_of
 from instrument.attributes import NO_ITERATION, SESSION, TIMES, USER
 from instrument.kinds import MODEL_KINDS
 from instrument.model import is_counted
-from instrument.statuses import FAILED, REFUSED
+from instrument.statuses import FAILED, REFUSED, UNENDED
 
 ALARMING = frozenset({"WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"})
 NOBODY = "-"
@@ -45,6 +45,8 @@ class Timing(Struct, frozen=True):
     p99_ns: float = 0.0
     untimed: int = 0
     """So many of them have no times; what is in nanoseconds is of the others."""
+    unended: int = 0
+    """So many of them never ended, or not yet; they last until the last sign of life of their process."""
 
 
 class Metrics(Struct, frozen=True, kw_only=True):
@@ -123,6 +125,8 @@ class Tally:
             group = (span.name, kind) if len(self._times) < MOST_GROUPS else (OTHERS, kind)
             times = self._times.setdefault(group, self._new_times())
         times.add(span.duration_ns if is_timed(span) else None, failed)
+        if span.status in UNENDED:
+            times.unended += 1
         if kind == "step":
             self._step(span)
         elif span.usage is None and span.cost is None and kind not in MODEL_KINDS:
@@ -187,6 +191,8 @@ class Tally:
         spent, times = found
         spent.add(call)
         times.add(span.duration_ns if is_timed(span) else None, span.status == "error")
+        if span.status in UNENDED:
+            times.unended += 1
 
     def _timings(self, kept: Mapping[tuple[str, ...], _Times | _Counts], part: int) -> dict[str, Timing]:
         """The times by one part of their group."""
@@ -242,10 +248,10 @@ class Failures:
 class _Counts:
     """Times of which only the sums are kept."""
 
-    __slots__ = ("count", "errors", "longest", "total", "untimed")
+    __slots__ = ("count", "errors", "longest", "total", "unended", "untimed")
 
     def __init__(self) -> None:
-        self.count = self.errors = self.total = self.longest = self.untimed = 0
+        self.count = self.errors = self.total = self.longest = self.untimed = self.unended = 0
 
     def add(self, duration: int | None, failed: bool) -> None:
         self.count += 1
@@ -266,20 +272,22 @@ class _Counts:
         self.total += other.total
         self.longest = max(self.longest, other.longest)
         self.untimed += other.untimed
+        self.unended += other.unended
 
     def timing(self) -> Timing:
         mean = self.total / max(1, self.count - self.untimed)
-        return Timing(self.count, self.errors, self.total, mean, max_ns=self.longest, untimed=self.untimed)
+        doubts = {"untimed": self.untimed, "unended": self.unended}
+        return Timing(self.count, self.errors, self.total, mean, max_ns=self.longest, **doubts)
 
 
 class _Times:
     """Times of which each is kept, in eight bytes."""
 
-    __slots__ = ("durations", "errors", "untimed")
+    __slots__ = ("durations", "errors", "unended", "untimed")
 
     def __init__(self) -> None:
         self.durations = array("q")
-        self.errors = self.untimed = 0
+        self.errors = self.untimed = self.unended = 0
 
     @property
     def count(self) -> int:
@@ -300,6 +308,7 @@ class _Times:
         self.durations.extend(other.durations)
         self.errors += other.errors
         self.untimed += other.untimed
+        self.unended += other.unended
 
     def timing(self) -> Timing:
         ordered = sorted(self.durations)
@@ -307,7 +316,7 @@ class _Times:
         p50, p90, p95, p99 = (percentile(ordered, share) for share in (0.5, 0.9, 0.95, 0.99))
         longest = ordered[-1] if ordered else 0
         mean = total / max(1, len(ordered))
-        return Timing(self.count, self.errors, total, mean, p50, p95, longest, p90, p99, self.untimed)
+        return Timing(self.count, self.errors, total, mean, p50, p95, longest, p90, p99, self.untimed, self.unended)
 
 
 def measure(spans: Iterable[Any], logs: Iterable[Any] = (), findings: Iterable[Any] = ()) -> Metrics:

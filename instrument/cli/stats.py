@@ -21,7 +21,8 @@ def add(subparsers: Any) -> None:
         "stats",
         help="count and time calls by name and kind, tokens and money by model, operation and agent",
         description="Durations: mean, median (p50), percentiles (p90, p95, p99), longest, sum, and its share of the "
-        "wall time of all traces; calls inside one another count each.",
+        "wall time of all traces; calls inside one another count each. Unended are those without an end, as after a "
+        "crash: they last until the last sign of life of their process.",
     )
     add_path(parser)
     parser.add_argument("--by", choices=("name", "kind", "model", "agent"), help="only one table, by this")

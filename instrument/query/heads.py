@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from instrument.model import AGAIN_OF
 from instrument.query.source import connect, rows_of
+from instrument.statuses import UNENDED
 from instrument.store.heads import NAMES
 from instrument.store.jsonl import files
 
@@ -104,7 +105,8 @@ SUMS = ", ".join(
 TIMES = (
     "count(*), count_if(word = 'error'), coalesce(sum(last - start) filter (not untimed), 0),"
     " coalesce(max(last - start) filter (not untimed), 0),"
-    " quantile_cont(last - start, [0.5, 0.9, 0.95, 0.99]) filter (not untimed), count_if(untimed)"
+    " quantile_cont(last - start, [0.5, 0.9, 0.95, 0.99]) filter (not untimed), count_if(untimed),"
+    f" count_if(word in {UNENDED})"
 )
 """What a `metrics.Timing` is made of."""
 _HASHED = "case when {0} is not null then hash({0}) end"

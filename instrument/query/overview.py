@@ -115,10 +115,10 @@ def _times(heads: Heads) -> tuple[dict[str, Timing], dict[str, Timing]]:
 
 
 def _timing(row: Sequence[Any]) -> Timing:
-    count, errors, total, longest, quantiles, untimed = row
+    count, errors, total, longest, quantiles, untimed, unended = row
     p50, p90, p95, p99 = quantiles or (0.0, 0.0, 0.0, 0.0)
     mean = int(total) / max(1, count - untimed)
-    return Timing(count, errors, int(total), mean, p50, p95, longest, p90, p99, untimed)
+    return Timing(count, errors, int(total), mean, p50, p95, longest, p90, p99, untimed, unended)
 
 
 def _tools(heads: Heads) -> dict[str, int]:
@@ -136,9 +136,9 @@ def _calls(heads: Heads) -> tuple[dict[tuple[str, ...], Sum], dict[str, Timing],
     )
     _refuse_many(rows)
     whole = [row for row in rows if row[4] is not None]
-    by_model = {row[0]: _timing(row[-6:]) for row in rows if row[4] is None and row[0] is not None}
-    by_agent = {row[2]: _timing(row[-6:]) for row in rows if row[4] is None and row[2] is not None}
-    return {tuple(row[:5]): _sum(row[5:-6]) for row in whole}, by_time(by_model), by_time(by_agent)
+    by_model = {row[0]: _timing(row[-7:]) for row in rows if row[4] is None and row[0] is not None}
+    by_agent = {row[2]: _timing(row[-7:]) for row in rows if row[4] is None and row[2] is not None}
+    return {tuple(row[:5]): _sum(row[5:-7]) for row in whole}, by_time(by_model), by_time(by_agent)
 
 
 def _refuse_many(rows: Sequence[Any]) -> None:

@@ -140,6 +140,7 @@ TIMES = (
     Column("", flexible=True),
     Column("calls", right=True),
     Column("errors", right=True, gives_way=2),
+    Column("unended", right=True, gives_way=2),
     Column("mean", right=True, gives_way=7),
     Column("p50", right=True),
     Column("p90", right=True, gives_way=6),
@@ -165,6 +166,7 @@ SPENDING = (
 
 def stats_tables(metrics: Metrics, theme: Theme = PLAIN, *, traces: int = 1, names: int | None = 40) -> str:
     """The numbers over some traces: counts, times by name and kind, tokens and money by model, operation and agent."""
+    unended = sum(timing.unended for timing in metrics.by_kind.values())
     told = {
         "traces": traces,
         "spans": metrics.spans,
@@ -173,6 +175,7 @@ def stats_tables(metrics: Metrics, theme: Theme = PLAIN, *, traces: int = 1, nam
         "tool calls": metrics.tool_calls,
         "errors": metrics.errors,
         **({"refused": metrics.refused} if metrics.refused else {}),
+        **({"unended": unended} if unended else {}),
         "warnings": metrics.warnings,
         "findings": metrics.findings,
     }
@@ -199,6 +202,7 @@ def times_table(metrics: Metrics, by: str, theme: Theme = PLAIN, names: int | No
             clean(name, 100),
             count(timing.count),
             (count(timing.errors) if timing.errors else "", "red"),
+            (count(timing.unended) if timing.unended else "", "yellow"),
             *(_took(timing, ns, theme) for ns in _durations(timing)),
             percent(timing.total_ns, metrics.wall_ns),
             count(spent[name].tokens) if name in spent and spent[name].tokens else "",
