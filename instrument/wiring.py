@@ -43,7 +43,7 @@ from instrument.record.settle import line_of
 from instrument.record.switch import switch
 from instrument.redact import Redactor, installation_key
 from instrument.settings import Settings, for_children
-from instrument.signals import is_of_signal
+from instrument.signals import is_of_signal, leave_to_others
 from instrument.sinks.chosen import sinks_of
 from instrument.sinks.jsonl import JsonlSink
 from instrument.store import history
@@ -276,6 +276,7 @@ def _hold_with(settings: Settings) -> None:
 
 
 def _trim(settings: Settings) -> None:
+    leave_to_others()
     trim(settings.folder, settings.retention.max_bytes, shared=settings.jsonl_path)
 
 

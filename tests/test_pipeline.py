@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from instrument.model import Batch, Log
 from instrument.record.pipeline import Pipeline
 from instrument.record.shift import Shift
+from instrument.signals import left_to_others
 
 
 class Keeping:
@@ -507,3 +509,14 @@ def test_pieces_are_the_batch() -> None:
     assert list(batch.lines) == [line for piece in pieces for line in piece.lines]
     assert list(range(7)) == [depth for piece in pieces for depth in piece.depths]
     assert all(piece.unpriced == {"a": 1} for piece in pieces)
+
+
+@pytest.mark.parametrize(("takes_signals", "left"), [(False, True), (True, False)])
+def test_threads_of_ours_leave_signals_to_the_program(takes_signals: bool, left: bool) -> None:
+    """What it blocks to wait for (`sigwait`) would end it there. Where the user's code runs they are as the program's."""
+    told: list[bool] = []
+    shift = Shift("thread", lambda: told.append(signal.SIGTERM in left_to_others()), takes_signals=takes_signals)
+    shift.begin()
+    assert shift.thread is not None
+    shift.thread.join()
+    assert [left] == told

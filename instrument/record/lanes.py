@@ -61,7 +61,8 @@ class Lane:
         self._wants: Callable[[Record], bool] | None = says(sink, "wants")
         self._alarm = threading.Lock()
         self._alarm.acquire()
-        self._shift = Shift(f"instrument-{self._name}", self._work)
+        is_ours = type(sink).__module__.startswith("instrument.")
+        self._shift = Shift(f"instrument-{self._name}", self._work, takes_signals=not is_ours)
         self._breath = Breath()
 
     @property

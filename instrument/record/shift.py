@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from instrument.signals import leave_to_others, left_to_others
+
 GONE_SECONDS = 0.02
 """So long, at most, is waited until the system, too, has forgotten threads that have ended."""
 
@@ -22,15 +24,17 @@ HANDLER_SECONDS = 0.05
 class Shift:
     """At most one thread that does the work. The work asks `leaves` where it could end.
 
-    A thread that does not end in time stays, and no later fork waits for it until it has asked again.
+    A thread that does not end in time stays, and no later fork waits for it until it has asked again. Where it runs
+    code of the user's it `takes_signals` as who has made it does, and so do processes that are started there.
     """
 
-    def __init__(self, name: str, work: Callable[[], None]) -> None:
+    def __init__(self, name: str, work: Callable[[], None], *, takes_signals: bool = False) -> None:
         self.thread: threading.Thread | None = None
         self.is_over = False
         self._coming: threading.Thread | None = None
         self._name = name
         self._work = work
+        self._left = left_to_others() if takes_signals else None
         self._is_stuck = False
         self._changing = threading.Lock()
 
@@ -60,6 +64,7 @@ class Shift:
     def _enter(self) -> None:
         """Work, unless Ctrl-C kept who began this thread from knowing it and another one was begun."""
         me = threading.current_thread()
+        leave_to_others(self._left)
         with self._changing:
             if self.thread not in (None, me):
                 return

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from instrument import pricing, tokens
+from instrument.signals import leave_to_others
 
 
 class Tables:
@@ -43,6 +44,7 @@ class Tables:
         return thread is None or not thread.is_alive()
 
     def _load(self) -> None:
+        leave_to_others()
         with self.busy:
             while self._wanted:
                 model, counts = self._wanted.popleft()
