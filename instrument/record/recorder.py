@@ -21,8 +21,9 @@ from instrument.record.lanes import Bounds
 from instrument.record.pipeline import Flushed, Pipeline
 from instrument.record.safely import safely
 from instrument.record.sampling import Rules, Sampling
+from instrument.record.settle import UNFINISHED, span_record
 from instrument.record.settling import Settling
-from instrument.record.spans import Begun, LiveSpan
+from instrument.record.spans import Begun, LiveSpan, Told
 from instrument.record.tools import Meets
 from instrument.store.spool import Held, Spool
 
@@ -115,7 +116,11 @@ class Recorder:
         ids = ids or random.Random()
         self._bits, self._bytes = ids.getrandbits, ids.randbytes
         self.span_ids: deque[str] = deque()
-        self._offset = run.start_ns - clock()
+        self.offset = run.start_ns - clock()
+        self.run_id = run.run
+        self.no_extra: dict[str, Any] = {}
+        self.none: list[Any] = []
+        """What most spans have in common; the worker empties it, so that what a sink adds is in no later batch."""
         settling = Settling(self, redactor, blobs, detectors, hides_words=not camera.content)
         self.pipeline = Pipeline(
             sinks, settling.settle, settling.watch, self._sink_failed, bounds, self.sampling, settling.later
@@ -126,11 +131,11 @@ class Recorder:
 
     def now(self) -> int:
         """Nanoseconds since the epoch."""
-        return self._offset + self.clock()
+        return self.offset + self.clock()
 
     def wall(self, moment: int) -> int:
         """A moment of the monotonic clock in nanoseconds since the epoch."""
-        return self._offset + moment
+        return self.offset + moment
 
     def new_trace_id(self) -> str:
         """32 hexadecimal digits, from a generator of our own: the user's `random` is neither read nor moved."""
@@ -205,17 +210,30 @@ class Recorder:
         if self.asks_always or span.budgets:
             self._tell_guards(span)
         pipeline = self.pipeline
-        queue = pipeline.queue  # as `put` does, which most calls need not call
+        queue = pipeline.queue
         if len(queue) >= pipeline.room.free:
             pipeline.put(span)
             return
-        queue.append(span)
+        if (
+            span.sampled
+            and span.seldom is None
+            and span.shared is None
+            and span.agent_id is None
+            and span.input.__class__ is dict
+            and span.output.__class__ not in UNFINISHED
+            and not span.plan.is_model_call
+        ):  # nothing is left to find out, and of its record the collector need not look at anything
+            queue.append((span_record(span, self, span.input, span.output), span.depth))
+            span.settled = True
+            span.input = span.output = None
+        else:
+            queue.append(span)
         if pipeline.asleep:  # asked behind it: the worker may have gone to sleep in between
             pipeline.wake()
 
     def put(self, record: Record, depth: int = 0) -> None:
-        """Hand over a finished record that belongs `depth` levels below its root."""
-        self.pipeline.put((record, depth))
+        """Hand over a record that belongs `depth` levels below its root."""
+        self.pipeline.put(Told(record, depth))
 
     def fault(self, where: str, error: BaseException) -> None:
         """Count a fault of ours; the first of its kind is said aloud."""

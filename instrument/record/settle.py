@@ -6,7 +6,7 @@ import linecache
 import re
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -14,14 +14,38 @@ from msgspec.structs import replace
 
 from instrument.attributes import AGENT_ID, AGENT_NAME, LEDGER_OPERATION, REQUEST_MODEL
 from instrument.kinds import MODEL_KINDS
-from instrument.model import Event, Failure, Link, Open, Record, decode_known, encode, split
+from instrument.model import Event, Failure, Link, Open, Record, Span, decode_known, encode, split
 from instrument.record.capture import Large, encode_valid
 from instrument.record.plain import holds_endless_integer
 from instrument.record.snapshot import snapshot
 from instrument.record.spans import LiveSpan
+
+if TYPE_CHECKING:
+    from instrument.record.recorder import Recorder
 from instrument.record.texts import valid_text_of
 
 Value = Callable[[Any], Any]
+
+
+def span_record(live: LiveSpan, recorder: Recorder, given: Any, told: Any) -> Span:
+    """The record of a span that has ended, as far as all spans have it, with what the call was given and told."""
+    return Span(
+        run=recorder.run_id,
+        trace_id=live.trace_id,
+        span_id=live.span_id,
+        parent_id=live.parent_id,
+        start_ns=recorder.offset + live.started,
+        duration_ns=live.duration or 0,
+        kind=live.kind,
+        name=live.name,
+        status=live.status,
+        input=given,
+        output=told,
+        extra=recorder.no_extra,
+        attributes={},  # its own: what a sink adds must not be in every span
+        events=recorder.none,
+        links=recorder.none,
+    )
 
 
 UNFINISHED = (Large, list)

@@ -23,6 +23,7 @@ from instrument.record.settle import (
     open_record,
     output_of,
     rarer_fields,
+    span_record,
     together,
 )
 from instrument.record.spans import Begun, LiveSpan
@@ -61,7 +62,6 @@ class Settling:
         self.later = Later(self._took, self._completed, recorder.fault)
         self._recorder = recorder
         self._run = recorder.run
-        self._run_id = recorder.run.run
         self._offset = recorder.wall(0)
         self._redactor = redactor
         self._redact = _unredacted if redactor is None else redactor.line
@@ -70,9 +70,6 @@ class Settling:
         self._blobs = blobs
         self._detectors = detectors
         self._headed = False
-        self._no_extra: dict[str, Any] = {}
-        self._none: list[Any] = []
-        """What the spans of a batch have in common: what a sink adds is in none that another one still writes."""
         self._next_tick = self._late = 0
 
     def settle(self, items: list[Any]) -> Batch:
@@ -85,7 +82,8 @@ class Settling:
         return batch
 
     def _settled(self, items: list[Any]) -> Batch:
-        self._no_extra, self._none = {}, []
+        self._recorder.no_extra.clear()
+        self._recorder.none.clear()
         batch = self._batch(*self._records_of(items))
         if self.later.unpriced or self._recorder.pipeline.delivery.waits_for_prices():
             batch.unpriced, self.later.unpriced = self.later.unpriced, {}
@@ -103,7 +101,9 @@ class Settling:
             item = items.pop()
             try:
                 record: Record | None
-                if item.__class__ is LiveSpan:
+                if item.__class__ is tuple:
+                    record, depth = item
+                elif item.__class__ is LiveSpan:
                     record, depth = self._ended(item), item.depth
                 else:
                     record, depth = self._other(item)
@@ -146,8 +146,7 @@ class Settling:
     def _other(self, item: Any) -> tuple[Record | None, int]:
         if item.__class__ is Begun:
             return self._begun(item.span)
-        record, depth = item
-        return finished(record, self._finish), depth
+        return finished(item.record, self._finish), item.depth
 
     def _batch(self, records: list[Record], depths: list[int]) -> Batch:
         """Everything encoded and without secrets."""
@@ -208,22 +207,11 @@ class Settling:
         if live.duration is None or live.seldom is not None or not live.taken:
             self._see_to_its_end(live)
         given, told = live.input, live.output
-        span = Span(
-            run=self._run_id,
-            trace_id=live.trace_id,
-            span_id=live.span_id,
-            parent_id=live.parent_id,
-            start_ns=self._offset + live.started,
-            duration_ns=live.duration or 0,
-            kind=live.kind,
-            name=live.name,
-            status=live.status,
-            input=given if given.__class__ is dict else self._finish(given),
-            output=told if told.__class__ not in UNFINISHED else output_of(told, self._finish),
-            extra=self._no_extra,
-            attributes={},  # its own: what a sink adds must not be in every span
-            events=self._none,
-            links=self._none,
+        span = span_record(
+            live,
+            self._recorder,
+            given if given.__class__ is dict else self._finish(given),
+            told if told.__class__ not in UNFINISHED else output_of(told, self._finish),
         )
         if live.seldom is not None or live.shared is not None or live.agent_id is not None or live.plan.is_model_call:
             return self._with_what_is_rarer(live, span)

@@ -23,6 +23,7 @@ from instrument.statuses import REFUSED
 if TYPE_CHECKING:
     from weakref import ReferenceType
 
+    from instrument.model import Record
     from instrument.record.recorder import Recorder
 
 
@@ -297,6 +298,16 @@ class Begun:
 
     def __init__(self, span: LiveSpan) -> None:
         self.span = span
+
+
+class Told:
+    """Queued for a record that was made of no live span: what capture has left over is finished behind the caller."""
+
+    __slots__ = ("depth", "record")
+
+    def __init__(self, record: Record, depth: int) -> None:
+        self.record = record
+        self.depth = depth
 
 
 _new = LiveSpan.__new__

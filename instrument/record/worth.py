@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from instrument.model import Finding, Log, Open, Run, Score, Update
-from instrument.record.spans import Begun
+from instrument.record.spans import Begun, Told
 from instrument.statuses import FAILED
 
 MOST = 3
@@ -15,14 +15,14 @@ _LOUD = ("WARNING", "ERROR", "CRITICAL")
 _PLAIN_KINDS = ("span", "tool", "retrieval")
 _DEPTH = 4
 _LOOKED_AT = 64
+_SMALL = frozenset({int, float, bool, type(None)})
 
 
 def worth(item: Any) -> int:
     """From 0 (heads of spans that are running, debug logs) over 1 (calls that went well) and 2 (roots, steps, warnings)
-    to 3 (what failed, model calls, findings). `item` is a record, a live span, or a tuple that begins with a record.
+    to 3 (what failed, model calls, findings). `item` is a record, a live span, or what holds a record.
     """
-    if isinstance(item, tuple):
-        item = item[0]
+    item = _held(item)
     if isinstance(item, Open | Begun):
         return 0
     if isinstance(item, _ANYWAY):
@@ -30,6 +30,12 @@ def worth(item: Any) -> int:
     if isinstance(item, Log):
         return 0 if item.level in _QUIET else 2 if item.level in _LOUD else 1
     return _worth_of_span(item)
+
+
+def _held(item: Any) -> Any:
+    if isinstance(item, tuple):
+        return item[0] if item else None
+    return item.record if isinstance(item, Told) else item
 
 
 def _worth_of_span(span: Any) -> int:
@@ -41,25 +47,24 @@ def _worth_of_span(span: Any) -> int:
 
 def weight(item: Any) -> int:
     """About how many bytes a queued thing holds."""
-    if isinstance(item, tuple):
-        item = item[0] if item else None
+    item = _held(item)
     held = [getattr(item, name, None) for name in ("input", "output", "attributes", "metadata", "message")]
-    return 512 + sum(_size(value, _DEPTH) for value in held if value is not None)
+    return 512 + sum([_size(value, _DEPTH) for value in held if value is not None])
 
 
 def _size(value: Any, depth: int) -> int:
+    if type(value) in _SMALL:
+        return 64
     if isinstance(value, str):
         return len(value)
+    if isinstance(value, dict | list | tuple):
+        if not depth:
+            return 64
+        inner = list(value.values()) if isinstance(value, dict) else value
+        seen = inner[:_LOOKED_AT]
+        return sum([_size(one, depth - 1) for one in seen]) * max(1, len(inner) // max(1, len(seen)))
     try:
         return memoryview(value).nbytes
     except TypeError:
-        pass
-    if not depth:
-        return 64
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        seen = value[:_LOOKED_AT]
-        return sum(_size(one, depth - 1) for one in seen) * max(1, len(value) // max(1, len(seen)))
-    inner = getattr(value, "value", None)
-    return 64 if inner is None else _size(inner, depth - 1)
+        held = getattr(value, "value", None)
+        return 64 if held is None or not depth else 64 + _size(held, depth - 1)
