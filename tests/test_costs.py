@@ -168,4 +168,4 @@ def test_no_ledger_is_fine_where_no_model_was_called(
     one = call(0, "mini", "0.1") if asked == "llm" else span(1)
     (tmp_path / "a.jsonl").write_bytes(encode(one) + b"\n")
     assert code == run(str(tmp_path))
-    assert (code == 0) == capsys.readouterr().out.startswith("no model call that took tokens in ")
+    assert (code == 0) == capsys.readouterr().out.startswith("no model call that took tokens in")

@@ -436,7 +436,7 @@ def test_what_a_program_closes_and_opens_is_not_written_to(path: Path) -> None:
     sink = LedgerSink(str(path), notice=unexpected)
     sink.write(Batch([span(1)]))
     links = {number: os.path.join("/proc/self/fd", number) for number in os.listdir("/proc/self/fd")}
-    ours = [int(number) for number, link in links.items() if Path(os.path.realpath(link)).name.startswith(path.name)]
+    ours = [int(number) for number, link in links.items() if os.path.realpath(link).startswith(str(path.resolve()))]
     for number in ours:
         os.close(number)
     with open(path.with_name("theirs"), "wb"):
