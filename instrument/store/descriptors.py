@@ -17,8 +17,6 @@ if sys.platform != "win32":
 
 ASIDE = 512
 """Descriptors from here on are not given to what a program opens, unless it has as many open."""
-NEAR = 32
-"""Among so many numbers ours are looked for."""
 AT_ONCE = 250
 """So many descriptors one message may carry."""
 
@@ -41,8 +39,12 @@ def numbers_below_taken() -> Iterator[None]:
 
 
 def aside_of(file: tuple[int, int] | None) -> int | None:
-    """The number from `ASIDE` on under which this file (device and inode) has just been opened."""
-    return next((number for number in range(ASIDE, ASIDE + NEAR) if is_of(number, file)), None)
+    """The number from `ASIDE` on under which this file (device and inode) has been opened; None where none is known."""
+    try:
+        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        return None
+    return next((number for number in numbers if number >= ASIDE and is_of(number, file)), None)
 
 
 def is_of(number: int, file: tuple[int, int] | None) -> bool:
