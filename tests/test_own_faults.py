@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -231,6 +232,25 @@ def test_what_a_handler_of_signals_raises_while_we_are_at_work_reaches_the_progr
             tool(lambda fails: [1 // (1 - fails[0][0])])([[part in ("describe", "message_of")]])
         lost = recording.flush().lost
         assert (int(part not in ("taken_arguments", "plain_size", "new_span_id")), {}) == (len(recording.spans), lost)
+
+
+@pytest.mark.usefixtures("overdue")
+def test_a_call_is_recorded_once_where_a_signal_strikes_as_it_is_queued() -> None:
+    """The program gets what its handler raises, and the record that waits already is the only one."""
+
+    class Struck(deque[Any]):
+        def append(self, item: Any) -> None:
+            super().append(item)
+            if item.__class__ is tuple:
+                signal.raise_signal(signal.SIGUSR1)
+
+    with record() as recording:
+        recorder = switch.recorder
+        assert recorder is not None
+        recorder.queue = recorder.pipeline.queue = recorder.pipeline.room.queue = Struck()
+        with pytest.raises(Overdue):
+            tool(lambda: 1)()
+        assert 1 == len(recording.spans)
 
 
 @pytest.mark.usefixtures("overdue")

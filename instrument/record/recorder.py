@@ -223,8 +223,9 @@ class Recorder:
             and span.output.__class__ not in UNFINISHED
             and not span.plan.is_model_call
         ):  # nothing is left to find out, and of its record the collector need not look at anything
-            queue.append((span_record(span, self, span.input, span.output), span.depth))
-            span.settled = True
+            item = (span_record(span, self, span.input, span.output), span.depth)
+            span.settled = True  # no signal is handled between this and the next line: behind one it is queued again
+            queue.append(item)
             span.input = span.output = None
         else:
             queue.append(span)
