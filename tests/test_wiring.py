@@ -213,7 +213,7 @@ def test_what_is_said_heeds_what_the_settings_call_secret(monkeypatch: pytest.Mo
     told: list[str] = []
     monkeypatch.setattr(notices, "_log", told.append)
     monkeypatch.setattr(notices, "hide", None)
-    settings = instrument.Settings(dir=str(tmp_path), redact={"patterns": [r"INT-\d+"]})  # type: ignore[arg-type]
+    settings = instrument.Settings(dir=str(tmp_path), redact={"patterns": [r"INT-\d+"]})  # type: ignore[arg-type]  # as TOML has it
     wiring.build(settings, []).close()
     notices.notice("it failed at INT-4711")
     assert ["it failed at [redacted"] == [line.partition(":")[0] for line in told]

@@ -216,6 +216,11 @@ def totals(calls: Mapping[tuple[str, ...], Sum], part: int) -> dict[str, Total]:
     return dict(sorted(found.items(), key=lambda item: (-(item[1].usd or 0), -item[1].tokens, item[0])))
 
 
+def exception_of(span: Any) -> tuple[str, str] | None:
+    """What tells the exception of a span from others: one that passes through several spans is the same in each."""
+    return None if span.error is None else (span.error.type, span.error.message)
+
+
 class Failures:
     """Failed and refused spans, counted so that an exception which passes through several of them is one error."""
 
@@ -230,7 +235,7 @@ class Failures:
         """Count the span if it failed or was refused; what only passes the exception of a refusal on did not fail."""
         if span.status not in FAILED:
             return
-        exception = None if span.error is None else (span.error.type, span.error.message)
+        exception = exception_of(span)
         if span.status == REFUSED:
             self.refused += 1
             if exception is None:

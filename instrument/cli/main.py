@@ -174,7 +174,7 @@ def _complain(sentence: str) -> int:
 def _have_streams() -> None:
     """Whoever started us may have closed ours: an answer is then the exit code alone."""
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - as above
 
 
 def _stop_writing() -> None:

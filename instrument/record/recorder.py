@@ -118,9 +118,9 @@ class Recorder:
         self.span_ids: deque[str] = deque()
         self.offset = run.start_ns - clock()
         self.run_id = run.run
+        # most spans have these in common; the worker empties both, so that what a sink adds is in no later batch
         self.no_extra: dict[str, Any] = {}
         self.none: list[Any] = []
-        """What most spans have in common; the worker empties it, so that what a sink adds is in no later batch."""
         settling = Settling(self, redactor, blobs, detectors, hides_words=not camera.content)
         self.pipeline = Pipeline(
             sinks, settling.settle, settling.watch, self._sink_failed, bounds, self.sampling, settling.later

@@ -91,8 +91,10 @@ class Settling:
         return self._looked_at(batch)
 
     def _records_of(self, items: list[Any]) -> tuple[list[Record], list[int]]:
-        """What was queued as records, and how deep each lies. Each is let go of at once: the collector, whom every new
-        call may set to work, looks at all that are left."""
+        """What was queued as records, and how deep each lies.
+
+        Each is let go of at once: the collector, whom every new call may set to work, looks at all that are left.
+        """
         records: list[Record] = []
         depths: list[int] = []
         hidden = self._redactor.keyed_hash if self._redactor is not None and self._hides_words else None
