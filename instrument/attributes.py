@@ -104,7 +104,7 @@ TELLS_NO_CONTENT = frozenset(
         *(STREAM, FIRST_CHUNK, FIRST_TOKEN, CHUNKS, TOKENS_PER_SECOND, CLOSED_EARLY),
         *(RETRIES, CACHE_HIT, UNREAD_BODY, NO_ITERATION),
         *(AGENT_ID, AGENT_NAME, LEDGER_OPERATION, SESSION, USER, TAGS, TIMES, MESSAGES),
-        *("gen_ai.tool.name", "gen_ai.tool.call.id", "gen_ai.tool.type"),
+        *("gen_ai.tool.name", "gen_ai.tool.call.id", "gen_ai.tool.type", "exception.type", "otel.scope.name"),
     }
 )
 """Attributes that are recorded where contents are not: none of them tells what was asked or answered."""

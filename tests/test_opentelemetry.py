@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from opentelemetry import baggage
 from opentelemetry import context as otel
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Status, StatusCode, set_span_in_context, use_span
+from opentelemetry.trace import Link, SpanContext, Status, StatusCode, set_span_in_context, use_span
 
 import instrument
 from instrument import llm_call, span, tool, traced
@@ -190,6 +192,36 @@ def test_secrets_in_their_attributes_are_redacted(tracer: Any, recording: Record
     with tracer.start_as_current_span("work", attributes={"input.value": f"key {secret}"}):
         pass
     assert secret not in str(recording.span("work"))
+
+
+def linked_work_that_fails(tracer: Any, text: str) -> None:
+    """A span of theirs whose attributes, event, link and two exceptions say the text."""
+    link = Link(SpanContext(1, 2, is_remote=False), {"why": text})
+    with (
+        suppress(ValueError),
+        tracer.start_as_current_span("work", links=[link], attributes={"input.value": text}) as theirs,
+    ):
+        theirs.add_event("said", {"what": text, "odd": math.nan})
+        theirs.record_exception(KeyError(text))
+        raise ValueError(f"{text}\n  {text}")
+
+
+def test_events_and_links_are_captured_like_attributes(tracer: Any, recording: Recording) -> None:
+    """What JSON has no form for is marked in events, and what is long is bounded in links."""
+    linked_work_that_fails(tracer, "x" * 100_000)
+    found = recording.span("work")
+    assert ({"$float": "NaN"}, 100_002) == (
+        found.events[0].attributes["odd"],
+        found.links[0].attributes["why"]["bytes"],
+    )
+
+
+def test_nothing_of_theirs_is_recorded_where_contents_are_not(tracer: Any) -> None:
+    """Attributes, events, links, messages and the end of a stack, which quotes the message; its frames stay."""
+    with record(capture={"content": False}) as recording:
+        linked_work_that_fails(tracer, "ge" + "heim")
+    found = recording.span("work")
+    assert (False, True) == ("geheim" in str(found), "in linked_work_that_fails" in found.error.stack)
 
 
 def test_a_call_seen_by_both_is_counted_once(tracer: Any, recording: Recording) -> None:

@@ -90,6 +90,8 @@ def _recorded(span: ReadableSpan, recorder: Recorder, call: Call | None) -> Reco
         input=None if found.input is None else recorder.value(found.input),
         output=None if found.output is None else recorder.value(found.output),
         attributes=recorder.attributes(found.attributes),
+        events=[replace(event, attributes=recorder.attributes(event.attributes)) for event in found.events],
+        links=[replace(link, attributes=recorder.attributes(link.attributes)) for link in found.links],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -22,7 +23,12 @@ def without_words(record: Record, keyed_hash: Hash) -> Record:
 
 def _failure(error: Failure, keyed_hash: Hash) -> Failure:
     causes = [_failure(cause, keyed_hash) for cause in error.causes]
-    return replace(error, message=_hidden(error.message, keyed_hash), causes=causes)
+    stack = None if error.stack is None else "\n".join(_FRAMES.findall(error.stack))
+    return replace(error, message=_hidden(error.message, keyed_hash), stack=stack, causes=causes)
+
+
+_FRAMES = re.compile(r'^ {2}(?:File ".*", line \d+, in .*(?:\n {4}\S.*)?|… \d+ more frames)$', re.MULTILINE)
+"""The lines of a stack that ours have too; what others wrote (OpenTelemetry) ends with the message of the exception."""
 
 
 def _hidden(text: str, keyed_hash: Hash) -> str:

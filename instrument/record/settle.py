@@ -75,14 +75,21 @@ def rarer_fields(live: LiveSpan, value: Value) -> dict[str, Any]:
 CAPTURED = ("input", "output", "attributes", "metadata")
 """Fields of records that were captured: values, or mappings of them."""
 
+PARTS = ("events", "links")
+"""Fields that list what has attributes itself."""
 
-def finished(record: Record, value: Value) -> Record:
-    """A record that did not come from a live span. `value` finishes what capture left over."""
+S = TypeVar("S", bound=Struct)
+
+
+def finished(record: S, value: Value) -> S:
+    """A record that did not come from a live span, or a part of it. `value` finishes what capture left over."""
     held = {name: getattr(record, name) for name in CAPTURED if hasattr(record, name)}
-    done = {
+    done: dict[str, Any] = {
         name: {key: value(part) for key, part in found.items()} if isinstance(found, dict) else value(found)
         for name, found in held.items()
     }
+    parts = {name: [finished(part, value) for part in getattr(record, name, ())] for name in PARTS}
+    done |= {name: found for name, found in parts.items() if found}
     return replace(record, **done) if done else record
 
 
@@ -200,9 +207,6 @@ def _encoded(record: Record) -> bytes | None:
     except (ValueError, TypeError):
         return None
     return None if holds_endless_integer(line) else line
-
-
-S = TypeVar("S", bound=Struct)
 
 
 def _mended(record: S) -> S:
