@@ -237,6 +237,14 @@ def test_a_graph(call: Any, recording: Recording) -> None:
     assert ("t-1", 0) == (recording.span("think").attributes["session.id"], measure(recording.spans).iterations)
 
 
+def test_a_result_that_holds_itself(recording: Recording, config: Any) -> None:
+    """The chain's span ends all the same, and none stays current."""
+    endless: dict[str, Any] = {}
+    endless["again"] = endless
+    RunnableLambda(lambda _: endless, name="chain").invoke(1, config)
+    assert (["chain"], None) == ([found.name for found in recording.spans], current_span())
+
+
 def test_nothing_is_kept(recording: Recording, config: Any) -> None:
     """What was told of is released when it has ended."""
     (PROMPT | model("hello")).invoke({"question": "hi"}, config=config)

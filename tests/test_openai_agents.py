@@ -141,6 +141,25 @@ def test_nothing_stays_open(server: Endpoint, recording: Recording) -> None:
     assert (None, {}) == (instrument.current_span(), dict(instrument.record.switch.switch.recorder.open))  # type: ignore[attr-defined, union-attr]  # loaded by now
 
 
+class Unspeakable:
+    """Says nothing of itself."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+    __repr__ = __str__
+
+
+def test_what_cannot_be_read_of_a_span_does_not_keep_it_open(recording: Recording) -> None:
+    """A result that raises when it is shown, a model call of an unknown form: each ends, and none stays current."""
+    with agents.trace("t"):
+        with agents.function_span("tool", output=Unspeakable()):  # type: ignore[arg-type]  # as tools may give it
+            pass
+        with agents.generation_span(input=5, output=7):  # type: ignore[arg-type]  # none that is known
+            pass
+    assert (["tool", "chat", "t"], None) == ([found.name for found in recording.spans], instrument.current_span())
+
+
 def test_without_a_recording(server: Endpoint) -> None:
     """Where recording is off the run is as without us."""
     instrument.shutdown()

@@ -60,6 +60,14 @@ def test_anthropic_events_become_a_message() -> None:
     )  # fmt: skip
 
 
+def test_more_than_ten_blocks_keep_their_order() -> None:
+    """A message of a long search has them: the tenth stands behind the ninth."""
+    said = MessageSaid()
+    for at in range(12):
+        said.take({"type": "content_block_start", "index": at, "content_block": {"type": "text", "text": str(at)}})
+    assert [str(at) for at in range(12)] == [block["text"] for block in (said.answer() or {})["content"]]
+
+
 def test_gemini_pieces_become_an_answer() -> None:
     """Texts that follow each other are one part, thoughts another; the last usage is that of all."""
     pieces = [

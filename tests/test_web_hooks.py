@@ -61,6 +61,12 @@ ROUTES = [
 ]  # fmt: skip
 
 
+class Unreadable:
+    @property
+    def path(self) -> str:
+        raise ZeroDivisionError
+
+
 @pytest.fixture
 def recording() -> Iterator[Recording]:
     with record() as recording:
@@ -162,6 +168,19 @@ def test_a_websocket_is_a_span(recording: Recording) -> None:
     asyncio.run(app(scope, receive, send))
     assert ["websocket.accept", "websocket.close"] == sent
     assert recording.span("WEBSOCKET /socket").span_id == recording.span("lookup").parent_id
+
+
+@pytest.mark.parametrize("odd", [{"query_string": None}, {"headers": None}, {"server": "x"}, {"route": Unreadable()}])
+def test_an_odd_request_is_answered(odd: Any, recording: Recording) -> None:
+    """What a server or a framework says of a request otherwise than ASGI has it concerns the application alone."""
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["type"])
+
+    scope = {"type": "http", "method": "GET", "path": "/", **odd}
+    asyncio.run(TraceMiddleware(app)(scope, None, None))  # type: ignore[arg-type]  # not looked at
+    assert (["http"], ["GET /"]) == (seen, [found.name for found in recording.spans])
 
 
 def test_lifespan_is_left_alone(recording: Recording) -> None:

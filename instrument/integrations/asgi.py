@@ -12,6 +12,7 @@ from typing import Any
 
 from instrument.record.blocks import span
 from instrument.record.headers import extract
+from instrument.record.safely import safely
 from instrument.record.spans import LiveSpan
 
 Message = MutableMapping[str, Any]
@@ -36,11 +37,12 @@ class TraceMiddleware:
         """Run the application inside the request's span."""
         if scope["type"] not in TRACED:
             return await self.app(scope, receive, send)
-        with extract(headers_of(scope)), span(_name(scope), attributes=_asked(scope)) as live:
+        headers, asked = safely(headers_of, scope) or {}, safely(_asked, scope) or {}
+        with extract(headers), span(_name(scope), attributes=asked) as live:
             try:
                 await self.app(scope, receive, _watched(send, live))
             finally:
-                _name_by_route(live, scope)
+                safely(_name_by_route, live, scope)
 
 
 def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:

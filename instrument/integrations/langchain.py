@@ -17,6 +17,7 @@ from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from langchain_core.outputs import LLMResult
 
 from instrument.integrations.told import Told
+from instrument.record.safely import safely
 
 SERVICE_PARTS = ("_type", "stream", "ls_provider")
 """Invocation parameters that are LangChain's own."""
@@ -45,13 +46,12 @@ class InstrumentCallbacks(BaseCallbackHandler):
         given = inputs if isinstance(inputs, dict) else {"input": inputs}
         name = more.get("name") or _name_of(serialized) or "chain"
         kind = "step" if parent_run_id else "workflow"
-        self._told.begin(
-            run_id, name, kind, above=parent_run_id, input=_plain(given), attributes=_described(tags, metadata)
-        )
+        said = safely(_plain, given)
+        self._told.begin(run_id, name, kind, above=parent_run_id, input=said, attributes=_described(tags, metadata))
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **more: Any) -> None:
         """It gave its result."""
-        self._told.end(run_id, _plain(outputs))
+        self._told.end(run_id, safely(_plain, outputs))
 
     def on_chain_error(
         self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **more: Any
@@ -71,7 +71,8 @@ class InstrumentCallbacks(BaseCallbackHandler):
         **more: Any,
     ) -> None:
         """A chat model is asked."""
-        self._ask(run_id, parent_run_id, _spoken(messages[0] if messages else []), tags, metadata, more)
+        said = safely(_spoken, messages[0] if messages else []) or []
+        self._ask(run_id, parent_run_id, said, tags, metadata, more)
 
     def on_llm_start(
         self,
@@ -89,7 +90,7 @@ class InstrumentCallbacks(BaseCallbackHandler):
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **more: Any) -> None:
         """The model has answered."""
-        self._told.end_call(run_id, _answer(response))
+        self._told.end_call(run_id, safely(_answer, response))
 
     def on_llm_error(
         self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **more: Any
@@ -150,8 +151,7 @@ class InstrumentCallbacks(BaseCallbackHandler):
         self, documents: Sequence[Any], *, run_id: UUID, parent_run_id: UUID | None = None, **more: Any
     ) -> None:
         """Documents were found."""
-        found = [{"content": document.page_content, "metadata": document.metadata} for document in documents]
-        self._told.end(run_id, found)
+        self._told.end(run_id, safely(_found, documents))
 
     def on_retriever_error(
         self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **more: Any
@@ -213,6 +213,10 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def _found(documents: Iterable[Any]) -> list[Any]:
+    return [{"content": document.page_content, "metadata": document.metadata} for document in documents]
+
+
 def _spoken(messages: Iterable[BaseMessage]) -> list[Any]:
     told = convert_to_openai_messages(list(messages))
     return told if isinstance(told, list) else [told]
@@ -220,11 +224,9 @@ def _spoken(messages: Iterable[BaseMessage]) -> list[Any]:
 
 def _answer(response: LLMResult) -> dict[str, Any]:
     """In the form of a chat completion."""
-    choices = [_choice(at, one) for at, one in enumerate(response.generations[0] if response.generations else ())]
-    messages = (
-        [one.message for one in response.generations[0] if hasattr(one, "message")] if response.generations else []
-    )
-    first = messages[0] if messages else None
+    generations = response.generations[0] if response.generations else []
+    choices = [_choice(at, one) for at, one in enumerate(generations)]
+    first = next((one.message for one in generations if hasattr(one, "message")), None)
     about = getattr(first, "response_metadata", {})
     model = about.get("model_name") or about.get("model") or (response.llm_output or {}).get("model_name")
     usage = _usage(getattr(first, "usage_metadata", None)) or (response.llm_output or {}).get("token_usage")

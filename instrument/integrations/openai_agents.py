@@ -14,6 +14,7 @@ from typing import Any
 from agents.tracing import Span, Trace, TracingProcessor
 
 from instrument.integrations.told import Told
+from instrument.record.safely import safely
 
 KINDS = {
     "agent": "agent",
@@ -52,20 +53,20 @@ class AgentsProcessor(TracingProcessor):
         self._told.begin(span.span_id, _name(data), KINDS.get(data.type, "span"), above=above, attributes=turn)
 
     def on_span_end(self, span: Span[Any]) -> None:
-        """One of its spans ends."""
+        """One of its spans ends, whatever can be read of it."""
         data, key = span.span_data, span.span_id
         is_call = KINDS.get(data.type) == "llm"
         if is_call:
-            asked = _asked(data)
+            asked = safely(_asked, data) or {}
             self._told.ask(key, f"chat {asked.get('model') or ''}".strip(), asked)
         elif data.type == "function":
             self._told.give(key, _arguments(data.input))
         if span.error:
             self._told.fail(key, ("AgentsError", _message(span.error)))
         elif is_call:
-            self._told.end_call(key, _answer(data))
+            self._told.end_call(key, safely(_answer, data))
         else:
-            self._told.end(key, getattr(data, "output", None), _attributes(data))
+            self._told.end(key, getattr(data, "output", None), safely(_attributes, data))
 
     def force_flush(self) -> None:
         """Records are written behind the program, in any case."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from instrument.foreign import Fields, at, known, plain, text
-from instrument.pieces.joining import append, error_of, joined
+from instrument.pieces.joining import append, error_of, in_order, joined
 
 _DELTAS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 
@@ -56,7 +56,7 @@ class MessageSaid:
         """The message; None while nothing has come."""
         if not self._head and not self._blocks:
             return None
-        content = [_whole(block) for _, block in sorted(self._blocks.items(), key=lambda item: str(item[0]))]
+        content = [_whole(block) for block in in_order(self._blocks)]
         counts = {name: count for name, count in self._usage.items() if self._is_counted or name != "output_tokens"}
         usage = {"usage": counts} if counts else {}
         return {"type": "message", "stop_reason": None, **self._head, "content": content, **usage}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from instrument.foreign import Fields, at, known, listed, one_of, text
-from instrument.pieces.joining import append, error_of, joined
+from instrument.pieces.joining import append, error_of, in_order, joined
 from instrument.usage import usage_of
 
 HEAD = ("id", "model", "service_tier", "system_fingerprint", "x_groq", "prompt_filter_results")
@@ -47,7 +47,7 @@ class ChatSaid:
         """The completion; what was said last of its head counts."""
         if not self._head and not self._choices:
             return None
-        return {"choices": [_assembled(choice) for _, choice in sorted(self._choices.items())], **self._head}
+        return {"choices": [_assembled(choice) for choice in in_order(self._choices)], **self._head}
 
     def _take_choice(self, choice: Fields) -> None:
         index = choice.get("index")

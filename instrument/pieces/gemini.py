@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from instrument.foreign import Fields, at, known, listed, one_of, text
+from instrument.pieces.joining import in_order
 
 HEAD = ("model_version", "modelVersion", "response_id", "responseId", "usage_metadata", "usageMetadata")
 
@@ -44,7 +45,7 @@ class ContentSaid:
             return None
         candidates = [
             {"content": {"role": "model", "parts": _merged(one["parts"])}, "finish_reason": one["finish_reason"]}
-            for _, one in sorted(self._candidates.items(), key=lambda item: str(item[0]))
+            for one in in_order(self._candidates)
         ]
         return {"candidates": candidates, **self._head}
 

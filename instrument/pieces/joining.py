@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from instrument.foreign import Fields, known, listed, one_of, text
@@ -22,6 +23,11 @@ def append(kept: Fields, name: str, piece: Any) -> None:
 def joined(pieces: Fields) -> Fields:
     """The same fields with every list of pieces as one text."""
     return {name: "".join(value) if type(value) is list else value for name, value in pieces.items()}
+
+
+def in_order(kept: Mapping[Any, Fields]) -> list[Fields]:
+    """What is kept by number, as it is counted; what has none is the first."""
+    return [kept[at] for at in sorted(kept, key=lambda at: at if type(at) is int else -1)]
 
 
 def error_of(value: Any) -> tuple[str, str]:
