@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from instrument.analysis.totals import call_of
 from instrument.analysis.tree import traces
@@ -104,6 +105,14 @@ def test_an_unended_span_is_open(tmp_path: Path) -> None:
     """It lasted until the last sign of life of its process."""
     path = written(tmp_path, [head(1, name="agent"), span(2, 1), log(50, 1)])
     assert [("agent", 49.0)] == rows(path, "select name, duration_ms from spans where status = 'open'")
+
+
+def test_a_time_beyond_all_measure_is_no_obstacle(tmp_path: Path) -> None:
+    """A span whose end no number of 64 bits holds is there, also where it is there twice."""
+    longest = replace(span(1), duration_ns=2**63 - 1)
+    for copies in (1, 2):
+        path = written(tmp_path, [*[longest] * copies, head(2), span(3)])
+        assert [("span1",), ("span3",)] == rows(path, "select name from spans where status = 'ok' order by name")
 
 
 # Files of all kinds

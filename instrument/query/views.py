@@ -158,7 +158,7 @@ _NO_RECORD = """type is null
     or (type in ('log', 'score') and time_ns is null)"""
 _KEY = "hash(trace_id, span_id)"
 _MARKS = f"""type, {_KEY} "key", coalesce(run, '') run, coalesce({_NO_RECORD}, true) broken,
-    coalesce(start_ns + duration_ns, time_ns, start_ns, 0) sign"""
+    coalesce(try_cast(start_ns::hugeint + duration_ns as bigint), time_ns, start_ns, 0) sign"""
 _SHAPE = """
 create table signs as select run, max(sign) sign from marks where run in (select run from marks where type = 'open')
     group by run;
@@ -169,7 +169,7 @@ select count(*) filter (type = 'span'), count(distinct "key") filter (type = 'sp
 """
 _WITHOUT_COPIES = """
 create table copies_left_out as from $source where type = 'span'
-qualify row_number() over (partition by trace_id, span_id order by start_ns + duration_ns desc) = 1
+qualify row_number() over (partition by trace_id, span_id order by start_ns::hugeint + duration_ns desc) = 1
 """
 _LATE = """
 create table late as select trace_id, span_id, last(usage order by place) filter (usage is not null) usage,
