@@ -10,9 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from instrument.analysis.metrics import ALARMING
 from instrument.analysis.totals import Total
+from instrument.model import Log
 from instrument.money import money
-from instrument.views.theme import bill, cells, clean, count, cut, cut_painted, duration, theme_for, wrapped
+from instrument.views.otel import line
+from instrument.views.theme import (
+    LEVELS,
+    RANKS,
+    bill,
+    cells,
+    clean,
+    count,
+    cut,
+    cut_painted,
+    duration,
+    theme_for,
+    wrapped,
+)
 
 # Text from records is data
 
@@ -160,3 +175,10 @@ def test_a_stream_without_unicode_gets_ascii() -> None:
     """By what its encoding can hold."""
     streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding) for encoding in ("latin-1", "utf-8")]
     assert [False, True] == [theme_for(stream, environ={}).unicode for stream in streams]
+
+
+@pytest.mark.parametrize("level", sorted(ALARMING))
+def test_what_is_counted_as_a_warning_is_one_everywhere(level: str) -> None:
+    """A level that counts as a warning is found by `logs --level WARNING`, has a colour and is exported as one."""
+    exported = line(Log(time_ns=1, level=level)).severity >= 13
+    assert (True, True, True) == (RANKS.get(level, 0) >= RANKS["WARNING"], level in LEVELS, exported)

@@ -28,7 +28,10 @@ UNSET, OK, ERROR = 0, 1, 2
 Attributes = dict[str, Any]
 
 _CALLS_OUT = frozenset({"llm", "embedding", "retrieval"})
-_SEVERITIES = {"TRACE": 1, "DEBUG": 5, "INFO": 9, "SUCCESS": 10, "WARN": 13, "WARNING": 13, "ERROR": 17, "CRITICAL": 21}
+_SEVERITIES = {
+    "TRACE": 1, "DEBUG": 5, "INFO": 9, "SUCCESS": 10, "WARN": 13, "WARNING": 13, "ERROR": 17, "CRITICAL": 21,
+    "FATAL": 21,
+}  # fmt: skip
 _FINDING_LEVELS = {"info": "INFO", "warning": "WARNING", "error": "ERROR"}
 _LARGEST = 2**63
 _SIMPLE = frozenset({str, bool, float})

@@ -40,9 +40,18 @@ STATUSES = {
     "open": "yellow",
     "unfinished": "yellow",
 }
-LEVELS = {"DEBUG": "dim", "TRACE": "dim", "SUCCESS": "green", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
-RANKS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "SUCCESS": 25, "WARNING": 30, "WARN": 30, "ERROR": 40, "CRITICAL": 50}
-"""Levels of logs in order; those of the standard library and of loguru."""
+LEVELS = {
+    **dict.fromkeys(("TRACE", "DEBUG"), "dim"),
+    "SUCCESS": "green",
+    **dict.fromkeys(("WARNING", "WARN"), "yellow"),
+    **dict.fromkeys(("ERROR", "CRITICAL", "FATAL"), "red"),
+}
+"""Levels of logs that have a style."""
+RANKS = {
+    "TRACE": 5, "DEBUG": 10, "INFO": 20, "SUCCESS": 25, "WARNING": 30, "WARN": 30, "ERROR": 40, "CRITICAL": 50,
+    "FATAL": 50,
+}  # fmt: skip
+"""Levels of logs in order; those of the standard library and of loguru, and other words for them."""
 SEVERITIES = {"info": "INFO", "warning": "WARNING", "error": "ERROR"}
 """Severities of findings as levels of logs."""
 
