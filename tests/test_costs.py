@@ -160,12 +160,13 @@ def test_a_time_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> N
     assert (2, True) == (run("--since", "yesterday"), "2026-11-23" in capsys.readouterr().err)
 
 
+@pytest.mark.parametrize("words", [[], ["--reprice"]])
 @pytest.mark.parametrize(("asked", "code"), [("tool", 0), ("llm", 2)])
 def test_no_ledger_is_fine_where_no_model_was_called(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: str, code: int
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: str, code: int, words: list[str]
 ) -> None:
     """There is nothing to pay, which is said; calls that are recorded and not entered are not passed over."""
     one = call(0, "mini", "0.1") if asked == "llm" else span(1)
     (tmp_path / "a.jsonl").write_bytes(encode(one) + b"\n")
-    assert code == run(str(tmp_path))
+    assert code == run(str(tmp_path), *words)
     assert (code == 0) == capsys.readouterr().out.startswith("no model call that took tokens in")

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from instrument.analysis.reprice import compared, priced_anew
 from instrument.cli.amounts import WITHOUT_TOKENS
 from instrument.cli.main import main
-from instrument.model import Batch, Cost, Span, Usage
+from instrument.model import Batch, Cost, Span, Usage, encode
 from instrument.pricing import Prices
 from instrument.sinks.ledger import LedgerSink
 from instrument.store.ledger import By, Row, added_up, rows, totals
+from tests.recorded import span
 
 DAY = 86_400 * 10**9
 MAY_2025, JULY_2025 = 20_210 * DAY, 20_270 * DAY
@@ -130,6 +131,16 @@ def test_unpriced_calls_are_counted_apart(shown: Shown) -> None:
     assert (1, 1, "0.05", "0.05") == (
         total["old"]["unpriced"], total["new"]["unpriced"], total["old"]["usd"], total["new"]["usd"]
     )  # fmt: skip
+
+
+def test_json_of_no_call_has_the_same_form(tmp_path: Path, shown: Shown, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no model was called there is no group, and the total is of nothing."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    (folder / "a.jsonl").write_bytes(encode(span(1)) + b"\n")
+    assert 0 == run(str(folder), "--reprice", "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert (shown().keys(), []) == (found.keys(), found["groups"])
 
 
 def test_the_ledger_is_not_touched(shown: Shown, ledger: Path) -> None:

@@ -16,7 +16,7 @@ from instrument.cli.reprice import repriced
 from instrument.cli.source import folder_of, looked, settings_of
 from instrument.errors import InstrumentError
 from instrument.store.ledger import By, Total, added_up
-from instrument.store.ledgers import Address, file_of, told, totals
+from instrument.store.ledgers import Address, file_of, rows, told, totals
 from instrument.store.postgres import is_postgres
 from instrument.views.tables import Column, table
 from instrument.views.theme import clean, theme_for, wrapped
@@ -51,22 +51,22 @@ def run(args: argparse.Namespace) -> int:
         raise InstrumentError("--prices and --at say by what prices to compute anew: add --reprice")
     try:
         path = ledger_at(args.path) if args.path is not None else _usual_ledger(args)
-        if args.reprice:
-            own = settings_of(args).prices
-            shown = repriced(path, args.by, args.since, own, args.prices, args.at, as_json=args.json)
-            sys.stdout.write(f"{shown}\n")
-            return 0
-        unused = _is_unused(args, path)
-        groups = [] if unused else totals(path, by=args.by, since_ns=args.since)
+        shown = _shown(args, path)
     except sqlite3.Error as error:
         raise InstrumentError(clean(error)) from None
-    total = added_up(groups)
-    if args.json:
-        shown = _as_json(path, args.by, groups, total)
-    else:
-        shown = _of_none(path) if unused else _as_text(args.by, groups, total)
     sys.stdout.write(f"{shown}\n")
     return 0
+
+
+def _shown(args: argparse.Namespace, path: Address) -> str:
+    unused = _is_unused(args, path)
+    if unused and not args.json:
+        return _of_none(path)
+    if args.reprice:
+        found = () if unused else rows(path, args.since)
+        return repriced(found, path, args.by, settings_of(args).prices, args.prices, args.at, as_json=args.json)
+    groups = [] if unused else totals(path, by=args.by, since_ns=args.since)
+    return _as_json(path, args.by, groups) if args.json else _as_text(args.by, groups)
 
 
 def ledger_at(given: str | Path) -> Address:
@@ -112,18 +112,19 @@ def _of_none(path: Address) -> str:
     return "\n".join(part for line in lines for part in wrapped(line, theme.width))
 
 
-def _as_json(path: Address, by: str, groups: Sequence[Total], total: Total) -> str:
-    shown = {"ledger": told(path), "by": by, "groups": [*map(plain, groups)], "total": plain(total)}
+def _as_json(path: Address, by: str, groups: Sequence[Total]) -> str:
+    shown = {"ledger": told(path), "by": by, "groups": [*map(plain, groups)], "total": plain(added_up(groups))}
     return json.dumps({**shown, "left_out": WITHOUT_TOKENS}, indent=2)
 
 
-def _as_text(by: str, groups: Sequence[Total], total: Total) -> str:
+def _as_text(by: str, groups: Sequence[Total]) -> str:
+    total = added_up(groups)
     decimals = max((places(one.usd) for one in (*groups, total)), default=2)
     titles = ("calls", "input", "cached", "output", "reasoning", "unpriced", "USD")
     theme = theme_for(sys.stdout)
     columns = [Column(by, flexible=True), *(Column(title, True, _GIVES_WAY.get(title, 0)) for title in titles)]
-    rows = [_cells(one, clean(one.key or "(none)", 60), decimals) for one in groups]
-    shown = table(columns, [*rows, _cells(total, "total", decimals)], theme)
+    lines = [_cells(one, clean(one.key or "(none)", 60), decimals) for one in groups]
+    shown = table(columns, [*lines, _cells(total, "total", decimals)], theme)
     doubts = (line for doubt in _doubts(groups, total) for line in wrapped(doubt, theme.width))
     return "\n".join([shown, *doubts])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,28 +14,28 @@ from instrument.analysis.reprice import Compared, compared
 from instrument.cli.amounts import WITHOUT_TOKENS, calls, in_places, places, plain
 from instrument.money import decimal_text
 from instrument.pricing import Prices
-from instrument.store.ledger import By, added_up
-from instrument.store.ledgers import Address, rows, told
+from instrument.store.ledger import By, Row, added_up
+from instrument.store.ledgers import Address, told
 from instrument.views.tables import Column, table
 from instrument.views.theme import Theme, clean, theme_for, wrapped
 
 
 def repriced(
+    found: Iterable[Row],
     ledger: Address,
     by: By,
-    since_ns: int | None,
     own: Mapping[str, Any],
     file: Path | None,
     at_ns: int | None,
     *,
     as_json: bool,
 ) -> str:
-    """Both amounts of every group and of all, as a table or as JSON. Nothing in the ledger is changed.
+    """Both amounts of every group of the rows and of all, as a table or as JSON. Nothing in the ledger is changed.
 
     Prices of the file win over `own`, those of the settings, and both over the price list. Raises `SettingsError` for
     a price that cannot be one, `InstrumentError` when the ledger cannot be read.
     """
-    groups = compared(rows(ledger, since_ns), Prices({**own, **_given(file)}), by, at_ns)
+    groups = compared(found, Prices({**own, **_given(file)}), by, at_ns)
     total = Compared(None, added_up(one.old for one in groups), added_up(one.new for one in groups))
     if as_json:
         about = {"ledger": told(ledger), "by": by, "prices": None if file is None else str(file), "at": _moment(at_ns)}
