@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from instrument.cli.printing import many, say
-from instrument.cli.sizes import from_zero_up
+from instrument.cli.sizes import from_zero_up, whole
 from instrument.cli.source import (
     find_trace,
     fresh,
@@ -53,10 +53,13 @@ def add(subparsers: Any) -> None:
     most.add_argument(
         "--max-usd", type=_usd, metavar="X", help="US dollars; model calls of unknown cost are a warning of their own"
     )
-    most.add_argument("--max-tokens", type=_tokens, metavar="N", help="input and output tokens together")
+    most.add_argument("--max-tokens", type=whole("tokens"), metavar="N", help="input and output tokens together")
     most.add_argument("--max-seconds", type=_seconds, metavar="X", help="seconds from its start to its end")
     most.add_argument(
-        "--max-errors", type=_errors, metavar="N", help="calls that failed, or a run that was ended from outside"
+        "--max-errors",
+        type=whole("errors"),
+        metavar="N",
+        help="calls that failed, or a run that was ended from outside",
     )
     parser.set_defaults(run=run, path=None)
 
@@ -198,17 +201,3 @@ def _seconds(text: str) -> float:
     if number is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds: give a number such as 60 or 0.5")
     return number
-
-
-def _tokens(text: str) -> int:
-    return _whole(text, "tokens")
-
-
-def _errors(text: str) -> int:
-    return _whole(text, "errors")
-
-
-def _whole(text: str, what: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of {what}: give 0 or more")
-    return int(text)

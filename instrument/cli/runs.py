@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from instrument.cli.moments import since
 from instrument.cli.printing import many, say
+from instrument.cli.sizes import whole
 from instrument.cli.source import add_engine, add_path, engine_of, fresh, json_document, path_of, tell, tell_of_sampling
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--status", choices=STATUSES, help="only those that ended so, or are open, or never ended")
     parser.add_argument("--name", metavar="NAME", help="only those of this name; * and ? stand for any letters")
     parser.add_argument("--since", type=since, metavar="TIME", help="what began then or later: 2026-11-23, 2h, 7d")
-    parser.add_argument("--last", type=_traces, metavar="N", help="only the latest N")
+    parser.add_argument("--last", type=whole("traces", 1), metavar="N", help="only the latest N")
     parser.add_argument("--session", metavar="ID", help="only those of this session")
     parser.add_argument("--user", metavar="ID", help="only those of this user")
     add_engine(parser)
@@ -69,12 +70,6 @@ def _fits(row: Row, args: argparse.Namespace) -> bool:
         and (args.name is None or fnmatchcase(row.name.upper(), args.name.upper()))
         and (args.since is None or row.start_ns >= args.since)
     )
-
-
-def _traces(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of traces: give 1 or more")
-    return int(text)
 
 
 def _as_they_are(rows: list[Row], path: str) -> list[Row]:

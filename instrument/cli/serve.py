@@ -120,6 +120,6 @@ def _listening(port: int) -> socket.socket:
 
 
 def _port(text: str) -> int:
-    if not text.isdigit() or not 0 <= int(text) <= 65_535:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65_535):
         raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 1 to 65535")
     return int(text)

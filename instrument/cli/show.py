@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
-from instrument.cli.sizes import from_zero_up
+from instrument.cli.sizes import from_zero_up, whole
 from instrument.cli.source import (
     add_trace,
     find_trace,
@@ -44,7 +44,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--all", action="store_true", help="every span, where a big trace is folded otherwise")
     parser.add_argument("--ids", action="store_true", help="a column with the ids of the spans, for `show SPAN`")
     only = parser.add_argument_group("what the tree shows, each with all that is above it")
-    only.add_argument("--depth", type=_levels, metavar="N", help="only N levels")
+    only.add_argument("--depth", type=whole("levels", 1), metavar="N", help="only N levels")
     only.add_argument("--kind", action="append", metavar="KIND", help="only such spans: llm, tool, … (may be repeated)")
     only.add_argument(
         "--errors", action="store_true", help="only what failed or was refused and what findings are about"
@@ -153,12 +153,6 @@ def _print_span(trace: Trace, span_id: str, path: str, args: argparse.Namespace,
     logs = [log_told(log) for log in trace.logs if log.span_id == span_id]
     below = [child.span_id for child in trace.children(span_id)]
     say(json_document({"trace_id": trace.trace_id, **span_told(span), "logs": logs, "children": below}))
-
-
-def _levels(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of levels: give 1 or more")
-    return int(text)
 
 
 def _milliseconds(text: str) -> float:

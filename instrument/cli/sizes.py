@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import re
+from collections.abc import Callable
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _SIZE = re.compile(r"\s*(\d[\d_]*(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", re.IGNORECASE | re.ASCII)
@@ -34,3 +36,14 @@ def from_zero_up(text: str) -> float | None:
     except ValueError:
         return None
     return number if 0 <= number < math.inf else None
+
+
+def whole(what: str, least: int = 0) -> Callable[[str], int]:
+    """For argparse: a whole number of something, such as `traces`, and what is said of anything else."""
+
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 1000 and int(text) >= least):
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of {what}: give {least} or more")
+        return int(text)
+
+    return number

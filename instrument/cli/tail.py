@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
+from instrument.cli.sizes import whole
 from instrument.cli.source import path_of, settings_of
 from instrument.errors import InstrumentError
 
@@ -40,7 +41,9 @@ def add(subparsers: Any) -> None:
     parser.add_argument("path", nargs="?", help="a file, or a folder with files (default: the nearest .instrument)")
     parser.add_argument("--path", dest="named_path", metavar="PATH", help=argparse.SUPPRESS)
     parser.add_argument("-f", "--follow", action="store_true", help="go on as more is recorded")
-    parser.add_argument("-n", "--lines", type=_lines, default=LINES, metavar="N", help="so many first (default: 20)")
+    parser.add_argument(
+        "-n", "--lines", type=whole("lines"), default=LINES, metavar="N", help="so many first (default: 20)"
+    )
     parser.add_argument("--json", action="store_true", help="print the records themselves, one JSON object a line")
     parser.set_defaults(run=run)
 
@@ -155,9 +158,3 @@ def _is_alive(run: Run) -> bool:
     from instrument.store.folder import is_running
 
     return run.pid <= 0 or is_running(run.pid, run.start_ns, run.run)
-
-
-def _lines(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines: give 0 or more")
-    return int(text)
