@@ -13,9 +13,14 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
+from instrument.analysis.metrics import measure
+from instrument.analysis.tree import traces
 from instrument.model import Batch, Finding, Other, Record, Score, Span
 from instrument.sinks.console import ConsoleSink
 from instrument.sinks.unfinished import KEPT_SPANS
+from instrument.views.outline import outline
+from instrument.views.text import summary
+from instrument.views.theme import UNBOUNDED
 from tests.recorded import MS, NOON, TRACE, call, finding, head, log, review, run, span
 
 
@@ -86,6 +91,17 @@ def test_a_lone_call_is_told_in_its_line() -> None:
 def test_a_lone_agent_has_a_summary() -> None:
     """An agent's run is over when its span ends, whatever it did."""
     assert "went wrong  nothing" in shown(span(1, kind="agent"))
+
+
+def test_at_its_end_a_run_says_what_show_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tree and summary are those of the whole trace: which agent it was, session and user, how often clients tried."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    whose = {"gen_ai.agent.id": "worker-2", "session.id": "s-1", "user.id": "ann"}
+    records = [call(2, 1, attributes={"instrument.retries": 2}), span(1, kind="agent", attributes=whose)]
+    trace = next(traces(records))
+    tree, told = outline(trace, UNBOUNDED), summary(trace, measure(trace.spans), UNBOUNDED)
+    assert (True, True) == ("[worker-2]" in tree, "retries     2, of 1 model call" in told)
+    assert f"{tree}\n\n{told}" in shown(*records)
 
 
 def test_below_the_level_nothing_is_shown() -> None:

@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 from msgspec.json import decode
 
 from instrument.analysis.totals import Call, Sum, Total, call_of
-from instrument.attributes import NO_ITERATION, SESSION, TIMES, USER
+from instrument.attributes import NO_ITERATION, RETRIES, SESSION, TIMES, USER
 from instrument.kinds import MODEL_KINDS
 from instrument.model import is_counted
 from instrument.statuses import FAILED, REFUSED, UNENDED
@@ -249,6 +249,20 @@ class Failures:
         passed_on = set(self._parents)
         return sum(own not in passed_on for own in self._own)
 
+    def began(self, spans: Iterable[Any]) -> list[Any]:
+        """Of the spans that were added those that are counted: in them a failure began."""
+        passed_on = set(self._parents)
+        failed = (span for span in spans if span.status == "error")
+        return [span for span in failed if hash((span.span_id, exception_of(span))) not in passed_on]
+
+
+def failures_of(spans: Iterable[Any]) -> Failures:
+    """The failures among the spans."""
+    failures = Failures()
+    for span in spans:
+        failures.add(span)
+    return failures
+
 
 class _Counts:
     """Times of which only the sums are kept."""
@@ -365,6 +379,12 @@ def operation_of(span: Any) -> str:
 def agent_of(span: Any) -> str:
     """The agent that a call was made by, by its id, else by its name."""
     return attribute(span, "gen_ai.agent.id", "gen_ai.agent.name") or NOBODY
+
+
+def retries_of(span: Any) -> int:
+    """How often the client sent the request of a model call again by itself."""
+    told = attribute(span, RETRIES) or ""
+    return int(told[:9]) if told.isdecimal() else 0
 
 
 class Whose:

@@ -10,14 +10,13 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from instrument.analysis.critical_path import CriticalPath, critical_path, shortest_without
-from instrument.analysis.metrics import attribute, is_timed, model_of, operation_of
+from instrument.analysis.metrics import attribute, exception_of, is_timed, model_of, operation_of, retries_of
 from instrument.analysis.report import Report
 from instrument.analysis.totals import Total, carries, dollars, total
 from instrument.analysis.tree import Trace
-from instrument.attributes import RETRIES
 from instrument.model import Finding, Span
 from instrument.statuses import FAILED, OPEN, REFUSED, UNENDED, UNFINISHED
-from instrument.views.theme import bill, count, duration
+from instrument.views.theme import bill, count, duration, many, percent
 
 WORTH_TELLING = 0.05
 """What makes up less of the time or the money than this is not an answer."""
@@ -141,8 +140,7 @@ def _lost_time(path: CriticalPath, whole: int) -> Iterator[Reason]:
 
 def _tried_again(trace: Trace) -> Iterator[Reason]:
     """Model calls whose client waited and sent them again, which is in their time."""
-    tries = {span.span_id: attribute(span, RETRIES) or "" for span in trace.spans}
-    known = {span_id: int(times[:9]) for span_id, times in tries.items() if times.isdecimal()}
+    known = {span.span_id: tries for span in trace.spans if (tries := retries_of(span))}
     if known:
         text = f"the client sent {many(len(known), 'model call')} again, {many(sum(known.values()), 'time')} in all"
         yield Reason(f"{text}: busy services, timeouts", sorted(known, key=lambda span_id: -known[span_id]))
@@ -317,14 +315,12 @@ def _leads(inner: Span, outer: Span) -> bool:
     """Whether what the outer span failed with is the inner one's exception, or was raised because of it."""
     if _same(inner, outer):
         return True
-    told = None if inner.error is None else (inner.error.type, inner.error.message)
-    return outer.error is not None and told in [(cause.type, cause.message) for cause in outer.error.causes]
+    causes = outer.error.causes if outer.error is not None else ()
+    return exception_of(inner) in [(cause.type, cause.message) for cause in causes]
 
 
 def _same(one: Span, other: Span) -> bool:
-    if one.error is None or other.error is None:
-        return one.error is other.error
-    return (one.error.type, one.error.message) == (other.error.type, other.error.message)
+    return exception_of(one) == exception_of(other)
 
 
 def _error(span: Span) -> str:
@@ -336,13 +332,3 @@ def _error(span: Span) -> str:
 
 def _ids(trace: Trace) -> list[str]:
     return [trace.root.span_id]
-
-
-def percent(part: float | Decimal, whole: float | Decimal) -> str:
-    """A share in per cent; empty for none."""
-    return f"{float(part) / float(whole):.0%}" if part and whole else ""
-
-
-def many(number: int, what: str) -> str:
-    """`1 call`, `3 calls`."""
-    return f"{count(number)} {what}{'' if number == 1 else 's'}"

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from instrument.analysis.metrics import Tally
 from instrument.analysis.tree import Trace, traces
-from instrument.attributes import RETRIES
+from instrument.attributes import AGENT_ID, RETRIES, SESSION, USER
 from instrument.model import Failure, Finding, Log, Score, Span, decode_known, encode
 
 KEPT_SPANS = 2000
@@ -20,8 +20,12 @@ KEPT_ATTRIBUTES = (
     "instrument.agent.outcome",
     "gen_ai.request.model",
     "gen_ai.response.model",
+    SESSION,
+    USER,
     RETRIES,
 )
+OF_AGENTS = (*KEPT_ATTRIBUTES, AGENT_ID)
+"""What is kept of agents: which one it was; what is below has it as well, and does not show it."""
 
 
 class Unfinished:
@@ -88,8 +92,7 @@ class Unfinished:
 
 def _slim(span: Span) -> bytes:
     """The line of the span with what its row shows."""
-    kept = (
-        {name: span.attributes[name] for name in KEPT_ATTRIBUTES if name in span.attributes} if span.attributes else {}
-    )
+    names = OF_AGENTS if span.kind == "agent" else KEPT_ATTRIBUTES
+    kept = {name: span.attributes[name] for name in names if name in span.attributes} if span.attributes else {}
     error = Failure(span.error.type, span.error.message[:1000]) if span.error is not None else None
     return encode(replace(span, input=None, output=None, error=error, attributes=kept, events=[], links=[], extra={}))

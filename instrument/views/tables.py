@@ -11,7 +11,20 @@ from instrument.analysis.metrics import Metrics, Timing
 from instrument.analysis.overview import Row
 from instrument.analysis.totals import Total
 from instrument.views.text import fact, spent_in_words
-from instrument.views.theme import PLAIN, STATUSES, Theme, bill, cells, clean, count, cut, duration, moment, pad
+from instrument.views.theme import (
+    PLAIN,
+    STATUSES,
+    Theme,
+    bill,
+    cells,
+    clean,
+    count,
+    cut,
+    duration,
+    moment,
+    pad,
+    percent,
+)
 
 
 class Column(Struct, frozen=True):
@@ -152,8 +165,6 @@ TIMES = (
     Column("tokens", right=True, gives_way=4),
     Column("money", right=True, gives_way=3),
 )
-BY = ("name", "kind", "model", "agent")
-"""What times, tokens and money can be shown by."""
 SPENDING = (
     Column("", flexible=True),
     Column("calls", right=True),
@@ -229,11 +240,6 @@ def grouped(metrics: Metrics, by: str) -> tuple[Mapping[str, Timing], Mapping[st
         "model": (metrics.times_by_model, metrics.by_model),
         "agent": (metrics.times_by_agent, metrics.by_agent),
     }[by]
-
-
-def percent(part: float, whole: float) -> str:
-    """A share of something: `62%`, `0.4%`; empty where there is nothing to share."""
-    return "" if not whole or not part else f"{100 * part / whole:.{0 if 100 * part >= whole else 1}f}%"
 
 
 def _durations(timing: Timing) -> tuple[float, ...]:

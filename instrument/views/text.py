@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Raw
 from msgspec.json import decode, encode
 
-from instrument.analysis.metrics import Metrics, Whose, attribute, is_timed
+from instrument.analysis.metrics import Metrics, Whose, attribute, is_timed, retries_of
 from instrument.analysis.totals import Total, total
 from instrument.analysis.tree import Trace
 from instrument.attributes import SESSION, USER
@@ -31,6 +31,7 @@ from instrument.views.theme import (
     cut,
     cut_painted,
     duration,
+    many,
     pad,
     wrapped,
 )
@@ -214,6 +215,7 @@ def _facts(trace: Trace, metrics: Metrics, paths: Iterable[str | Path], theme: T
         yield from spent_in_words(metrics.total)
     for place, row in enumerate(_models(metrics)):
         yield "" if place else "models", row
+    yield from _retries(trace, metrics)
     if metrics.tool_calls:
         yield "tool calls", f"{count(metrics.tool_calls)} ({counted(metrics.tools)})"
     if metrics.iterations:
@@ -228,6 +230,14 @@ def _facts(trace: Trace, metrics: Metrics, paths: Iterable[str | Path], theme: T
     yield "trace", trace.trace_id
 
 
+def _retries(trace: Trace, metrics: Metrics) -> Iterator[tuple[str, str]]:
+    """How often clients sent a request again; at the end of a run the trace lacks spans that are in its metrics."""
+    tries = [number for span in trace.spans if (number := retries_of(span))]
+    least = "at least " if metrics.spans > len(trace.spans) else ""
+    if tries:
+        yield "retries", f"{least}{count(sum(tries))}, of {many(len(tries), 'model call')}"
+
+
 def _wrong(counts: dict[str, int]) -> str:
     told = [f"{count(number)} {name if number > 1 else name[:-1]}" for name, number in counts.items() if number]
     return ", ".join(told) or NOTHING
@@ -237,7 +247,7 @@ def _models(metrics: Metrics) -> list[str]:
     rows = [
         (
             clean(model, 60),
-            _calls(spent),
+            many(spent.calls, "call"),
             f"{count(spent.input)} in, {count(spent.output)} out" if is_told(spent) else "",
             bill(spent),
         )
@@ -245,10 +255,6 @@ def _models(metrics: Metrics) -> list[str]:
     ]
     widths = [max((cells(row[place]) for row in rows), default=0) for place in range(4)]
     return ["  ".join(map(pad, row, widths)).rstrip() for row in rows]
-
-
-def _calls(spent: Total) -> str:
-    return f"{count(spent.calls)} call{'s' if spent.calls != 1 else ''}"
 
 
 def spent_in_words(spent: Total) -> Iterator[tuple[str, str]]:
@@ -268,7 +274,7 @@ def is_told(spent: Total) -> bool:
 def money_in_words(spent: Total) -> str:
     """The money of a total with what is unsure about it: `$0.0123 (2 calls estimated, 1 unpriced)`."""
     doubts = [
-        f"{count(number)} {'call' if number == 1 else 'calls'} {basis}"
+        f"{many(number, 'call')} {basis}"
         for basis, number in (("estimated", spent.estimated), ("unpriced", spent.unpriced), ("free", spent.free))
         if number
     ]

@@ -7,6 +7,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
@@ -308,6 +309,17 @@ def _three_digits(value: float) -> str:
 def count(number: int) -> str:
     """A number with separators, shortened from a million on."""
     return f"{number:,}" if number < 1_000_000 else f"{number / 1e6:,.2f}M"
+
+
+def percent(part: float | Decimal, whole: float | Decimal) -> str:
+    """A share of something: `62%`, `0.4%`; empty where there is nothing to share."""
+    share = 100 * float(part) / float(whole) if part and whole else 0
+    return f"{share:.{0 if share >= 1 else 1}f}%" if share else ""
+
+
+def many(number: int, what: str) -> str:
+    """`1 call`, `1,234 calls`, shortened from a million on."""
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
 def bill(total: Total) -> str:
