@@ -9,12 +9,12 @@ from typing import Any
 from msgspec import Struct
 
 from instrument.analysis.critical_path import critical_path
-from instrument.analysis.metrics import exception_of, is_timed, model_of
+from instrument.analysis.metrics import exception_of, failures_of, is_timed, model_of
 from instrument.analysis.totals import carries, dollars, total
 from instrument.analysis.tree import Trace
 from instrument.model import Finding, Span
 from instrument.money import decimal_text
-from instrument.statuses import FAILED, REFUSED, UNFINISHED
+from instrument.statuses import FAILED, UNFINISHED
 
 BEYOND = "limit"
 """Stands where findings of detectors have the detector's name."""
@@ -106,10 +106,7 @@ def _errors(trace: Trace, most: int) -> Iterator[Finding]:
 
 def _where_failures_began(trace: Trace) -> list[Span]:
     """Failed spans as `Metrics.errors` counts them; the root too where a refusal or an end from outside ended it."""
-    failed = [span for span in trace.spans if span.status in FAILED]
-    passed_on = {(span.parent_id, exception_of(span)) for span in failed if span.status != REFUSED or span.error}
-    began = [one for one in failed if one.status != REFUSED and (one.span_id, exception_of(one)) not in passed_on]
-    root = trace.root
+    began, root = failures_of(trace.spans).began(trace.spans), trace.root
     told = root.status in FAILED and exception_of(root) in map(exception_of, began)
     return [root, *began] if root.status in (*FAILED, UNFINISHED) and not told else began
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from instrument.analysis.metrics import Failures
-from instrument.analysis.totals import Sum, Total, call_of
+from instrument.analysis.metrics import failures_of
+from instrument.analysis.totals import Total, call_of
 from instrument.analysis.totals import total as total_of
 from instrument.analysis.tree import Trace
 from instrument.model import Span
@@ -44,9 +44,7 @@ class Spent(Struct, frozen=True, kw_only=True):
 
 
 def side_of(trace: Trace) -> Side:
-    failures = Failures()
-    for span in trace.spans:
-        failures.add(span)
+    failures = failures_of(trace.spans)
     return Side(
         trace_id=trace.trace_id,
         name=trace.root.name,
@@ -85,14 +83,9 @@ def _spent(trace: Trace) -> dict[str, Spent]:
 
 
 def _of_name(spans: Sequence[Span]) -> Spent:
-    growing = Sum()
-    for span in spans:
-        call = call_of(span)
-        if call is not None:
-            growing.add(call)
     return Spent(
         calls=len(spans),
         errors=sum(span.status == "error" for span in spans),
         duration_ns=sum(span.duration_ns for span in spans),
-        total=growing.total(),
+        total=total_of(spans),
     )

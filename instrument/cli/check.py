@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from instrument.cli.printing import many, say
+from instrument.cli.printing import say
 from instrument.cli.sizes import from_zero_up, whole
 from instrument.cli.source import (
     find_trace,
@@ -181,6 +181,8 @@ def _as_text(stream: TextIO) -> Callable[[Trace, Sequence[Finding]], str]:
 
 
 def _print(checked: Sequence[_Checked], least: str, failing: int) -> None:
+    from instrument.views.theme import many
+
     for one in checked:
         if one.shown:
             say(one.shown)

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from instrument.cli.printing import many, say
+from instrument.cli.printing import say
 from instrument.cli.source import folder_of, json_document, redactor_of, settings_of, tell
 from instrument.errors import InstrumentError
 
@@ -169,7 +169,7 @@ def _counted(file: Path, imported: Imported, records: Sequence[Record], written:
 
 
 def _as_text(done: Sequence[dict[str, Any]], folder: Path) -> str:
-    from instrument.views.theme import clean
+    from instrument.views.theme import clean, many
 
     lines = [
         f"{one['file']}: {one['format']}, {many(one['traces'], 'trace')}, {many(one['spans'], 'span')} "

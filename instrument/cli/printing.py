@@ -9,8 +9,3 @@ def say(text: str, end: str = "\n", before: str = "") -> None:
     """Print the text and a newline; what the stream's encoding cannot show is escaped."""
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(before + text.encode(encoding, "backslashreplace").decode(encoding) + end)
-
-
-def many(number: int, what: str) -> str:
-    """`1 trace`, `1,234 traces`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -91,17 +91,15 @@ def _as_json(pruned: Pruned, dry_run: bool) -> str:
 
 
 def _as_text(pruned: Pruned, dry_run: bool) -> str:
+    from instrument.views.theme import many
+
     events = sum(file.path.parent.name == "events" for file in pruned.removed)
     blobs = len(pruned.removed) - events
     lines = [f"would remove {visible(file.path, 4000)}" for file in pruned.removed if dry_run]
     lines.append(
-        f"{'would remove' if dry_run else 'removed'} {_count(events, 'event file')} and {_count(blobs, 'blob')} "
+        f"{'would remove' if dry_run else 'removed'} {many(events, 'event file')} and {many(blobs, 'blob')} "
         f"({in_words(pruned.freed_bytes)}), {in_words(pruned.left_bytes)} stay"
     )
     if pruned.alive:
-        lines.append(f"kept {_count(len(pruned.alive), 'event file')} that running processes may still write to")
+        lines.append(f"kept {many(len(pruned.alive), 'event file')} that running processes may still write to")
     return "\n".join([*lines, *(f"could not remove {visible(failure, 4000)}" for failure in pruned.failed)])
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

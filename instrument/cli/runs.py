@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.moments import since
-from instrument.cli.printing import many, say
+from instrument.cli.printing import say
 from instrument.cli.sizes import whole
 from instrument.cli.source import add_engine, add_path, engine_of, fresh, json_document, path_of, tell, tell_of_sampling
 
@@ -111,7 +111,7 @@ def _by_loop(path: str, notices: list[str]) -> Overview:
 
 def _print(found: Overview, rows: list[Row], path: str) -> None:
     from instrument.views.tables import runs_table
-    from instrument.views.theme import clean, count, theme_for
+    from instrument.views.theme import clean, many, theme_for
 
     theme = theme_for(sys.stdout)
     if rows:
@@ -121,14 +121,13 @@ def _print(found: Overview, rows: list[Row], path: str) -> None:
     if 0 < len(rows) < len(found.rows):
         say(theme.paint(_sums(rows, len(found.rows)), "dim"))
     if found.stray_logs:
-        lines = "1 log" if found.stray_logs == 1 else f"{count(found.stray_logs)} logs"
-        say(theme.paint(f"{lines} outside of any trace: instrument logs", "dim"))
+        say(theme.paint(f"{many(found.stray_logs, 'log')} outside of any trace: instrument logs", "dim"))
 
 
 def _sums(rows: Sequence[Row], of: int) -> str:
     """What some of the traces come to: `3 of 40 traces: 1,234 tokens, $0.12, 2 errors`."""
     from instrument.analysis.totals import Sum
-    from instrument.views.theme import bill
+    from instrument.views.theme import bill, many
 
     spent = Sum()
     for row in rows:

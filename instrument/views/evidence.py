@@ -14,14 +14,13 @@ from instrument.model import Finding, Span
 from instrument.views.outline import took
 from instrument.views.theme import LEVELS, SEVERITIES, Theme, clean, count, cut, iso, moment, wrapped
 
-SEVERITY = ("info", "warning", "error")
 SHOWN = 6
 """More spans of one finding than this are counted, not listed; the first and the last ones stay."""
 
 
 def severity_of(finding: Finding) -> str:
     """The severity; one that this version does not know counts as a warning."""
-    return finding.severity if finding.severity in SEVERITY else "warning"
+    return finding.severity if finding.severity in SEVERITIES else "warning"
 
 
 def advice(finding: Finding) -> str | None:
@@ -58,7 +57,7 @@ def told(finding: Finding, trace: Trace) -> dict[str, Any]:
 def span_line(span: Span, theme: Theme, taken: str | None = None) -> str:
     """A span as evidence: `00000000000000a1  12:00:01Z  34 ms  search({"q":"tides"})  ValueError: no`.
 
-    What was `taken`, where it is about something else, stands in place of the time.
+    Where the finding is about something else than time, what the span has `taken` of that stands in its place.
     """
     failed = f"  {clean(f'{span.error.type}: {span.error.message}', 120)}" if span.error is not None else ""
     taken = taken or took([span], theme)
