@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 
-from tests.detector_runs import Tape, alarms, feed
+from instrument.detectors import default, fingerprint
+from tests.detector_runs import START_NS, TRACE, Tape, alarms, feed
 
 
 def test_the_third_equal_call_is_found() -> None:
@@ -156,3 +158,49 @@ def test_a_long_row_is_told_each_time_it_has_doubled() -> None:
         tape.tool("poll", "pending", job=1)
     told = [finding.data["times"] for finding in feed(tape.spans) if finding.detector == "repeated_call"]
     assert [3, 6, 12, 24, 64, 128, 256, 512] == told
+
+
+def team(others: int, rounds: int) -> Tape:
+    """Agents that work at once: each of the others does something new in every round, one does the same."""
+    tape = Tape()
+    for turn in range(rounds):
+        for n in range(others):
+            asked = {"query": f"{n} {turn}"}
+            tape.span("search", "tool", input=asked, output=[n, turn], attributes={"gen_ai.agent.id": f"worker-{n}"})
+        tape.span("search", "tool", input={"query": 0}, output="otters", attributes={"gen_ai.agent.id": "looper"})
+    return tape
+
+
+def test_what_other_agents_do_meanwhile_does_not_hide_a_repeat() -> None:
+    """A loop of one among twelve agents, whose own calls stand twelve apart."""
+    assert 3 == feed(team(12, 3).spans)[0].data["times"]
+
+
+def test_a_repeat_among_agents_is_found_behind_glances_too() -> None:
+    """Calls by the thousand a second that all look new at a glance may each be another agent's."""
+    watch, tape = default(), team(20, 40)
+    spans = [replace(span, start_ns=START_NS + n * 1_000, duration_ns=500) for n, span in enumerate(tape.spans)]
+    found = [finding for span in watch.worth_feeding(spans) for finding in watch.feed(span)]
+    assert [3, 6, 12, 24] == [one.data["times"] for one in found if one.detector == "repeated_call"]
+
+
+def test_what_other_agents_do_meanwhile_does_not_excuse_a_repeat() -> None:
+    """The breaker refuses the agent that loops, though others have done something new since."""
+    watch = default()
+    feed(team(12, 3).spans, watch)
+    assert watch.check("search", "tool", fingerprint({"query": 0}), TRACE, agent="looper") is not None
+
+
+def test_the_loop_of_one_agent_refuses_no_other() -> None:
+    """An agent that has never asked may ask what another was refused."""
+    watch = default()
+    feed(team(12, 3).spans, watch)
+    assert watch.check("search", "tool", fingerprint({"query": 0}), TRACE, agent="worker-1") is None
+
+
+def test_something_new_frees_the_agent_that_has_done_it() -> None:
+    """After other work of its own the looping agent may try once more."""
+    watch, tape = default(), team(12, 3)
+    tape.span("search", "tool", input={"query": 1}, output="seals", attributes={"gen_ai.agent.id": "looper"})
+    feed(tape.spans, watch)
+    assert watch.check("search", "tool", fingerprint({"query": 0}), TRACE, agent="looper") is None

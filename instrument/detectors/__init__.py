@@ -213,15 +213,22 @@ class Detectors:
         return self._stalled.tick(now_ns, open_spans)
 
     def check(
-        self, name: str, kind: str, fingerprint: int, trace_id: str | None = None, *, given: Any = None
+        self,
+        name: str,
+        kind: str,
+        fingerprint: int,
+        trace_id: str | None = None,
+        *,
+        given: Any = None,
+        agent: str = "",
     ) -> Finding | None:
         """What speaks against making this call now: it would continue a pattern that was found.
 
         `fingerprint` is that of its input, as the function of this name gives it; the input itself, plain or encoded,
         is `given` and read only where there is a finding about questions that resemble each other. Without `trace_id`
-        the findings of all traces count.
+        the findings of all traces count. `agent` is the id of the agent that asks, where it has one.
         """
-        return self._breaker.check(name, fingerprint, trace_id, given) if kind in _CALLS else None
+        return self._breaker.check(name, fingerprint, trace_id, given, agent) if kind in _CALLS else None
 
     def note(
         self,
@@ -234,6 +241,7 @@ class Detectors:
         trace_id: str | None = None,
         span_id: str = "",
         start_ns: int = 0,
+        agent: str = "",
     ) -> None:
         """Tell of a call as it ends, on its own thread, so that `check` knows of it before `feed` does.
 
@@ -242,7 +250,7 @@ class Detectors:
         self._noted = True
         if kind in _CALLS:
             done = Done(name, fingerprint, hash((name, fingerprint)), outcome, failed, span_id, start_ns)
-            self._breaker.note(done, kind, trace_id)
+            self._breaker.note(done, kind, trace_id, agent)
 
     def forget(self, trace_id: str) -> None:
         """The trace has ended: drop what is remembered of it. `feed` does so by itself when it sees the root span."""

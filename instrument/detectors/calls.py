@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
+from instrument.attributes import AGENT_ID
 from instrument.detectors.similarity import (
     PROSE_SPACES,
     Question,
@@ -133,7 +134,7 @@ class Call(Done, eq=False, gc=False):
     """A call with the text that detectors may have to read; `wordy` says that its arguments may hold prose.
 
     `unread` is set instead where a glance was enough. `may_pass` says that it failed by what passes of itself,
-    `answers` how many model calls of the run came before.
+    `answers` how many model calls of the run came before, `agent` who made it.
     `given_plain` and `told_plain` are arguments and result as they came; None where that would be much to keep, and for
     the result of what failed.
     """
@@ -149,6 +150,7 @@ class Call(Done, eq=False, gc=False):
     unread: bool = False
     may_pass: bool = False
     answers: int = 0
+    agent: str = ""
     vocabulary: Vocabulary | None = None
     _letters: str | None = None
     _question: Question | None = None
@@ -289,7 +291,14 @@ def call_of(span: Span, readable: int = _READABLE) -> Call:
         _plain(span.output, marks.told) if readable and not failed else None,
     )
     call.may_pass = failed and span.error is not None and _may_pass(span.error)
+    call.agent = agent_of(span)
     return call
+
+
+def agent_of(span: Span) -> str:
+    """The id of the agent that made a call; empty where none has one."""
+    found = span.attributes.get(AGENT_ID)
+    return "" if found is None else str(plain(found))
 
 
 def _plain(value: Any, kept: Any) -> Any:

@@ -15,7 +15,7 @@ from instrument.detectors.no_progress import NoProgress
 from instrument.detectors.repeated_call import RepeatedCall
 from instrument.detectors.restart import Restart
 from instrument.detectors.same_answer import SameAnswer
-from instrument.detectors.window import Window
+from instrument.detectors.window import OwnCalls, Window
 from instrument.detectors.words import Vocabulary
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
@@ -40,6 +40,7 @@ class Patterns:
 
     def __init__(self, limits: Thresholds) -> None:
         self.window = Window(limits.window)
+        self.own = OwnCalls(self.window)
         self._telling_bytes = limits.telling_answer
         self._cycle = Cycle(limits)
         self._restart = Restart(limits)
@@ -66,6 +67,8 @@ class Patterns:
         Of calls that are made no faster than they can be read each is looked at.
         """
         if not self._calm or row[-1].start_ns - row[0].start_ns >= len(row) * _STEP_NS:
+            return False
+        if self.own.has_several(row):
             return False
         if not all(self._is_new(name, calls) for name, calls in tools.items()):
             return False
@@ -98,14 +101,16 @@ class Patterns:
         """What this call shows; `known` says that the window holds its equal."""
         if call.wordy and not self._has_time_to_read(call):
             call.wordy = False
-        if self._calm and not (known or self._may_show_something(call)):
+        own = self.own.of(call.agent)
+        if self._calm and not (known or own.holds(call.key) or self._may_show_something(call)):
             same = self._answers.feed(call)
             found = [] if same is None else [same]
         elif self._is_passed_on(call):
             return []
         else:
-            found = [finding for finding in self._look(call) if finding is not None]
+            found = [finding for finding in self._look(call, own) if finding is not None]
         self.window.add(call)
+        self.own.add(call)
         return found
 
     def _has_time_to_read(self, call: Call) -> bool:
@@ -131,7 +136,7 @@ class Patterns:
             or (self.window.holds_outcome(call.outcome) and len(call.output) > self._telling_bytes)
         )
 
-    def _look(self, call: Call) -> list[Finding | None]:
+    def _look(self, call: Call, own: Window) -> list[Finding | None]:
         window = self.window
         if call.wordy and (self._vocabulary is None or self._vocabulary.is_full):
             self._vocabulary = Vocabulary()
@@ -141,7 +146,7 @@ class Patterns:
         if not self._cycle.turning:
             found += [
                 restart,
-                self._repeated.feed(call, window),
+                self._repeated.feed(call, window, own),
                 self._near.feed(call, window),
                 self._silence.feed(call, window),
                 self._answers.feed(call),

@@ -20,11 +20,13 @@ class RepeatedCall:
         self._totals: dict[int, int] = {}
         self._growth: Growth = {}
 
-    def feed(self, call: Call, window: Window) -> Finding | None:
-        """A finding when this call is one repeat too many."""
-        if not window.holds(call.key):
+    def feed(self, call: Call, window: Window, own: Window) -> Finding | None:
+        """A finding when this call is one repeat too many among the last ones, or the last ones of its agent."""
+        if not (window.holds(call.key) or own.holds(call.key)):
             return None
         same = same_outcome(call, window)
+        if own is not window:
+            same = max(same, same_outcome(call, own), key=len)
         if len(same) < self._repeats:
             self._totals.pop(call.key, None)
             self._growth.pop(call.key, None)

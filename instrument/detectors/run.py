@@ -15,7 +15,7 @@ from instrument.detectors.patterns import Patterns
 from instrument.detectors.repeated_call import RepeatedCall
 from instrument.detectors.spending import Spending
 from instrument.detectors.tool_abuse import ToolAbuse
-from instrument.detectors.window import Window
+from instrument.detectors.window import OwnCalls, Window
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -97,20 +97,17 @@ class Run:
                 return []
             patterns = self.patterns = Patterns(self._limits)
             patterns.feed(self._first, known=False)
-        known = patterns.window.holds(call.key)
-        if breaker is not None and (known or breaker.proven):
-            breaker.learn([*patterns.window.calls, call], TOOL, call.trace_id, known)
-        return patterns.feed(call, known)
+        if breaker is not None:
+            _learn(breaker, call, TOOL, patterns.window, patterns.own)
+        return patterns.feed(call, patterns.window.holds(call.key))
 
     def feed_model(self, span: Span, call: Call, breaker: Breaker | None) -> list[Finding]:
         """Findings from one model call, as `feed_tool`."""
         if self._models is None:
             self._models = ModelCalls(self._limits, self._history)
         self._answers += 1
-        window = self._models.window
-        known = window.holds(call.key)
-        if breaker is not None and (known or breaker.proven):
-            breaker.learn([*window.calls, call], MODEL, call.trace_id, known)
+        if breaker is not None:
+            _learn(breaker, call, MODEL, self._models.window, self._models.own)
         return [*self._models.feed(span, call), *some(self.abuse.feed(span))]
 
     def proof_of(self, finding: Finding) -> list[Call]:
@@ -123,6 +120,15 @@ class Run:
         self.abuse.end(succeeded)
         if self._models is not None:
             self._models.spending.end(succeeded)
+
+
+def _learn(breaker: Breaker, call: Call, kind: str, window: Window, own: OwnCalls) -> None:
+    """Show the breaker this call behind the last ones of the run, and of its agent where there are several."""
+    mine = own.of(call.agent)
+    for agent, last in ((None, window), (call.agent, mine)) if mine is not window else ((None, window),):
+        known = last.holds(call.key)
+        if known or breaker.proven:
+            breaker.learn([*last.calls, call], kind, (call.trace_id, agent), known)
 
 
 def is_same(one: Span, other: Span) -> bool:
@@ -140,6 +146,7 @@ class ModelCalls:
 
     def __init__(self, limits: Thresholds, history: History) -> None:
         self.window = Window(limits.window)
+        self.own = OwnCalls(self.window)
         self.hallucinated = HallucinatedTool(limits)
         self.spending = Spending(limits, history)
         self._repeated = RepeatedCall(limits)
@@ -150,9 +157,12 @@ class ModelCalls:
         """Findings from one model call."""
         asked = wishes(span)
         found = some(
-            self._repeated.feed(call, self.window), self._cut.feed(span, asked), self.hallucinated.feed(span, asked)
+            self._repeated.feed(call, self.window, self.own.of(call.agent)),
+            self._cut.feed(span, asked),
+            self.hallucinated.feed(span, asked),
         )
         self.window.add(call)
+        self.own.add(call)
         if span.usage is not None:
             found += self._context.feed(span) + self.spending.feed(span)
         return found

@@ -1,16 +1,20 @@
-"""The last calls of one trace."""
+"""The last calls of one trace, and of each of its agents."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from instrument.detectors.calls import Call, call_of
+from instrument.attributes import AGENT_ID
+from instrument.detectors.calls import Call, agent_of, call_of
 from instrument.model import Span
 
 M = TypeVar("M")
+
+MOST_AGENTS = 64
+"""So many agents of a run are remembered by themselves."""
 
 _SWEPT = 127
 """After so many calls a window lets go of marks that it no longer holds."""
@@ -98,3 +102,46 @@ class Window:
 
     def _recent(self, places: dict[M, int]) -> dict[M, int]:
         return {mark: place for mark, place in places.items() if place >= self.oldest}
+
+
+class OwnCalls:
+    """The last calls of each agent of a run, once it has several: what the others do meanwhile hides none of them."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._only: str | None = None
+        self._of: OrderedDict[str, Window] = OrderedDict()
+
+    def has_several(self, row: Sequence[Span]) -> bool:
+        """Whether the run has several agents, with those of these calls."""
+        if self._of:
+            return True
+        agents = [span.attributes.get(AGENT_ID) for span in row]
+        return agents.count(agents[0]) < len(row) or agent_of(row[0]) != self._only
+
+    def of(self, agent: str) -> Window:
+        """The window of this agent; that of the run while it has no other."""
+        if self._only is None:
+            self._only = agent
+        if not self._of and agent == self._only:
+            return self._window
+        if not self._of:
+            self._of[self._only] = self._copy()
+        if agent not in self._of:
+            if len(self._of) >= MOST_AGENTS:
+                self._of.popitem(last=False)
+            self._of[agent] = Window(self._window.size)
+        self._of.move_to_end(agent)
+        return self._of[agent]
+
+    def add(self, call: Call) -> None:
+        """Take the newest call in, which the window of the run has taken in."""
+        own = self.of(call.agent)
+        if own is not self._window:
+            own.add(call)
+
+    def _copy(self) -> Window:
+        copy = Window(self._window.size)
+        for call in self._window.calls:
+            copy.add(call)
+        return copy

@@ -42,7 +42,8 @@ class LoopGuard:
         if span.trace_id in self._shut:
             raise LoopDetected(f"{self._shut[span.trace_id]} The run is shut: loops.scope is 'run'.")
         mark = fingerprint(span.input)
-        found = self._detectors.check(span.name, span.kind, mark, span.trace_id, given=span.input)
+        agent = span.agent_id or ""
+        found = self._detectors.check(span.name, span.kind, mark, span.trace_id, given=span.input, agent=agent)
         if found is None or not self._refuses(found):
             return
         if self._shuts_run:
@@ -83,6 +84,7 @@ class LoopGuard:
             trace_id=span.trace_id,
             span_id=span.span_id,
             start_ns=span.recorder.wall(span.started),
+            agent=span.agent_id or "",
         )
 
 
