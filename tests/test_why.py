@@ -61,7 +61,7 @@ def test_of_calls_in_a_pool_it_is_told_what_all_of_them_cost() -> None:
         at(2 + 3 * n + worker, 1, 30 * n, 30 * n + 28 + worker, name="ask") for n in range(3) for worker in range(3)
     ]
     found = answers(at(1, None, 0, 100), *pool).slow[1]
-    assert "in 3 calls; without them the run is 3 ms shorter, without all 9 of them 87 ms more" in found.text
+    assert "in 3 calls; without them the run is 3 ms shorter, without all 9 of them 90 ms" in found.text
 
 
 def test_refused_calls_are_counted_apart() -> None:
@@ -150,6 +150,29 @@ def test_prompts_that_grow_are_told() -> None:
     (found,) = [one for one in answers(span(1), *turns).expensive if "grew" in one.text]
     expected = ("prompts of think grew from 2,000 to 5,000 tokens in 4 calls", [5, 2])
     assert expected == (found.text, numbers(found))
+
+
+def test_of_several_agents_it_is_told_whose_prompts_grew() -> None:
+    """Conversations of agents that work at once are not one that grows; the longest is told."""
+    whose = [{"gen_ai.agent.id": name, "instrument.operation": "think"} for name in ("ann", "bob")]
+    turns = [call(n, 1, tokens=(1000 * n, 10), attributes=whose[n % 2]) for n in range(2, 9)]
+    expected = ["prompts of think [ann] grew from 2,000 to 8,000 tokens in 4 calls"]
+    assert expected == [one.text for one in answers(span(1), *turns).expensive if "grew" in one.text]
+
+
+def test_the_dearest_of_several_agents_is_told() -> None:
+    """Beside model and operation."""
+    calls = [call(n, 1, tokens=(1000, n), attributes={"gen_ai.agent.id": f"worker-{n % 2}"}) for n in (2, 3, 4)]
+    found = [one for one in answers(span(1), *calls).expensive if one.text.startswith("agent worker-0: ")]
+    assert [[2, 4]] == [numbers(one) for one in found]
+
+
+def test_of_several_agents_it_is_told_who_was_refused() -> None:
+    """Where only one has a name nobody needs to ask."""
+    ann, bob = ({"gen_ai.agent.id": name} for name in ("ann", "bob"))
+    refused = failed(2, 1, name="ask", status="refused", attributes=ann)
+    found = answers(span(1), refused, span(3, 1, attributes=bob)).failed
+    assert "ask [ann] was refused once and the run went on: ValueError: no" == found[1].text
 
 
 def test_a_missed_cache_is_told() -> None:

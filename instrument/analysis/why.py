@@ -10,7 +10,16 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from instrument.analysis.critical_path import CriticalPath, critical_path, shortest_without
-from instrument.analysis.metrics import attribute, exception_of, is_timed, model_of, operation_of, retries_of
+from instrument.analysis.metrics import (
+    NOBODY,
+    agent_of,
+    attribute,
+    exception_of,
+    is_timed,
+    model_of,
+    operation_of,
+    retries_of,
+)
 from instrument.analysis.report import Report
 from instrument.analysis.totals import Total, carries, dollars, total
 from instrument.analysis.tree import Trace
@@ -107,18 +116,21 @@ def _share_of_time(trace: Trace, cause: _Cause, times: dict[str, int], whole: in
     if cause.leaves is None:
         return f"{cause.name} itself, outside of what it calls: {share}"
     saved = whole - shortest_without(trace, times.keys())
-    beside = _beside_them(trace, cause, times, whole - saved)
+    beside = _beside_them(trace, cause, times, saved)
     without = f"without {_it(times)} the run is {duration(saved)} shorter{beside}"
     return f"{cause.name}: {share} in {many(len(times), cause.leaves)}; {without}"
 
 
-def _beside_them(trace: Trace, cause: _Cause, times: dict[str, int], left: int) -> str:
+def _beside_them(trace: Trace, cause: _Cause, times: dict[str, int], without: int) -> str:
     """What it would bring to have none of these calls, where others ran beside those on the path, as in a pool."""
     refused = cause.leaves == "refused call"
     every = [one.span_id for one in trace.spans if one.name == cause.name and (one.status == REFUSED) == refused]
-    saved = left - shortest_without(trace, every) if len(every) >= 2 * len(times) else 0
-    worth = 0 < WORTH_TELLING * trace.root.duration_ns <= saved
-    return f", without all {count(len(every))} of them {duration(saved)} more" if worth else ""
+    if len(every) < 2 * len(times):
+        return ""
+    whole = trace.root.duration_ns
+    saved = whole - shortest_without(trace, every)
+    worth = 0 < WORTH_TELLING * whole <= saved - without
+    return f", without all {count(len(every))} of them {duration(saved)}" if worth else ""
 
 
 def _it(times: dict[str, int]) -> str:
@@ -159,8 +171,12 @@ def _money(trace: Trace) -> Iterator[Reason]:
         return
     spent = total(calls)
     yield Reason(f"{_amount(spent)} in {many(len(calls), 'model call')}", [_dearest(calls).span_id])
-    for what, key in (("model", model_of), ("operation", operation_of)):
-        yield from _share_of_money(what, key, calls)
+    told: list[Sequence[str]] = []
+    for what, key in (("model", model_of), ("operation", operation_of), ("agent", agent_of)):
+        for share in _share_of_money(what, key, calls):
+            if what != "agent" or share.span_ids not in told:
+                yield share
+            told.append(share.span_ids)
     yield from _one_dear_call(calls)
     yield from _growing_prompts(calls)
     yield from _of_tokens(calls, spent)
@@ -173,7 +189,7 @@ def _amount(spent: Total) -> str:
 
 
 def _share_of_money(what: str, key: Callable[[Span], str], calls: Sequence[Span]) -> Iterator[Reason]:
-    """The model or operation that most of it went to, where there are several."""
+    """The model, operation or agent that most of it went to, where there are several."""
     groups: dict[str, list[Span]] = defaultdict(list)
     for call in calls:
         groups[key(call)].append(call)
@@ -193,15 +209,22 @@ def _one_dear_call(calls: Sequence[Span]) -> Iterator[Reason]:
 
 
 def _growing_prompts(calls: Sequence[Span]) -> Iterator[Reason]:
-    groups: dict[str, list[tuple[int, Span]]] = defaultdict(list)
+    """Of each operation whose prompts grew, the agent whose prompt grew longest."""
+    groups: dict[tuple[str, str], list[tuple[int, Span]]] = defaultdict(list)
     for call in calls:
         if call.usage is not None and call.usage.input:
-            groups[operation_of(call)].append((call.usage.input, call))
-    for name, turns in groups.items():
+            groups[operation_of(call), agent_of(call)].append((call.usage.input, call))
+    longest: dict[str, list[tuple[int, Span]]] = {}
+    for (name, _), turns in groups.items():
+        (first, _), (last, _) = turns[0], turns[-1]
+        has_grown = len(turns) > 2 and last >= GROWN * first and last == max(tokens for tokens, _ in turns)
+        if has_grown and (name not in longest or last > longest[name][-1][0]):
+            longest[name] = turns
+    for name, turns in longest.items():
         (first, begun), (last, ended) = turns[0], turns[-1]
-        if len(turns) > 2 and last >= GROWN * first and last == max(tokens for tokens, _ in turns):
-            grown = f"prompts of {name} grew from {count(first)} to {count(last)} tokens in {len(turns)} calls"
-            yield Reason(grown, [ended.span_id, begun.span_id])
+        whose = f"{name}{_among(calls, [ended])}"
+        grown = f"prompts of {whose} grew from {count(first)} to {count(last)} tokens in {len(turns)} calls"
+        yield Reason(grown, [ended.span_id, begun.span_id])
 
 
 def _of_tokens(calls: Sequence[Span], spent: Total) -> Iterator[Reason]:
@@ -307,7 +330,7 @@ def _survived(trace: Trace) -> Iterator[Reason]:
     for (name, _), spans in sorted(groups.items(), key=lambda item: -len(item[1]))[:MOST_CAUSES]:
         times = "once" if len(spans) == 1 else f"{count(len(spans))} times"
         what = "was refused" if spans[-1].status == REFUSED else "failed"
-        text = f"{name} {what} {times} and the run went on: {_error(spans[-1])}"
+        text = f"{name}{_among(trace.spans, spans)} {what} {times} and the run went on: {_error(spans[-1])}"
         yield Reason(text, [span.span_id for span in spans])
 
 
@@ -328,6 +351,15 @@ def _error(span: Span) -> str:
 
 
 # Words
+
+
+def _among(every: Sequence[Span], some: Sequence[Span]) -> str:
+    """Whose these are, in brackets, where agents have several names."""
+    if len({agent_of(one) for one in every} - {NOBODY}) < 2:
+        return ""
+    known = sorted({agent_of(one) for one in some} - {NOBODY})
+    more = f" and {len(known) - MOST_CAUSES} more" if len(known) > MOST_CAUSES else ""
+    return f" [{', '.join(known[:MOST_CAUSES])}{more}]" if known else ""
 
 
 def _ids(trace: Trace) -> list[str]:
