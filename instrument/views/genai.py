@@ -85,7 +85,10 @@ def plain_content(span: Span) -> Attributes:
 def plain_sides(kind: str, asked: Any, answered: Any) -> Attributes:
     """What a call of another kind than a model's took and gave, as texts."""
     if kind == "tool":
-        return _texts({"gen_ai.tool.call.arguments": asked, "gen_ai.tool.call.result": answered})
+        types = {
+            f"{side}.mime_type": JSON for side, value in (("input", asked), ("output", answered)) if _is_bare(value)
+        }
+        return _texts({"gen_ai.tool.call.arguments": asked, "gen_ai.tool.call.result": answered, **types})
     return _texts({**_plain("input", asked), **_plain("output", answered)})
 
 
@@ -128,8 +131,16 @@ def _asked(request: Attributes) -> Attributes:
     }
 
 
+def _is_bare(value: Any) -> bool:
+    """Whether it is a number or a truth value, whose JSON could be a text of the same letters."""
+    return memoryview(value)[0] not in b'{["n' if isinstance(value, Raw) else isinstance(value, int | float)
+
+
+JSON = "application/json"
+
+
 def _plain(side: str, value: Any) -> Attributes:
-    kind = "text/plain" if isinstance(value, str) else "application/json"
+    kind = "text/plain" if isinstance(value, str) else JSON
     return {f"{side}.value": value, f"{side}.mime_type": kind} if value is not None else {}
 
 

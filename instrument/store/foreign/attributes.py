@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -207,10 +208,16 @@ def _answered(told: Any) -> list[Message]:
 
 def _plain_content(rest: Fields) -> tuple[Any, Any]:
     """Input and output as they were given, JSON in texts decoded."""
-    asked, answered = parsed(_taken(rest, names.INPUT)), parsed(_taken(rest, names.OUTPUT))
-    for name in names.MIME_TYPES:
-        rest.pop(name, None)
-    return asked, answered
+    asked = _decoded(_taken(rest, names.INPUT), rest.pop("input.mime_type", None))
+    return asked, _decoded(_taken(rest, names.OUTPUT), rest.pop("output.mime_type", None))
+
+
+def _decoded(value: Any, mime_type: object) -> Any:
+    """JSON objects and arrays whatever is said of them, numbers and truth values where they are said to be JSON."""
+    if mime_type == "application/json" and isinstance(value, str):
+        with suppress(ValueError, RecursionError):
+            return msgspec.json.decode(value)
+    return value
 
 
 def _instructions(rest: Fields) -> list[Message]:

@@ -81,7 +81,6 @@ INPUT = ("gen_ai.tool.call.arguments", "input.value", "gen_ai.retrieval.query.te
          "traceloop.entity.input")  # fmt: skip
 OUTPUT = ("gen_ai.tool.call.result", "output.value", "gen_ai.retrieval.documents", "retrieval.documents",
           "reranker.output_documents", "traceloop.entity.output")  # fmt: skip
-MIME_TYPES = ("input.mime_type", "output.mime_type")
 
 WRAPPERS = frozenset({"message", "message_content", "tool_call", "tool", "document"})
 """Levels that flattened names have and values do not: `llm.input_messages.0.message.role` is the role of message 0."""
