@@ -85,10 +85,11 @@ def plain_content(span: Span) -> Attributes:
 def plain_sides(kind: str, asked: Any, answered: Any) -> Attributes:
     """What a call of another kind than a model's took and gave, as texts."""
     if kind == "tool":
-        types = {
-            f"{side}.mime_type": JSON for side, value in (("input", asked), ("output", answered)) if _is_bare(value)
-        }
-        return _texts({"gen_ai.tool.call.arguments": asked, "gen_ai.tool.call.result": answered, **types})
+        told = {"gen_ai.tool.call.arguments": asked, "gen_ai.tool.call.result": answered}
+        for side, value in (("input", asked), ("output", answered)):
+            if _is_bare(value):
+                told[f"{side}.mime_type"] = JSON
+        return _texts(told)
     return _texts({**_plain("input", asked), **_plain("output", answered)})
 
 
@@ -133,7 +134,8 @@ def _asked(request: Attributes) -> Attributes:
 
 def _is_bare(value: Any) -> bool:
     """Whether it is a number or a truth value, whose JSON could be a text of the same letters."""
-    return memoryview(value)[0] not in b'{["n' if isinstance(value, Raw) else isinstance(value, int | float)
+    kind = value.__class__
+    return memoryview(value)[0] not in b'{["n' if kind is Raw else kind is int or kind is float or kind is bool
 
 
 JSON = "application/json"
