@@ -24,9 +24,10 @@ from msgspec import Raw
 from instrument.errors import InstrumentError
 from instrument.model import Batch, Cost, Log, Record, Span, Update, Usage
 from instrument.sinks import ledger as sink_module
-from instrument.sinks.ledger import LedgerSink, ledger_path
+from instrument.sinks.ledger import LedgerSink
 from instrument.store import ledger
 from instrument.store.ledger import Row, Total, added_up, rows, totals
+from instrument.store.ledgers import file_of
 
 DAY = 86_400 * 10**9
 NOW = 20_000 * DAY
@@ -146,7 +147,7 @@ def test_an_estimate_does_not_replace_what_was_reported(path: Path) -> None:
 )
 def test_addresses(url: str, expected: str) -> None:
     """Three slashes begin a relative path, four an absolute one; a plain path is one too."""
-    assert Path(expected) == ledger_path(url)
+    assert Path(expected) == file_of(url)
 
 
 def test_the_file_is_for_its_owner_only(path: Path) -> None:

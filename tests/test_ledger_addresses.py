@@ -57,6 +57,23 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return found
 
 
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://u:geheim@h1:5432,h2:5433/db?sslmode=require", "postgresql://h1:5432,h2:5433/db"),
+        ("postgres://[::1]:5432/db", "postgresql://[::1]:5432/db"),
+        ("postgresql://u:ge@heim@h/db", "postgresql://h/db"),
+        ("postgresql:///db?password=geheim", "postgresql:///db"),
+        ("postgresql://u:ge/heim@h/db", "postgresql://…"),
+        ("postgresql://u:ge?heim@h/db", "postgresql://…"),
+        ("postgresql://u:ge[heim@h/db", "postgresql://h/db"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(url: str, expected: str) -> None:
+    """Several hosts, and passwords that should have been encoded, included: what cannot be told apart is not shown."""
+    assert expected == ledgers.told(url)
+
+
 def row(number: int = 0, **fields: Any) -> Row:
     taken = {
         "time_ns": NOW + number, "run": "r", "trace_id": "t", "span_id": f"s{number}", "operation": "think",

@@ -23,6 +23,7 @@ from instrument.cli.sizes import in_words
 from instrument.origins import masked
 from instrument.record import failures
 from instrument.store import folder
+from instrument.store.ledgers import file_of
 from instrument.store.postgres import Database, is_postgres, shown
 from instrument.version import __version__
 from instrument.views.theme import theme_for, wrapped
@@ -194,7 +195,7 @@ def _ledger(settings: Settings) -> str:
     importlib.import_module("instrument.sinks.ledger")
     if is_postgres(settings.ledger_url):
         return _reached(settings.ledger_url)
-    path = Path(settings.ledger_url.removeprefix("sqlite:///"))
+    path = file_of(settings.ledger_url)
     if path.exists():
         _write_and_roll_back(path)
         return f"{path} can be written"

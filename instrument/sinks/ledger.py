@@ -20,6 +20,7 @@ from instrument.record.notices import notice
 from instrument.store import ledger
 from instrument.store.connection import Connection
 from instrument.store.ledger import Row
+from instrument.store.ledgers import file_of
 
 MOST_WAITING = 10_000
 """Rows kept in memory while the ledger is locked; beyond that the oldest are given up and counted."""
@@ -32,11 +33,6 @@ RETRY_SECONDS = 1.0
 
 LAST_WAIT_SECONDS = 10.0
 """How long `close` tries to enter what could not be entered before."""
-
-
-def ledger_path(url: str) -> Path:
-    """The file of `sqlite:///relative`, `sqlite:////absolute` or a plain path."""
-    return Path(url.removeprefix("sqlite:///"))
 
 
 class LedgerSink:
@@ -52,8 +48,11 @@ class LedgerSink:
     takes_unpriced = True
     """A call is entered as unpriced and brought up to date, rather than be lost with a process that is killed soon."""
 
+    calls_nobody = True
+    """No code but ours runs in it."""
+
     def __init__(self, url: str, notice: Callable[[str], None] = notice) -> None:
-        self.path = ledger_path(url).absolute()
+        self.path = file_of(url).absolute()
         self.lost = 0
         self._notice = notice
         self._waiting: deque[Row] = deque()
@@ -62,9 +61,6 @@ class LedgerSink:
         self._try_again = 0.0
         self._is_worth_waiting = True
         """The end of the process waits for a file that is locked, but not for a folder that cannot be made."""
-
-    calls_nobody = True
-    """No code but ours runs in it."""
 
     @staticmethod
     def wants(record: Record) -> bool:

@@ -59,11 +59,15 @@ def enter(place: Address, found: Iterable[Row]) -> None:
 
 
 def file_of(place: Address) -> Path:
-    """The SQLite file at an address. Raises `InstrumentError` for the address of another kind of database."""
-    scheme, is_address, _ = str(place).removeprefix("sqlite:///").partition("://")
+    """The SQLite file at `sqlite:///relative`, `sqlite:////absolute` or a plain path.
+
+    Raises `InstrumentError` for the address of another kind of database.
+    """
+    path = str(place).removeprefix("sqlite:///")
+    scheme, is_address, _ = path.partition("://")
     if is_address:
         raise InstrumentError(f"{scheme}://… is no ledger: give a file or postgresql://user@host/database")
-    return Path(str(place).removeprefix("sqlite:///"))
+    return Path(path)
 
 
 def told(place: Address) -> str:

@@ -7,10 +7,10 @@ path. Needs the extra `postgres`. Whatever the server does, callers see `Unreach
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from msgspec.structs import astuple
 
@@ -53,9 +53,12 @@ def is_postgres(place: object) -> bool:
 
 
 def shown(url: str) -> str:
-    """The address without user and password."""
-    parts = urlsplit(url)
-    return f"postgresql://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    """The address without user and password: hosts and database, as far as they can be told from a password."""
+    place = _PLACE.fullmatch(url)
+    return f"postgresql://{place[1] if place is not None else '…'}"
+
+
+_PLACE = re.compile(r"\w+://(?:[^/?#]*@)?([^@/?#]*(?:/[^@?#]*)?)(?:\?[^@]*)?")
 
 
 class Database:

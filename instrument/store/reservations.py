@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 from instrument.money import EXACT, decimal_text
 from instrument.store import ledger
 from instrument.store.connection import Connection
+from instrument.store.ledgers import file_of
 from instrument.store.postgres import is_postgres
 from instrument.store.processes import Process, is_dead, this_process
 
@@ -111,7 +112,7 @@ def accounts_at(url: str) -> Accounts:
         from instrument.store.postgres_accounts import PostgresAccounts
 
         return PostgresAccounts(url)
-    return Reservations(Path(url.removeprefix("sqlite:///")))
+    return Reservations(file_of(url))
 
 
 class Reservations:
