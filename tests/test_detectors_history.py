@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import statistics
+import sys
 
 import msgspec
 import pytest
@@ -86,6 +87,12 @@ def test_names_are_bounded() -> None:
     for n in range(5_000):
         history.series("duration", f"request {n}", BEYOND)
     assert history.series("duration", "one more", BEYOND) is None
+
+
+def test_the_largest_float_is_no_damage() -> None:
+    """Seconds are recorded as floats by others: what is learned of the largest can be saved and read again."""
+    learned = History({"first_token": {"m": {str(bucket(int(sys.float_info.max))): 1}}})
+    assert learned.save() == History(learned.save()).save()
 
 
 def test_saved_histories_are_plain_json() -> None:

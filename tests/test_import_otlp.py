@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from hypothesis import given
@@ -168,6 +169,12 @@ def test_an_error_without_an_exception() -> None:
 def test_no_json_makes_it_raise(value: Any) -> None:
     """Whatever the JSON, there are only records."""
     assert all(isinstance(one, Run | Span) for one in otlp.records({"resourceSpans": [value]}, "x.json"))
+
+
+def test_what_is_nested_deeply_costs_no_span() -> None:
+    """A result of any depth that JSON can be read to comes whole; the other spans of the line come with it."""
+    result = "[" * 600 + "]" * 600
+    assert result == json.dumps(read({"gen_ai.tool.call.result": result}).output)
 
 
 def test_what_our_own_export_says_of_money_stays() -> None:

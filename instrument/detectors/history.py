@@ -22,8 +22,8 @@ _MOST_FRESH = 128
 """So many values wait at most to be put into buckets together."""
 _FINE = 16
 _MOST_LOG = 100.0
-_LAST, _MOST_TIMES = 8_000, 1 << 53
-"""No bucket of a float lies behind this one, no count is larger."""
+_LAST, _MOST_TIMES = 8_192, 1 << 53
+"""No bucket of what a float can hold lies behind this one, no count is larger."""
 _NORMAL = 1.4826
 """Median absolute deviation of normally distributed values times this is their standard deviation."""
 

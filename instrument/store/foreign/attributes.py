@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from instrument.attributes import NO_ITERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_TIER
+from instrument.foreign import DEEPEST
 from instrument.kinds import MODEL_KINDS
 from instrument.messages import Message, message_of, messages_of, parts_of, said
 from instrument.model import Event, Failure, Link, Span, Usage
@@ -285,19 +286,21 @@ def _with_lists(tree: Any) -> Any:
     return {key: _with_lists(value) for key, value in tree.items()}
 
 
-def _unwrapped(value: Any) -> Any:
+def _unwrapped(value: Any, depth: int = 0) -> Any:
     """Without the levels that only flattened names have, and with the names that messages usually have."""
-    if isinstance(value, list):
-        return [_unwrapped(item) for item in value]
-    if not isinstance(value, dict):
+    below = depth + 1
+    if depth > DEEPEST or not isinstance(value, list | dict):
         return value
+    if isinstance(value, list):
+        return [_unwrapped(item, below) for item in value]
     if any("." in key for key in value):
         value = nested(value)
     if len(value) == 1 and value.keys() <= names.WRAPPERS:
-        return _unwrapped(next(iter(value.values())))
-    plain = {("content" if key == "contents" else key): _unwrapped(item) for key, item in value.items()}
+        return _unwrapped(next(iter(value.values())), below)
+    plain = {("content" if key == "contents" else key): _unwrapped(item, below) for key, item in value.items()}
     picture = fields(plain.get("image"))
-    return {**plain, "type": "image_url", "image_url": _unwrapped(picture.get("image", picture))} if picture else plain
+    shown = {"type": "image_url", "image_url": _unwrapped(picture.get("image", picture), below)} if picture else {}
+    return {**plain, **shown}
 
 
 def _failure(bare: Bare) -> tuple[Failure | None, list[Event]]:
