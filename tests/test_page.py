@@ -109,6 +109,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         replace(guessed, cost=replace(guessed.cost, basis="estimated"), events=[Event("retry", NOON + MS)] * 2),
         call(4, 1, usd=None, **{**asked, "usage": Usage(input=100, output=10, web_searches=2, file_searches=1)}),
     ]
+    unused = span(3, 1, kind="embedding", status="cancelled", trace_id=LONG, run="r3", duration_ns=MS)
+    calls.append(replace(unused, span_id=f"{5:016x}"))
     late = Update(run="r3", trace_id=LONG, span_id=calls[0].span_id, usage=Usage(input=100, output=10, web_searches=7))
     (place / "events").mkdir(parents=True)
     for name, records in {"a": review(), "b": hostile(), "c": [long, refused, *calls, late], "d": big()}.items():
@@ -265,6 +267,16 @@ def test_a_call_that_the_client_sent_again_says_so(browser: Browser, address: st
     with browser.page(f"{address}#/run/{LONG}") as page:
         page.locator(".waterfall .brief", has_text="(2 retries)").wait_for()
         assert 1 == page.locator(".waterfall .brief", has_text="retries").count()
+
+
+def test_a_run_has_as_many_calls_as_the_list_says(browser: Browser, address: str) -> None:
+    """Calls of a model, whether they used anything or ended before, for texts or for numbers."""
+    with browser.page(address) as page:
+        listed = (
+            page.locator(".rows .row", has=page.locator(f'a[href="#/run/{LONG}"]')).locator(".c-calls").inner_text()
+        )
+        opened(page, LONG)
+        assert ("3", True) == (listed, "Model calls\n3" in page.locator(".figures").inner_text())
 
 
 def test_whole_numbers_stay_what_was_recorded(browser: Browser, address: str) -> None:

@@ -77,14 +77,14 @@ export class Tree {
     const error = trace.numbers.get("error") ?? -1;
     const refused = trace.numbers.get("refused") ?? -1;
     const tool = trace.numbers.get("tool") ?? -1;
-    const llm = trace.numbers.get("llm") ?? -1;
+    const models = ["llm", "embedding"].map((kind) => trace.numbers.get(kind));
     for (let row = 0; row < size; row++) {
       if (trace.status[row] === refused) {
         this.refused[row] = 1;
         continue;
       }
       if (trace.kind[row] === tool) this.tools[row] = 1;
-      if (trace.kind[row] === llm) this.calls[row] = 1;
+      if (models.includes(trace.kind[row])) this.calls[row] = 1;
       if (trace.status[row] === error && !passedOn(trace, this.first, this.next, row)) this.failures[row] = 1;
     }
     for (let at = size - 1; at >= 0; at--) {
