@@ -167,6 +167,12 @@ def test_the_dearest_of_several_agents_is_told() -> None:
     assert [[2, 4]] == [numbers(one) for one in found]
 
 
+def test_a_run_that_was_refused_itself_did_not_go_on() -> None:
+    """As a call of a model outside of any span is a run of its own."""
+    refused = span(1, status="refused", error=Failure("BudgetExceeded", "no"))
+    assert ["BudgetExceeded: no"] == [one.text for one in answers(refused).failed]
+
+
 def test_of_several_agents_it_is_told_who_was_refused() -> None:
     """Where only one has a name nobody needs to ask."""
     ann, bob = ({"gen_ai.agent.id": name} for name in ("ann", "bob"))

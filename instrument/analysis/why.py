@@ -286,7 +286,7 @@ def _failure(trace: Trace) -> Iterator[Reason]:
 
 
 def _how_it_ended(trace: Trace, root: Span) -> Iterator[Reason]:
-    if root.status == "error":
+    if root.status in FAILED:
         passed = _raised_through(trace, root)
         first = passed[-1]
         how = "; it began" if _same(first, root) else f" came of {_error(first).removesuffix('.')}, which began"
@@ -322,7 +322,7 @@ def _innermost_open(trace: Trace, root: Span) -> Span:
 
 def _survived(trace: Trace) -> Iterator[Reason]:
     """Failures that did not end the run, by where they began and what they were."""
-    fatal = {one.span_id for one in _raised_through(trace, trace.root)} if trace.root.status == "error" else set()
+    fatal = {one.span_id for one in _raised_through(trace, trace.root)} if trace.root.status in FAILED else set()
     groups: dict[tuple[str, str], list[Span]] = defaultdict(list)
     for span in trace.spans:
         if span.status in FAILED and span.span_id not in fatal and len(_raised_through(trace, span)) == 1:
