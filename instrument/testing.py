@@ -14,15 +14,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from instrument import wiring
-from instrument.model import Batch, Finding, Log, Open, Record, Score, Span
+from instrument.model import Finding, Log, Open, Record, Score, Span
 from instrument.record.pipeline import Flushed
 from instrument.settings import only
+from instrument.sinks.memory import MemorySink
 
 
 class Recording:
     """What has been recorded so far; reading any of it first waits for what is on its way."""
 
-    def __init__(self, flush: Callable[[], Flushed], memory: _Memory) -> None:
+    def __init__(self, flush: Callable[[], Flushed], memory: MemorySink) -> None:
         self._flush = flush
         self._memory = memory
 
@@ -75,20 +76,6 @@ class Recording:
         return self._flush()
 
 
-class _Memory:
-    direct = True
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-
-    def write(self, batch: Batch) -> None:
-        self.records.extend(batch.plain())
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
 @contextmanager
 def record(
     *,
@@ -102,7 +89,7 @@ def record(
     Nothing is read from the environment or from files and nothing is written. `clock` (monotonic nanoseconds) and
     `seed` (of the ids) make whole traces predictable; `sinks` get every batch as well; `settings` as for `configure`.
     """
-    memory = _Memory()
+    memory = MemorySink()
     ids = None if seed is None else random.Random(seed)
     effective = only(**settings)
     with wiring.installed(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
+from instrument.attributes import REQUEST_MODEL, RESPONSE_MODEL
 from instrument.detectors.calls import encoded, plain
 from instrument.model import Span
 
@@ -84,7 +85,7 @@ def _tool_name(tool: Any) -> str | None:
 def model_of(span: Span) -> str | None:
     """The model that answered, else the one that was asked."""
     attributes = span.attributes
-    model = plain(attributes.get("gen_ai.response.model")) or plain(attributes.get("gen_ai.request.model"))
+    model = plain(attributes.get(RESPONSE_MODEL)) or plain(attributes.get(REQUEST_MODEL))
     return str(model) if model else None
 
 

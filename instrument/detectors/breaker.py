@@ -66,10 +66,10 @@ class Breaker:
         fresh = Suspicion(finding, calls, self._limits)
         with self._lock:
             trace = self._traces.get(finding.trace_id) or _Trace()
-            since = (
+            ended = (
                 done for lane, calls in trace.calls.items() if lane[0] != MODEL and lane[1] is None for done in calls
             )
-            fresh.free = any(fresh.is_freed_by(done) for done in since)
+            fresh.free = any(fresh.is_freed_by(done) for done in ended)
             others = [one for one in self.suspicions.get(finding.trace_id, ()) if one.pattern != fresh.pattern]
             self.suspicions[finding.trace_id] = (*others[-_MOST_SUSPICIONS:], fresh)
             if not fresh.endures:

@@ -6,6 +6,7 @@ and by a second, all three.
 
 from __future__ import annotations
 
+from instrument.attributes import FIRST_CHUNK
 from instrument.detectors.answers import model_of
 from instrument.detectors.calls import plain
 from instrument.detectors.history import Beyond, History, Series
@@ -14,7 +15,6 @@ from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
 _SECOND = 1_000_000_000
-_FIRST_TOKEN = "gen_ai.response.time_to_first_chunk"
 _FEWEST_TOKENS = 32
 
 
@@ -56,7 +56,7 @@ class Slow:
         return [found for found in (self._first_token(span, model), self._pace(span, model)) if found is not None]
 
     def _first_token(self, span: Span, model: str) -> Finding | None:
-        waited = plain(span.attributes.get(_FIRST_TOKEN))
+        waited = plain(span.attributes.get(FIRST_CHUNK))
         if not isinstance(waited, int | float) or waited < 0:
             return None
         sentence = f"the first token of {model} came after {seconds(waited * _SECOND)}"

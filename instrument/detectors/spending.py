@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from instrument.attributes import AGENT_ID, AGENT_NAME, LEDGER_OPERATION
 from instrument.detectors.calls import plain
 from instrument.detectors.history import Beyond, History
 from instrument.detectors.told import Growth, number, retold, since, worth_telling
@@ -46,7 +47,7 @@ class Spending:
 
     def _call(self, span: Span, usd: int | None, tokens: int) -> Finding | None:
         measure, value, beyond = ("tokens", tokens, self._tokens) if usd is None else ("usd", usd, self._usd)
-        operation = str(plain(span.attributes.get("instrument.operation")) or span.name)
+        operation = str(plain(span.attributes.get(LEDGER_OPERATION)) or span.name)
         series = self._history.series(measure, operation, beyond) if value else None
         if series is None:
             return None
@@ -87,7 +88,7 @@ class Spending:
 def _agent(span: Span) -> str:
     """The agent that made a call, by its id, else by its name."""
     get = span.attributes.get
-    return str(plain(get("gen_ai.agent.id")) or plain(get("gen_ai.agent.name")) or "")
+    return str(plain(get(AGENT_ID)) or plain(get(AGENT_NAME)) or "")
 
 
 def micro_usd(span: Span) -> int | None:

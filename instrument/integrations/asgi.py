@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+from instrument.attributes import ERROR_TYPE, SERVER_ADDRESS, SERVER_PORT, STATUS_CODE
 from instrument.record.blocks import span
 from instrument.record.headers import extract
 from instrument.record.safely import safely
@@ -64,9 +65,9 @@ def _watched(send: Send, live: LiveSpan) -> Send:
 
 
 def _note_status(live: LiveSpan, status: Any) -> None:
-    live.set({"http.response.status_code": status})
+    live.set({STATUS_CODE: status})
     if isinstance(status, int) and status >= 500:
-        live.set({"error.type": str(status)})
+        live.set({ERROR_TYPE: str(status)})
         live.status = "error"
 
 
@@ -89,8 +90,8 @@ def _asked(scope: Mapping[str, Any]) -> dict[str, Any]:
         "url.scheme": scope.get("scheme"),
         "url.path": scope.get("path"),
         "url.query": scope.get("query_string", b"").decode("latin-1") or None,
-        "server.address": server[0],
-        "server.port": server[1],
+        SERVER_ADDRESS: server[0],
+        SERVER_PORT: server[1],
         "client.address": client[0],
         "network.protocol.version": scope.get("http_version"),
     }

@@ -16,6 +16,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from langchain_core.outputs import LLMResult
 
+from instrument.attributes import PROVIDER, SESSION, TAGS
 from instrument.integrations.told import Told
 from instrument.record.safely import safely
 
@@ -180,7 +181,7 @@ class InstrumentCallbacks(BaseCallbackHandler):
         asked = {**settings, "model": model, "messages": messages}
         attributes = _described(tags, metadata)
         if about.get("ls_provider"):
-            attributes["gen_ai.provider.name"] = str(about["ls_provider"])
+            attributes[PROVIDER] = str(about["ls_provider"])
         self._told.begin(
             run_id, f"chat {model or ''}".strip(), "llm", above=parent_run_id, asked=asked, attributes=attributes
         )
@@ -198,9 +199,9 @@ def _described(tags: Iterable[str] | None, metadata: Mapping[str, Any] | None) -
     session = about.pop("session_id", None) or about.get("thread_id")
     told: dict[str, Any] = {f"langchain.{name}": value for name, value in about.items() if not name.startswith("ls_")}
     if session:
-        told["session.id"] = str(session)
+        told[SESSION] = str(session)
     if tags:
-        told["instrument.tags"] = list(tags)
+        told[TAGS] = list(tags)
     return told
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from agents.tracing import Span, Trace, TracingProcessor
 
+from instrument.attributes import SESSION
 from instrument.integrations.told import Told
 from instrument.record.safely import safely
 
@@ -38,7 +39,7 @@ class AgentsProcessor(TracingProcessor):
     def on_trace_start(self, trace: Trace) -> None:
         """The workflow begins; its group is the session."""
         group = getattr(trace, "group_id", None)
-        attributes = {"session.id": group} if group else None
+        attributes = {SESSION: group} if group else None
         self._told.begin(trace.trace_id, trace.name, "workflow", attributes=attributes)
 
     def on_trace_end(self, trace: Trace) -> None:

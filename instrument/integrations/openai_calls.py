@@ -112,10 +112,7 @@ class Exchange:
             self.kwargs = {**self.kwargs, "options": options}
 
     def may_be_our_doing(self, error: Exception) -> bool:
-        """Whether the endpoint may have refused the request only because of the wish that we added.
-
-        An endpoint whose error does not name it is believed to know the option once it has accepted it.
-        """
+        """Whether the endpoint may have refused the request only because of the wish that we added."""
         asked, self._asks_usage = self._asks_usage, False
         return asked and stream_usage.may_be_refused(error, self.call.endpoint)
 

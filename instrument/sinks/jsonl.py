@@ -29,8 +29,10 @@ class JsonlSink:
     """
 
     direct = True
-    reopens = True
     """Quick and bounded in time: called by the pipeline's worker itself."""
+
+    reopens = True
+    """What ends after it was closed, as the program ends, is written all the same."""
 
     calls_nobody = True
     """No code but ours runs in it."""
@@ -102,7 +104,7 @@ class JsonlSink:
         """Give the file back; what still cannot be written is lost, and all that was lost is told."""
         self.flush()
         if self._backlog:
-            self._lose(len(self._backlog), f"{self._reason}, until the end")
+            self.lost[f"{self._reason}, until the end"] += len(self._backlog)
             self._backlog = []
         if self.lost:
             records = sum(self.lost.values())
@@ -153,7 +155,4 @@ class JsonlSink:
             gone += 1
         if gone:
             self._backlog = self._backlog[gone:]
-            self._lose(gone, reason)
-
-    def _lose(self, records: int, reason: str) -> None:
-        self.lost[reason] += records
+            self.lost[reason] += gone

@@ -13,6 +13,18 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from instrument.attributes import (
+    AGENT_ID,
+    AGENT_NAME,
+    LEDGER_OPERATION,
+    PROVIDER,
+    REQUEST_MODEL,
+    REQUEST_TIER,
+    RESPONSE_MODEL,
+    RESPONSE_TIER,
+    SESSION,
+    USER,
+)
 from instrument.errors import InstrumentError
 from instrument.kinds import MODEL_KINDS
 from instrument.model import Batch, Cost, Record, Span, Update, Usage
@@ -178,14 +190,14 @@ def _bare_row(update: Update) -> Row:
 
 
 _ATTRIBUTES = {
-    "agent_id": ("gen_ai.agent.id", "gen_ai.agent.name"),
-    "operation": ("instrument.operation",),
-    "model_requested": ("gen_ai.request.model",),
-    "model_answered": ("gen_ai.response.model",),
-    "provider": ("gen_ai.provider.name",),
-    "service_tier": ("openai.response.service_tier", "openai.request.service_tier"),
-    "session": ("session.id",),
-    "user": ("user.id",),
+    "agent_id": (AGENT_ID, AGENT_NAME),
+    "operation": (LEDGER_OPERATION,),
+    "model_requested": (REQUEST_MODEL,),
+    "model_answered": (RESPONSE_MODEL,),
+    "provider": (PROVIDER,),
+    "service_tier": (RESPONSE_TIER, REQUEST_TIER),
+    "session": (SESSION,),
+    "user": (USER,),
 }
 
 

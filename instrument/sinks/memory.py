@@ -1,4 +1,4 @@
-"""Keeps records in memory, for tests."""
+"""Keeps records in memory: the sink `memory`, and what the test kit reads."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from instrument.analysis.metrics import Tally
 from instrument.analysis.tree import Trace, traces
-from instrument.attributes import AGENT_ID, RETRIES, SESSION, USER
+from instrument.attributes import AGENT_ID, REQUEST_MODEL, RESPONSE_MODEL, RETRIES, SESSION, USER
 from instrument.model import Failure, Finding, Log, Score, Span, decode_known, encode
 
 KEPT_SPANS = 2000
@@ -18,8 +18,8 @@ KEPT_ATTRIBUTES = (
     "instrument.label",
     "instrument.iteration",
     "instrument.agent.outcome",
-    "gen_ai.request.model",
-    "gen_ai.response.model",
+    REQUEST_MODEL,
+    RESPONSE_MODEL,
     SESSION,
     USER,
     RETRIES,

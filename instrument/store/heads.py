@@ -12,21 +12,31 @@ from typing import Any, TypedDict
 import msgspec
 from msgspec import Raw, Struct
 
-from instrument.attributes import NO_ITERATION, TIMES
+from instrument.attributes import (
+    AGENT_ID,
+    AGENT_NAME,
+    LEDGER_OPERATION,
+    NO_ITERATION,
+    REQUEST_MODEL,
+    RESPONSE_MODEL,
+    SESSION,
+    TIMES,
+    USER,
+)
 from instrument.model import Cost, Failure, Other, Run, Span, Update, Usage, decode
 from instrument.store.jsonl import decoded
 
 NAMES = {
     "label": "instrument.label",
-    "operation": "instrument.operation",
+    "operation": LEDGER_OPERATION,
     "outcome": "instrument.agent.outcome",
     "iteration": "instrument.iteration",
-    "request_model": "gen_ai.request.model",
-    "response_model": "gen_ai.response.model",
-    "agent_id": "gen_ai.agent.id",
-    "agent_name": "gen_ai.agent.name",
-    "session": "session.id",
-    "user": "user.id",
+    "request_model": REQUEST_MODEL,
+    "response_model": RESPONSE_MODEL,
+    "agent_id": AGENT_ID,
+    "agent_name": AGENT_NAME,
+    "session": SESSION,
+    "user": USER,
     "no_iteration": NO_ITERATION,
     "times": TIMES,
 }

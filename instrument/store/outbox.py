@@ -71,9 +71,9 @@ class Outbox:
         """The parcel in a file; None where it has gone or is none of ours."""
         try:
             made_ns, _, number, rest = path.name.split("-")
-            records, signal, _ = rest.split(".")[0], rest.split(".")[1], rest.split(".")[2]
+            records, signal, _ = rest.split(".")
             return Parcel(signal, int(records), path.read_bytes(), int(made_ns), int(number))
-        except (OSError, ValueError, IndexError):
+        except (OSError, ValueError):
             return None
 
     def remove(self, path: Path) -> None:

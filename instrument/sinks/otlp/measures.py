@@ -15,6 +15,19 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from instrument.analysis.totals import dollars
+from instrument.attributes import (
+    AGENT_NAME,
+    ERROR_TYPE,
+    FIRST_CHUNK,
+    OPERATION,
+    PROVIDER,
+    REQUEST_MODEL,
+    RESPONSE_MODEL,
+    RESPONSE_TIER,
+    SERVER_ADDRESS,
+    SERVER_PORT,
+)
+from instrument.kinds import MODEL_KINDS
 from instrument.model import Span, Usage
 from instrument.sinks.otlp.series import MOST_SERIES, Buckets, Count, Dimensions, Spread, Total
 from instrument.statuses import REFUSED
@@ -22,12 +35,9 @@ from instrument.version import __version__
 from instrument.views.genai import OPERATIONS
 from instrument.views.otel import SCOPE
 
-_COMMON = (
-    "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.response.model", "server.address", "server.port",
-    "openai.response.service_tier",
-)  # fmt: skip
+_COMMON = (PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, SERVER_ADDRESS, SERVER_PORT, RESPONSE_TIER)
 _LABELS = frozenset({str, int})
-_NAMES = {"tool": "gen_ai.tool.name", "agent": "gen_ai.agent.name", "workflow": "gen_ai.workflow.name"}
+_NAMES = {"tool": "gen_ai.tool.name", "agent": AGENT_NAME, "workflow": "gen_ai.workflow.name"}
 
 
 class _Metric:
@@ -113,8 +123,8 @@ class Measures:
             return
         if span.kind in _DURATIONS:
             self._place(alike, _DURATIONS[span.kind], alike.named).add(span.duration_ns / 1e9)
-        elif span.kind in ("llm", "embedding"):
-            waited = span.attributes.get("gen_ai.response.time_to_first_chunk")
+        elif span.kind in MODEL_KINDS:
+            waited = span.attributes.get(FIRST_CHUNK)
             for family in self._families:
                 self._place(alike, family.duration).add(span.duration_ns / 1e9)
                 if waited.__class__ is float or waited.__class__ is int:
@@ -151,14 +161,14 @@ class Measures:
 
     def _spans_like(self, span: Span) -> _Alike:
         told = span.attributes
-        operation = str(told.get("gen_ai.operation.name") or OPERATIONS.get(span.kind, span.kind))
+        operation = str(told.get(OPERATION) or OPERATIONS.get(span.kind, span.kind))
         name = str(told.get(_NAMES[span.kind], span.name)) if span.kind in _NAMES else None
         error = span.error.type if span.error is not None else None
         labels: list[Any] = [value if (value := told.get(key)).__class__ in _LABELS else None for key in _COMMON]
         key = (span.kind, operation, name, error, *labels)
         alike = self._alike.get(key)
         if alike is None:
-            about = [("gen_ai.operation.name", operation), *zip(_COMMON, labels, strict=True), ("error.type", error)]
+            about = [(OPERATION, operation), *zip(_COMMON, labels, strict=True), (ERROR_TYPE, error)]
             named = ((_NAMES[span.kind], name),) if name is not None else ()
             alike = _Alike(tuple((key, value) for key, value in about if value is not None), named, {})
             if len(self._alike) < MOST_SERIES:
