@@ -167,7 +167,8 @@ def ledger_url_or_none(value: object) -> str | None:
 def _database(url: str) -> str:
     try:
         parts = urlsplit(url)
-        known = parts.port is None or parts.port > 0
+        hosts = parts.netloc.rpartition("@")[2].split(",")
+        known = all(urlsplit(f"//{host}").port != 0 for host in hosts)
     except ValueError:
         known = False
     if not known or not parts.path.strip("/"):

@@ -335,6 +335,7 @@ def test_unknown_key_below_is_refused_though_nothing_uses_it() -> None:
         ("openai.stream_usage", "always", "must be one of auto, never"),
         ("ledger.url", "mysql://h/db", "must be sqlite:///"),
         ("ledger.url", "postgresql://h", "must name a database"),
+        ("ledger.url", "postgresql://h1:5432,h2:0/db", "must name a database"),
         ("ledger.url", "sqlite://", "must be sqlite:///"),
         ("ledger.url", "sqlite:///:memory:", "must be sqlite:///"),
         ("sinks", "consol", "there is no sink 'consol'; did you mean console? known are console, jsonl"),
@@ -393,6 +394,7 @@ def test_overridden_values_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) ->
         ("openai_api_key", "hunter2hunter2"),
         ("service", "x\nhttps://a:hunter2@b"),
         ("agent_id", "\nsk-hunter2hunter2"),
+        ("agent_id", "\ngsk_hunter2hunter2hunter2"),
         ("sink", {"otpl": {"headers": {"authorization": "Basic hunter2"}}}),
         ("sink", '{"otlp": {"password": "hunter2"'),
         ("otlp", {"headers": "hunter2"}),
@@ -690,6 +692,12 @@ def test_folder_stays_where_it_was_when_the_program_moves(tmp_path: Path, monkey
     monkeypatch.chdir("/")
     assert (tmp_path / ".instrument", tmp_path / "all.jsonl") == (loaded.folder, loaded.jsonl_path)
     assert f"sqlite:///{tmp_path}/costs.db" == loaded.ledger_url
+
+
+def test_a_database_may_have_several_hosts() -> None:
+    """As the driver takes them, each with its own port."""
+    url = "postgresql://me@h1:5432,[::1]:5433,h3/db"
+    assert url == load(ledger__url=url).ledger_url
 
 
 def test_ledger_lies_in_the_folder(tmp_path: Path) -> None:

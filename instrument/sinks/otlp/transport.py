@@ -71,8 +71,6 @@ def _http(signal: str, target: Target) -> Send:
                     return _judged(signal, answer.status_code, answer.headers, _whole(answer.raw, give_up))
             del session.headers["Content-Encoding"]  # it may be this that it does not take
             return send(body, max(SHORTEST_TRY, give_up - time.monotonic()))
-        except (requests.RequestException, OSError, ValueError) as error:
-            return Outcome(LATER, _reason(error))
         except Exception as error:  # noqa: BLE001 - urllib3 has errors of its own while it reads a broken answer
             return Outcome(LATER, _reason(error))
 
