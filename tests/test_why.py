@@ -152,6 +152,12 @@ def test_prompts_that_grow_are_told() -> None:
     assert expected == (found.text, numbers(found))
 
 
+def test_prompts_that_only_differ_do_not_grow() -> None:
+    """Independent questions go up and down, also where the last of them is by chance the longest."""
+    turns = [call(n, 1, tokens=(1000 * size, 10)) for n, size in enumerate((2, 7, 1, 6, 3, 8), 2)]
+    assert [] == [one.text for one in answers(span(1), *turns).expensive if "grew" in one.text]
+
+
 def test_of_several_agents_it_is_told_whose_prompts_grew() -> None:
     """Conversations of agents that work at once are not one that grows; the longest is told."""
     whose = [{"gen_ai.agent.id": name, "instrument.operation": "think"} for name in ("ann", "bob")]

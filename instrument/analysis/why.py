@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -32,6 +33,8 @@ WORTH_TELLING = 0.05
 MOST_CAUSES = 4
 GROWN = 2.0
 """Prompts of one operation that have grown by this factor are told."""
+RISING = 0.75
+"""Prompts grow where so many of them are larger than the one before: those that only differ go up and down."""
 MUCH_INPUT = 10_000
 """From so many input tokens on it is told how few of them came from the cache."""
 OF_TIME = frozenset({"slow", "stalled"})
@@ -92,7 +95,10 @@ def _time(trace: Trace) -> Iterator[Reason]:
 
 
 class _Cause(NamedTuple):
-    """What took time: spans of a name. `leaves` says what those are in which nothing else runs, else it is None."""
+    """What took time: all spans of one name, and what they are called in a sentence, `call` or `refused call`.
+
+    `leaves` is None where other spans run inside of them: then it is their own time that counts.
+    """
 
     name: str
     leaves: str | None
@@ -216,15 +222,20 @@ def _growing_prompts(calls: Sequence[Span]) -> Iterator[Reason]:
             groups[operation_of(call), agent_of(call)].append((call.usage.input, call))
     longest: dict[str, list[tuple[int, Span]]] = {}
     for (name, _), turns in groups.items():
-        (first, _), (last, _) = turns[0], turns[-1]
-        has_grown = len(turns) > 2 and last >= GROWN * first and last == max(tokens for tokens, _ in turns)
-        if has_grown and (name not in longest or last > longest[name][-1][0]):
+        sizes = [tokens for tokens, _ in turns]
+        if _have_grown(sizes) and (name not in longest or sizes[-1] > longest[name][-1][0]):
             longest[name] = turns
     for name, turns in longest.items():
         (first, begun), (last, ended) = turns[0], turns[-1]
         whose = f"{name}{_among(calls, [ended])}"
         grown = f"prompts of {whose} grew from {count(first)} to {count(last)} tokens in {len(turns)} calls"
         yield Reason(grown, [ended.span_id, begun.span_id])
+
+
+def _have_grown(sizes: Sequence[int]) -> bool:
+    rises = sum(before < after for before, after in pairwise(sizes))
+    is_longest = sizes[-1] >= GROWN * sizes[0] and sizes[-1] == max(sizes)
+    return len(sizes) > 2 and is_longest and rises >= RISING * (len(sizes) - 1)
 
 
 def _of_tokens(calls: Sequence[Span], spent: Total) -> Iterator[Reason]:
