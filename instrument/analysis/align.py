@@ -37,7 +37,8 @@ class Pair(NamedTuple):
 class Facts(NamedTuple):
     """What is compared of a span, in numbers that are equal where the facts are.
 
-    What it is called, what it was asked, that with its answer and all below it, and what lies below it by names only.
+    `same`: what it is called; `asked`: what it was given; `whole`: both, its answer and all that lies below it;
+    `shape`: its name and the names below it.
     """
 
     same: int

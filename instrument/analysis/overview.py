@@ -79,10 +79,11 @@ def overall(heads: Heads) -> Overall:
 
 
 class _Fold:
-    """Each span once, with what was learned of it later, and what never ended as spans.
+    """Each span once, with what was learned of it later; what never ended is a span, too.
 
-    `updates` is filled on the way, unless it is complete, and applied where it is known already. A span goes by the
-    hash of its ids, which takes an eighth of their memory.
+    What was learned (`updates`) may come before or behind its span: a first fold gathers all of it and applies what it
+    knows by then, a second one, to which it is given `complete`, applies it to every span. A span goes by the hash of
+    its ids, which takes an eighth of their memory.
     """
 
     def __init__(self, updates: dict[int, Update], complete: bool) -> None:

@@ -44,6 +44,7 @@ class Spent(Struct, frozen=True, kw_only=True):
 
 
 def side_of(trace: Trace) -> Side:
+    """The figures of a run."""
     failures = failures_of(trace.spans)
     return Side(
         trace_id=trace.trace_id,
@@ -66,6 +67,7 @@ def takes_other_time(one: int, two: int, whole: int) -> bool:
 
 
 def by_name(a: Trace, b: Trace) -> dict[str, tuple[Spent, Spent]]:
+    """All calls of each name on both sides, where their number, errors, tokens or money differ."""
     one, two = _spent(a), _spent(b)
     both = {name: (one.get(name, Spent()), two.get(name, Spent())) for name in dict.fromkeys((*one, *two))}
     return {name: sides for name, sides in both.items() if _figures(sides[0]) != _figures(sides[1])}

@@ -65,7 +65,8 @@ def add(subparsers: Any) -> None:
 
 
 class _Checked(NamedTuple):
-    """What is kept of a trace that was checked: the number of findings, of those that fail, and what is shown."""
+    """What is kept of a trace that was checked: where it stands among the others, how many findings it has, how many of
+    those fail the check, and what is shown of them."""
 
     place: Any
     findings: int

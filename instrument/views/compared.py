@@ -38,7 +38,8 @@ from instrument.views.theme import UNBOUNDED, clean
 from instrument.views.words import changed_parts
 
 AROUND, SHORT, MOST_TOLD = 16, 40, 120
-"""In a row, so many letters before the first difference of two values are told, and of either; short ones whole."""
+"""Of two values in a row: letters that are told before their first difference, the length up to which both are told
+whole, and the most letters of either."""
 MOST_LETTERS = 4000
 RUNNING = "running"
 TIME = "time"

@@ -85,7 +85,7 @@ class Nesting:
             self._put(lines, span.parent_id, first)
 
     def _put(self, lines: Sequence[str], above: str | None, before: int | None) -> None:
-        """At the end, or `before` the line that was laid out as this one."""
+        """At the end, or where the lines of the number `before` stand; a first sign of the span `above`, too."""
         number = len(self._lines)
         place = number if before is None else before
         self._lines.append((place, 0 if before is None else -number, lines))

@@ -43,9 +43,10 @@ UNCRAMPED = 10_000
 NOTE_LINES = 3
 ORDER = ("kind", "duration", "bar", "tokens", "money", "span_id")
 LEAST_BAR, LONGEST_BAR, NAMES_BESIDE_BARS = 6, 24, 44
-"""Where bars of this length do not fit beside the names (as far as those need no more than this) there are none.
+"""Columns of a bar at least and at most, and how many the names may take before bars get any.
 
-Bars longer than a third of the greatest length give way to what is said beside the names, where that is short.
+Where the shortest bar has no room there are no bars. Longer ones shrink to a third of the longest, so that short
+labels beside the names can be read.
 """
 GIVEN = 100
 """So much of what a span was called with is told where it failed."""

@@ -345,7 +345,7 @@ def _moment(catalog: Catalog, trace: str) -> dict[str, Any]:
 
 
 def _grown(catalog: Catalog, trace: str) -> str:
-    """What is another when a run has grown or its process has gone."""
+    """The state of a run as a text, which is another one when it has grown or its process has gone."""
     return f"{catalog.lines(trace)}{'+' if catalog.is_live(trace) else ''}" if catalog.find(trace) else ""
 
 
