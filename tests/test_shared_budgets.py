@@ -19,6 +19,7 @@ import instrument
 from instrument.errors import BudgetExceeded, SettingsError
 from instrument.record import shared
 from instrument.record.joint import Joint
+from instrument.record.scopes import Ask, scope_of
 from instrument.store import ledger
 from instrument.store.reservations import Reservations
 from instrument.testing import Recording, record
@@ -296,6 +297,19 @@ def test_a_call_that_ends_in_the_middle_of_anothers_turn_is_settled(recording: R
             patched.setattr(Reservations, "reserve", dropping)
             ask("hello")
         assert (2, Decimal(0)) == (scope.calls, scope.reserved_usd)
+
+
+@pytest.mark.parametrize("verb", ["settle", "spend"])
+def test_what_comes_in_the_middle_of_a_change_is_booked_once(path: Path, verb: str) -> None:
+    """The garbage collector may end a call while a change of its budget is under way: the ledger has it once as well."""
+    scope = scope_of({"usd": 1, "name": "team", "period": "total"})
+    scope.bind(f"sqlite:///{path}")
+    took = Ask(Decimal("0.25"), 10)
+    if verb == "settle":
+        scope.reserve("call", took)
+    with scope._turn():
+        getattr(scope, verb)("call", took)
+    assert [("team", "0.25", 10, 1)] == account(path)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
@@ -189,7 +188,7 @@ class Budget:
         self._warned = 0
         self._lock = threading.RLock()
         self._is_busy = False
-        self._late: deque[Callable[[], object]] = deque()
+        self._late: list[Callable[[], object]] = []
         _scopes.add(self)
 
     @property
@@ -240,12 +239,10 @@ class Budget:
 
     def settle(self, call: str, took: Ask | None) -> Settled:
         """Replace a reservation by what the call took; None gives everything back. A second time does nothing."""
-        with self._lock:
-            if self._is_busy:
-                self._late.append(lambda: self.settle(call, took))
-                return Settled()
-            with self._turn():
-                return self._settled(call, took)
+        if self._comes_late(lambda: self.settle(call, took)):
+            return Settled()
+        with self._turn():
+            return self._settled(call, took)
 
     def _settled(self, call: str, took: Ask | None) -> Settled:
         reserved = self._reserved.pop(call, None)
@@ -260,15 +257,25 @@ class Budget:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """One change at a time. The garbage collector may end a call in the middle of one: that is settled after it."""
+        """One change at a time, and behind it, without the lock, what came in the middle of it."""
+        late: list[Callable[[], object]] = []
+        try:
+            with self._lock:
+                self._is_busy = True
+                try:
+                    yield
+                finally:
+                    self._is_busy, late, self._late = False, self._late, late
+        finally:
+            for step in late:
+                step()
+
+    def _comes_late(self, step: Callable[[], object]) -> bool:
+        """Whether the garbage collector ends a call in the middle of a change: the step is done behind that one."""
         with self._lock:
-            self._is_busy = True
-            try:
-                yield
-            finally:
-                self._is_busy = False
-                while self._late:
-                    self._late.popleft()()
+            if self._is_busy:
+                self._late.append(step)
+            return self._is_busy
 
     def holds(self, call: str) -> bool:
         """Whether the call has a reservation."""
@@ -281,17 +288,15 @@ class Budget:
 
     def spend(self, call: str, took: Ask) -> Settled:
         """Count what was taken without a reservation: work that turned out to be a model call."""
-        with self._lock:
-            if self._is_busy:
-                self._late.append(lambda: self.spend(call, took))
-                return Settled()
-            with self._turn():
-                self._spent = self._spent._replace(
-                    usd=EXACT.add(self._spent.usd, took.usd or ZERO),
-                    tokens=self._spent.tokens + took.tokens,
-                    calls=self._spent.calls + 1,
-                )
-                return Settled(self._newly_passed(), self._shut_by(self._here(), None, took))
+        if self._comes_late(lambda: self.spend(call, took)):
+            return Settled()
+        with self._turn():
+            self._spent = self._spent._replace(
+                usd=EXACT.add(self._spent.usd, took.usd or ZERO),
+                tokens=self._spent.tokens + took.tokens,
+                calls=self._spent.calls + 1,
+            )
+            return Settled(self._newly_passed(), self._shut_by(self._here(), None, took))
 
     def _after_fork(self) -> None:
         """In a forked child: calls that run belong to the parent, and so may whoever holds the lock."""

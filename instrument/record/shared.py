@@ -86,6 +86,8 @@ class SharedBudget(Budget):
 
     def settle(self, call: str, took: Ask | None) -> Settled:
         """As in one process; what cannot be entered now is entered later."""
+        if self._comes_late(lambda: self.settle(call, took)):
+            return Settled()
         reserved = self._reserved.get(call)
         if reserved is None:
             return Settled()
@@ -102,6 +104,8 @@ class SharedBudget(Budget):
 
     def spend(self, call: str, took: Ask) -> Settled:
         """As in one process."""
+        if self._comes_late(lambda: self.spend(call, took)):
+            return Settled()
         here = super().spend(call, took)
         booked = self._enter(self._booking(None, call, None, took))
         if booked is None:
