@@ -281,6 +281,24 @@ def test_what_ends_while_the_sinks_are_closed_is_written_when_they_are() -> None
     )
 
 
+def test_a_queue_that_is_thinned_while_the_worker_takes_from_it() -> None:
+    """Another call may find the queue full and leave something out at any moment: the worker goes on with the rest."""
+    disk = Direct()
+    line = pipeline(disk, waits=False, records=50)
+
+    class Thinned(deque[Any]):
+        def popleft(self) -> Any:
+            first = super().popleft()
+            if len(self) == 10:
+                line.room._remove(1)
+            return first
+
+    line.queue = line.room.queue = Thinned(map(note, range(30)))
+    line.hurry()
+    told = line.close()
+    assert 30 == len(disk.records) + told.lost["queue full"]
+
+
 def test_a_gathering_ends_also_where_calls_ask_late() -> None:
     """Where a call that was stopped has set the mark higher, the next one that asks ends the gathering all the same."""
     line = pipeline(Keeping())

@@ -255,7 +255,7 @@ class Pipeline:
         for _ in range(LATE_ROUNDS):
             if not (self.writes_late and self._late and self.draining.acquire(timeout=0.1)):
                 return
-            late = [self._late.popleft() for _ in range(len(self._late))]
+            late = _taken_from(self._late, len(self._late))
             many = len(late)
             self._late_on = threading.get_ident()
             try:
@@ -373,11 +373,10 @@ class Pipeline:
         """Settle and write what is queued now; what comes meanwhile waits for the next time."""
         current.let_go()
         began, left = time.monotonic(), len(self.queue)
-        while left > 0 and self.queue:
-            taken = [self.queue.popleft() for _ in range(min(self._most(), len(self.queue)))]
+        while left > 0 and (taken := _taken_from(self.queue, self._most())):
             many = len(taken)
             left -= many
-            self._deliver(taken)
+            self._deliver(taken, many)
             self.room.renew()
             if left > 0:
                 self.breathe()
@@ -398,8 +397,8 @@ class Pipeline:
                 each = max(each, weight(self.queue[min(LARGE_BATCH, len(self.queue)) // 2]))
         return max(BATCH, min(LARGE_BATCH, BATCH_BYTES // each))
 
-    def _deliver(self, taken: list[Any]) -> None:
-        many = len(taken)
+    def _deliver(self, taken: list[Any], many: int) -> None:
+        """Settle and write so many things; the list is empty then."""
         try:
             batch = self.settle(taken)
             if batch:
@@ -435,6 +434,15 @@ class Pipeline:
 class _Flush(NamedTuple):
     done: threading.Event
     lanes: list[threading.Event]
+
+
+def _taken_from(queue: deque[Any], most: int) -> list[Any]:
+    """The first things out of a queue; other threads may take some out at the same moment."""
+    taken: list[Any] = []
+    with suppress(IndexError):
+        for _ in range(most):
+            taken.append(queue.popleft())
+    return taken
 
 
 def _wait_for_all(events: Sequence[threading.Event], give_up: float | None) -> None:
