@@ -172,7 +172,7 @@ class Breaker:
         length, turning = _cycle(calls, self._limits.longest_cycle)
         if turning:
             names = ", ".join(dict.fromkeys(one.name for one in turning))
-            sentence = f"{names} go round in a cycle of {length} with the same results, {len(turning)} calls so far"
+            sentence = f"calls of {names} go round in a cycle of {length} with the same results, {len(turning)} so far"
             self._refuse({one.key for one in turning}, kind, lane, turning, sentence)
 
     def _refuse(self, keys: set[int], kind: str, lane: Lane, calls: list[Done], sentence: str) -> None:

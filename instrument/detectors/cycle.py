@@ -55,7 +55,7 @@ class Cycle:
         seen = [*islice(window.calls, max(0, len(window.calls) - calls + 1), None), call]
         found = told(
             "cycle",
-            f"{names(seen[-length:])} go round in a cycle of {length} with the same results, {calls} calls so far",
+            f"calls of {names(seen[-length:])} go round in a cycle of {length} with the same results, {calls} so far",
             seen,
             calls=[one.name for one in seen[-length:]],
             times=calls // length,
