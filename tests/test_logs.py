@@ -8,6 +8,7 @@ import pytest
 
 import instrument
 from instrument import agent, log, score, span, traced
+from instrument.model import Batch, Record, Score
 from instrument.sinks.console import ConsoleSink
 from instrument.testing import Recording, record
 
@@ -105,6 +106,17 @@ def test_secret_in_a_log_is_redacted(recorded: Recording) -> None:
     assert ("sk-proj-abcdef" in text, "hunter2" in text) == (False, False)
 
 
+def test_what_cannot_say_what_it_is_costs_the_log_alone(recorded: Recording) -> None:
+    """A `__str__` of the user's that raises where we ask for it does not reach the caller, and is counted."""
+
+    class Mute:
+        def __str__(self) -> str:
+            raise ValueError("no words")
+
+    log("EVENT", Mute())  # type: ignore[arg-type]  # the mistake that is meant
+    assert {"fault in log: ValueError": 1} == instrument.flush().lost
+
+
 def test_score_of_the_current_span(recorded: Recording) -> None:
     """A number judges the span that is running."""
     with span("work") as live:
@@ -126,6 +138,33 @@ def test_score_that_is_no_number_is_a_word(recorded: Recording) -> None:
     score("none", None, trace_id="0" * 32)  # type: ignore[arg-type]  # the mistake that is meant
     score("huge", 10**400, trace_id="0" * 32)
     assert ["None", str(10**400)] == [found.label for found in recorded.scores]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_score_that_json_has_no_number_for_is_a_word(recorded: Recording, value: str) -> None:
+    """It would be read back as nothing at all."""
+    score("ratio", float(value), trace_id="0" * 32)
+    assert [(None, value)] == [(found.value, found.label) for found in recorded.scores]
+
+
+@pytest.mark.parametrize("trace_id", [None, "0" * 32], ids=["of the batch", "of a trace"])
+def test_a_sink_that_scores_has_no_end_of_it(trace_id: str | None) -> None:
+    """What a sink says itself is not recorded: it would come back to it, and what it says then as well."""
+    got: list[Record] = []
+
+    class Judging:
+        def write(self, batch: Batch) -> None:
+            got.extend(batch)
+            if len(got) < 20:
+                score("size", len(batch), trace_id=trace_id)
+
+        def flush(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    with record(sinks=(Judging(),)), span("work"):
+        instrument.flush()
+    assert [] == [one for one in got if isinstance(one, Score)]
 
 
 def test_score_may_be_a_word(recorded: Recording) -> None:

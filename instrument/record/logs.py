@@ -1,8 +1,9 @@
-"""`log` and `score`, and the bridges that bring what user code logs elsewhere to the span it was logged in."""
+"""`log` and `score`: what the program says beside its spans, tied to the one that is running."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from math import isfinite
 from typing import Any
 
 from instrument.cutting import beginning
@@ -24,9 +25,13 @@ def log(event: str, message: str = "", *, level: str = "INFO", **metadata: Any) 
     agent that is running; outside of any, `agent_id=` in the metadata says whose it is.
     """
     recorder = installed()
-    if recorder is not None:
-        agent_id = metadata.pop("agent_id", None)
+    if recorder is None:
+        return
+    agent_id = metadata.pop("agent_id", None)
+    try:
         write(recorder, str(event), str(message), str(level).upper(), metadata, agent_id=agent_id)
+    except Exception as error:  # noqa: BLE001 - a `__str__` of the user's may raise
+        amiss(recorder, "log", error)
 
 
 def write(
@@ -42,7 +47,7 @@ def write(
 ) -> None:
     """Queue one log record at the place that is current; never raises."""
     place = current.get()
-    if place is not None and (place.sampled is None or not (place.sampled or recorder.sampling.follows)):
+    if place is not None and not recorder.sampling.may_store(place.sampled):
         return
     if len(message) > LONGEST_MESSAGE:
         metadata = {**metadata, "message": message}
@@ -94,8 +99,12 @@ def score(
     recorder = installed()
     if recorder is None:
         return
-    place = current.get() if trace_id is None else None
-    if place is not None:
+    place = current.get()
+    if place is not None and place.sampled is None:
+        return  # a sink's own score would come back to it
+    if trace_id is not None:
+        place = None
+    elif place is not None:
         trace_id, span_id = place.trace_id, place.span_id
     try:
         record = Score(
@@ -116,5 +125,7 @@ def _judged(value: object) -> dict[str, Any]:
     if isinstance(value, str):
         return {"label": value}
     with suppress(TypeError, ValueError, OverflowError):
-        return {"value": float(value)}  # type: ignore[arg-type]  # whatever it is
+        number = float(value)  # type: ignore[arg-type]  # whatever it is
+        if isfinite(number):  # JSON has none for the others
+            return {"value": number}
     return {"label": str(value)}

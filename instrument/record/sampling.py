@@ -84,6 +84,13 @@ class Sampling:
         rate, _ = self._rate(name)
         return rate >= 1.0 or int(trace_id[16:], 16) < rate * 2**64
 
+    def may_store(self, sampled: bool | None) -> bool:
+        """Whether what belongs to a trace that is `sampled` so is stored, or may be once the trace turns out to matter.
+
+        None says that it happens in a sink, to which it would come back.
+        """
+        return sampled or (sampled is False and self.follows)
+
     def met(self, trace_id: str, *, is_root: bool) -> None:
         """A span of a trace begins that the rate left out."""
         if not self.follows:

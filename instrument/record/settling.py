@@ -69,6 +69,7 @@ class Settling:
         self._hides_words = hides_words
         self._blobs = blobs
         self._detectors = detectors
+        self._may_store = recorder.sampling.may_store
         self._headed = False
         self._next_tick = self._late = 0
 
@@ -276,7 +277,7 @@ class Settling:
         is_tick, late, before = now >= self._next_tick, now - ANNOUNCE_NS, self._late
         self._late = late
         looked_at = open_spans if is_tick else begun_since(before - ANNOUNCE_NS, open_spans)
-        fresh = [span for span in looked_at if not _is_announced(span) and self._stores(span)]
+        fresh = [span for span in looked_at if not _is_announced(span) and self._may_store(span.sampled)]
         said: list[Any] = [Begun(span) for span in fresh if 0 < span.started < late]
         if is_tick:
             self._next_tick = now + TICK_NS
@@ -296,12 +297,8 @@ class Settling:
     def _begun(self, span: LiveSpan) -> tuple[Record | None, int]:
         """The head of an agent's run or step that is still running; one that is over already needs none."""
         self.later.expect(span, self._recorder.prices)
-        is_news = span.duration is None and span.started > 0 and self._stores(span) and not span.announced
+        is_news = span.duration is None and span.started > 0 and self._may_store(span.sampled) and not span.announced
         return self._announce(span) if is_news else (None, 0)
-
-    def _stores(self, span: LiveSpan) -> bool:
-        """Whether the span is stored, or may be."""
-        return span.sampled or (span.sampled is False and self._recorder.sampling.follows)
 
     def _announce(self, span: LiveSpan) -> tuple[Record, int]:
         span.announced = True
