@@ -68,6 +68,10 @@ DISTINCT_TOKENS = (
     r"NRAK-[A-Z0-9]{20,}",
     r"sntry[us]_[A-Za-z0-9_=+/-]{20,}",
     r"AGE-SECRET-KEY-1[A-Z0-9]{50,}",
+    # tokens, a registry's passwords and the key of a service account in base64, as Kubernetes keeps secrets
+    r"c2st(?:cHJvai|YW50L|b3It|c3ZjYWNj)[A-Za-z0-9+/]{24,}={0,2}",
+    r"Z2(?:l0aHViX3BhdF|xwYXQt)[A-Za-z0-9+/]{24,}={0,2}",
+    r"eyJ(?:hdXRocyI6|0eXBlIjoic2VydmljZV9hY2NvdW50|0eXBlIjogInNlcnZpY2VfYWNjb3VudC)[A-Za-z0-9+/]{24,}={0,2}",
     # signed tokens: header, payload, signature (or the five parts of an encrypted one)
     r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){0,3}",
 )
@@ -82,6 +86,7 @@ BOUNDED_TOKENS = (
     r"key-[a-f0-9]{32}",
     r"SK[a-f0-9]{32}",
     r"dapi[a-f0-9]{32}(?:-[0-9])?",
+    r"Z2h[1vwz]X[0-3yz][A-Za-z0-9+/]{40,}={0,2}",
 )
 """Shapes that could be the end of a word (`task-…`): found only where no letter or digit stands before."""
 
@@ -366,7 +371,7 @@ LOOK_FOR_SHORT = (
     r"/webhooks/[0-9]|hf_[A-Za-z0-9]{20}|_v1_[A-Za-z0-9_]{32}|fw_[A-Za-z0-9]{16}|%2[Ff]%2[Ff][^ \t\r\n%]*%3[Aa]"
     r"|r8_[A-Za-z0-9]{20}|://[^ \t\r\n/@:\"'`<>]*:[^ \t\r\n\"'`<>]+@|://(?:errors\.pydantic|[A-Za-z0-9_-]{20}[A-Za-z0-9_-]*@)"
     r"|\"auth\":\["
-    r"|sk[-_][A-Za-z0-9_-]{8}|:AA[A-Za-z0-9_-]{30}|eyJ[A-Za-z0-9_-]{8,}\.|sq0[a-z]{3}-|SG\.[A-Za-z0-9_-]{16}|[?&]sig="
+    r"|sk[-_][A-Za-z0-9_-]{8}|:AA[A-Za-z0-9_-]{30}|eyJ(?:[A-Za-z0-9_-]{8,}\.|hdXRocyI6|0eXBlIjo)|sq0[a-z]{3}-|SG\.[A-Za-z0-9_-]{16}|[?&]sig="
     r"|<Cookie |xox[a-z][.-]|-----(?:BEGIN|END)(?:[ +]|%20)[A-Z0-9 +%]*PRIVATE|key-[a-f0-9]{32}"
     rf"|(?:earer|EARER){_BEARER}"
 )
@@ -418,6 +423,7 @@ LOOK_FOR_REST = (
     r"[\"'\\]*,?[\"'\\ \t]+[^ -]|SK[a-f0-9]{32}"
     r"|LS0tLS1CRUdJTi|JQQJ99|Q~[A-Za-z0-9_~.-]{31}|FIED[ \t]+[^\r\n]*BY[ \t]|cAuth\(|-cli[ \t]"
     r"|=\(\\*[\"'][^\"'\\ ]*\\*[\"'],[ \t]*\\*[\"'][^\"'\\ ]*\\*[\"']\)"
+    r"|c2st(?:cHJvai|YW50L|b3It|c3ZjYWNj)|Z2(?:l0aHViX3BhdF|xwYXQt|h[1vwz]X[0-3yz][A-Za-z0-9+/]{40})"
 )
 """What would slow the others down, as its literals are so short."""
 

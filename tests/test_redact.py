@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +29,12 @@ from instrument.testing import record
 SECRET = "zQ7xK2mP9vLw4RtY"
 MIXED = "aB3dE5gH7jK9mN1pQ3sT5vW7xY9zA1cE3gI5kM7oQ9sU1wY3"
 HEX = "0123456789abcdef0123456789abcdef01234567"
+
+
+def b64(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
 
 redactor = Redactor(b"k" * 32)
@@ -210,6 +217,17 @@ TOKENS = [
     f"abC8Q~{MIXED[:34]}",
     f"{MIXED}9aB8JQQJ99{MIXED[:26]}",
     f"LS0tLS1CRUdJTiBSU0Eg{MIXED}{MIXED}==",
+    b64(f"sk-proj-{MIXED}"),
+    b64(f"sk-ant-api03-{MIXED}"),
+    b64(f"sk-or-v1-{MIXED}"),
+    b64(f"sk-svcacct-{MIXED}"),
+    b64(f"github_pat_{MIXED}"),
+    b64(f"ghp_{MIXED}"),
+    b64(f"ghs_{MIXED}"),
+    b64(f"glpat-{MIXED}"),
+    b64('{"auths":{"registry.example":{"auth":"dTpwYXNzd29yZDE="}}}'),
+    b64('{"type":"service_account","private_key_id":"0123456789"}'),
+    b64('{"type": "service_account", "private_key_id": "0123456789"}'),
     f"-----BEGIN%20PRIVATE%20KEY-----%0A{MIXED}%0A-----END%20PRIVATE%20KEY-----%0A",
     "[b'-----BEGIN RSA PRIVATE KEY-----', b'MIIEvQIBADANBgkqhkiG9w0BAQEFAASC', b'MIIEvQIBADANBgkqhkiG9w0BAQEFAASC']",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
