@@ -1260,6 +1260,14 @@ def test_only_callables_are_decorated() -> None:
             traced(target)
 
 
+def called_from(start: int) -> int:
+    return start
+
+
+called_from.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # as of a function that C defines
+    [inspect.Parameter("from", inspect.Parameter.POSITIONAL_ONLY)]
+)
+
 NAMED = {
     "function": (lambda: traced(undecorated), (1,), "undecorated", {"a": 1}),
     "default": (lambda: traced(lambda a, b=2: a), (1,), "<lambda>", {"a": 1, "b": 2}),
@@ -1286,6 +1294,7 @@ NAMED = {
     "builtin method": (lambda: traced([1].count), (2,), "list.count", {"value": 2}),
     "cached": (lambda: traced(functools.lru_cache(undecorated)), (2,), "undecorated", {"a": 2}),
     "first argument called self": (lambda: traced(lambda self, a: a), (1, 2), "<lambda>", {"a": 2}),
+    "keyword of Python": (lambda: traced(called_from), (2,), "called_from", {"from": 2}),
 }
 
 

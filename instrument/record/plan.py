@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from keyword import iskeyword
 from typing import Any
 
 from instrument.kinds import ANNOUNCED, MODEL_KINDS
@@ -12,7 +13,8 @@ class Plan:
     """What is decided about a callable once, at decoration.
 
     `arity` is the number of positional arguments that a call has which needs nothing but their names, -1 where there
-    are defaults of keyword-only parameters to add. A call that is `skippable` concerns nobody where its trace is not
+    are defaults of keyword-only parameters to add, or a name is a keyword of Python, as that of a positional-only
+    parameter may be. A call that is `skippable` concerns nobody where its trace is not
     stored; model calls are priced all the same. A call that `is_common` has nothing but arguments and a result.
     """
 
@@ -60,7 +62,8 @@ class Plan:
         self.operation = operation
         self.kind = kind
         self.names = names
-        self.arity = len(names) if set(defaults or ()).issubset(names) else -1
+        needs_names_alone = set(defaults or ()).issubset(names) and not any(map(iskeyword, names))
+        self.arity = len(names) if needs_names_alone else -1
         self.names_of_method = names[1:]
         self.takes_self = names[:1] in (("self",), ("cls",), ("mcs",))
         self.rest = rest
