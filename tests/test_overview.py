@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from instrument.analysis.metrics import measure
 from instrument.analysis.overview import Heads, Row, overall, overview
 from instrument.analysis.tree import traces
-from instrument.model import Cost, Other, Record, Usage, encode
+from instrument.model import Cost, Failure, Other, Record, Usage, encode
 from instrument.store.heads import SpanHead, head_of, heads, span_of
 from tests.recorded import MS, NOON, TRACE, call, finding, head, log, review, run, span, update
 
@@ -54,6 +54,12 @@ def test_a_row_tells_what_a_trace_was_about() -> None:
         row.run,
         row.start_ns,
     )
+
+
+def test_a_row_tells_what_its_root_failed_with() -> None:
+    """Which of many requests failed is asked together with why."""
+    failed = span(1, status="error", error=Failure("ValueError", "no row 13"))
+    assert "ValueError: no row 13" == one(failed, span(2, 1, status="error", error=Failure("KeyError", "13"))).error
 
 
 def test_a_row_tells_whose_it_was() -> None:

@@ -17,8 +17,11 @@ from instrument.analysis.totals import Sum, Total, call_of
 from instrument.analysis.tree import NOT_RECORDED, last_sign
 from instrument.attributes import SESSION, USER
 from instrument.kinds import MODEL_KINDS
-from instrument.model import Update, is_counted
+from instrument.model import Failure, Update, is_counted
 from instrument.statuses import OPEN
+
+LONGEST_ERROR = 200
+"""So many letters of an error stand in a row."""
 
 Heads = Callable[[], Iterable[Any]]
 """Gives the heads (or whole records), and gives them again when it is called again."""
@@ -48,6 +51,8 @@ class Row(Struct, frozen=True, kw_only=True):
     total: Total
     timed: bool = True
     """Whether its times are known, not only the order of its spans."""
+    error: str | None = None
+    """What its root failed with, or was refused by."""
 
 
 class Overview(Struct, frozen=True):
@@ -319,7 +324,12 @@ class _Trace:
             findings=self.findings,
             total=self.sum.total(),
             timed=root is None or is_timed(root),
+            error=_told(root.error) if root and root.error else None,
         )
+
+
+def _told(error: Failure) -> str:
+    return f"{error.type}: {error.message}"[:LONGEST_ERROR]
 
 
 class _Unended:

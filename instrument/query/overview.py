@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from instrument.analysis.metrics import ALARMING, MOST_GROUPS, NOBODY, Metrics, Timing, by_time, totals
-from instrument.analysis.overview import Overall, Overview, Row
+from instrument.analysis.overview import LONGEST_ERROR, Overall, Overview, Row
 from instrument.analysis.totals import Sum
 from instrument.analysis.tree import NOT_RECORDED
 from instrument.query.heads import BASES, SUMS, TIMES, TOKENS, Heads, Unusual
@@ -25,6 +25,10 @@ _OPERATION = "coalesce(nullif(operation, ''), name)"
 _REFUSED = "type = 'span' and word = 'refused'"
 _WHOSE = ("session", "user")
 _OF_ROOT = ("label", "outcome", *_WHOSE)
+_ERROR = (
+    ", case when error is not null then"
+    f" left(error.type || ': ' || coalesce(error.message, ''), {LONGEST_ERROR}) end error"
+)
 _ALARMING = f"word in ({', '.join(repr(level) for level in sorted(ALARMING))})"
 
 
@@ -46,7 +50,7 @@ def overall(path: str | os.PathLike[str], since_ns: int | None = None) -> Overal
 
 def overview(path: str | os.PathLike[str]) -> Overview | None:
     """One row for each trace below `path`; None and `InstrumentError` as for `overall`."""
-    more = "".join(f', attributes."{NAMES[name]}" "{name}"' for name in _OF_ROOT)
+    more = "".join(f', attributes."{NAMES[name]}" "{name}"' for name in _OF_ROOT) + _ERROR
     try:
         return _overview(Heads(path, hashed=False, more=more))
     except _refusals():
@@ -183,7 +187,7 @@ def _overview(heads: Heads) -> Overview:
     told = ", ".join(f"'{name}': {_named(name)}" for name in _OF_ROOT)
     rows = heads.select(
         f"""found.* exclude (top, only_session, only_user), case when top is not null then {{'name': name, {told},
-            'status': word, 'run': coalesce(run, ''), 'timed': not untimed}} end
+            'status': word, 'run': coalesce(run, ''), 'timed': not untimed, 'error': error}} end
         from (select trace, count(*) filter (is_span), min(start) filter (is_span), max(last) filter (is_span),
             count(*) filter ({_REFUSED}), count(*) filter (type = 'log' and {_ALARMING}),
             count(*) filter (type = 'finding' and word != 'info'),

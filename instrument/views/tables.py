@@ -117,6 +117,7 @@ RUNS = (
     Column("errors", right=True, gives_way=2),
     Column("refused", right=True, gives_way=4),
     Column("findings", right=True, gives_way=3),
+    Column("failed with", gives_way=5, flexible=True),
 )
 
 
@@ -138,6 +139,7 @@ def runs_table(traces: Sequence[Row], theme: Theme = PLAIN) -> str:
             (count(row.errors) if row.errors else "", "red"),
             (count(row.refused) if row.refused else "", "yellow"),
             (count(row.findings) if row.findings else "", "yellow"),
+            (clean(row.error or "", 120), STATUSES.get(row.status)),
         )
         for row in traces
     ]
