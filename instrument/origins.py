@@ -99,9 +99,9 @@ def config_path() -> Path | None:
     return here() / os.path.expanduser(name) if name else None
 
 
-def nearest(name: str | Path, exists: Callable[[Path], bool], start: str | os.PathLike[str] = "") -> Path | None:
-    """The path of that name at or above `start` (by default the working directory)."""
-    beginning = here() / start
+def nearest(name: str | Path, exists: Callable[[Path], bool]) -> Path | None:
+    """The path of that name at or above the working directory."""
+    beginning = here()
     return next((at / name for at in (beginning, *beginning.parents) if exists(at / name)), None)
 
 

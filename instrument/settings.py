@@ -305,19 +305,14 @@ def explain(**overrides: Any) -> list[Setting]:
     return effective + [_without_effect(fault) for fault in read.faults if fault.key not in known]
 
 
-def find_folder(start: str | os.PathLike[str] | None = None) -> Path | None:
-    """The folder that INSTRUMENT_DIR names, else the nearest existing one at or above `start` or the working directory.
+def find_folder(settings: Settings) -> Path | None:
+    """The folder that INSTRUMENT_DIR names, else the nearest existing one at or above the working directory.
 
     Its name is the setting `dir`. None when there is none, also when INSTRUMENT_DIR names one that does not exist.
     """
-    return nearest_folder(load_lenient()[0], start)
-
-
-def nearest_folder(settings: Settings, start: str | os.PathLike[str] | None = None) -> Path | None:
-    """What `find_folder` finds, by these settings."""
     if os.environ.get(f"{origins.PREFIX}DIR", "").strip():
         return settings.folder if os.path.isdir(settings.folder) else None
-    return origins.nearest(settings.dir, os.path.isdir, start or "")
+    return origins.nearest(settings.dir, os.path.isdir)
 
 
 def for_children(settings: Settings) -> dict[str, str]:

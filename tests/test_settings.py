@@ -721,7 +721,7 @@ def test_a_removed_working_directory_is_survived(tmp_path: Path) -> None:
     gone.mkdir()
     os.chdir(gone)
     gone.rmdir()
-    assert (Path(".instrument"), None) == (load().folder, find_folder())
+    assert (Path(".instrument"), None) == (load().folder, find_folder(load()))
 
 
 @pytest.mark.parametrize("home", ["", None])
@@ -733,28 +733,29 @@ def test_a_missing_home_is_survived(home: str | None, monkeypatch: pytest.Monkey
 
 
 def test_find_folder_looks_upward(tmp_path: Path) -> None:
-    """The nearest folder at or above the start is found."""
+    """The nearest folder at or above the working directory is found."""
     (tmp_path / "a/b").mkdir(parents=True)
-    assert find_folder("a/b") is None
+    os.chdir("a/b")
+    assert find_folder(load()) is None
     (tmp_path / ".instrument").mkdir()
-    assert tmp_path / ".instrument" == find_folder(tmp_path / "a/b")
+    assert tmp_path / ".instrument" == find_folder(load())
     (tmp_path / "a/.instrument").mkdir()
-    assert tmp_path / "a/.instrument" == find_folder("a/b")
+    assert tmp_path / "a/.instrument" == find_folder(load())
 
 
 def test_find_folder_takes_no_file(tmp_path: Path) -> None:
     """A file of that name is no folder."""
     (tmp_path / ".instrument").write_text("")
-    assert find_folder() is None
+    assert find_folder(load()) is None
 
 
 def test_find_folder_obeys_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """INSTRUMENT_DIR is the folder, or there is none."""
     (tmp_path / ".instrument").mkdir()
     monkeypatch.setenv("INSTRUMENT_DIR", "elsewhere")
-    assert find_folder() is None
+    assert find_folder(load()) is None
     (tmp_path / "elsewhere").mkdir()
-    assert tmp_path / "elsewhere" == find_folder("/")
+    assert tmp_path / "elsewhere" == find_folder(load())
 
 
 def test_find_folder_knows_the_configured_name(tmp_path: Path) -> None:
@@ -762,7 +763,8 @@ def test_find_folder_knows_the_configured_name(tmp_path: Path) -> None:
     pyproject("dir = 'traces'")
     (tmp_path / "traces").mkdir()
     (tmp_path / "a").mkdir()
-    assert tmp_path / "traces" == find_folder("a")
+    os.chdir("a")
+    assert tmp_path / "traces" == find_folder(load())
 
 
 # Sinks of others

@@ -113,7 +113,7 @@ def _notes(settings: Settings) -> list[str]:
     notes = [] if settings.enabled else ["recording is switched off: enabled is false"]
     if settings.enabled and not settings.sinks:
         notes.append("nothing is kept, as there is no sink: INSTRUMENT_ENABLED=0 saves the work as well")
-    found = find_folder()
+    found = find_folder(settings)
     if found is not None and found != settings.folder:
         notes.append(f"without a path, reading verbs read {found}, which was found above")
     return notes

@@ -120,9 +120,9 @@ def folder_of(args: argparse.Namespace) -> Path | None:
         from instrument.store.folder import NAME
 
         return nearest(NAME, os.path.isdir)
-    from instrument.settings import nearest_folder
+    from instrument.settings import find_folder
 
-    return nearest_folder(args.settings)
+    return find_folder(args.settings)
 
 
 def looked(args: argparse.Namespace) -> str:

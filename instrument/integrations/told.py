@@ -46,9 +46,9 @@ class Told:
         """It ended well."""
         safely(self._end, key, output, attributes)
 
-    def end_call(self, key: Any, answer: Any, attributes: Mapping[str, Any] | None = None) -> None:
+    def end_call(self, key: Any, answer: Any) -> None:
         """A model call ended with an answer of a kind that `instrument.usage.answer` knows."""
-        safely(self._end_call, key, answer, attributes)
+        safely(self._end_call, key, answer)
 
     def fail(self, key: Any, error: BaseException | tuple[str, str]) -> None:
         """It failed with an exception, or with a type and a message."""
@@ -75,7 +75,6 @@ class Told:
         input: Mapping[str, Any] | None = None,
         asked: Mapping[str, Any] | None = None,
         attributes: Mapping[str, Any] | None = None,
-        is_current: bool = True,
     ) -> None:
         """`above` is the key of the parent, `input` what was given by name, `asked` the request of a model call."""
         recorder, outer = installed(), current.get()
@@ -94,8 +93,7 @@ class Told:
             self._open[key] = span, outer
             if kind == "tool":
                 recorder.told_tools[span.span_id] = around(span)
-            if is_current:
-                current.set(span)
+            current.set(span)
 
     def _ask(self, key: Any, name: str, asked: Mapping[str, Any]) -> None:
         span = self.place(key)
@@ -130,13 +128,11 @@ class Told:
         finally:
             span.end()
 
-    def _end_call(self, key: Any, answer: Any, attributes: Mapping[str, Any] | None) -> None:
+    def _end_call(self, key: Any, answer: Any) -> None:
         span = self._left(key)
         if span is None:
             return
         try:
-            if attributes:
-                span.set(attributes)
             if span.kind == "llm":  # as a step it has been taken over by a model call inside of it
                 span.recorder.read_answer(span, answer)
         finally:

@@ -60,8 +60,7 @@ class OtlpSink:
     ) -> None:
         self._targets = {
             signal: target_of(signal, environ, endpoint, protocol, headers, timeout)
-            for signal in signals_of(environ)
-            if signal in signals
+            for signal in signals_of(environ, signals)
         }
         check_installed({target.protocol for target in self._targets.values()})
         self._dialect = dialect_of(environ, names)
