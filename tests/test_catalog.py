@@ -105,6 +105,14 @@ def test_a_run_is_of_the_session_that_it_opens(file: Path) -> None:
     assert ("s-42", "ann") == (row(file)["session"], row(file)["user"])
 
 
+def test_a_call_that_has_not_ended_is_one(file: Path) -> None:
+    """As `runs` counts it, and once when it has ended; what is open and no call of a model is none."""
+    records = [head(1), head(2, 1, kind="llm"), head(3, 1, kind="tool"), call(4, 1), head(5, 1, kind="llm"), call(5, 1)]
+    write(file, *records)
+    (listed,) = overview(lambda: records).rows
+    assert (3, 3) == (listed.total.calls, row(file)["calls"])
+
+
 def test_a_run_that_writes_nothing_lasts_until_now(file: Path) -> None:
     """A call that hangs is seen to hang, and the spans that are open are counted."""
     write(file, run(pid=os.getpid(), start_ns=2**62), head(1), head(2, 1), span(2, 1), head(3, 1))

@@ -20,6 +20,7 @@ from instrument.analysis.overview import Updated, both
 from instrument.analysis.totals import Sum, call_of, carries
 from instrument.analysis.tree import NOT_RECORDED, Trace, last_sign, traces
 from instrument.attributes import SESSION, USER
+from instrument.kinds import MODEL_KINDS
 from instrument.model import Finding, Log, Open, Record, Run, Span, Update, decode, is_counted
 from instrument.statuses import OPEN, UNFINISHED
 from instrument.store.folder import is_running
@@ -219,7 +220,7 @@ class Catalog:
             "refused": run.failures.refused,
             "warnings": run.warnings,
             "findings": run.findings,
-            "calls": total.calls,
+            "calls": total.calls + len(run.asking),
             "input": total.input,
             "output": total.output,
             "cached": total.cached,
@@ -255,6 +256,8 @@ class _Run:
         self.start = self.end = 0
         self.spans = self.warnings = self.findings = 0
         self.open: dict[str, str] = {}
+        self.asking: set[str] = set()
+        """Of the open ones the model calls."""
         self.failures = Failures()
         self.sum = Sum()
         self.spent: dict[tuple[str, str, str], Sum] = {}
@@ -271,6 +274,7 @@ class _Run:
         """Count a span that has ended."""
         self.spans += 1
         self.open.pop(span.span_id, None)
+        self.asking.discard(span.span_id)
         self._begin(span)
         self.end = max(self.end, span.start_ns + span.duration_ns)
         if span.status != "ok":
@@ -281,6 +285,8 @@ class _Run:
         """Take in that a span began, which may have ended already."""
         if not ended:
             self.open[head.span_id] = head.run
+            if head.kind in MODEL_KINDS:
+                self.asking.add(head.span_id)
         self._begin(head)
 
     def learn(self, late: Update, counted: bool) -> None:

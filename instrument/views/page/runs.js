@@ -1,7 +1,7 @@
 // All runs: filter, table, totals; new ones come in by themselves.
 
 import { h } from "./dom.js";
-import { bill, count, short, duration, money, moment, when, plural } from "./format.js";
+import { bill, count, short, duration, moment, when, plural } from "./format.js";
 import { FilterBar } from "./filterbar.js";
 import { List } from "./list.js";
 import { parse, misread, compare, nanoseconds } from "./query.js";
@@ -267,10 +267,7 @@ function nothingFits(query) {
 }
 
 function costOf(row) {
-  if (!row.calls) return "";
-  if (row.usd === null) return "unpriced";
-  if (row.free === row.calls) return "free";
-  return bill(row.cost, row) || money(row.cost);
+  return row.usd === null ? "unpriced" : bill(row.cost, row) || (row.free ? "free" : "");
 }
 
 function order(one, other) {
