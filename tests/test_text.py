@@ -94,6 +94,12 @@ def test_no_line_is_wider_than_the_terminal(view: str, width: int) -> None:
     assert [] == [text for text in shown.splitlines() if cells(text) > max(width, 33 if view == "runs" else 0)]
 
 
+def test_the_line_of_a_short_name_fits() -> None:
+    """Bars take no room that the least of a name needs."""
+    shown = outline(next(traces([span(1, name="kid")])), Theme(60), ids=True)
+    assert [] == [text for text in shown.splitlines() if cells(text) > 60]
+
+
 @pytest.mark.parametrize("width", [44, 50, 80, 200])
 @pytest.mark.parametrize("view", ["talk", "broken"])
 def test_a_whole_span_fits_the_terminal(view: str, width: int) -> None:

@@ -168,7 +168,7 @@ def _as_json(trace: Trace, findings: Sequence[Finding]) -> list[Any]:
 
 def _as_text(stream: TextIO) -> Callable[[Trace, Sequence[Finding]], str]:
     from instrument.views.evidence import as_text
-    from instrument.views.theme import clean, moment, theme_for
+    from instrument.views.theme import clean, moment, theme_for, wrapped
 
     theme = theme_for(stream)
 
@@ -176,19 +176,21 @@ def _as_text(stream: TextIO) -> Callable[[Trace, Sequence[Finding]], str]:
         if not findings:
             return ""
         title = f"{clean(trace.root.name, 100)}  {clean(trace.trace_id[:12])}  {moment(trace.start_ns)}"
-        return "\n".join([theme.paint(title, "bold"), *(as_text(one, trace, theme) for one in findings), ""])
+        lines = [theme.paint(part, "bold") for part in wrapped(title, theme.width)]
+        return "\n".join([*lines, *(as_text(one, trace, theme) for one in findings), ""])
 
     return shown
 
 
 def _print(checked: Sequence[_Checked], least: str, failing: int) -> None:
-    from instrument.views.theme import many
+    from instrument.views.theme import many, theme_for, wrapped
 
     for one in checked:
         if one.shown:
             say(one.shown)
     traces, found = many(len(checked), "trace"), many(sum(one.findings for one in checked), "finding")
-    say(f"{traces} checked: {found}, {failing:,} at or above {least}")
+    told = f"{traces} checked: {found}, {failing:,} at or above {least}"
+    say("\n".join(wrapped(told, theme_for(sys.stdout).width)))
 
 
 def _usd(text: str) -> Decimal:

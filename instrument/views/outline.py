@@ -52,6 +52,8 @@ GIVEN = 100
 """So much of what a span was called with is told where it failed."""
 NAME_WIDTH = 24
 """Columns give way, one after the other, before the names get narrower than this."""
+LEAST_NAME = 4
+"""Every name has so many columns, however deep it lies."""
 
 
 class Row(Struct, frozen=True):
@@ -317,7 +319,8 @@ def _note(text: str, room: int | None, theme: Theme) -> list[str]:
 def _fit(rows: Sequence[Row], theme: Theme) -> tuple[dict[str, int], int, bool]:
     """The columns that are shown with their widths, what that leaves for the names, and whether they want more."""
     leading = [cells(_rails(row, UNCRAMPED, theme)) + 2 for row in rows]
-    wanted = max((before + cells(_title(row, theme)) for before, row in zip(leading, rows, strict=True)), default=0)
+    titles = [before + max(LEAST_NAME, cells(_title(row, theme))) for before, row in zip(leading, rows, strict=True)]
+    wanted = max(titles, default=0)
     columns = {}
     for name in ("kind", "duration", "tokens", "money", "span_id"):
         width = max((cells(getattr(row, name)) for row in rows), default=0)
@@ -329,10 +332,11 @@ def _fit(rows: Sequence[Row], theme: Theme) -> tuple[dict[str, int], int, bool]:
         if theme.width - sum(columns.values()) >= min(wanted, NAME_WIDTH):
             break
         columns.pop(name, None)
-    names = max((before + cells(row.name) for before, row in zip(leading, rows, strict=True)), default=0)
+    names = max(
+        (before + max(LEAST_NAME, cells(row.name)) for before, row in zip(leading, rows, strict=True)), default=0
+    )
     left = theme.width - sum(columns.values()) - min(names, NAMES_BESIDE_BARS) - 2
     if left >= LEAST_BAR and "duration" in columns:
-        titles = [before + cells(_title(row, theme)) for before, row in zip(leading, rows, strict=True)]
         labels = max([one for one in titles if one <= NAMES_BESIDE_BARS], default=0) - names
         columns["bar"] = min(left, LONGEST_BAR, max(left - labels, LONGEST_BAR // 3)) + 2
     room = theme.width - sum(columns.values())
@@ -340,7 +344,7 @@ def _fit(rows: Sequence[Row], theme: Theme) -> tuple[dict[str, int], int, bool]:
 
 
 def _line(row: Row, rails: str, columns: dict[str, int], room: int, theme: Theme) -> str:
-    space = max(4, room - cells(rails) - 2)
+    space = max(LEAST_NAME, room - cells(rails) - 2)
     title = cut(_title(row, theme), space, theme.ellipsis)
     name, label = title[: len(row.name)], title[len(row.name) :]
     style = ("red",) if row.status == "error" else ("dim",) if not row.kind else ("bold",) if not row.depth else ()
