@@ -15,7 +15,7 @@ from instrument.detectors.no_progress import NoProgress
 from instrument.detectors.repeated_call import RepeatedCall
 from instrument.detectors.restart import Restart
 from instrument.detectors.same_answer import SameAnswer
-from instrument.detectors.window import OwnCalls, Window
+from instrument.detectors.window import OwnCalls, Window, is_among
 from instrument.detectors.words import Vocabulary
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
@@ -102,7 +102,7 @@ class Patterns:
         if call.wordy and not self._has_time_to_read(call):
             call.wordy = False
         own = self.own.of(call.agent)
-        if self._calm and not (known or own.holds(call.key) or self._may_show_something(call)):
+        if self._calm and not (known or is_among(own, call.key) or self._may_show_something(call)):
             same = self._answers.feed(call)
             found = [] if same is None else [same]
         elif self._is_passed_on(call):
@@ -136,7 +136,7 @@ class Patterns:
             or (self.window.holds_outcome(call.outcome) and len(call.output) > self._telling_bytes)
         )
 
-    def _look(self, call: Call, own: Window) -> list[Finding | None]:
+    def _look(self, call: Call, own: Sequence[Call]) -> list[Finding | None]:
         window = self.window
         if call.wordy and (self._vocabulary is None or self._vocabulary.is_full):
             self._vocabulary = Vocabulary()

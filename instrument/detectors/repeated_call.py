@@ -5,9 +5,11 @@ Paging asks with other arguments, polling gets other results: neither counts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from instrument.detectors.calls import Call
 from instrument.detectors.told import Growth, brief, gone_on, told, worth_telling
-from instrument.detectors.window import Window
+from instrument.detectors.window import Window, is_among
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
 
@@ -20,13 +22,11 @@ class RepeatedCall:
         self._totals: dict[int, int] = {}
         self._growth: Growth = {}
 
-    def feed(self, call: Call, window: Window, own: Window) -> Finding | None:
-        """A finding when this call is one repeat too many among the last ones, or the last ones of its agent."""
-        if not (window.holds(call.key) or own.holds(call.key)):
+    def feed(self, call: Call, window: Window, own: Sequence[Call]) -> Finding | None:
+        """A finding when this call is one repeat too many among the last ones, or among those of its agent alone."""
+        if not (window.holds(call.key) or is_among(own, call.key)):
             return None
-        same = same_outcome(call, window)
-        if own is not window:
-            same = max(same, same_outcome(call, own), key=len)
+        same = max(same_outcome(call, window.calls), same_outcome(call, own), key=len)
         if len(same) < self._repeats:
             self._totals.pop(call.key, None)
             self._growth.pop(call.key, None)
@@ -55,10 +55,10 @@ class RepeatedCall:
         return gone_on(self._growth, call.key, found)
 
 
-def same_outcome(call: Call, window: Window) -> list[Call]:
+def same_outcome(call: Call, before: Sequence[Call]) -> list[Call]:
     """The calls equal to this one, with it, oldest first, as far back as their outcome was the same."""
     same = [call]
-    for earlier in reversed(window.calls):
+    for earlier in reversed(before):
         if earlier.key == call.key:
             if earlier.outcome != call.outcome:
                 break

@@ -15,7 +15,7 @@ from instrument.detectors.patterns import Patterns
 from instrument.detectors.repeated_call import RepeatedCall
 from instrument.detectors.spending import Spending
 from instrument.detectors.tool_abuse import ToolAbuse
-from instrument.detectors.window import OwnCalls, Window
+from instrument.detectors.window import OwnCalls, Window, is_among
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -124,11 +124,11 @@ class Run:
 
 def _learn(breaker: Breaker, call: Call, kind: str, window: Window, own: OwnCalls) -> None:
     """Show the breaker this call behind the last ones of the run, and of its agent where there are several."""
-    mine = own.of(call.agent)
-    for agent, last in ((None, window), (call.agent, mine)) if mine is not window else ((None, window),):
-        known = last.holds(call.key)
-        if known or breaker.proven:
-            breaker.learn([*last.calls, call], kind, (call.trace_id, agent), known)
+    known = window.holds(call.key)
+    if known or breaker.proven:
+        breaker.learn([*window.calls, call], kind, (call.trace_id, None), known)
+    if before := own.of(call.agent):
+        breaker.learn([*before, call], kind, (call.trace_id, call.agent), is_among(before, call.key))
 
 
 def is_same(one: Span, other: Span) -> bool:

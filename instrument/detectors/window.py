@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from instrument.attributes import AGENT_ID
-from instrument.detectors.calls import Call, agent_of, call_of
+from instrument.detectors.calls import Call, agent_of, call_of, without_text
 from instrument.model import Span
 
 M = TypeVar("M")
@@ -105,12 +105,15 @@ class Window:
 
 
 class OwnCalls:
-    """The last calls of each agent of a run, once it has several: what the others do meanwhile hides none of them."""
+    """The last calls of each agent of a run, once it has several: what the others do meanwhile hides none of them.
+
+    They are held without their text, so that many agents take little memory.
+    """
 
     def __init__(self, window: Window) -> None:
         self._window = window
         self._only: str | None = None
-        self._of: OrderedDict[str, Window] = OrderedDict()
+        self._of: OrderedDict[str, deque[Call]] = OrderedDict()
 
     def has_several(self, row: Sequence[Span]) -> bool:
         """Whether the run has several agents, with those of these calls."""
@@ -119,29 +122,30 @@ class OwnCalls:
         agents = [span.attributes.get(AGENT_ID) for span in row]
         return agents.count(agents[0]) < len(row) or agent_of(row[0]) != self._only
 
-    def of(self, agent: str) -> Window:
-        """The window of this agent; that of the run while it has no other."""
+    def of(self, agent: str) -> Sequence[Call]:
+        """Those of this agent, oldest first; none while the run has no other."""
         if self._only is None:
             self._only = agent
-        if not self._of and agent == self._only:
-            return self._window
         if not self._of:
-            self._of[self._only] = self._copy()
+            if agent == self._only:
+                return ()
+            self._of[self._only] = self._held(map(without_text, self._window.calls))
         if agent not in self._of:
             if len(self._of) >= MOST_AGENTS:
                 self._of.popitem(last=False)
-            self._of[agent] = Window(self._window.size)
+            self._of[agent] = self._held(())
         self._of.move_to_end(agent)
         return self._of[agent]
 
     def add(self, call: Call) -> None:
-        """Take the newest call in, which the window of the run has taken in."""
-        own = self.of(call.agent)
-        if own is not self._window:
-            own.add(call)
+        """Take the newest call in, for whose agent was asked."""
+        if self._of:
+            self._of[call.agent].append(without_text(call))
 
-    def _copy(self) -> Window:
-        copy = Window(self._window.size)
-        for call in self._window.calls:
-            copy.add(call)
-        return copy
+    def _held(self, calls: Iterable[Call]) -> deque[Call]:
+        return deque(calls, maxlen=self._window.size - 1)
+
+
+def is_among(calls: Iterable[Call], key: int) -> bool:
+    """Whether a call with this key is one of them."""
+    return any(one.key == key for one in calls)
