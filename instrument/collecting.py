@@ -1,4 +1,5 @@
-"""Python's collector of cycles told to wait: while much is read that stays, it looks at all of it again and again."""
+"""Python's garbage collector switched off for a while: where much is read that stays, it would look at all of it again
+and again."""
 
 from __future__ import annotations
 

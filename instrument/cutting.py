@@ -1,4 +1,4 @@
-"""Where text may be cut that is looked through for secrets only afterwards."""
+"""Cutting text that is searched for secrets only afterwards: not within a word, which would leave half a secret."""
 
 from __future__ import annotations
 

@@ -7,4 +7,4 @@ ANNOUNCED = frozenset({"agent", "workflow", "step"})
 """Kinds of spans that live views show when they begin, before what happens in them."""
 
 LARGEST_COUNT = 2**63 - 1
-"""Of tokens in one call: what a database holds."""
+"""The most tokens that one call may be said to have taken: what a database can hold."""

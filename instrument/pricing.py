@@ -51,10 +51,11 @@ _DATE = re.compile(r"[-@_](?:20\d\d-?[01]\d-?[0-3]\d|latest)$")
 
 
 class Rates(NamedTuple):
-    """Prices of one model at one time. A rate that is None is not known; `fee` is USD a request, others are a search.
+    """Prices of one model at one time; a rate that is None is not known.
 
+    `fee` is USD for each request, `web_search` and `file_search` USD for each search, all others USD for each token.
     `basis` is that of a cost computed from exact tokens: `priced`, `free` where every known price is 0,
-    `estimated` where the price itself is taken from a neighbour.
+    `estimated` where the price is that of another provider or of the undated model.
     """
 
     input: Steps | None

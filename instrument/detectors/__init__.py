@@ -38,15 +38,17 @@ SHORTEST_ROW = 4
 
 LONG_ROW = 64
 LONGEST_ROW = 256
-"""So many calls are glanced at together, twice as many after some that passed. Where they do not pass, the halves are
-tried."""
+"""So many calls are glanced at together: the first number, and twice as many after each row that passed, up to the
+second. Where a row does not pass its halves are tried."""
 
 LONGEST_REST = 8
-"""Where nothing passed the next row is not glanced at, then the next two, at most so many."""
+"""Where nothing of a row passed, glances are given up for a while: for the next row, for the next two after another,
+and so on, for at most so many."""
 
 _CALLS = TOOL_KINDS | {"llm"}
 REFUSALS = ("LoopDetected", "BudgetExceeded")
-"""The ends of the types of error by which a call was refused, or through which the refusal of another passed."""
+"""How the name of an error's type ends where the call was refused, or where the refusal of a call inside of it came
+through."""
 
 
 class Detectors:
@@ -57,7 +59,8 @@ class Detectors:
         self._limits = limits
         self._runs: OrderedDict[str, Run] = OrderedDict()
         self._alone: OrderedDict[str, Span] = OrderedDict()
-        """The tool calls that are the only ones of their traces so far: by the thousand they forget no run."""
+        """The first tool calls of traces that have only one so far. They are no runs yet, so that a program that makes
+        thousands of such traces does not push the runs out."""
         self._slow = Slow(limits, history)
         self._stalled = Stalled(limits, history)
         self._breaker = Breaker(limits)
@@ -89,9 +92,10 @@ class Detectors:
         yield from self._glanced_at(short, is_mixed=True)
 
     def _by_trace(self, rows: Iterable[list[Span]]) -> Iterator[list[Span]]:
-        """The parts of the rows that lie in one trace each.
+        """The rows, each cut into the parts that lie in one trace.
 
-        Rows whose calls are each all that is known of a trace are left out: these are noted, as by `feed`.
+        Rows in which every call is the first of a trace of its own are left out: one call alone shows nothing, and it
+        is noted here as `feed` would have done.
         """
         waiting: set[str] = set()
         for row in rows:
@@ -125,7 +129,7 @@ class Detectors:
             yield from self._glanced_at(part, is_mixed=False)
 
     def _glanced_at(self, row: list[Span], is_mixed: bool) -> Iterator[Span]:
-        """Those that do not pass; where none ever does, glances would only cost."""
+        """The calls of the row that do not pass: all of them while glances are given up."""
         if self._rests_for:
             self._rests_for -= 1
             yield from row

@@ -44,7 +44,7 @@ class Breaker:
         self.proven: dict[int, dict[Lane, Finding]] = {}
         self.suspicions: dict[str | None, tuple[Suspicion, ...]] = {}
         self.movable: set[str | None] = set()
-        """Traces with suspicions that a call which shows nothing itself could change."""
+        """Traces with suspicions that any successful call may free: none of their calls is passed at a glance."""
 
     def check(
         self, name: str, mark: int, trace_id: str | None, given: object = None, agent: str = ""

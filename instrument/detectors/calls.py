@@ -133,8 +133,9 @@ class Done(Struct, eq=False, gc=False):
 class Call(Done, eq=False, gc=False):
     """A call with the text that detectors may have to read; `wordy` says that its arguments may hold prose.
 
-    `unread` is set instead where a glance was enough. `may_pass` says that it failed by what passes of itself,
-    `answers` how many model calls of the run came before, `agent` who made it.
+    Where a glance was enough `unread` says so instead, until the call is read to be compared with a later one.
+    `may_pass` says that it failed by what passes of itself, `answers` how many model calls of the run came before,
+    `agent` who made it.
     `given_plain` and `told_plain` are arguments and result as they came; None where that would be much to keep, and for
     the result of what failed.
     """

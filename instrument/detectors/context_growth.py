@@ -17,9 +17,11 @@ from instrument.thresholds import Thresholds, window_of
 _MOST_LINES = 16
 _MOST_CONVERSATIONS = 4
 _LOOKED_AT = 0.5
-"""The share of what is told from which on prompts are compared: those of many short calls would only cost."""
+"""Prompts are compared from this share of `grown_tokens` on: to compare those of many short calls costs much
+and tells little."""
 _STOPS_OF_A_BATCH = 0.3
-"""The share of prompts no longer than the one before: half where questions are independent, few in a conversation."""
+"""Where at least this share of prompts is no longer than the one before, they are no conversation but a batch of
+independent questions: of these half would be, by chance."""
 _A_FEW = 3
 _OF_USE = 0.5
 """The share of what was sent again that must lead its prompt, for a cache to be the answer."""

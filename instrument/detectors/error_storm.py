@@ -29,7 +29,7 @@ class ErrorStorm:
         return self._row(calls) or self._tool(call, calls) or (self._half(calls) if window.full else None)
 
     def _count(self, calls: list[Call]) -> None:
-        """Count the failures of this storm; it begins after a window without any."""
+        """Count the failures of this storm. A new one begins where no other call in the window has failed."""
         if not any(one.failed for one in calls[:-1]):
             self._failures = 0
             self._growth.pop("storm", None)

@@ -1,7 +1,7 @@
 """A first glance at calls of one tool: whether it shows at once that none of them is like another.
 
-What it says is true, what it does not say may be true as well. It takes a tenth of the time of the fingerprints
-(`calls`), because a row of calls is looked at together: what was given for one parameter, for all of them.
+Where it says so it is true; where it does not, it may be true all the same. It takes a tenth of the time of the
+fingerprints (`calls`), because a row of calls is looked at together: what was given for one parameter, for all of them.
 """
 
 from __future__ import annotations

@@ -50,9 +50,10 @@ def middle(number: int) -> float:
 
 
 class Beyond(Struct, frozen=True, kw_only=True):
-    """When a value is far beyond the usual, all three: by robust deviations of the logarithms, by a factor, by `least`.
+    """When a value is far beyond what is usual, which is the quantile `usual` of the values known before.
 
-    `usual` is the quantile that is compared with; `enough` values must be known before anything is far.
+    It must be beyond it by all three: by `deviations` (robust ones, of the logarithms), by the factor `times` and by
+    the amount `least`. Nothing is far before `enough` values are known.
     """
 
     times: float

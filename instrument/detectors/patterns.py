@@ -156,7 +156,7 @@ class Patterns:
         return found
 
     def _is_passed_on(self, call: Call) -> bool:
-        """Whether this is the failure of the call before, made within this one: one failure, not two."""
+        """Whether the call before, which this one made, has failed as well: that is one failure, not two."""
         last = self.window.calls[-1] if self.window.calls else None
         return last is not None and call.failed and last.failed and last.parent_id == call.span_id
 

@@ -48,7 +48,10 @@ def retold(growth: Growth, pattern: Hashable, found: Finding) -> Finding:
 
 
 def gone_on(growth: Growth, pattern: Hashable, found: Finding) -> Finding:
-    """As `retold`, for what is counted from its beginning: that is where it was told first, for windows forget it."""
+    """As `retold`, for a pattern that is counted from its beginning, which the window has forgotten by now.
+
+    The first call and its moment are taken from the finding that told of the pattern first.
+    """
     _, first = growth.get(pattern, (0.0, None))
     if first is not None and first.data["since_ns"] < found.data["since_ns"]:
         found = _begun_with(first, found)

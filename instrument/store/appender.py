@@ -69,7 +69,8 @@ class Appender:
         self._seen = 0
         self._pid = 0
         self._torn = self._is_marked = False
-        """It is marked as not blocking: that means nothing to a file, no other has it, and to ask takes no turn."""
+        """It is marked by being set to non-blocking, which means nothing to a regular file and which hardly any other
+        has: to ask for that tells whether the number is still ours, and takes no turn from other threads."""
 
     def open(self) -> None:
         """Create the file, or open it, unless it is open. Raises `OSError`."""

@@ -57,7 +57,10 @@ def is_of(number: int, file: tuple[int, int] | None) -> bool:
 
 
 def _take(taken: list[int]) -> None:
-    """All numbers below, as copies of the first: messages, as every call of the system is one that may have to wait."""
+    """Take all numbers below `ASIDE`, as copies of the first.
+
+    They come in messages of many, because beside busy threads each call of the system may have to wait for its turn.
+    """
     ours, theirs = socket.socketpair()
     with ours, theirs:
         while (left := ASIDE - max(taken)) > 0:
