@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -287,6 +288,26 @@ def test_a_span_that_is_current_again_within_itself(tracer: Any, recording: Reco
 
     around()
     assert ["inside"] == [found.name for found in recording.spans if found.usage is not None]
+
+
+class Slow:
+    """A sink that takes a moment."""
+
+    def write(self, batch: Any) -> None: ...
+
+    def flush(self) -> None:
+        time.sleep(0.05)
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(("milliseconds", "expected"), [(1, False), (10_000, True)])
+def test_a_flush_says_whether_it_was_done_in_time(milliseconds: int, expected: bool) -> None:
+    """As other processors of the provider do."""
+    with record(sinks=(Slow(),)):
+        ours()
+        assert expected is InstrumentSpanProcessor().force_flush(milliseconds)
+    otel_context.joined = False
 
 
 def test_nothing_is_kept_of_spans_that_ended(tracer: Any, recording: Recording) -> None:

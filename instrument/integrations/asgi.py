@@ -57,7 +57,7 @@ def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
 
 def _watched(send: Send, live: LiveSpan) -> Send:
     async def watched(message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message.get("type") == "http.response.start":
             _note_status(live, message.get("status"))
         await send(message)
 

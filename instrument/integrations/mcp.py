@@ -145,7 +145,10 @@ async def _answered(ctx: ServerRequestContext[Any, Any], call_next: CallNext, ca
 
 @contextmanager
 def _counted_once(span: LiveSpan, caller: Place | None = None) -> Iterator[None]:
-    """A decorated tool in it of the same name is the call: the span, or that of a caller in this process, a step."""
+    """Where a decorated tool of the same name runs inside, that is the call.
+
+    The span around it becomes a step, or that of its caller where the caller is in this process.
+    """
     told = span.recorder.told_tools
     meets = around(span) if span.kind == "tool" else told.get(caller.span_id or "") if caller is not None else None
     if meets is not None:

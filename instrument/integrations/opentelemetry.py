@@ -8,6 +8,7 @@ the same model call, it is one call: the inner span has its tokens and its price
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -71,10 +72,10 @@ class InstrumentSpanProcessor(SpanProcessor):
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Write what has ended; says whether that was done in time."""
-        recorder = switch.recorder
+        recorder, give_up = switch.recorder, time.monotonic() + timeout_millis / 1000
         if recorder is not None:
             recorder.flush(timeout_millis / 1000)
-        return True
+        return time.monotonic() < give_up
 
 
 def _recorded(span: ReadableSpan, recorder: Recorder, call: Call | None) -> Recorded:
