@@ -36,7 +36,6 @@ Integers of up to 4,000 digits stay JSON numbers.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +77,10 @@ class Large:
         self.by_name = by_name
         self.encoded = encoded
 
+    def whole(self) -> Any:
+        """All of it, with secrets, as a tree of plain values."""
+        return self.tree if self.encoded is None else msgspec.json.decode(self.encoded)
+
     def sample(self) -> bytes:
         """Some bytes that tell this value from most others: for fingerprints, at once."""
         return self.encoded if self.encoded is not None else _sample(self.tree)
@@ -89,7 +92,8 @@ Captured = Raw | Large
 class Camera:
     """Captures values. `max_bytes` bounds the JSON of one capture, `max_blob_bytes` what is stored of a longer one.
 
-    With `content=False` nothing but sizes and keyed hashes is recorded. `redactor` gives the key of these hashes.
+    With `content=False` nothing but sizes and keyed hashes is recorded, with the key of `redactor`, which takes secrets
+    out of what is too long for `max_bytes`; what is short has its secrets taken out with the rest of its record.
     """
 
     def __init__(
@@ -97,7 +101,8 @@ class Camera:
         max_bytes: int = 65_536,
         max_blob_bytes: int = 8_388_608,
         content: bool = True,
-        redactor: Redactor | None = None,
+        *,
+        redactor: Redactor,
     ) -> None:
         self.max_bytes = max(max_bytes, LEAST_BYTES)
         self.max_blob_bytes = max_blob_bytes
@@ -105,8 +110,7 @@ class Camera:
         self.holds = self.max_bytes // 8 if content else -1
         self._direct = min(DIRECT_SIZE, 16 * self.max_bytes) if content else -1
         self._short = min(MAX_DIGITS, self.max_bytes)
-        self._key = os.urandom(32)
-        self._redactor = redactor
+        self.redactor = redactor
 
     def taken(self, value: object) -> Any:
         """Any value, as it is now: itself or a copy where nothing in it can change, else as `value` gives it."""
@@ -193,41 +197,31 @@ class Camera:
                 raise
             return Raw(_encode({"$unreadable": "value", "error": type(fault).__name__}))
 
-    def keyed_hash(self, data: bytes) -> str:
-        """Twelve digits that say whether two contents are equal and cannot be guessed back."""
-        if self._redactor is not None:
-            return self._redactor.keyed_hash(data)
-        import hmac
 
-        return hmac.digest(self._key, data, "sha256")[:6].hex()
-
-
-def settle(captured: Any, redactor: Redactor | None, blobs: Blobs | None) -> Any:
+def settle(captured: Any, blobs: Blobs | None) -> Any:
     """Finish what `Camera` left over; runs on the worker. What is finished already is given back as it is."""
     if type(captured) is not Large:
         return captured
     try:
-        return Raw(_settled(captured, redactor, blobs))
+        return Raw(_settled(captured, blobs))
     except Exception as fault:  # noqa: BLE001 - one odd value must not cost its record
         return Raw(_encode({"$unreadable": "value", "error": type(fault).__name__}))
 
 
-def _settled(large: Large, redactor: Redactor | None, blobs: Blobs | None) -> bytes:
-    camera = large.camera
-    tree = msgspec.json.decode(large.encoded) if large.encoded is not None else large.tree
+def _settled(large: Large, blobs: Blobs | None) -> bytes:
+    camera, tree = large.camera, large.whole()
     if not camera.content:
-        return _encode(_hidden(tree, camera, large.by_name))
-    tree = _shortened(tree, redactor, _longest(tree, camera.max_blob_bytes))
-    if redactor is not None:
-        tree = redactor.value(tree)
+        return _encode(_hidden(tree, camera.redactor, large.by_name))
+    tree = _shortened(tree, camera.redactor, _longest(tree, camera.max_blob_bytes))
+    tree = camera.redactor.value(tree)
     return _fitted(tree, camera, large.by_name, blobs)
 
 
-def _hidden(tree: Any, camera: Camera, by_name: bool) -> Any:
+def _hidden(tree: Any, redactor: Redactor, by_name: bool) -> Any:
     if by_name:
-        return {name: _hidden(value, camera, False) for name, value in tree.items()}
-    data = b"".join(_encoded_in_steps(_shortened(tree, None, NOT_PLAIN)))
-    return {"$hash": camera.keyed_hash(data), "bytes": len(data)}
+        return {name: _hidden(value, redactor, False) for name, value in tree.items()}
+    data = b"".join(_encoded_in_steps(_shortened(tree, redactor, NOT_PLAIN)))
+    return {"$hash": redactor.keyed_hash(data), "bytes": len(data)}
 
 
 # On the worker: what is too long
@@ -248,7 +242,7 @@ def _lengths(tree: Any) -> Iterator[int]:
             yield from _lengths(value)
 
 
-def _shortened(tree: Any, redactor: Redactor | None, limit: int) -> Any:
+def _shortened(tree: Any, redactor: Redactor, limit: int) -> Any:
     """The tree with bytes shown as text, and with every string that alone is longer than what is stored cut."""
     kind = type(tree)
     if kind is str:
@@ -263,11 +257,9 @@ def _shortened(tree: Any, redactor: Redactor | None, limit: int) -> Any:
     return tree
 
 
-def _cut(text: str, redactor: Redactor | None, limit: int) -> dict[str, Any]:
+def _cut(text: str, redactor: Redactor, limit: int) -> dict[str, Any]:
     """Both ends of a string. A secret that reaches over a cut is known by what lies beyond and goes as a whole."""
     head, tail = min(_HEAD, limit), min(_TAIL, limit)
-    if redactor is None:
-        return {"$cut": len(text), "head": text[:head], "tail": text[-tail:]}
     return {
         "$cut": len(text),
         "head": redactor.stretch(text, 0, head),

@@ -189,7 +189,7 @@ _decode_apart = msgspec.json.Decoder(dict[str, Raw]).decode
 def _plain(captured: Any) -> Any:
     """What was captured, whole: also what is too long to be stored, or is not to be stored."""
     if isinstance(captured, Large):
-        return captured.tree if captured.encoded is None else msgspec.json.decode(captured.encoded)
+        return captured.whole()
     return msgspec.json.decode(captured) if isinstance(captured, Raw) else captured
 
 

@@ -59,8 +59,8 @@ class Recorder:
 
     `clock` gives monotonic nanoseconds, `now` the wall clock at the start plus the monotonic clock since, so that
     order and durations survive a jumping clock. `guards` are asked where a budget is in force, or at every call when
-    `asks_always`. `origin` is the span of another process that roots hang below. `redactor` is None only in tests.
-    `notify` says a sentence about the recording itself, `closing` is done last of all.
+    `asks_always`. `origin` is the span of another process that roots hang below. `notify` says a sentence about the
+    recording itself, `closing` is done last of all.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Recorder:
         sinks: Sequence[Sink],
         *,
         camera: Camera,
-        redactor: Redactor | None = None,
+        redactor: Redactor,
         blobs: Blobs | None = None,
         guards: tuple[Guard, ...] = (),
         asks_always: bool = False,

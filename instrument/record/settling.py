@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -53,7 +53,7 @@ class Settling:
     def __init__(
         self,
         recorder: Recorder,
-        redactor: Redactor | None,
+        redactor: Redactor,
         blobs: Blobs | None,
         detectors: Detectors | None,
         *,
@@ -64,8 +64,6 @@ class Settling:
         self._run = recorder.run
         self._offset = recorder.wall(0)
         self._redactor = redactor
-        self._redact = _unredacted if redactor is None else redactor.line
-        self._suspected: Callable[[bytes], list[tuple[int, int]]] | None = getattr(redactor, "suspected", None)
         self._hides_words = hides_words
         self._blobs = blobs
         self._detectors = detectors
@@ -98,7 +96,7 @@ class Settling:
         """
         records: list[Record] = []
         depths: list[int] = []
-        hidden = self._redactor.keyed_hash if self._redactor is not None and self._hides_words else None
+        hidden = self._redactor.keyed_hash if self._hides_words else None
         items.reverse()
         while items:
             item = items.pop()
@@ -123,7 +121,7 @@ class Settling:
         for at, update in late.items():
             try:
                 whole_span = replace(records[at], usage=update.usage, cost=update.cost)
-                records[at], lines[at] = line_of(whole_span, self._redact)
+                records[at], lines[at] = line_of(whole_span, self._redactor.line)
             except Exception as error:  # noqa: BLE001 - a span without its price is better than none
                 self._recorder.fault("price", error)
         whole = self._looked_at(Batch(records, lines, batch.depths))
@@ -153,15 +151,15 @@ class Settling:
 
     def _batch(self, records: list[Record], depths: list[int]) -> Batch:
         """Everything encoded and without secrets."""
-        data = None if self._suspected is None else together(records)
-        suspected = [] if data is None or self._suspected is None else self._suspected(data)
+        data = together(records)
+        suspected = [] if data is None else self._redactor.suspected(data)
         if data is not None and not suspected:
             return Batch(records, depths=depths, data=data)
         lines = [(None, True)] * len(records) if data is None else apart(data, suspected)
         kept: list[tuple[Record, bytes, int]] = []
         for record, depth, (line, is_suspected) in zip(records, depths, lines, strict=True):
             try:
-                redact = self._redact if is_suspected else _unredacted
+                redact = self._redactor.line if is_suspected else _unredacted
                 kept.append((*line_of(record, redact, line), depth))
             except Exception as error:  # noqa: BLE001 - one odd record must not cost the others
                 self._recorder.fault("settle", error)
@@ -257,9 +255,9 @@ class Settling:
             return (reported(live), Cost()) if live.tokens else (None, None)
 
     def _finish(self, captured: Any) -> Any:
-        if captured.__class__ is list and self._redactor is not None:
+        if captured.__class__ is list:
             return without_secrets_across(captured, self._redactor)
-        return settle(captured, self._redactor, self._blobs)
+        return settle(captured, self._blobs)
 
     def watch(self) -> tuple[list[Any], float | None]:
         """Open spans that are news, and what the detectors say of those that stay open; when to look again."""
