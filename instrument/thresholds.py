@@ -27,8 +27,8 @@ class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rather a second look. Longer windows take honest re-reading in long runs for a loop."""
 
     repeats: Annotated[int, Meta(ge=2)] = 3
-    """The same call with the same outcome this often within the window. Twice happens in runs that succeed (a look to
-    make sure); the third time cannot be explained by that."""
+    """The same call with the same outcome this often within the window, or within as many calls of its agent. Twice
+    happens in runs that succeed (a look to make sure); the third time cannot be explained by that."""
 
     failures_of_one_call: Annotated[int, Meta(ge=2)] = 2
     """The same attempt failing this often in direct succession: nothing was changed in between, so one retry is the
