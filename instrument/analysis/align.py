@@ -13,7 +13,7 @@ from collections.abc import Container, Hashable, Iterator, Sequence
 from itertools import count, zip_longest
 from typing import NamedTuple
 
-from instrument.analysis.tree import Trace
+from instrument.analysis.tree import Trace, walk
 from instrument.analysis.volatile import Numbered, print_of
 from instrument.model import Span
 
@@ -62,7 +62,7 @@ class Prints:
         self.trace = trace
         self.facts: dict[str, Facts] = {}
         self._siblings: dict[str | None, list[Span]] = {None: _canonical(trace.roots)}
-        for span in reversed(list(_down(trace))):
+        for span, _ in reversed(list(walk(trace))):
             children = _canonical(trace.children(span.span_id))
             if children:
                 self._siblings[span.span_id] = children
@@ -311,11 +311,3 @@ def _canonical(siblings: Sequence[Span]) -> list[Span]:
 
 def _sorted(group: list[Span]) -> list[Span]:
     return sorted(group, key=lambda span: (repr(same(span)), print_of(span.input))) if len(group) > 1 else group
-
-
-def _down(trace: Trace) -> Iterator[Span]:
-    waiting = list(reversed(trace.roots))
-    while waiting:
-        span = waiting.pop()
-        yield span
-        waiting.extend(reversed(trace.children(span.span_id)))

@@ -84,6 +84,20 @@ class Trace(Struct, frozen=True, kw_only=True, dict=True, eq=False, repr_omit_de
         return _hang(self.spans)
 
 
+def walk(trace: Trace) -> Iterator[tuple[Span, int]]:
+    """Every span with its depth, parents before children, siblings in order."""
+    waiting = [(root, 0) for root in reversed(trace.roots)]
+    while waiting:
+        span, depth = waiting.pop()
+        yield span, depth
+        waiting.extend((child, depth + 1) for child in reversed(trace.children(span.span_id)))
+
+
+def parents(trace: Trace) -> dict[str, Span]:
+    """The span that each span hangs at, by the id of the lower one; roots hang at none."""
+    return {child.span_id: span for span in trace.spans for child in trace.children(span.span_id)}
+
+
 @overload
 def traces(records: Iterable[Record]) -> Iterator[Trace]: ...
 @overload

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from instrument.analysis.metrics import agent_of, model_of, operation_of
 from instrument.analysis.totals import carries, dollars
-from instrument.analysis.tree import Trace
+from instrument.analysis.tree import Trace, walk
 from instrument.model import Cost, Span, Usage
 from instrument.views.theme import iso
 
@@ -28,11 +28,11 @@ LONGEST = 32_000
 
 def pieces(trace: Trace) -> Iterator[bytes]:
     """The head and the rows."""
-    depths = _depths(trace)
+    depths = {span.span_id: depth for span, depth in walk(trace)}
     columns = list(_cells(trace.root, 0))
     yield _row(columns)
     for span in trace.spans:
-        yield _row(_cells(span, depths.get(span.span_id, 0)).values())
+        yield _row(_cells(span, depths[span.span_id]).values())
 
 
 def harmless(cell: object) -> object:
@@ -97,13 +97,3 @@ def _told(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return msgspec.json.encode(value).decode()
-
-
-def _depths(trace: Trace) -> Mapping[str, int]:
-    depths: dict[str, int] = {}
-    waiting = [(root, 0) for root in trace.roots]
-    while waiting:
-        span, depth = waiting.pop()
-        depths[span.span_id] = depth
-        waiting.extend((child, depth + 1) for child in trace.children(span.span_id))
-    return depths

@@ -9,7 +9,7 @@ import msgspec
 
 from instrument.analysis.metrics import attribute, is_timed
 from instrument.analysis.totals import total
-from instrument.analysis.tree import Trace
+from instrument.analysis.tree import Trace, parents
 from instrument.messages import messages_of
 from instrument.model import Event, Failure, Finding, Log, Span, Usage
 from instrument.statuses import OPEN, UNFINISHED
@@ -76,12 +76,12 @@ def _searches(usage: Usage) -> str:
 
 def _way(trace: Trace, span: Span, theme: Theme) -> str:
     """The names of the spans above, the root first."""
-    parents = {child.span_id: above for above in trace.spans for child in trace.children(above.span_id)}
+    above = parents(trace)
     names: list[str] = []
-    above = parents.get(span.span_id)
-    while above is not None and len(names) < 50:
-        names.append(name_of(above))
-        above = parents.get(above.span_id)
+    parent = above.get(span.span_id)
+    while parent is not None and len(names) < 50:
+        names.append(name_of(parent))
+        parent = above.get(parent.span_id)
     return f" {'›' if theme.unicode else '>'} ".join(reversed(names))
 
 

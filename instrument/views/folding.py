@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import groupby
 from typing import NamedTuple
 
-from instrument.analysis.tree import Trace
+from instrument.analysis.tree import Trace, parents
 from instrument.model import Failure, Span
 from instrument.statuses import FAILED, UNENDED
 
@@ -168,21 +168,12 @@ def _alike(error: Failure) -> tuple[str, str]:
 
 def matching(trace: Trace, matches: Callable[[Span], bool]) -> tuple[set[str], set[str]]:
     """The ids of the spans that match, and of those with all above them."""
-    parents = {child.span_id: span.span_id for span in trace.spans for child in trace.children(span.span_id)}
+    above = parents(trace)
     found = {span.span_id for span in trace.spans if matches(span)}
     keep = set(found)
     for span_id in found:
-        above = parents.get(span_id)
-        while above is not None and above not in keep:
-            keep.add(above)
-            above = parents.get(above)
+        parent = above.get(span_id)
+        while parent is not None and parent.span_id not in keep:
+            keep.add(parent.span_id)
+            parent = above.get(parent.span_id)
     return found, keep
-
-
-def walk(trace: Trace) -> Iterator[tuple[Span, int]]:
-    """Every span with its depth, parents before children, siblings in order."""
-    waiting = [(root, 0) for root in reversed(trace.roots)]
-    while waiting:
-        span, depth = waiting.pop()
-        yield span, depth
-        waiting.extend((child, depth + 1) for child in reversed(trace.children(span.span_id)))

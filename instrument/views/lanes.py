@@ -10,13 +10,13 @@ import heapq
 from collections import defaultdict
 from collections.abc import Mapping
 
-from instrument.analysis.tree import Trace
+from instrument.analysis.tree import Trace, parents
 from instrument.model import Span
 
 
 def lanes(trace: Trace) -> Mapping[str, int]:
     """The lane of every span by its id, counted from 0 in each process (`run`)."""
-    above = {child.span_id: span for span in trace.spans for child in trace.children(span.span_id)}
+    above = parents(trace)
     processes: dict[str, _Lanes] = defaultdict(_Lanes)
     found: dict[str, int] = {}
     for span in trace.spans:

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from instrument.analysis.metrics import attribute, is_timed
 from instrument.analysis.retold import latest
 from instrument.analysis.totals import Sum, Total, call_of, carries
-from instrument.analysis.tree import Trace
+from instrument.analysis.tree import Trace, walk
 from instrument.attributes import AGENT_ID, RETRIES
 from instrument.model import Finding, Open, Span
 from instrument.statuses import OPEN, REFUSED
 from instrument.views.brief import BRIEF, brief
-from instrument.views.folding import Fold, Shown, shown, troubles_of, walk
+from instrument.views.folding import Fold, Shown, shown, troubles_of
 from instrument.views.theme import (
     KINDS,
     LEVELS,
