@@ -245,7 +245,7 @@ def _sum(counts: Iterable[int | None]) -> int | None:
 
 # Answers: each shape gives the messages of an answer and its finish reasons.
 
-Said = tuple[list[Message], list[str]]
+_MessagesAndReasons = tuple[list[Message], list[str]]
 
 
 def _answer(value: object) -> Answer | None:
@@ -334,7 +334,7 @@ def _provider(value: object, fields: Fields) -> str | None:
     return next((name for path, name in _MARKS if path[0] in fields and at(fields, *path) is not None), None)
 
 
-def _chat(fields: Fields) -> Said:
+def _chat(fields: Fields) -> _MessagesAndReasons:
     return _choices([
         (_chosen(choice), text(choice.get("finish_reason"))) for choice in map(known, listed(fields.get("choices")))
     ])  # fmt: skip
@@ -346,20 +346,20 @@ def _chosen(choice: Fields) -> Any:
     return {"content": choice.get("text")} if found is None else found
 
 
-def _gemini(fields: Fields) -> Said:
+def _gemini(fields: Fields) -> _MessagesAndReasons:
     candidates = map(known, listed(fields.get("candidates")))
     return _choices([(one.get("content"), text(one_of(one, "finish_reason", "finishReason"))) for one in candidates])
 
 
-def _anthropic(fields: Fields) -> Said:
+def _anthropic(fields: Fields) -> _MessagesAndReasons:
     return _choices([({"content": fields.get("content")}, text(fields.get("stop_reason")))])
 
 
-def _converse(fields: Fields) -> Said:
+def _converse(fields: Fields) -> _MessagesAndReasons:
     return _choices([(at(fields, "output", "message"), text(fields.get("stopReason")))])
 
 
-def _response(fields: Fields) -> Said:
+def _response(fields: Fields) -> _MessagesAndReasons:
     parts = parts_of(fields.get("output"))
     reason = _response_reason(fields, any(part["type"] == "tool_call" for part in parts))
     return [said("assistant", parts, reason)] if parts else [], [reason] if reason else []
@@ -376,17 +376,17 @@ def _response_reason(fields: Fields, calls_tools: bool) -> str | None:
     return {"failed": "error", "cancelled": "cancelled"}.get(status or "")
 
 
-def _embedding(fields: Fields) -> Said:
+def _embedding(fields: Fields) -> _MessagesAndReasons:
     return [], []
 
 
-def _other(fields: Fields) -> Said:
+def _other(fields: Fields) -> _MessagesAndReasons:
     """Anything with a usage of a known shape."""
     content = one_of(fields, "content", "text", "output_text")
     return _choices([({"content": content}, None)] if content is not None else [])
 
 
-def _choices(choices: list[tuple[Any, str | None]]) -> Said:
+def _choices(choices: list[tuple[Any, str | None]]) -> _MessagesAndReasons:
     messages = [said("assistant", message_of(message, "assistant")["parts"], reason) for message, reason in choices]
     return messages, [reason for _, reason in choices if reason]
 
@@ -399,7 +399,7 @@ def _has_usage(fields: Fields) -> bool:
     return usage_of(_usage_field(fields)) is not None
 
 
-_SHAPES: tuple[tuple[Callable[[Fields], bool], Callable[[Fields], Said]], ...] = (
+_SHAPES: tuple[tuple[Callable[[Fields], bool], Callable[[Fields], _MessagesAndReasons]], ...] = (
     (_has_list("choices"), _chat),
     (lambda fields: text(fields.get("object")) == "response" or _has_list("output")(fields), _response),
     (lambda fields: "stop_reason" in fields and _has_list("content")(fields), _anthropic),

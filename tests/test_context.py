@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instrument import current_span, extract, inject, log, session, span, tool, traced
-from instrument.integrations.told import Told
+from instrument.integrations.told import ToldSpans
 from instrument.record.context import Current, current
 from instrument.record.headers import place_of
 from instrument.record.snapshot import snapshot
@@ -425,7 +425,7 @@ def by_model(holder: Holder) -> None:
 
 
 def by_request(holder: Holder) -> None:
-    told = Told()
+    told = ToldSpans()
     told.begin("key", "chat m", "llm", asked={"model": "m", "messages": [], "holder": holder})
     holder.live = told.place("key")
     told.end("key")

@@ -17,7 +17,7 @@ from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from langchain_core.outputs import LLMResult
 
 from instrument.attributes import PROVIDER, SESSION, TAGS
-from instrument.integrations.told import Told
+from instrument.integrations.told import ToldSpans
 from instrument.record.safely import safely
 
 SERVICE_PARTS = ("_type", "stream", "ls_provider")
@@ -30,7 +30,7 @@ class InstrumentCallbacks(BaseCallbackHandler):
     run_inline = True  # in the caller's own context, so that what it runs hangs below
 
     def __init__(self) -> None:
-        self._told = Told()
+        self._told = ToldSpans()
 
     def on_chain_start(
         self,

@@ -14,7 +14,7 @@ from typing import Any
 from agents.tracing import Span, Trace, TracingProcessor
 
 from instrument.attributes import SESSION
-from instrument.integrations.told import Told
+from instrument.integrations.told import ToldSpans
 from instrument.record.safely import safely
 
 KINDS = {
@@ -34,7 +34,7 @@ class AgentsProcessor(TracingProcessor):
     """A trace is a workflow; agents, model calls, tools, handoffs, guardrails and turns are spans in it."""
 
     def __init__(self) -> None:
-        self._told = Told()
+        self._told = ToldSpans()
 
     def on_trace_start(self, trace: Trace) -> None:
         """The workflow begins; its group is the session."""

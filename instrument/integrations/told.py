@@ -24,7 +24,7 @@ class ToldPlan(Plan):
     __slots__ = ()
 
 
-class Told:
+class ToldSpans:
     """The spans that were told of and have not ended, by the framework's own keys. No method raises."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from instrument.foreign import Fields, known, text
-from instrument.pieces.joining import append, error_of, joined
+from instrument.pieces.joining import append, error_of, in_order, joined
 
 FINAL_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 
@@ -72,7 +72,7 @@ class ResponseSaid:
             return known(self._final)
         if not self._head and not self._items:
             return None
-        output = [part for item in self._items.values() for part in _output(item)]
+        output = [part for item in in_order(self._items) for part in _output(item)]
         return {"object": "response", **self._head, "output": output}
 
     def _take_response(self, kind: str, response: Any) -> None:
