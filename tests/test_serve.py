@@ -14,12 +14,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.testclient import TestClient
 
 from instrument.cli.main import main
-from instrument.model import encode
+from instrument.model import Batch, encode
+from instrument.sinks.ledger import LedgerSink
 from instrument.store import history
+from instrument.views.server import application
 from tests.browser import serving
-from tests.recorded import MS, TRACE, review, span
+from tests.recorded import MS, TRACE, call, review, span
 
 SLOW = "510f" * 8
 Capture = pytest.CaptureFixture[str]
@@ -201,6 +204,17 @@ def test_what_is_not_there_is_said(address: str, path: str) -> None:
     """In one sentence."""
     status, _, body = asked(address, path)
     assert (404, True) == (status, "not" in json.loads(body)["error"])
+
+
+@pytest.mark.parametrize("path", ["", ".instrument"])
+def test_costs_are_those_of_the_ledger(tmp_path: Path, path: str) -> None:
+    """It outlasts the records, also where the project's folder is served and not the recording folder in it."""
+    ledger = LedgerSink(f"sqlite:///{tmp_path}/.instrument/ledger.db")
+    ledger.write(Batch([call(1)]))
+    ledger.close()
+    client = TestClient(application(tmp_path / path, "token", 8080), base_url="http://127.0.0.1:8080")
+    told = client.get("/token/api/costs").json()
+    assert ("ledger", 1) == (told["source"], len(told["rows"]))
 
 
 def test_a_span_is_given_whole(address: str) -> None:

@@ -15,7 +15,7 @@ from instrument.cli.moments import since
 from instrument.cli.reprice import repriced
 from instrument.cli.source import folder_of, looked, settings_of
 from instrument.errors import InstrumentError
-from instrument.store.ledger import By, Total, added_up
+from instrument.store.ledger import By, Total, added_up, in_folder
 from instrument.store.ledgers import Address, file_of, rows, told, totals
 from instrument.store.postgres import is_postgres
 from instrument.views.tables import Column, table
@@ -74,10 +74,7 @@ def ledger_at(given: str | Path) -> Address:
     if is_postgres(given):
         return given
     path = file_of(given)
-    inside = (path / "ledger.db", path / ".instrument" / "ledger.db")
-    if path.is_dir():
-        return next((file for file in inside if file.is_file()), inside[0])
-    return path
+    return in_folder(path) if path.is_dir() else path
 
 
 def _usual_ledger(args: argparse.Namespace) -> Address:

@@ -184,6 +184,12 @@ _KEYS: dict[str | None, str] = {
 # Writing
 
 
+def in_folder(place: Path) -> Path:
+    """The ledger of a recording folder, or of a project with a recording folder in it."""
+    places = (place / "ledger.db", place / folder.NAME / "ledger.db")
+    return next((file for file in places if file.is_file()), places[0])
+
+
 def open_ledger(path: Path) -> sqlite3.Connection:
     """A connection to write with; makes the file (for its owner only) and brings its schema up to date.
 

@@ -191,7 +191,7 @@ class _Served:
         return self._is_sampled
 
     def _ledger(self) -> Path | None:
-        place = self._path / "ledger.db"
+        place = ledger.in_folder(self._path)
         return place if place.is_file() else None
 
     async def costs(self, request: Request) -> Response:
