@@ -15,6 +15,7 @@ import pytest
 
 from instrument import llm_call, tool, traced
 from instrument.record.context import current
+from instrument.record.recorder import Recorder
 from instrument.record.switch import switch
 from instrument.testing import record
 from tests.same import plain
@@ -129,6 +130,17 @@ def test_nothing_stays_open(kind: Any, decorate: Any) -> None:
             assert ({}, None) == (switch.recorder.open, current.get())
         roots = [span for span in recording.spans if span.parent_id is None]
         assert ["error"] == [span.status for span in roots]
+
+
+def test_what_is_not_stored_does_not_stay_open_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that could not be handed over is over, also where its trace is left out and nobody wants to know of it."""
+    with record(sample_rate=0, sampling={"keep": []}, loops={"action": "off"}) as recording:
+        assert switch.recorder is not None
+        with monkeypatch.context() as patched:
+            patched.setattr(Recorder, "take", lambda recorder, live: further(10**6, int))
+            tool(divmod)(3, 2)
+        recording.flush()
+        assert {} == switch.recorder.open
 
 
 def further(frames: int, call: Callable[[], Any]) -> Any:

@@ -16,6 +16,7 @@ import wrapt
 from instrument.record.context import current
 from instrument.record.failures import in_words
 from instrument.record.logs import write
+from instrument.record.recorder import Recorder
 from instrument.record.spans import amiss
 from instrument.record.switch import switch
 
@@ -37,10 +38,10 @@ def attach() -> None:
 
 
 def _call_handlers(wrapped: Callable[..., Any], logger: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    record = args[0] if args else kwargs.get("record")
-    if switch.recorder is None or not isinstance(record, logging.LogRecord) or not _is_for_us(record):
+    record, recorder = args[0] if args else kwargs.get("record"), switch.recorder
+    if recorder is None or not isinstance(record, logging.LogRecord) or not _is_for_us(record):
         return wrapped(*args, **kwargs)
-    _forward_standard(record)
+    _forward_standard(recorder, record)
     _forwarding.active = True
     try:
         return wrapped(*args, **kwargs)
@@ -58,10 +59,7 @@ def _in_span() -> bool:
     return place is not None and place.span_id is not None and not getattr(_forwarding, "active", False)
 
 
-def _forward_standard(record: logging.LogRecord) -> None:
-    recorder = switch.recorder
-    if recorder is None:
-        return
+def _forward_standard(recorder: Recorder, record: logging.LogRecord) -> None:
     try:
         metadata = {key: value for key, value in vars(record).items() if key not in _STANDARD}
         metadata |= {"code.file.path": record.pathname, "code.line.number": record.lineno}
@@ -107,14 +105,12 @@ class _Patcher:
     def __call__(self, record: dict[str, Any]) -> None:
         if self.theirs is not None:
             self.theirs(record)
-        if switch.recorder is not None and _in_span() and record["extra"].get(OURS) is not True:
-            _forward_loguru(record)
+        recorder = switch.recorder
+        if recorder is not None and _in_span() and record["extra"].get(OURS) is not True:
+            _forward_loguru(recorder, record)
 
 
-def _forward_loguru(record: dict[str, Any]) -> None:
-    recorder = switch.recorder
-    if recorder is None:
-        return
+def _forward_loguru(recorder: Recorder, record: dict[str, Any]) -> None:
     try:
         metadata = dict(record["extra"])
         metadata |= {"code.file.path": record["file"].path, "code.line.number": record["line"]}

@@ -16,15 +16,12 @@ from decimal import Decimal
 from typing import Any
 from weakref import WeakSet
 
-import msgspec
-from msgspec import Raw
-
 from instrument.attributes import PROVIDER
 from instrument.kinds import MODEL_KINDS
 from instrument.model import Cost, Usage
 from instrument.pricing import Prices
 from instrument.record import llm, scopes
-from instrument.record.context import Place, at, current, leave, place_with
+from instrument.record.context import Place, at, current, place_with
 from instrument.record.logs import write
 from instrument.record.notices import notice
 from instrument.record.recorder import Recorder
@@ -77,16 +74,10 @@ def budget(
     _in_force.add(scope)
     hold()
     outer = current.get()
-    place = place_with(outer, budgets=(*(outer.budgets if outer else ()), scope))
-    current.set(place)
-    destroyed = False
     try:
-        yield scope
-    except GeneratorExit:
-        destroyed = True
-        raise
+        with at(place_with(outer, budgets=(*(outer.budgets if outer else ()), scope))):
+            yield scope
     finally:
-        leave(place, outer, destroyed=destroyed)
         _in_force.discard(scope)
 
 
@@ -236,7 +227,7 @@ class BudgetGuard:
 
     def _price(self, span: LiveSpan, asked: Request, model: str | None, usage: Usage) -> Decimal | None:
         """US dollars at the tier that is asked for; at the usual price where the tier has none of its own."""
-        provider = _plain((span.attributes or {}).get(PROVIDER))
+        provider = llm.text_in((span.attributes or {}).get(PROVIDER))
         tier = asked.settings.get("service_tier")
         for one in (tier, None) if isinstance(tier, str) else (None,):
             cost = self._prices.cost(usage, model, provider=provider, tier=one)
@@ -292,11 +283,6 @@ def _is_unknown(span: LiveSpan) -> bool:
         return True  # cancelled under way, or answered with something that says nothing of tokens
     names = {kind.rpartition(".")[2] for kind, *_ in (span.error[2] if span.error is not None else ())}
     return not names & UNSENT and bool(names & UNKNOWN)
-
-
-def _plain(captured: Any) -> str | None:
-    value = msgspec.json.decode(captured) if isinstance(captured, Raw) else captured
-    return value if isinstance(value, str) else None
 
 
 def _without_price(model: str | None) -> str:

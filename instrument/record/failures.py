@@ -16,7 +16,7 @@ CANCELLATIONS = frozenset(
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Whether the exception asks the work to stop rather than says that it failed (asyncio, trio, a closed one)."""
+    """Whether it asks the work to stop rather than says that it failed, as asyncio, trio and closed generators do."""
     if isinstance(error, BaseExceptionGroup):
         return all(is_cancellation(part) for part in error.exceptions)
     kinds = type(error).__mro__

@@ -45,8 +45,9 @@ def inject(headers: MutableMapping[str, str]) -> MutableMapping[str, str]:
     _write(headers, TRACEPARENT, f"00-{place.trace_id}-{place.span_id}-{int(place.sampled or 0):02x}")
     if place.sampled is False and place.span is not None:
         place.span.recorder.sampling.share(place.trace_id)
-    if place.trace_id in _states:
-        _write(headers, TRACESTATE, _states[place.trace_id])
+    state = _states.get(place.trace_id)
+    if state is not None:
+        _write(headers, TRACESTATE, state)
     members = [f"{name}={quote(value, safe='', errors='replace')}" for name, value in _told_of(place)]
     if members:
         theirs = [member for member in _members(_read(headers, BAGGAGE)) if _name_of(member) not in (*SESSION, BUDGET)]

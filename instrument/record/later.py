@@ -90,8 +90,3 @@ class Later:
                     run=record.run, trace_id=record.trace_id, span_id=record.span_id, usage=usage, cost=cost
                 )
         return self._completed(batch, late)
-
-
-def reported(live: LiveSpan) -> Usage | None:
-    """The tokens of the call as far as they were told."""
-    return Usage(**live.tokens) if live.tokens else None

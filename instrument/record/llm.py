@@ -56,7 +56,6 @@ def read_answer(span: LiveSpan, result: object) -> None:
     found = answer(result)
     if found is None:
         return
-    value = span.recorder.value
     add_unsaid(span, "attributes", span.recorder.attributes(found.attributes()))
     span.model = span.model or found.model
     if found.usage is not None:
@@ -64,7 +63,7 @@ def read_answer(span: LiveSpan, result: object) -> None:
         add_unsaid(span, "tokens", {**nothing_said, **msgspec.to_builtins(found.usage)})
     wants_output = span.plan is None or span.plan.capture_output
     if wants_output and not isinstance(result, str) and found.output_messages:
-        span.output = value({"messages": found.output_messages})
+        span.output = span.recorder.value({"messages": found.output_messages})
 
 
 def settled(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage | None, Cost | None]:
@@ -74,6 +73,11 @@ def settled(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage | None
         if must_be_counted(span):
             span.tokens = _counted(span)
     return _spoken(span, prices, start_ns) if span.tokens else (None, None)
+
+
+def reported(span: LiveSpan) -> Usage | None:
+    """The tokens of the call as far as they were told."""
+    return Usage(**span.tokens) if span.tokens else None
 
 
 def describe(span: LiveSpan) -> None:
@@ -88,7 +92,7 @@ def describe(span: LiveSpan) -> None:
 
 def model_of(span: LiveSpan) -> str | None:
     """The model that answered, else the one that was asked."""
-    return _text(span.model) or _text((span.attributes or {}).get(REQUEST_MODEL))
+    return text_in(span.model) or text_in((span.attributes or {}).get(REQUEST_MODEL))
 
 
 def waits_for_tables(span: LiveSpan, prices: Prices) -> bool:
@@ -118,8 +122,8 @@ def _spoken(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage, Cost]
     cost = prices.cost(
         usage,
         model_of(span),
-        provider=_text(attributes.get(PROVIDER)),
-        tier=_text(attributes.get(RESPONSE_TIER)) or _text(attributes.get(REQUEST_TIER)),
+        provider=text_in(attributes.get(PROVIDER)),
+        tier=text_in(attributes.get(RESPONSE_TIER)) or text_in(attributes.get(REQUEST_TIER)),
         at_ns=start_ns,
         free=_plain(attributes.get(CACHE_HIT)) is True,
     )
@@ -193,6 +197,7 @@ def _plain(captured: Any) -> Any:
     return msgspec.json.decode(captured) if isinstance(captured, Raw) else captured
 
 
-def _text(value: Any) -> str | None:
-    plain = _plain(value)
+def text_in(captured: Any) -> str | None:
+    """The text that was captured, None where it was anything else."""
+    plain = _plain(captured)
     return plain if isinstance(plain, str) else None

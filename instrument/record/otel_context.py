@@ -13,7 +13,7 @@ from weakref import ReferenceType, ref
 
 import wrapt
 
-from instrument.record.context import Place, current, leave, place_with
+from instrument.record.context import Place, current, place_with
 from instrument.record.spans import amiss
 from instrument.record.switch import switch
 from instrument.record.tools import called
@@ -117,8 +117,8 @@ class Joined:
         """Put back what was current before `attach`, theirs and ours."""
         if not isinstance(token, _Token):
             return self.theirs.detach(token)  # type: ignore[no-any-return]  # it returns nothing
-        if token.place is not _Nothing:
-            leave(token.place, token.outer, destroyed=current.get() is not token.place)
+        if current.get() is token.place:
+            current.set(token.outer)
         self.theirs.detach(token.theirs)
 
     def get_current(self) -> Any:

@@ -147,10 +147,6 @@ class Recorder:
         self.span_ids.extend(others)
         return first
 
-    def samples(self, trace_id: str, name: str) -> bool:
-        """Whether the trace of this root is stored whatever becomes of it; the same for every process that sees it."""
-        return self.sampling.samples(trace_id, name)
-
     def _open_traces(self) -> list[str]:
         return [span.trace_id for span in list(self.open)]
 

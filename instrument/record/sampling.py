@@ -80,7 +80,7 @@ class Sampling:
     # On the caller's thread
 
     def samples(self, trace_id: str, name: str) -> bool:
-        """Whether the trace of this root is stored whatever becomes of it."""
+        """Whether the trace of this root is stored whatever becomes of it; the same for every process that sees it."""
         rate, _ = self._rate(name)
         return rate >= 1.0 or int(trace_id[16:], 16) < rate * 2**64
 

@@ -19,10 +19,10 @@ from instrument.record.capture import Large, encode_valid
 from instrument.record.plain import holds_endless_integer
 from instrument.record.snapshot import snapshot
 from instrument.record.spans import LiveSpan
+from instrument.record.texts import valid_text_of
 
 if TYPE_CHECKING:
     from instrument.record.recorder import Recorder
-from instrument.record.texts import valid_text_of
 
 Value = Callable[[Any], Any]
 

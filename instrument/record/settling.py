@@ -14,7 +14,7 @@ from instrument.record.capture import settle
 from instrument.record.chunks import without_secrets_across
 from instrument.record.failures import describe
 from instrument.record.hidden import without_words
-from instrument.record.later import Later, reported
+from instrument.record.later import Later
 from instrument.record.settle import (
     UNFINISHED,
     apart,
@@ -62,7 +62,6 @@ class Settling:
         self.later = Later(self._took, self._completed, recorder.fault)
         self._recorder = recorder
         self._run = recorder.run
-        self._offset = recorder.wall(0)
         self._redactor = redactor
         self._hides_words = hides_words
         self._blobs = blobs
@@ -202,11 +201,13 @@ class Settling:
 
     def _ended(self, live: LiveSpan) -> Span | None:
         """The record of a span that has ended, once; None where nobody wants to know."""
-        if live.settled or not (live.sampled or self._records(live)):
+        if live.settled:
             return None
         live.settled = True
         if live.duration is None or live.seldom is not None or not live.taken:
             self._see_to_its_end(live)
+        if not (live.sampled or self._is_wanted_unstored(live)):
+            return None
         given, told = live.input, live.output
         span = span_record(
             live,
@@ -225,7 +226,8 @@ class Settling:
         if live.kind in MODEL_KINDS or live.tokens is not None:
             self._recorder.pipeline.breathe()
             is_priced_later = self.later.takes(live, self._recorder.prices)
-            told["usage"], told["cost"] = (reported(live), None) if is_priced_later else self._took(live, span.start_ns)
+            took = (llm.reported(live), None) if is_priced_later else self._took(live, span.start_ns)
+            told["usage"], told["cost"] = took
         told |= rarer_fields(live, self._finish)  # behind it: what was found out of the model is an attribute
         if not is_priced_later:
             live.input = live.output = None
@@ -240,11 +242,11 @@ class Settling:
         if not live.taken:
             self._recorder.open.pop(live, None)
 
-    def _records(self, live: LiveSpan) -> bool:
-        """Whether anybody wants to know: of what is not stored the detectors and, of model calls, the ledger."""
+    def _is_wanted_unstored(self, live: LiveSpan) -> bool:
+        """Whether anybody wants to know of what the rate leaves out: the detectors or, of model calls, the ledger."""
         if live.sampled is None:
             return False  # made by a sink
-        return live.sampled or self._recorder.records_all or live.kind in MODEL_KINDS or live.tokens is not None
+        return self._recorder.records_all or live.kind in MODEL_KINDS or live.tokens is not None
 
     def _took(self, live: LiveSpan, start: int) -> tuple[Usage | None, Cost | None]:
         """Usage and cost of a call that has ended."""
@@ -252,7 +254,7 @@ class Settling:
             return llm.settled(live, self._recorder.prices, start)
         except Exception as error:  # noqa: BLE001 - a span without its price is better than none
             self._recorder.fault("price", error)
-            return (reported(live), Cost()) if live.tokens else (None, None)
+            return (llm.reported(live), Cost()) if live.tokens else (None, None)
 
     def _finish(self, captured: Any) -> Any:
         if captured.__class__ is list:
@@ -289,7 +291,7 @@ class Settling:
             if at % PIECE_OF_OPEN == 0:
                 self._recorder.pipeline.breathe()
             if span.duration is None and _is_announced(span):
-                start = self._offset + span.started
+                start = self._recorder.wall(span.started)
                 yield Head(span.trace_id, span.span_id, span.parent_id, start, span.kind, span.name)
 
     def _begun(self, span: LiveSpan) -> tuple[Record | None, int]:
@@ -300,7 +302,7 @@ class Settling:
 
     def _announce(self, span: LiveSpan) -> tuple[Record, int]:
         span.announced = True
-        return open_record(span, self._run.run, self._offset + span.started, self._finish), span.depth
+        return open_record(span, self._run.run, self._recorder.wall(span.started), self._finish), span.depth
 
 
 def begun_since(moment: int, spans: list[LiveSpan]) -> list[LiveSpan]:

@@ -151,7 +151,7 @@ class LiveSpan:
         self.depth = place.depth + 1
         if place.trace_id is None:
             self.trace_id = recorder.new_trace_id()
-            self.sampled = place.sampled and recorder.samples(self.trace_id, self.name)
+            self.sampled = place.sampled and recorder.sampling.samples(self.trace_id, self.name)
         else:
             self.trace_id = place.trace_id
             self.sampled = place.sampled

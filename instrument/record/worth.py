@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from instrument.kinds import MODEL_KINDS
 from instrument.model import Finding, Log, Open, Run, Score, Update
 from instrument.record.spans import Begun, Told
 from instrument.statuses import FAILED
@@ -39,7 +40,7 @@ def _held(item: Any) -> Any:
 
 
 def _worth_of_span(span: Any) -> int:
-    if getattr(span, "status", "ok") in FAILED or getattr(span, "kind", "") in ("llm", "embedding"):
+    if getattr(span, "status", "ok") in FAILED or getattr(span, "kind", "") in MODEL_KINDS:
         return MOST
     is_inner = getattr(span, "parent_id", None) is not None and getattr(span, "kind", "span") in _PLAIN_KINDS
     return 1 if is_inner else 2
