@@ -90,7 +90,8 @@ class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     common habit (look up, then read)."""
 
     calls_of_one_tool: Count = 200
-    """Calls of one tool in one run where no history says what is usual: far above what some dozen steps need."""
+    """Calls of one tool in one run where no history says what is usual: far above what some dozen steps need. Of
+    several agents each may make as many."""
 
     history_runs: Annotated[int, Meta(ge=2)] = 5
     """Earlier successful runs that are needed before their number of calls is a measure."""

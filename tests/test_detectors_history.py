@@ -232,3 +232,24 @@ def test_without_a_price_tokens_are_compared() -> None:
         tape.model(said(f"{n}"), prompt=1000 + n)
     tape.model(said("much"), prompt=90_000)
     assert "tokens" in {finding.data.get("measure") for finding in feed(tape.spans)}
+
+
+def team(agents: int, calls: int) -> list[Span]:
+    """A run of agents that work at once."""
+    tape = Tape()
+    for call in range(calls):
+        for n in range(agents):
+            tape.tool("search", f"{n} {call}", agent=n, number=call)
+            tape.spans[-1] = msgspec.structs.replace(tape.spans[-1], attributes={"gen_ai.agent.id": f"worker-{n}"})
+    return tape.spans
+
+
+def test_of_several_agents_each_has_the_limit_to_itself() -> None:
+    """Twelve that search twenty times each do no more than one of them alone would be let do."""
+    assert [] == feed(team(12, 20))
+
+
+def test_the_one_of_several_agents_that_passes_the_limit_is_named() -> None:
+    """Its own calls are counted."""
+    found = feed([*team(2, 20), *(span for span in team(3, 230) if span.attributes["gen_ai.agent.id"] == "worker-2")])
+    assert ["search was called 201 times by worker-2 in this run"] == [one.message.split(", ")[0] for one in found]

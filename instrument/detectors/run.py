@@ -86,7 +86,8 @@ class Run:
         found = self._feed_patterns(call, breaker)
         if self._models is not None:
             found += some(self._models.hallucinated.feed_tool(span))
-        abuse = self.abuse.feed(span)
+        has_several = self.patterns is not None and self.patterns.own.of(call.agent)
+        abuse = self.abuse.feed(span, call.agent if has_several else None)
         return found if abuse is None else [*found, abuse]
 
     def _feed_patterns(self, call: Call, breaker: Breaker | None) -> list[Finding]:
@@ -108,7 +109,9 @@ class Run:
         self._answers += 1
         if breaker is not None:
             _learn(breaker, call, MODEL, self._models.window, self._models.own)
-        return [*self._models.feed(span, call), *some(self.abuse.feed(span))]
+        found = self._models.feed(span, call)
+        has_several = self._models.own.of(call.agent)
+        return [*found, *some(self.abuse.feed(span, call.agent if has_several else None))]
 
     def proof_of(self, finding: Finding) -> list[Call]:
         """The calls that prove a finding, as far as they are still remembered."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from instrument.detectors.history import Beyond, History
 from instrument.detectors.told import Growth, retold, since
+from instrument.detectors.window import MOST_AGENTS
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -13,10 +14,14 @@ _MOST_NAMES = 256
 
 
 class ToolAbuse:
-    """Counts the calls of one run."""
+    """Counts the calls of one run, and of each of its agents where it has several: nothing being usual yet, each has
+    the limit to itself."""
 
-    def __init__(self, limits: Thresholds, history: History) -> None:
+    def __init__(self, limits: Thresholds, history: History, whose: str = "") -> None:
+        self._thresholds = limits
         self._history = history
+        self._whose = whose
+        self._own: dict[str, ToolAbuse] = {}
         self._most = limits.calls_of_one_tool
         self._beyond = Beyond(times=limits.times_usual, least=_FEWEST_MORE, enough=limits.history_runs, usual=_MANY)
         self._counts: dict[str, int] = {}
@@ -25,14 +30,22 @@ class ToolAbuse:
         self._first: dict[str, tuple[str, int]] = {}
         self._growth: Growth = {}
 
-    def feed(self, span: Span) -> Finding | None:
-        """A finding when this call is one more than is usual."""
+    def feed(self, span: Span, agent: str | None = None) -> Finding | None:
+        """A finding when this call is one more than is usual; `agent` is given where the run has several."""
         name = span.name
         times = self._counts.get(name, 0) + 1
         if times == 1 and not self._begin(span):
             return None
         self._counts[name] = times
+        if agent is not None and name not in self._learned:
+            own = self._of(agent)
+            return None if own is None else own.feed(span)
         return self._told(span, times) if times > self._limits[name] else None
+
+    def _of(self, agent: str) -> ToolAbuse | None:
+        if agent not in self._own and len(self._own) < MOST_AGENTS:
+            self._own[agent] = ToolAbuse(self._thresholds, History(), f" by {agent}" if agent else "")
+        return self._own.get(agent)
 
     def knows(self, name: str) -> bool:
         """Whether calls of this tool are counted."""
@@ -83,7 +96,7 @@ class ToolAbuse:
             span_ids=[first, span.span_id],
             time_ns=span.start_ns + span.duration_ns,
             detector="tool_abuse",
-            message=f"{span.name} was called {times:,} times in this run, {measure}{since(began)}",
+            message=f"{span.name} was called {times:,} times{self._whose} in this run, {measure}{since(began)}",
             data={
                 "calls": [span.name],
                 "times": times,
