@@ -102,6 +102,12 @@ def test_a_server_alone_counts_its_tools(recording: Recording) -> None:
     assert ("tool", {"city": "Rome"}) == (recording.span("weather").kind, recording.span("weather").input)
 
 
+def test_strangers_are_not_believed(recording: Recording) -> None:
+    """Where callers are not trusted the server counts the call itself, whatever span came with it."""
+    call(server(middleware=[TraceMiddleware(trusts_callers=False)]), "weather")
+    assert ["tool", "tool"] == [found.kind for found in recording.spans if found.name == "weather"]
+
+
 def test_a_server_alone_counts_a_decorated_tool_once(recording: Recording) -> None:
     """The decorated function is the tool, what the server tells around it is a step."""
 

@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket
 from instrument import session, span, tool
 from instrument.integrations.asgi import TraceMiddleware
 from instrument.integrations.httpx import trace_requests
+from instrument.record.context import current
 from instrument.testing import Recording, record
 
 
@@ -181,6 +182,23 @@ def test_an_odd_request_is_answered(odd: Any, recording: Recording) -> None:
     scope = {"type": "http", "method": "GET", "path": "/", **odd}
     asyncio.run(TraceMiddleware(app)(scope, None, None))  # type: ignore[arg-type]  # not looked at
     assert (["http"], ["GET /"]) == (seen, [found.name for found in recording.spans])
+
+
+@pytest.mark.parametrize(("trusts", "expected"), [(True, ("1" * 32, "ann")), (False, (None, None))])
+def test_strangers_are_not_believed(trusts: bool, expected: Any, recording: Recording) -> None:
+    """Where callers are not trusted no header of theirs says which trace, session or budget a request belongs to."""
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        here = current.get()
+        assert here is not None
+        of_caller = here.trace_id if here.parent_id else None  # type: ignore[union-attr]  # it is a live span
+        seen.append((of_caller, (here.shared or {}).get("session.id")))
+
+    headers = [(b"traceparent", b"00-%b-%b-01" % (b"1" * 32, b"2" * 16)), (b"baggage", b"session.id=ann")]
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": headers}
+    asyncio.run(TraceMiddleware(app, trusts_callers=trusts)(scope, None, None))  # type: ignore[arg-type]  # not used
+    assert [expected] == seen
 
 
 def test_lifespan_is_left_alone(recording: Recording) -> None:

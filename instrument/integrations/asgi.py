@@ -29,16 +29,20 @@ class TraceMiddleware:
     """One span for each request or websocket, named by method and route, from its first byte to its last.
 
     Attributes follow OpenTelemetry's HTTP conventions. Bodies are not recorded. A status of 500 and above is an error.
+    Headers say which trace a request belongs to, whether that is stored, whose session it is and which shared budget
+    pays: strangers should not, so where they can send requests `trusts_callers` is to be False.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, *, trusts_callers: bool = True) -> None:
         self.app = app
+        self._trusts_callers = trusts_callers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application inside the request's span."""
         if scope["type"] not in TRACED:
             return await self.app(scope, receive, send)
-        headers, asked = safely(headers_of, scope) or {}, safely(_asked, scope) or {}
+        headers = (safely(headers_of, scope) or {}) if self._trusts_callers else {}
+        asked = safely(_asked, scope) or {}
         with extract(headers), span(_name(scope), attributes=asked) as live:
             try:
                 await self.app(scope, receive, _watched(send, live))

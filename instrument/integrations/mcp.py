@@ -119,13 +119,20 @@ def _text(content: Any) -> str:
 
 
 class TraceMiddleware(ServerMiddleware[Any]):
-    """One span for each request that a `Server` or `MCPServer` answers, below the span of whoever sent it."""
+    """One span for each request that a `Server` or `MCPServer` answers, below the span of whoever sent it.
+
+    `trusts_callers` is to be False where strangers can send requests, as for `asgi.TraceMiddleware`.
+    """
+
+    def __init__(self, *, trusts_callers: bool = True) -> None:
+        self._trusts_callers = trusts_callers
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Answer the request inside of its span."""
         if ctx.request_id is None:  # a notification has no end
             return await call_next(ctx)
-        headers = {name: value for name, value in (ctx.meta or {}).items() if isinstance(value, str)}
+        told = (ctx.meta or {}) if self._trusts_callers else {}
+        headers = {name: value for name, value in told.items() if isinstance(value, str)}
         with extract(headers):
             return await _answered(ctx, call_next, place_of(headers))
 
