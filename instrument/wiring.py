@@ -34,12 +34,12 @@ from instrument.record.context import current
 from instrument.record.failures import in_words
 from instrument.record.headers import origin_of
 from instrument.record.lanes import Bounds
+from instrument.record.lines import line_of
 from instrument.record.loops import Decide, LoopGuard
 from instrument.record.notices import notice
 from instrument.record.pipeline import ENDED, Flushed
 from instrument.record.recorder import Recorder
 from instrument.record.sampling import KEEPS, Rules
-from instrument.record.settle import line_of
 from instrument.record.switch import switch
 from instrument.redact import Redactor, installation_key
 from instrument.settings import Settings, for_children

@@ -36,7 +36,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from instrument import traced
-from instrument.record.capture import Camera, Captured, Large, settle
+from instrument.record.capture import Camera, Captured, Large, finish
 from instrument.record.snapshot import snapshot
 from instrument.redact import Redactor
 from instrument.store.blobs import Blobs, read
@@ -50,7 +50,7 @@ camera = Camera(redactor=redactor)
 
 def settled(captured: Captured, blobs: Blobs | None = None) -> Any:
     """What a record would hold, decoded by the standard library too, and checked for its length."""
-    data = bytes(settle(captured, blobs))
+    data = bytes(finish(captured, blobs))
     assert len(data) <= MAX_BYTES
     assert json.loads(data) == msgspec.json.decode(data)
     return msgspec.json.decode(data)
@@ -116,7 +116,7 @@ def test_value_is_as_it_was() -> None:
 )
 def test_plain_trees_are_themselves(value: Any) -> None:
     """Every tree of plain values comes back equal."""
-    assert value == msgspec.json.decode(bytes(settle(camera.value(value), None)))
+    assert value == msgspec.json.decode(bytes(finish(camera.value(value), None)))
 
 
 # Every other kind of value
@@ -470,7 +470,7 @@ def test_capture_near_the_end_of_the_stack() -> None:
         except RecursionError:
             for value in ({"a": [Point(), float("nan")]}, {"a": 1}, Broken(ValueError())):
                 try:
-                    settle(camera.value(value), None)
+                    finish(camera.value(value), None)
                 except RecursionError:
                     return 1
             return 0
@@ -631,7 +631,7 @@ def test_half_a_secret_does_not_survive_the_cut(before: int, after: int) -> None
     small = Camera(1_024, 5_000, redactor=redactor)
     token = f"ghp_{SECRET}{SECRET}"
     text = "a " * (before // 2) + token + " x" * 6_000 + f" {token} " + "b " * (after // 2)
-    data = bytes(settle(small.value(text), None))
+    data = bytes(finish(small.value(text), None))
     assert not any(part.encode() in data for part in (SECRET[:5], SECRET[-5:], SECRET[5:10]))
 
 
@@ -680,7 +680,7 @@ def test_without_content_nothing_is_told() -> None:
 def test_without_content_equal_values_are_equal(value: object) -> None:
     """Hashes tell equal values from others and hold nothing of them."""
     closed = Camera(content=False, redactor=redactor)
-    told = [bytes(settle(closed.value(one), None)) for one in (value, value, [value])]
+    told = [bytes(finish(closed.value(one), None)) for one in (value, value, [value])]
     assert told[0] == told[1] != told[2]
     assert b"geheim" not in b"".join(told)
 
@@ -773,6 +773,6 @@ def test_anything_gives_valid_json_within_the_bound() -> None:
     for n in range(15_000):
         value = fuzz.value()
         captured = small.arguments({"a": value, "b": 1}) if n % 2 else small.value(value)
-        data = bytes(settle(captured, None))
+        data = bytes(finish(captured, None))
         assert len(data) <= 2_048
         msgspec.json.decode(data)

@@ -18,7 +18,7 @@ ROWS = {
     2: ["analysis", "analysis.tree", "analysis.metrics", "analysis.totals", "analysis.overview"],
     3: [
         "store", "views.text", "views", "record.spans", "record.pipeline", "record.room", "record.delivery", "record.lanes", "record.breath", "record.shift", "record.worth", "record.hidden", "record.capture", "record.snapshot", "record.context",
-        "record.notices", "record.settle", "record.plain", "record.texts", "record.kinds", "record.objects", "record.showers",
+        "record.notices", "record.finished", "record.lines", "record.plain", "record.texts", "record.classes", "record.objects", "record.showers",
         "record.plan", "record.failures", "record.held", "record.switch", "record.blocks",
     ],
     4: [

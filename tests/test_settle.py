@@ -18,9 +18,9 @@ from msgspec import Raw
 
 from instrument import llm_call, log, score, span, tool, traced
 from instrument.model import Batch, Event, Finding, Link, Log, Record, Span, encode
+from instrument.record.lines import together
 from instrument.record.llm import read_answer
 from instrument.record.plan import Plan
-from instrument.record.settle import together
 from instrument.record.settling import begun_since
 from instrument.record.switch import switch
 from instrument.testing import record

@@ -14,7 +14,7 @@ import pytest
 import instrument
 from instrument.cli.main import main
 from instrument.model import Open, Record, Run, Score
-from instrument.record.settle import open_record
+from instrument.record.finished import open_record
 from instrument.store.blobs import Blobs
 from instrument.testing import record
 from tests.random_recordings import written

@@ -200,7 +200,7 @@ class BudgetGuard:
         """What the call may take at most. Where that cannot be worked out, what its output may cost."""
         arguments = span.asked or llm.arguments_of(span)
         asked = request(arguments)
-        model = (span.plan.model if span.plan is not None else None) or asked.model
+        model = span.plan.model or asked.model
         output = 0 if span.kind == "embedding" else self._output_limit(arguments, asked, span)
         prompt = self._prompt(span, asked, model)
         usd = self._price(span, asked, model, Usage(input=prompt, output=output))

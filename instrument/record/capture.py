@@ -1,7 +1,7 @@
 """Capture: any Python value becomes bounded JSON at the moment of the call, on the caller's thread.
 
 Plain values are encoded in one go. Everything else is walked once into a tree of plain values (`snapshot`). What is
-long leaves the caller's thread as a `Large` and is finished by `settle` on the worker: redacted first, cut or stored
+long leaves the caller's thread as a `Large` and is finished by `finish` on the worker: redacted first, cut or stored
 by its content afterwards. Nothing here raises, and nothing runs code of the user's but the `repr` of unknown types.
 
 Plain values, mappings, lists, sets and objects look as one expects; dates, decimals, UUIDs, paths and their like are
@@ -198,7 +198,7 @@ class Camera:
             return Raw(_encode({"$unreadable": "value", "error": type(fault).__name__}))
 
 
-def settle(captured: Any, blobs: Blobs | None) -> Any:
+def finish(captured: Any, blobs: Blobs | None) -> Any:
     """Finish what `Camera` left over; runs on the worker. What is finished already is given back as it is."""
     if type(captured) is not Large:
         return captured

@@ -519,4 +519,4 @@ _ONLY_CALLED = (MethodType, BuiltinFunctionType, functools.partial, type(functoo
 wrapt.register_post_import_hook("instrument.record.pickling:attach_dill", "dill")
 for _home in ("", "joblib.externals.", "ray.", "pyspark."):
     wrapt.register_post_import_hook("instrument.record.pickling:attach_cloudpickle", f"{_home}cloudpickle.cloudpickle")
-wrapt.register_post_import_hook("instrument.record.whole:load_httpx2", "openai._httpx2")
+wrapt.register_post_import_hook("instrument.record.half_loaded:load_httpx2", "openai._httpx2")

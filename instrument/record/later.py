@@ -69,7 +69,7 @@ class Later:
                 self._tables.want(None, True)
                 self._tables.load()
             return
-        model = llm.model_of(live) or (live.plan.model if live.plan else None)
+        model = llm.model_of(live) or live.plan.model
         if not (prices.are_at_hand(model) if model else prices.are_loaded()):
             self._tables.want(model, False)
             self._tables.load()

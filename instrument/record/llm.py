@@ -61,8 +61,7 @@ def read_answer(span: LiveSpan, result: object) -> None:
     if found.usage is not None:
         nothing_said = {"output": 0} if span.kind == "embedding" else {}
         add_unsaid(span, "tokens", {**nothing_said, **msgspec.to_builtins(found.usage)})
-    wants_output = span.plan is None or span.plan.capture_output
-    if wants_output and not isinstance(result, str) and found.output_messages:
+    if span.plan.capture_output and not isinstance(result, str) and found.output_messages:
         span.output = span.recorder.value({"messages": found.output_messages})
 
 
@@ -84,7 +83,7 @@ def describe(span: LiveSpan) -> None:
     """Have the span's attributes say which model was asked, with which settings, and which one answered."""
     asked = setup(span.asked or _setup_arguments(span))
     attributes = add_unsaid(span, "attributes", span.recorder.attributes(asked.attributes()))
-    if span.plan is not None and span.plan.model is not None:
+    if span.plan.model is not None:
         attributes[REQUEST_MODEL] = span.plan.model
     if span.model is not None:
         attributes.setdefault(RESPONSE_MODEL, span.model)

@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from instrument.record.kinds import base_among, dict_of, module_of, mro_of, name_of
+from instrument.record.classes import base_among, dict_of, module_of, mro_of, name_of
 
 if TYPE_CHECKING:
     from instrument.record.snapshot import Walk

@@ -17,11 +17,11 @@ from instrument.pricing import Prices
 from instrument.record import llm, streams
 from instrument.record.capture import Camera
 from instrument.record.failures import message_of
+from instrument.record.finished import UNFINISHED, span_record
 from instrument.record.lanes import Bounds
 from instrument.record.pipeline import Flushed, Pipeline
 from instrument.record.safely import safely
 from instrument.record.sampling import Rules, Sampling
-from instrument.record.settle import UNFINISHED, span_record
 from instrument.record.settling import Settling
 from instrument.record.spans import Begun, LiveSpan, Told
 from instrument.record.tools import Meets

@@ -10,22 +10,13 @@ from msgspec.structs import replace
 from instrument.kinds import MODEL_KINDS
 from instrument.model import Batch, Cost, Finding, Head, Record, Span, Update, Usage
 from instrument.record import llm
-from instrument.record.capture import settle
+from instrument.record.capture import finish
 from instrument.record.chunks import without_secrets_across
 from instrument.record.failures import describe
+from instrument.record.finished import UNFINISHED, finished, open_record, output_of, rarer_fields, span_record
 from instrument.record.hidden import without_words
 from instrument.record.later import Later
-from instrument.record.settle import (
-    UNFINISHED,
-    apart,
-    finished,
-    line_of,
-    open_record,
-    output_of,
-    rarer_fields,
-    span_record,
-    together,
-)
+from instrument.record.lines import apart, line_of, together
 from instrument.record.spans import Begun, LiveSpan
 from instrument.rows import rows_of
 
@@ -259,7 +250,7 @@ class Settling:
     def _finish(self, captured: Any) -> Any:
         if captured.__class__ is list:
             return without_secrets_across(captured, self._redactor)
-        return settle(captured, self._blobs)
+        return finish(captured, self._blobs)
 
     def watch(self) -> tuple[list[Any], float | None]:
         """Open spans that are news, and what the detectors say of those that stay open; when to look again."""

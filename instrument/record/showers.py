@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from instrument.record.kinds import base_among, dict_of, module_of, mro_of, name_of
+from instrument.record.classes import base_among, dict_of, module_of, mro_of, name_of
 from instrument.record.objects import BY_MARK, Shower, by_repr, instance_dict
 from instrument.record.plain import MAX_LEAVES, NARROW, NOT_PLAIN, STRINGS, float_or_mark, integer, size_of_leaves
 from instrument.record.texts import shown_bytes

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from instrument.record.kinds import base_among, mro_of, name_of
+from instrument.record.classes import base_among, mro_of, name_of
 from instrument.record.objects import repr_text
 from instrument.record.plain import MAX_DEPTH, MAX_LEAVES, NOT_PLAIN, float_or_mark, integer, plain_size, size_of_leaves
 from instrument.record.showers import known_showers, shower_of, taken_of

@@ -116,7 +116,7 @@ class Chunks:
         found = self.said.answer()
         if found is not None:
             span.recorder.read_answer(span, found)
-        if isinstance(found, str) and span.plan is not None and span.plan.capture_output:
+        if isinstance(found, str) and span.plan.capture_output:
             span.output = span.recorder.value(found)
         if self.said.error is not None:
             mark_failed(span, *self.said.error)

@@ -382,7 +382,7 @@ class Yields:
         self.closed = False
         if self.answer is not None:
             safely(self.answer.take, value)
-        if span is None or self.count > self.LIMIT or span.plan is None or not span.plan.capture_output:
+        if span is None or self.count > self.LIMIT or not span.plan.capture_output:
             return
         try:
             self.values.append(span.recorder.value(value))
@@ -437,7 +437,7 @@ class Yields:
         if self.answer is not None and span.kind in MODEL_KINDS:
             safely(self.answer.describe, span.recorder.clock() - span.started, self.closed)
             safely(span.recorder.read_answer, span, returned)
-        if returned is not None and span.plan is not None and span.plan.capture_output:
+        if returned is not None and span.plan.capture_output:
             span.set({"instrument.returned": returned})
         if self.closed:
             span.set({"instrument.closed_early": True})

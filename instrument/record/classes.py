@@ -1,4 +1,4 @@
-"""What a type says of itself, asked past its metaclass: its name, its bases, what its body defines."""
+"""What a class says of itself, asked past its metaclass: its name, its bases, what its body defines."""
 
 from __future__ import annotations
 
