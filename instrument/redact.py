@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -42,6 +42,9 @@ from instrument.secret_search import (
     without_scheme,
 )
 from instrument.signals import is_of_signal
+
+if TYPE_CHECKING:
+    from instrument.settings import Settings
 
 BLOCK = 4_096
 """Characters that the careful look takes at once: no call into an engine holds the interpreter for long."""
@@ -522,6 +525,12 @@ def installation_key() -> bytes:
         return _kept_key(_state_folder() / "redaction.key")
     except (OSError, RuntimeError):
         return secrets.token_bytes(_KEY_BYTES)
+
+
+def redactor_of(settings: Settings) -> Redactor:
+    """What redacts by the settings, with this installation's key."""
+    hidden = settings.redact
+    return Redactor(installation_key(), names=hidden.names, patterns=hidden.patterns, keep=hidden.keep)
 
 
 def _state_folder() -> Path:

@@ -41,7 +41,7 @@ from instrument.record.pipeline import ENDED, Flushed
 from instrument.record.recorder import Recorder
 from instrument.record.sampling import KEEPS, Rules
 from instrument.record.switch import switch
-from instrument.redact import Redactor, installation_key
+from instrument.redact import Redactor, redactor_of
 from instrument.settings import Settings, for_children
 from instrument.signals import is_of_signal, leave_to_others
 from instrument.sinks.chosen import sinks_of
@@ -289,9 +289,7 @@ def _put_in_force(recorder: Recorder) -> None:
 
 def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any) -> Recorder:
     """The recorder that `settings` describe; `sinks` and other parts of it may be given instead."""
-    redactor = parts.get("redactor") or Redactor(
-        installation_key(), names=settings.redact.names, patterns=settings.redact.patterns, keep=settings.redact.keep
-    )
+    redactor = parts.get("redactor") or redactor_of(settings)
     notices.hide = redactor.text
     run = cast("Run", line_of(run_record(settings), redactor.line)[0])  # without the secrets of the command line
     capture = settings.capture

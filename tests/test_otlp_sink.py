@@ -21,9 +21,11 @@ from hypothesis import strategies as st
 
 from instrument.errors import SettingsError
 from instrument.model import Batch, Record, Run, Score
+from instrument.redact import redactor_of
+from instrument.settings import only
 from instrument.sinks.otlp.courier import RAW
 from instrument.sinks.otlp.sink import OtlpSink
-from instrument.sinks.otlp.target import SIGNALS, Target, target_of
+from instrument.sinks.otlp.target import SIGNALS, Target, resource_of, target_of
 from instrument.sinks.otlp.waiting import nothing
 from instrument.store.outbox import Outbox, Parcel
 from tests.otlp_receiver import REQUESTS, Answer, Receiver, free_port, grpc_receiver, receiver
@@ -144,6 +146,14 @@ def test_the_standard_variables_are_honoured(tmp_path: Path, target: Receiver) -
         resource["deployment.environment.name"],
         resource["team.password"][:10],
     )
+
+
+def test_resource_attributes_are_redacted_by_the_settings() -> None:
+    """What the user names as secret is so in the standard variables as well."""
+    redactor = redactor_of(only(redact={"names": ["badge"]}))
+    assert ["[redacted:"] == [
+        value[:10] for value in resource_of({"OTEL_RESOURCE_ATTRIBUTES": "badge=4711"}, redactor).values()
+    ]
 
 
 def test_requests_are_compressed(tmp_path: Path, target: Receiver) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from instrument.cli.printing import say
-from instrument.cli.source import folder_of, json_document, redactor_of, settings_of, tell
+from instrument.cli.source import folder_of, json_document, settings_of, tell
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class Place(NamedTuple):
 def _place(args: argparse.Namespace) -> Place:
     from instrument.cli.twice import Told
     from instrument.pricing import Prices
+    from instrument.redact import redactor_of
 
     settings, named = settings_of(args), args.dir
     folder = named if named is not None else folder_of(args) or settings.folder

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from instrument.cli.source import folder_of, judge_of, path_of, redactor_of, settings_of, tell, usual
+from instrument.cli.source import folder_of, judge_of, path_of, settings_of, tell, usual
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def _folder_to_be(args: argparse.Namespace) -> str:
 def _receiver(folder: Path, settings: Settings) -> Receiver:
     from instrument.cli.receiving import Receiver
     from instrument.pricing import Prices
+    from instrument.redact import redactor_of
 
     ledger = settings.ledger_url if settings.ledger.url is not None else str(folder / "ledger.db")
     return Receiver(folder, ledger, Prices(settings.prices), redactor_of(settings))

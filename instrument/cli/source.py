@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from instrument.analysis.tree import Trace
     from instrument.detectors import History
     from instrument.model import Finding
-    from instrument.redact import Redactor
     from instrument.settings import Settings
     from instrument.thresholds import Thresholds
 
@@ -45,14 +44,6 @@ def settings_of(args: argparse.Namespace) -> Settings:
     from instrument.settings import only
 
     return only() if args.settings is None else args.settings
-
-
-def redactor_of(settings: Settings) -> Redactor:
-    """What redacts by the settings, with this installation's key."""
-    from instrument.redact import Redactor, installation_key
-
-    hidden = settings.redact
-    return Redactor(installation_key(), names=hidden.names, patterns=hidden.patterns, keep=hidden.keep)
 
 
 def limits(args: argparse.Namespace) -> Thresholds:

@@ -16,6 +16,7 @@ from instrument.errors import SettingsError
 from instrument.model import Run, Sink
 from instrument.record.failures import in_words
 from instrument.record.notices import notice
+from instrument.redact import redactor_of
 from instrument.settings import Settings
 from instrument.signals import is_of_signal
 from instrument.sinks.jsonl import JsonlSink
@@ -100,6 +101,7 @@ def _otlp_sink(settings: Settings, run: Run) -> Sink:
         protocol=given.protocol,
         names=given.names,
         spool_bytes=given.spool_bytes,
+        redactor=redactor_of(settings),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from instrument import eager
 from instrument.model import Batch, Run, Span, decode, encode
 from instrument.record.notices import notice
+from instrument.redact import Redactor, installation_key
 from instrument.sinks.otlp.courier import FIRST_PAUSE, RAW, Courier
 from instrument.sinks.otlp.outcome import Send
 from instrument.sinks.otlp.packing import packed, unpacked
@@ -55,6 +56,7 @@ class OtlpSink:
         spool_bytes: int = SPOOL_BYTES,
         first_pause: float = FIRST_PAUSE,
         gather_seconds: float = GATHER_SECONDS,
+        redactor: Redactor | None = None,
         environ: Mapping[str, str] = os.environ,
         report: Callable[[str], None] = notice,
     ) -> None:
@@ -64,7 +66,7 @@ class OtlpSink:
         }
         check_installed({target.protocol for target in self._targets.values()})
         self._dialect = dialect_of(environ, names)
-        self._told = resource_of(environ)
+        self._told = resource_of(environ, redactor or Redactor(installation_key()))
         self._temporality = environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "")
         self._metrics_seconds = _interval(environ)
         self._run = run

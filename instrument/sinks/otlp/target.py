@@ -7,7 +7,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from instrument.errors import SettingsError
-from instrument.redact import Redactor, installation_key
+from instrument.redact import Redactor
 
 HTTP, GRPC = "http/protobuf", "grpc"
 SIGNALS = ("traces", "logs", "metrics")
@@ -114,9 +114,9 @@ def _seconds(variable: str, text: str) -> float:
     return seconds
 
 
-def resource_of(environ: Mapping[str, str]) -> dict[str, str]:
+def resource_of(environ: Mapping[str, str], redactor: Redactor) -> dict[str, str]:
     """What the standard variables say of this process, without secrets."""
-    found = Redactor(installation_key()).value(dict(_pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))))
+    found = redactor.value(dict(_pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))))
     service = environ.get("OTEL_SERVICE_NAME", "").strip()
     return {**found, "service.name": service} if service else found
 
