@@ -16,9 +16,9 @@ from instrument.analysis.diff import compare
 from instrument.analysis.tree import traces
 from instrument.cli.main import main
 from instrument.model import encode
+from instrument.views.changed_words import changed_words
 from instrument.views.difference import NOTHING, difference
 from instrument.views.theme import Theme, cells
-from instrument.views.words import changed_words
 from tests.recorded import span
 from tests.simulated import Plan, Step, Tool, Twist, simulate
 

@@ -19,6 +19,7 @@ from instrument.model import Span
 from instrument.statuses import OPEN, UNFINISHED
 from instrument.views.brief import brief
 from instrument.views.catalog import Catalog
+from instrument.views.changed_words import changed_parts
 from instrument.views.columns import NAME
 from instrument.views.difference import (
     SAID,
@@ -35,7 +36,6 @@ from instrument.views.difference import (
 )
 from instrument.views.html import Judge
 from instrument.views.theme import UNBOUNDED, clean
-from instrument.views.words import changed_parts
 
 AROUND, SHORT, MOST_TOLD = 16, 40, 120
 """Of two values in a row: letters that are told before their first difference, the length up to which both are told

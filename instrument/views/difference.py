@@ -10,9 +10,9 @@ import msgspec
 
 from instrument.analysis.volatile import steady_text
 from instrument.money import money
+from instrument.views.changed_words import changed_words
 from instrument.views.tables import Cell, Column, table
 from instrument.views.theme import Theme, bill, broken, cells, clean, count, cut, duration, moment, wrapped
-from instrument.views.words import changed_words
 
 if TYPE_CHECKING:
     from instrument.analysis.diff import Change, Diff
