@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import threading
 import time
@@ -215,6 +216,15 @@ def test_events_and_links_are_captured_like_attributes(tracer: Any, recording: R
         found.events[0].attributes["odd"],
         found.links[0].attributes["why"]["bytes"],
     )
+
+
+def test_long_messages_leave_the_rest_of_a_request_in_place(tracer: Any, recording: Recording) -> None:
+    """They are stored apart alone, as of our own calls: tools stay readable."""
+    said = [{"role": "user", "parts": [{"type": "text", "content": "x" * 100_000}]}]
+    asked = {"gen_ai.input.messages": json.dumps(said), "gen_ai.tool.definitions": '[{"name":"look"}]'}
+    with tracer.start_as_current_span("chat m", attributes={**LLM, **asked}):
+        pass
+    assert [{"name": "look"}] == recording.span("chat m").input["tools"]
 
 
 def test_nothing_of_theirs_is_recorded_where_contents_are_not(tracer: Any) -> None:

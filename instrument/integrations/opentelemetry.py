@@ -88,12 +88,19 @@ def _recorded(span: ReadableSpan, recorder: Recorder, call: Call | None) -> Reco
     return replace(
         found,
         run=recorder.run.run,
-        input=None if found.input is None else recorder.value(found.input),
+        input=_given(found.input, recorder),
         output=None if found.output is None else recorder.value(found.output),
         attributes=recorder.attributes(found.attributes),
         events=[replace(event, attributes=recorder.attributes(event.attributes)) for event in found.events],
         links=[replace(link, attributes=recorder.attributes(link.attributes)) for link in found.links],
     )
+
+
+def _given(value: Any, recorder: Recorder) -> Any:
+    """Each part by its name, as of our own calls: long messages are stored apart, not the tools with them."""
+    if isinstance(value, dict):
+        return recorder.arguments({**value})
+    return None if value is None else recorder.value(value)
 
 
 def _bare(span: ReadableSpan) -> Bare:
