@@ -35,11 +35,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from instrument import traced
+from instrument import current_span, traced
 from instrument.record.capture import Camera, Captured, Large, finish
 from instrument.record.snapshot import snapshot
 from instrument.redact import Redactor
 from instrument.store.blobs import Blobs, read
+from instrument.testing import record
 
 SECRET = "zQ7xK2mP9vLw4RtY"
 MAX_BYTES = 65_536
@@ -693,6 +694,34 @@ def test_sample_tells_long_values_apart() -> None:
     texts = ["x" * 2_000_000 + end for end in ("a", "b", "a")]
     samples = [one.sample() for one in map(camera.value, texts) if isinstance(one, Large)]
     assert samples[0] == samples[2] != samples[1]
+
+
+# One value on every way
+
+
+TAKEN: list[Any] = [
+    True, 1, 1.5, float("inf"), 10**5_000, "text", "$x", "\udc00", "a" * 8_192, "a" * 8_193, "a" * 70_000, b"x",
+    [1, "a"], [1, [2]], (1, 2), {"a": 1}, {"$a": 1}, {"a": {"b": 1}}, {1: "a"}, Colour.RED,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [True, False], ids=["with content", "without"])
+def test_a_value_is_the_same_as_argument_result_and_attribute(content: bool) -> None:
+    """What is held as it is, is asked where arguments and results are taken, and by capture: all three must agree."""
+
+    @traced
+    def back(a: Any) -> Any:
+        live = current_span()
+        assert live is not None
+        live.set(a=a)
+        return a
+
+    with record(capture={"content": content}) as recording:
+        for value in TAKEN:
+            back(value)
+            back(a=value)
+    told = [(span.input["a"], span.output, span.attributes["a"]) for span in recording.spans]
+    assert [(one[-1],) * 3 for one in told] == told
 
 
 # Anything

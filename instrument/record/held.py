@@ -1,7 +1,8 @@
 """Values that nobody can change: a reference to them is enough, and the worker encodes them with the rest of the span.
 
 Strings, numbers, truth values and None are held as they are; a dict or list of nothing else is copied, which takes a
-tenth of the time of encoding it.
+tenth of the time of encoding it. Most arguments and results do not come here: `arguments_of` and `LiveSpan.succeed`
+ask the same of strings and numbers by themselves.
 """
 
 from __future__ import annotations
