@@ -122,6 +122,20 @@ def test_exception_is_recorded(error: BaseException) -> None:
     assert [expected] == [span.status for span in recording.spans]
 
 
+def test_the_exceptions_of_a_group_are_among_its_causes() -> None:
+    """A `TaskGroup` raises a group whose own message says nothing of what went wrong."""
+
+    @traced
+    def fails() -> None:
+        raise ExceptionGroup("tasks", [ValueError("one"), ExceptionGroup("more", [KeyError("two")])])
+
+    with record() as recording:
+        raised_by(fails)
+    error = recording.spans[0].error
+    assert error is not None
+    assert ["ValueError", "ExceptionGroup", "KeyError"] == [cause.type for cause in error.causes]
+
+
 def test_error_names_type_message_and_causes() -> None:
     """The error of a span says type, message, where, and the chain of causes, without frames of the recording."""
 

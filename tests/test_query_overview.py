@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from msgspec.structs import asdict, replace
 
 from instrument.analysis import overview as loop
-from instrument.model import Record, encode
+from instrument.model import Failure, Record, encode
 from instrument.query import overview as duck
 from instrument.store.heads import heads
 from tests.random_recordings import recordings, written
@@ -29,6 +29,17 @@ def numbers(value: Any) -> Any:
     if hasattr(value, "__struct_fields__"):
         return numbers(asdict(value))
     return value
+
+
+def test_what_a_group_of_exceptions_holds_is_told_alike(tmp_path: Path) -> None:
+    """The first that is no group itself, however long; the group where nothing is known of what it holds."""
+    inner = [Failure("ExceptionGroup", "more"), Failure("KeyError", "k" * 300)]
+    errors = [Failure("ExceptionGroup", "tasks", causes=causes) for causes in (inner, inner[:1], [])]
+    failed = [replace(span(n), trace_id=f"{n:032x}", status="error", error=error) for n, error in enumerate(errors, 1)]
+    path = written(tmp_path, failed)
+    expected = [f"KeyError: {'k' * 190}", "ExceptionGroup: tasks", "ExceptionGroup: tasks"]
+    found = [duck.overview(path), loop.overview(lambda: heads(path, []))]
+    assert [expected] * 2 == [[row.error for row in one.rows] for one in found if one is not None]
 
 
 @settings(max_examples=12, phases=[Phase.explicit, Phase.generate])

@@ -173,6 +173,27 @@ def test_the_dearest_of_several_agents_is_told() -> None:
     assert [[2, 4]] == [numbers(one) for one in found]
 
 
+def of_tasks(*causes: Failure) -> Failure:
+    return Failure("ExceptionGroup", "tasks", causes=[*causes])
+
+
+def test_each_exception_of_a_group_is_followed_to_where_it_began() -> None:
+    """None of them was survived: the run ended with them."""
+    lost = Failure("KeyError", "no")
+    spans = failed(1, error=of_tasks(WRONG, lost)), failed(2, 1, name="ask"), failed(3, 1, name="look", error=lost)
+    expected = [
+        "ExceptionGroup: tasks came of ValueError: no, which began in ask, passed on by 1 span",
+        "ExceptionGroup: tasks came of KeyError: no, which began in look, passed on by 1 span",
+    ]
+    assert expected == [one.text for one in answers(*spans).failed]
+
+
+def test_what_a_group_holds_that_no_span_failed_with_is_told() -> None:
+    """As of a task that is not decorated."""
+    spans = failed(1, error=of_tasks(WRONG, Failure("asyncio.exceptions.CancelledError", ""))), span(2, 1)
+    assert ["ExceptionGroup: tasks came of ValueError: no"] == [one.text for one in answers(*spans).failed]
+
+
 def test_a_run_that_was_refused_itself_did_not_go_on() -> None:
     """As a call of a model outside of any span is a run of its own."""
     refused = span(1, status="refused", error=Failure("BudgetExceeded", "no"))

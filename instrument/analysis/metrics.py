@@ -16,11 +16,13 @@ from msgspec.json import decode
 from instrument.analysis.totals import Call, Sum, Total, call_of
 from instrument.attributes import NO_ITERATION, RETRIES, SESSION, TIMES, USER
 from instrument.kinds import MODEL_KINDS
-from instrument.model import is_counted
+from instrument.model import Failure, is_counted
 from instrument.statuses import FAILED, REFUSED, UNENDED
 
 ALARMING = frozenset({"WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"})
 NOBODY = "-"
+GROUP = "ExceptionGroup"
+"""How the types of exceptions end that only hold others."""
 """Stands for the model, operation or agent of calls that name none."""
 
 
@@ -219,6 +221,11 @@ def totals(calls: Mapping[tuple[str, ...], Sum], part: int) -> dict[str, Total]:
 def exception_of(span: Any) -> tuple[str, str] | None:
     """What tells the exception of a span from others: one that passes through several spans is the same in each."""
     return None if span.error is None else (span.error.type, span.error.message)
+
+
+def is_group(error: Failure) -> bool:
+    """Whether an exception only holds others."""
+    return error.type.endswith(GROUP)
 
 
 class Failures:

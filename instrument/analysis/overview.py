@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from instrument.analysis.metrics import ALARMING, Failures, Metrics, Tally, Whose, attribute, is_timed
+from instrument.analysis.metrics import ALARMING, Failures, Metrics, Tally, Whose, attribute, is_group, is_timed
 from instrument.analysis.totals import Sum, Total, call_of
 from instrument.analysis.tree import NOT_RECORDED, last_sign
 from instrument.attributes import SESSION, USER
@@ -329,7 +329,9 @@ class _Trace:
 
 
 def _told(error: Failure) -> str:
-    return f"{error.type}: {error.message}"[:LONGEST_ERROR]
+    """The error, of a group the first that is none."""
+    inner = next((one for one in error.causes if not is_group(one)), error) if is_group(error) else error
+    return f"{inner.type}: {inner.message}"[:LONGEST_ERROR]
 
 
 class _Unended:

@@ -16,6 +16,7 @@ from instrument.analysis.metrics import (
     agent_of,
     attribute,
     exception_of,
+    is_group,
     is_timed,
     model_of,
     operation_of,
@@ -298,11 +299,12 @@ def _failure(trace: Trace) -> Iterator[Reason]:
 
 def _how_it_ended(trace: Trace, root: Span) -> Iterator[Reason]:
     if root.status in FAILED:
-        passed = _raised_through(trace, root)
-        first = passed[-1]
-        how = "; it began" if _same(first, root) else f" came of {_error(first).removesuffix('.')}, which began"
-        told = f"{_error(root).removesuffix('.')}{how} in {first.name}, passed on by {many(len(passed) - 1, 'span')}"
-        yield Reason(told if len(passed) > 1 else _error(root), [one.span_id for one in passed[::-1]])
+        ways = _ways(trace, root)
+        others = [*_without_a_span(ways)]
+        for passed in ways[:MOST_CAUSES]:
+            if len(passed) > 1 or not others:
+                yield Reason(_told_of(trace, passed), [one.span_id for one in passed[::-1]])
+        yield from others[:MOST_CAUSES]
     elif root.status in UNENDED:
         innermost = _innermost_open(trace, root)
         fate = "it has not ended" if root.status == OPEN else "its process was ended from outside"
@@ -313,13 +315,40 @@ def _how_it_ended(trace: Trace, root: Span) -> Iterator[Reason]:
         yield Reason("it did not fail", _ids(trace))
 
 
-def _raised_through(trace: Trace, failed: Span) -> list[Span]:
-    """The spans that one exception passed through, from the outermost to where it or what it came of began."""
+def _told_of(trace: Trace, passed: Sequence[Span]) -> str:
+    root, first = passed[0], passed[-1]
+    if root is first:
+        return _error(root)
+    how = "; it began" if _same(first, root) else f" came of {_error(first).removesuffix('.')}, which began"
+    where = f"{first.name}{_among(trace.spans, [first])}, passed on by {many(len(passed) - 1, 'span')}"
+    return f"{_error(root).removesuffix('.')}{how} in {where}"
+
+
+def _without_a_span(ways: Sequence[Sequence[Span]]) -> Iterator[Reason]:
+    """What groups of exceptions hold that no span failed with."""
+    seen = {exception_of(one) for way in ways for one in way}
+    groups = {one.span_id: one for way in ways for one in way if one.error is not None and is_group(one.error)}
+    for span_id, span in groups.items():
+        for cause in span.error.causes if span.error is not None else ():
+            is_own = not is_group(cause) and not cause.type.endswith("CancelledError")
+            if is_own and (cause.type, cause.message) not in seen:
+                seen.add((cause.type, cause.message))
+                yield Reason(f"{_error(span)} came of {cause.type}: {cause.message[:200]}", [span_id])
+
+
+def _ways(trace: Trace, failed: Span) -> list[list[Span]]:
+    """The spans that an exception passed through, from the outermost to where it or what it came of began.
+
+    There are several such ways where it is a group, as a `TaskGroup` raises: one for each exception in it.
+    """
     passed = [failed]
     while True:
         inside = [one for one in trace.children(passed[-1].span_id) if one.status in FAILED and _leads(one, passed[-1])]
         if not inside:
-            return passed
+            return [passed]
+        if passed[-1].error is not None and is_group(passed[-1].error):
+            parts = {exception_of(one): one for one in inside}
+            return [[*passed, *way] for one in parts.values() for way in _ways(trace, one)]
         passed.append(inside[-1])
 
 
@@ -333,10 +362,11 @@ def _innermost_open(trace: Trace, root: Span) -> Span:
 
 def _survived(trace: Trace) -> Iterator[Reason]:
     """Failures that did not end the run, by where they began and what they were."""
-    fatal = {one.span_id for one in _raised_through(trace, trace.root)} if trace.root.status in FAILED else set()
+    ways = _ways(trace, trace.root) if trace.root.status in FAILED else []
+    fatal = {one.span_id for way in ways for one in way}
     groups: dict[tuple[str, str], list[Span]] = defaultdict(list)
     for span in trace.spans:
-        if span.status in FAILED and span.span_id not in fatal and len(_raised_through(trace, span)) == 1:
+        if span.status in FAILED and span.span_id not in fatal and _ways(trace, span) == [[span]]:
             groups[span.name, span.error.type if span.error else ""].append(span)
     for (name, _), spans in sorted(groups.items(), key=lambda item: -len(item[1]))[:MOST_CAUSES]:
         times = "once" if len(spans) == 1 else f"{count(len(spans))} times"

@@ -86,7 +86,7 @@ _COLUMNS = {
     **dict.fromkeys(("type", "run", "trace_id", "span_id", "parent_id", "kind", "name", "status"), "VARCHAR"),
     **dict.fromkeys(("level", "severity"), "VARCHAR"),
     **dict.fromkeys(("start_ns", "duration_ns", "time_ns"), "BIGINT"),
-    "error": "STRUCT(type VARCHAR, message VARCHAR)",
+    "error": "STRUCT(type VARCHAR, message VARCHAR, causes STRUCT(type VARCHAR, message VARCHAR)[])",
     "attributes": "STRUCT(" + ", ".join(f'"{name}" VARCHAR' for name in NAMES.values()) + ")",
     "usage": f"STRUCT({', '.join(f'{name} BIGINT' for name in TOKENS)})",
     "cost": "STRUCT(usd VARCHAR, basis VARCHAR)",

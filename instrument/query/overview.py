@@ -8,7 +8,7 @@ from decimal import Decimal
 from importlib.util import find_spec
 from typing import Any
 
-from instrument.analysis.metrics import ALARMING, MOST_GROUPS, NOBODY, Metrics, Timing, by_time, totals
+from instrument.analysis.metrics import ALARMING, GROUP, MOST_GROUPS, NOBODY, Metrics, Timing, by_time, totals
 from instrument.analysis.overview import LONGEST_ERROR, Overall, Overview, Row
 from instrument.analysis.totals import Sum
 from instrument.analysis.tree import NOT_RECORDED
@@ -25,9 +25,11 @@ _OPERATION = "coalesce(nullif(operation, ''), name)"
 _REFUSED = "type = 'span' and word = 'refused'"
 _WHOSE = ("session", "user")
 _OF_ROOT = ("label", "outcome", *_WHOSE)
+_CAUSE = f"[one for one in error.causes if not suffix(one.type, '{GROUP}')][1]"
 _ERROR = (
-    ", case when error is not null then"
-    f" left(error.type || ': ' || coalesce(error.message, ''), {LONGEST_ERROR}) end error"
+    f", case when error is not null then case when suffix(error.type, '{GROUP}') and {_CAUSE} is not null"
+    f" then left({_CAUSE}.type || ': ' || coalesce({_CAUSE}.message, ''), {LONGEST_ERROR})"
+    f" else left(error.type || ': ' || coalesce(error.message, ''), {LONGEST_ERROR}) end end error"
 )
 _ALARMING = f"word in ({', '.join(repr(level) for level in sorted(ALARMING))})"
 

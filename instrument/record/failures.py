@@ -9,6 +9,10 @@ from instrument.record.texts import text_of
 from instrument.signals import is_of_signal
 
 MAX_FRAMES = 50
+MAX_CAUSES = 8
+"""So many exceptions are described, with that which was raised."""
+_parts_of = BaseExceptionGroup.__dict__["exceptions"].__get__
+"""The exceptions of a group, past what its class makes of the name."""
 
 CANCELLATIONS = frozenset(
     {"asyncio.exceptions.CancelledError", "concurrent.futures._base.CancelledError", "trio.Cancelled"}
@@ -27,12 +31,22 @@ def describe(error: BaseException) -> tuple[str, str, list[Any]]:
     """Type, message and the raw frames of an exception with its causes; text is made of them on the worker."""
     chain: list[Any] = []
     seen: set[int] = set()
-    while error is not None and id(error) not in seen and len(chain) < 8:
-        seen.add(id(error))
-        chain.append((_type_name(type(error)), message_of(error), _frames(error.__traceback__)))
-        cause, context = error.__cause__, None if error.__suppress_context__ else error.__context__
-        error = context if cause is None else cause  # type: ignore[assignment]  # ends the loop
+    waiting = [error]
+    while waiting and len(chain) < MAX_CAUSES:
+        one = waiting.pop(0)
+        if id(one) not in seen:
+            seen.add(id(one))
+            chain.append((_type_name(type(one)), message_of(one), _frames(one.__traceback__)))
+            waiting[:0] = _causes(one)
     return chain[0][0], chain[0][1], chain
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """What it came of: the exceptions of a group, its cause or context."""
+    parts = _parts_of(error) if isinstance(error, BaseExceptionGroup) else ()
+    cause, context = error.__cause__, None if error.__suppress_context__ else error.__context__
+    behind = context if cause is None else cause
+    return [*parts, *([] if behind is None else [behind])]
 
 
 def _type_name(kind: type) -> str:
