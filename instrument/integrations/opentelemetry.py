@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
+from weakref import finalize
 
 from msgspec.structs import replace
 from opentelemetry.context import Context
@@ -27,7 +28,7 @@ from instrument.record.otel_context import Call
 from instrument.record.recorder import Recorder
 from instrument.record.spans import amiss
 from instrument.record.switch import installed, switch
-from instrument.record.tools import called
+from instrument.record.tools import Meets, called
 from instrument.store.foreign.attributes import Bare, as_step, priced, span_of
 
 
@@ -46,6 +47,7 @@ class InstrumentSpanProcessor(SpanProcessor):
             call = Call(f"{context.trace_id:032x}", f"{context.span_id:016x}", parent_id)
             otel_context.calls[call.span_id] = call
             recorder.told_tools[call.span_id] = call.meets
+            finalize(span, _forget, call.span_id, recorder.told_tools).atexit = False  # one may be dropped, never ended
             if call.budgets or recorder.asks_always:
                 recorder.meet(call)
 
@@ -76,6 +78,11 @@ class InstrumentSpanProcessor(SpanProcessor):
         if recorder is not None:
             recorder.flush(timeout_millis / 1000)
         return time.monotonic() < give_up
+
+
+def _forget(span_id: str, told_tools: dict[str, Meets]) -> None:
+    otel_context.calls.pop(span_id, None)
+    told_tools.pop(span_id, None)
 
 
 def _recorded(span: ReadableSpan, recorder: Recorder, call: Call | None) -> Recorded:
