@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,8 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
+import instrument
 from instrument import llm_call, log, score, span, tool, traced
+from instrument.integrations import clients
 from instrument.model import Batch, Event, Finding, Link, Log, Record, Span, encode
+from instrument.record import wrappers
+from instrument.record.finished import stack
 from instrument.record.lines import together
 from instrument.record.llm import read_answer
 from instrument.record.plan import Plan
@@ -397,3 +402,10 @@ def test_the_word_kind_in_a_log_hides_no_secret() -> None:
         log("E", auth=["user", "the password"], kind="x")
         recording.flush()
     assert "[redacted:" == recording.logs[0].metadata["auth"][1][:10]
+
+
+def test_frames_of_ours_are_left_out_of_a_stack() -> None:
+    """Those of decorators and of patched clients alike, wherever we are installed, and nobody else's."""
+    beside = str(Path(instrument.__file__).parent) + "_user.py"
+    frames = [(file, 1, "call") for file in (wrappers.__file__, beside, clients.__file__, "theirs.py")]
+    assert f'  File "{beside}", line 1, in call\n  File "theirs.py", line 1, in call' == stack(frames)

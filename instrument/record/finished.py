@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -128,7 +129,7 @@ def failure(error: tuple[str, str, list[Any]]) -> Failure:
 
 def stack(frames: list[tuple[str, int, str]]) -> str | None:
     """Raw frames as text, outermost first, with the source lines where they can be had; our own frames are left out."""
-    lines = [_frame(*frame) for frame in frames if not _is_ours(frame[0])]
+    lines = [_frame(file, line, name) for file, line, name in frames if not file.startswith(_PACKAGE)]
     return "\n".join(lines) or None
 
 
@@ -139,8 +140,4 @@ def _frame(file: str, line: int, name: str) -> str:
     return f'  File "{file}", line {line}, in {name}' + (f"\n    {source}" if source else "")
 
 
-_HERE = __file__.rpartition("/")[0]
-
-
-def _is_ours(file: str) -> bool:
-    return file.startswith(_HERE)
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
