@@ -173,8 +173,9 @@ def test_no_json_makes_it_raise(value: Any) -> None:
 
 def test_what_is_nested_deeply_costs_no_span() -> None:
     """A result of any depth that JSON can be read to comes whole; the other spans of the line come with it."""
-    result = "[" * 600 + "]" * 600
-    assert result == json.dumps(read({"gen_ai.tool.call.result": result}).output)
+    result, flattened = "[" * 600 + "]" * 600, "llm.input_messages.0" + ".a" * 600
+    assert result == json.dumps(read({"gen_ai.tool.call.result": result, flattened: "x"}).output)
+    assert "llm" == read({"gen_ai.operation.name": "chat", flattened: "x"}).kind
 
 
 def test_what_our_own_export_says_of_money_stays() -> None:

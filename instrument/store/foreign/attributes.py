@@ -269,7 +269,7 @@ def nested(flat: Fields) -> Any:
     """The lists and objects that dotted names stand for: `0.role` is the role of the first item."""
     tree: dict[str, Any] = {}
     for name, value in flat.items():
-        *path, last = name.split(".")
+        *path, last = name.split(".", DEEPEST)
         level = tree
         for step in path:
             below = level.setdefault(step, {})
