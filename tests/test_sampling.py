@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import gc
+import threading
 import time
 from collections import Counter
 from decimal import Decimal
@@ -17,6 +18,9 @@ from hypothesis import strategies as st
 from instrument import agent, current_span, extract, inject, llm_call, log, read, span, tool, traced
 from instrument.analysis.tree import traces
 from instrument.model import Batch, Span
+from instrument.record import sampling
+from instrument.record.delivery import Delivery
+from instrument.record.lanes import Bounds
 from instrument.record.sampling import Rules, Sampling
 from instrument.record.switch import switch
 from instrument.store.jsonl import records
@@ -451,3 +455,53 @@ def test_a_finalizer_may_begin_a_trace_while_the_rest_is_decided() -> None:
     finally:
         gc.set_threshold(*before)
     assert 1000 <= len(sampling._decided)
+
+
+class Priced:
+    """Model calls whose price is there as soon as it is asked for."""
+
+    busy = threading.Lock()
+
+    def is_ready(self) -> bool:
+        return True
+
+    def load(self) -> None: ...
+
+    def complete(self, batch: Batch) -> tuple[Batch, Batch]:
+        return batch, Batch([])
+
+
+class Disk:
+    """A sink as our files are: it is written to at once, with or without prices."""
+
+    direct = takes_unpriced = True
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def write(self, batch: Batch) -> None:
+        self.names.extend(one.name for one in batch if isinstance(one, Span))
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_a_trace_that_others_want_is_stored_while_a_call_waits_for_its_price(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time may have come when something is passed on that our files have already: they lack the trace, though."""
+    monkeypatch.setattr(sampling, "GRACE_SECONDS", 0.0)
+    spool = Spool(tmp_path / "spool", "one.jsonl")
+    sieve, disk = Sampling(Rules(0.5, keep=frozenset({"error"})), spool, list), Disk()
+    delivery = Delivery([disk], Bounds(), lambda *words: None, sieve, Priced())
+    root, call = span_record(1, name="wanted"), span_record(2, 1, trace_id="b" * 32, name="call")
+    sieve.met(root.trace_id, is_root=True)
+    sieve.share(root.trace_id)
+    delivery.write(Batch([root]))
+    spool.want(root.trace_id, "error")
+    unpriced = Batch([call])
+    unpriced.unpriced = {call.span_id: None}
+    delivery.write(unpriced)
+    delivery.catch_up()
+    assert ["call", "wanted"] == disk.names

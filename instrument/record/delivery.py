@@ -31,8 +31,11 @@ class Sieve(Protocol):
     def stores_all(self, batch: Batch, /) -> bool:
         """Whether the batch is stored now and as it is."""
 
+    def due(self) -> Iterable[Batch]:
+        """What is to be stored now of what was undecided for a while."""
+
     def sift(self, batch: Batch, /) -> Iterable[Batch]:
-        """What of the batch, and of earlier ones, is to be stored now."""
+        """What of the batch, and of earlier ones that it decides about, is to be stored now."""
 
     def finish(self) -> Iterable[Batch]:
         """What is to be stored of all that was undecided; nothing comes after it."""
@@ -232,6 +235,8 @@ class Delivery:
         if self._sieve is None:
             self._store(batch, direct, lanes)
             return
+        for kept in self._sieve.due():  # of which those that have the batch already have nothing
+            self._store(kept, self._direct, self._lanes, takes_all=False)
         self._store(batch, direct, lanes, takes_all=True)
         for kept in self._sieve.sift(batch):
             self._store(kept, direct, lanes, takes_all=False)

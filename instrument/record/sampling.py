@@ -130,12 +130,15 @@ class Sampling:
         traces = {getattr(record, "trace_id", None) or "" for record in batch}
         return not any(trace in self._pending or self._decided.get(trace) == DROPPED for trace in traces)
 
-    def sift(self, batch: Batch) -> Iterator[Batch]:
-        """What of the batch is stored now, and traces that it decides. What is yielded must be stored at once."""
+    def due(self) -> Iterator[Batch]:
+        """Traces that waited for other processes and are stored, as one of these asks for it. As `sift`."""
         while self._due and self._due[0][0] < time.monotonic():
             trace_id = self._due.popleft()[1]
             if trace_id in self._pending:
                 yield from self._over(trace_id, self._pending[trace_id], Batch([]))
+
+    def sift(self, batch: Batch) -> Iterator[Batch]:
+        """What of the batch is stored now, and traces that it decides. What is yielded must be stored at once."""
         if not self._pending and not self._decided:
             yield self._marked(batch)
             return
