@@ -305,6 +305,14 @@ def test_an_error_that_spans_pass_on_stands_where_it_began() -> None:
     assert expected == [text.split("  span")[0].strip() for text in outline(passed_on, Theme(None)).splitlines()]
 
 
+def test_a_group_of_exceptions_is_told_with_what_it_holds() -> None:
+    """The first three of them; its own message says only how many they are."""
+    causes = [Failure("ExceptionGroup", "inner"), *(Failure("ValueError", f"{n}") for n in range(5))]
+    group = Failure("ExceptionGroup", "tasks", causes=causes)
+    expected = "ExceptionGroup: tasks: ValueError: 0; ValueError: 1; ValueError: 2; 2 more"
+    assert expected in outline(fold(span(1, status="error", error=group)), Theme(None))
+
+
 @pytest.mark.parametrize("width", [None, 200])
 def test_no_level_is_left_out_where_all_have_room(width: int | None) -> None:
     """Short names do not make a tree narrow."""

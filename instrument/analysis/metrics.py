@@ -228,6 +228,13 @@ def is_group(error: Failure) -> bool:
     return error.type.endswith(GROUP)
 
 
+def held_by(error: Failure | None) -> list[Failure]:
+    """What a group of exceptions holds, and what that came of; nothing of any other error."""
+    if error is None or not is_group(error):
+        return []
+    return [one for one in error.causes if not is_group(one) and not one.type.endswith("CancelledError")]
+
+
 class Failures:
     """Failed and refused spans, counted so that an exception which passes through several of them is one error."""
 

@@ -16,6 +16,7 @@ from instrument.analysis.metrics import (
     agent_of,
     attribute,
     exception_of,
+    held_by,
     is_group,
     is_timed,
     model_of,
@@ -326,14 +327,13 @@ def _told_of(trace: Trace, passed: Sequence[Span]) -> str:
 
 def _without_a_span(ways: Sequence[Sequence[Span]]) -> Iterator[Reason]:
     """What groups of exceptions hold that no span failed with."""
-    seen = {exception_of(one) for way in ways for one in way}
-    groups = {one.span_id: one for way in ways for one in way if one.error is not None and is_group(one.error)}
-    for span_id, span in groups.items():
-        for cause in span.error.causes if span.error is not None else ():
-            is_own = not is_group(cause) and not cause.type.endswith("CancelledError")
-            if is_own and (cause.type, cause.message) not in seen:
-                seen.add((cause.type, cause.message))
-                yield Reason(f"{_error(span)} came of {cause.type}: {cause.message[:200]}", [span_id])
+    spans = {one.span_id: one for way in ways for one in way}
+    seen = {exception_of(one) for one in spans.values()}
+    for span in spans.values():
+        for held in held_by(span.error):
+            if (held.type, held.message) not in seen:
+                seen.add((held.type, held.message))
+                yield Reason(f"{_error(span)} came of {held.type}: {held.message[:200]}", [span.span_id])
 
 
 def _ways(trace: Trace, failed: Span) -> list[list[Span]]:

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from instrument.analysis.metrics import attribute, is_timed
+from instrument.analysis.metrics import attribute, held_by, is_timed
 from instrument.analysis.retold import latest
 from instrument.analysis.totals import Sum, Total, call_of, carries
 from instrument.analysis.tree import Trace, walk
@@ -41,6 +41,8 @@ RAILS = 64
 UNCRAMPED = 10_000
 """Columns in which the rails of every row fit."""
 NOTE_LINES = 3
+MOST_HELD = 3
+"""So many of the exceptions that a group holds are told with it."""
 ORDER = ("kind", "duration", "bar", "tokens", "money", "span_id")
 LEAST_BAR, LONGEST_BAR, NAMES_BESIDE_BARS = 6, 24, 44
 """Columns of a bar at least and at most, and how many the names may take before bars get any.
@@ -257,6 +259,10 @@ def said(span: Span, again: bool = False) -> str:
     """The error of a span in one line; in short where it was told `again` and again."""
     assert span.error is not None
     message = "as before" if again else clean(span.error.message, 500)
+    held = [] if again else held_by(span.error)
+    if held:
+        more = [f"{len(held) - MOST_HELD} more"] if len(held) > MOST_HELD else []
+        message += f": {'; '.join([*(clean(f'{one.type}: {one.message}', 200) for one in held[:MOST_HELD]), *more])}"
     return f"{clean(span.error.type, 100)}: {message}" if message else clean(span.error.type, 100)
 
 
