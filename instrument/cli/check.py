@@ -21,6 +21,7 @@ from instrument.cli.source import (
     usual,
     with_unfinished,
 )
+from instrument.views.theme import SEVERITIES
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from instrument.detectors import History
     from instrument.model import Finding
 
-SEVERITIES = ("info", "warning", "error")
 FOUND = 1
 
 
@@ -153,7 +153,7 @@ def _all(path: str, notices: list[str]) -> Iterator[tuple[Any, Trace]]:
 def _failing(findings: Sequence[Finding], least: str) -> int:
     from instrument.views.evidence import severity_of
 
-    rank = SEVERITIES.index
+    rank = list(SEVERITIES).index
     return sum(rank(severity_of(one)) >= rank(least) for one in findings)
 
 

@@ -12,11 +12,10 @@ from instrument.cli.moments import since
 from instrument.cli.printing import say
 from instrument.cli.sizes import whole
 from instrument.cli.source import add_engine, add_path, engine_of, fresh, json_document, path_of, tell, tell_of_sampling
+from instrument.views.theme import STATUSES
 
 if TYPE_CHECKING:
     from instrument.analysis.overview import Overview, Row
-
-STATUSES = ("ok", "error", "cancelled", "refused", "open", "unfinished")
 
 
 def add(subparsers: Any) -> None:

@@ -54,7 +54,7 @@ RANKS = {
 }  # fmt: skip
 """Levels of logs in order; those of the standard library and of loguru, and other words for them."""
 SEVERITIES = {"info": "INFO", "warning": "WARNING", "error": "ERROR"}
-"""Severities of findings as levels of logs."""
+"""Severities of findings, the least first, as levels of logs."""
 
 _MARKS = {
     "ok": "✔",
