@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from pathlib import Path
@@ -170,3 +171,18 @@ def test_no_ledger_is_fine_where_no_model_was_called(
     (tmp_path / "a.jsonl").write_bytes(encode(one) + b"\n")
     assert code == run(str(tmp_path), *words)
     assert (code == 0) == capsys.readouterr().out.startswith("no model call that took tokens in")
+
+
+@pytest.mark.parametrize("words", [[], ["--reprice"], ["--json"]])
+def test_a_name_that_stdout_cannot_show_is_escaped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """Where the terminal knows no letters but those of English."""
+    ledger = LedgerSink(f"sqlite:///{tmp_path}/ledger.db")
+    ledger.write(Batch([call(0, "mödel", "0.1")]))
+    ledger.close()
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", out)
+    code = run(str(tmp_path), *words)
+    out.seek(0)
+    assert (0, True) == (code, {"--json": "m\\u00f6del"}.get("".join(words), "m\\xf6del") in out.read())

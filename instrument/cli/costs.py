@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from instrument.cli.amounts import WITHOUT_TOKENS, calls, in_places, places, plain
 from instrument.cli.moments import since
+from instrument.cli.printing import say
 from instrument.cli.reprice import repriced
 from instrument.cli.source import folder_of, looked, settings_of
 from instrument.errors import InstrumentError
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         shown = _shown(args, path)
     except sqlite3.Error as error:
         raise InstrumentError(clean(error)) from None
-    sys.stdout.write(f"{shown}\n")
+    say(shown)
     return 0
 
 
