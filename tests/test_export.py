@@ -49,6 +49,24 @@ def test_a_format_goes_into_a_file(capsys: Capture, name: str, words: list[str])
     assert ("out\n", expected) == (said, Path("out").read_bytes().decode())
 
 
+def test_what_is_no_file_is_written_to(capsys: Capture) -> None:
+    """As `/dev/null` or a pipe of the shell's: it was replaced by a file."""
+    os.mkfifo("pipe")
+    reader = os.open("pipe", os.O_RDWR | os.O_NONBLOCK)
+    expected = printed(capsys, "--csv", "-o", "/dev/stdout")
+    printed(capsys, "--csv", "pipe")
+    found = os.read(reader, 1 << 16).decode()
+    os.close(reader)
+    assert (expected, True) == (found, Path("pipe").is_fifo())
+
+
+def test_a_link_stays_one(capsys: Capture) -> None:
+    """What it leads to is replaced."""
+    Path("latest").symlink_to("out")
+    printed(capsys, "--csv", "latest")
+    assert (True, True) == (Path("latest").is_symlink(), Path("out").read_bytes().startswith(b'"trace_id"'))
+
+
 @pytest.mark.parametrize("words", [["--csv", "last"], ["--csv", "3f2a"], ["--csv", "3f2a", ".instrument"]])
 def test_what_looks_like_a_trace_behind_a_format_is_the_trace(capsys: Capture, words: list[str]) -> None:
     """Where no other is named."""

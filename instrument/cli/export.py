@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     form = next((form for form in FORMATS if getattr(args, form.name) is not None), None)
     place_trace(args)
     target = _place_target(args, form)
+    target = STDOUT if target == "/dev/stdout" else target
     if form is not None and form.name == "html" and target == STDOUT and sys.stdout.isatty():
         raise InstrumentError("a page is nothing for a terminal: name a file, as in --html run.html")
     notices: list[str] = []

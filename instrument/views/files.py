@@ -205,12 +205,20 @@ def _list(items: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
 
 
 def replace(path: Path, parts: Iterable[bytes]) -> Path:
-    """Write a file as a whole and return its path: whoever reads it meanwhile sees the old one or the new one."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a file as a whole and return its path: whoever reads it meanwhile sees the old one or the new one.
+
+    What is there and no file, such as `/dev/null` or a named pipe, is written to. A link stays one.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        with open(path, "wb") as place:
+            place.writelines(parts)
+        return path
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with open(unfinished, "wb") as file:
             file.writelines(parts)
-        os.replace(unfinished, path)
+        os.replace(unfinished, target)
     except BaseException as failed:
         with suppress(OSError):
             unfinished.unlink()
