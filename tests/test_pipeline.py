@@ -277,6 +277,39 @@ def test_what_comes_after_a_fault_of_ours_is_written() -> None:
     )
 
 
+def test_what_comes_after_a_fault_in_a_price_is_written() -> None:
+    """A batch that cannot be completed is counted as lost, and the worker goes on with what waits behind it."""
+    kept = Keeping()
+
+    def unpriced(items: list[Any]) -> Batch:
+        batch = Batch(items)
+        batch.unpriced = {"call": None}
+        return batch
+
+    class Prices:
+        busy = threading.Lock()
+
+        def is_ready(self) -> bool:
+            return True
+
+        def load(self) -> None: ...
+
+        def complete(self, batch: Batch) -> tuple[Batch, Batch]:
+            if batch[0].time_ns == 1:  # type: ignore[attr-defined]  # only logs here
+                raise MemoryError
+            return batch, Batch([])
+
+    line = Pipeline([kept], unpriced, lambda: ([], None), lambda *words: None, later=Prices())
+    for n in range(3):
+        line.put(note(n))
+        line.flush()
+    told = line.close()
+    assert ([0, 2], {"a fault of the recording itself (MemoryError)": 1}) == (
+        [one.time_ns for one in kept.records],
+        told.lost,
+    )
+
+
 def test_sink_may_queue_more() -> None:
     """A sink that queues a record while it writes does not deadlock; the record arrives."""
     kept = Keeping()

@@ -185,14 +185,10 @@ class Delivery:
                 self.behind = len(self._unpriced)
                 return
             batch, is_written = self._unpriced.popleft()
-            whole, rest = self._later.complete(batch)
-            if is_written and rest:
-                self._each("write", rest, sinks=self._first)
-            for lane in self._early if rest else ():
-                lane.put(rest)
-            others = [sink for sink in self._direct if not _is_in(self._first, sink)]
-            lanes = [lane for lane in self._lanes if lane not in self._early]
-            self._pass_on(whole, others if is_written else self._direct, lanes)
+            try:
+                self._pass_on_priced(*self._later.complete(batch), is_written)
+            except Exception as error:  # noqa: BLE001 - what comes after it must not be lost as well
+                self._lost[own_fault(error)] += len(batch)
         self.behind = 0
 
     def flush(self) -> list[threading.Event]:
@@ -230,6 +226,16 @@ class Delivery:
         """Write nothing more: the sinks belong to the process that this one was forked from."""
         self.sinks, self._direct, self._lanes, self._first, self._early = [], [], [], [], []
         self._sieve, self._unpriced = None, deque()
+
+    def _pass_on_priced(self, whole: Batch, rest: Batch, is_written: bool) -> None:
+        """A batch that has waited for its prices; only `rest` of it to the sinks that have the others already."""
+        if is_written and rest:
+            self._each("write", rest, sinks=self._first)
+        for lane in self._early if rest else ():
+            lane.put(rest)
+        others = [sink for sink in self._direct if not _is_in(self._first, sink)]
+        lanes = [lane for lane in self._lanes if lane not in self._early]
+        self._pass_on(whole, others if is_written else self._direct, lanes)
 
     def _pass_on(self, batch: Batch, direct: Sequence[Sink], lanes: Sequence[Lane]) -> None:
         if self._sieve is None:
@@ -275,6 +281,11 @@ class Delivery:
         name = type(sink).__name__
         self._lost[f"sink {name} failed"] += records
         self._report(name, in_words(error))
+
+
+def own_fault(error: Exception) -> str:
+    """The reason for which records are counted as lost."""
+    return f"a fault of the recording itself ({type(error).__name__})"
 
 
 def _told(sink: Sink, told: object) -> dict[str, int]:

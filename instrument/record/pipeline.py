@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from instrument.model import Batch, Sink
 from instrument.record.breath import Breath
 from instrument.record.context import current
-from instrument.record.delivery import Delivery, Later, Sieve
+from instrument.record.delivery import Delivery, Later, Sieve, own_fault
 from instrument.record.failures import in_words
 from instrument.record.lanes import Bounds
 from instrument.record.room import Room
@@ -407,7 +407,7 @@ class Pipeline:
                 self.delivery.write(batch)
                 self._breath.waited(time.monotonic() - before)
         except Exception as error:  # noqa: BLE001 - what comes after it must not be lost as well
-            self._lost[f"a fault of the recording itself ({type(error).__name__})"] += many
+            self._lost[own_fault(error)] += many
 
     def _flush(self) -> list[threading.Event]:
         self._drain()
