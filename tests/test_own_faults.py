@@ -461,3 +461,15 @@ def test_a_keyword_that_is_no_string_is_the_fault_of_the_call(keyword: Any) -> N
         refused = outcome(lambda: tool(lambda **named: named)(**{keyword: 2}))
         lost = recording.flush().lost
         assert (("TypeError", "keywords must be strings"), 1, {}) == (refused, len(recording.spans), lost)
+
+
+@pytest.mark.parametrize("content", [True, False])
+def test_a_fault_is_said_without_contents_where_they_are_not_recorded(
+    content: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The words of an exception quote what it was raised for, which may be what the program was given."""
+    said: list[str] = []
+    with record(capture={"content": content}), span("work") as live:
+        monkeypatch.setattr(live.recorder, "_notify", said.append)
+        live.usage(input="a patient's name")  # type: ignore[arg-type]  # the mistake that is meant
+    assert [True, content] == ["usage: ValueError" in said[0], "a patient's name" in said[0]]

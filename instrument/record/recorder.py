@@ -91,6 +91,7 @@ class Recorder:
         self.attributes = camera.attributes
         self.arguments = camera.taken_arguments
         self.holds = camera.holds
+        self._quotes = camera.content
         self.guards = guards
         self.asks_always = asks_always
         self.read_answer = llm.read_answer
@@ -233,15 +234,15 @@ class Recorder:
         self.pipeline.put(Told(record, depth))
 
     def fault(self, where: str, error: BaseException) -> None:
-        """Count a fault of ours; the first of its kind is said aloud."""
+        """Count a fault of ours; the first of its kind is said aloud, in words where contents may be told."""
         if isinstance(error, MemoryError):  # which leaves no room for words
             self.faults[NO_MEMORY] += 1
             return
         key = f"{where}: {type(error).__name__}"
         self.faults[key] += 1
         if self.faults[key] == 1:
-            told = beginning(message_of(error), 200)
-            self._notify(f"a fault of the recording itself was kept from your program ({key}: {told})")
+            told = f": {beginning(message_of(error), 200)}" if self._quotes else ""
+            self._notify(f"a fault of the recording itself was kept from your program ({key}{told})")
 
     def agent_id_of(self, instance: object, attribute: str) -> str | None:
         """What the agent's instance calls itself; None while it has no such attribute."""
