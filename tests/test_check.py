@@ -237,8 +237,15 @@ def test_what_is_not_known_passes_no_limit(tmp_path: Path, capsys: Capture, opti
         ([span(1), span(2, 1, **REFUSAL)], 0),
         ([span(1, **FAILED), span(2, 1, **REFUSAL)], 1),
         ([run(pid=2**22 + 1), head(1), span(2, 1)], 1),
+        (
+            [
+                span(1, **{**FAILED, "error": Failure("ExceptionGroup", "tasks", causes=[FAILED["error"]])}),
+                span(2, 1, **FAILED),
+            ],
+            1,
+        ),
     ],
-    ids=["none", "survived", "passed on", "refused", "ended by a refusal", "killed"],
+    ids=["none", "survived", "passed on", "refused", "ended by a refusal", "killed", "passed on in a group"],
 )
 def test_errors_are_counted_where_they_began(
     tmp_path: Path, capsys: Capture, records: list[Record], errors: int

@@ -42,6 +42,19 @@ def test_what_a_group_of_exceptions_holds_is_told_alike(tmp_path: Path) -> None:
     assert [expected] * 2 == [[row.error for row in one.rows] for one in found if one is not None]
 
 
+def test_a_group_of_exceptions_is_no_error_beside_those_that_it_holds(tmp_path: Path) -> None:
+    """A task failed, and the group passed that on; of one whose tasks have no spans the group is the error."""
+    no = Failure("ValueError", "no")
+    group = Failure("ExceptionGroup", "tasks", causes=[Failure("ExceptionGroup", "inner"), no])
+    told = replace(span(1), status="error", error=group), replace(span(2, 1), status="error", error=no)
+    alone = replace(span(3), trace_id="b" * 32, status="error", error=group)
+    path = written(tmp_path, [*told, alone])
+    found = [duck.overall(path), loop.overall(lambda: heads(path, []))]
+    assert [2, 2] == [one.metrics.errors for one in found if one is not None]
+    rows = [duck.overview(path), loop.overview(lambda: heads(path, []))]
+    assert [[1, 1]] * 2 == [[row.errors for row in one.rows] for one in rows if one is not None]
+
+
 @settings(max_examples=12, phases=[Phase.explicit, Phase.generate])
 @given(recordings())
 def test_stats_and_runs_are_the_same(tmp_path_factory: pytest.TempPathFactory, records: list[Record]) -> None:

@@ -23,6 +23,7 @@ ALARMING = frozenset({"WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"})
 NOBODY = "-"
 GROUP = "ExceptionGroup"
 """How the types of exceptions end that only hold others."""
+CANCELLED = "CancelledError"
 """Stands for the model, operation or agent of calls that name none."""
 
 
@@ -232,17 +233,21 @@ def held_by(error: Failure | None) -> list[Failure]:
     """What a group of exceptions holds, and what that came of; nothing of any other error."""
     if error is None or not is_group(error):
         return []
-    return [one for one in error.causes if not is_group(one) and not one.type.endswith("CancelledError")]
+    return [one for one in error.causes if not is_group(one) and not one.type.endswith(CANCELLED)]
 
 
 class Failures:
-    """Failed and refused spans, counted so that an exception which passes through several of them is one error."""
+    """Failed and refused spans, counted so that an exception which passes through several of them is one error.
 
-    __slots__ = ("_own", "_parents", "refused")
+    So is one that a group holds: a `TaskGroup` passes the failure of a task on in that way.
+    """
+
+    __slots__ = ("_groups", "_own", "_parents", "refused")
 
     def __init__(self) -> None:
         self.refused = 0
         self._own = array("q")
+        self._groups: list[list[int]] = []
         self._parents = array("q")
 
     def add(self, span: Any) -> None:
@@ -254,6 +259,8 @@ class Failures:
             self.refused += 1
             if exception is None:
                 return
+        elif held_by(span.error):
+            self._groups.append(_marks(span))
         else:
             self._own.append(hash((span.span_id, exception)))
         self._parents.append(hash((span.parent_id, exception)))
@@ -261,13 +268,19 @@ class Failures:
     def count(self) -> int:
         """How many there were, less those that only passed a child's exception on."""
         passed_on = set(self._parents)
-        return sum(own not in passed_on for own in self._own)
+        return sum(own not in passed_on for own in self._own) + sum(map(passed_on.isdisjoint, self._groups))
 
     def began(self, spans: Iterable[Any]) -> list[Any]:
         """Of the spans that were added those that are counted: in them a failure began."""
         passed_on = set(self._parents)
         failed = (span for span in spans if span.status == "error")
-        return [span for span in failed if hash((span.span_id, exception_of(span))) not in passed_on]
+        return [span for span in failed if passed_on.isdisjoint(_marks(span))]
+
+
+def _marks(span: Any) -> list[int]:
+    """What a child of the span is known by that failed with the same, or with what it holds."""
+    held = [(one.type, one.message) for one in held_by(span.error)]
+    return [hash((span.span_id, exception)) for exception in (exception_of(span), *held)]
 
 
 def failures_of(spans: Iterable[Any]) -> Failures:

@@ -10,6 +10,7 @@ import os
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from instrument.analysis.metrics import CANCELLED, GROUP
 from instrument.model import AGAIN_OF
 from instrument.query.source import connect, rows_of
 from instrument.statuses import UNENDED
@@ -121,6 +122,8 @@ create table heads as select
     case type when 'log' then upper(coalesce(level, 'INFO')) when 'finding'
         then case when data.{AGAIN_OF} is null then coalesce(severity, 'warning') else 'info' end else status end word,
     case when error is not null then hash(error.type, coalesce(error.message, '')) else 0 end exception,
+    case when suffix(error.type, '{GROUP}') then [hash(one.type, coalesce(one.message, '')) for one in error.causes
+        if not suffix(one.type, '{GROUP}') and not suffix(one.type, '{CANCELLED}')] end held,
     attributes."instrument.iteration" is not null numbered,
     attributes."instrument.no_iteration" is not null uncounted, attributes."instrument.times" is not null untimed,
     coalesce(attributes."gen_ai.response.model", attributes."gen_ai.request.model") model,

@@ -234,9 +234,14 @@ def _row(row: Sequence[Any], errors: int, spent: Sum) -> Row:
 
 
 def _errors(same_trace: str = "") -> str:
-    """Failed spans, less those that only passed a child's exception on."""
-    return (
-        "from heads where type = 'span' and word = 'error' and not exists (from heads child where child.type = 'span'"
+    """Failed spans, less those that only passed a child's exception on, as it was or in a group."""
+    failed_child = (
+        "from heads child where child.type = 'span'"
         " and (child.word = 'error' or (child.word = 'refused' and child.exception != 0)) and child.parent = heads.span"
-        f" and child.exception = heads.exception{same_trace})"
+        f"{same_trace}"
+    )
+    return (
+        "from heads where type = 'span' and word = 'error'"
+        f" and not exists ({failed_child} and child.exception = heads.exception)"
+        f" and not exists ({failed_child} and heads.held is not null and list_contains(heads.held, child.exception))"
     )
