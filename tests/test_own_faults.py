@@ -451,7 +451,7 @@ def test_live_span_takes_anything() -> None:
         live.set(a=Hostile())
         live.event("e", a=Hostile())
         live.usage(input="many")  # type: ignore[arg-type]
-        live.link(1, None)  # type: ignore[arg-type]
+        live.link(1, Hostile())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("keyword", [1, None, b"a"], ids=repr)

@@ -59,8 +59,10 @@ DIRECT_SIZE = 1 << 20
 
 LEAST_BYTES = 1_024
 STEP = 1 << 18
+"""What makes more JSON is encoded piece by piece."""
 _HEAD, _TAIL = 2_000, 500
 _WORTH_STORING = 200
+"""Bytes of JSON from which an argument is stored apart."""
 
 _encode = msgspec.json.Encoder().encode
 _SIGN = ord("$")
@@ -93,7 +95,8 @@ class Camera:
     """Captures values. `max_bytes` bounds the JSON of one capture, `max_blob_bytes` what is stored of a longer one.
 
     With `content=False` nothing but sizes and keyed hashes is recorded, with the key of `redactor`, which takes secrets
-    out of what is too long for `max_bytes`; what is short has its secrets taken out with the rest of its record.
+    out of what is too long for `max_bytes`; what is short has its secrets taken out with the rest of its record. As many
+    characters as `holds` says are held as they are (`held`) and encoded on the worker.
     """
 
     def __init__(

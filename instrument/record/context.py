@@ -93,8 +93,8 @@ class Current:
     """The context variable: `get` and `set` are those of it.
 
     A finalizer that is recorded may run in the midst of a `set` of ours, on the same thread. `changing` counts the
-    threads that are there. Where it is not 0, what they may work on is kept until it is. Whoever has no time for `set`
-    does as it does, with `put`.
+    threads that are there. Where it is not 0, what they may work on is kept until it is. Where most calls pass (in
+    `wrappers`) the body of `set` is written out, with `put`.
     """
 
     __slots__ = ("__weakref__", "_kept", "changing", "get", "put")

@@ -341,6 +341,7 @@ unless this stands in that place: so each of our classes has it.
 
 _STORED = vars(wrapt.BaseObjectProxy).get("__wrapped__")
 _TARGET: Any = _STORED or property(operator.attrgetter("__wrapped__"))
+"""Reads what wrapt calls: where it is written in C by its own `__wrapped__`, in the place of which we put another."""
 
 
 def _stands_for(self: _Twin) -> Any:

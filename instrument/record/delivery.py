@@ -20,7 +20,7 @@ from instrument.record.failures import in_words
 from instrument.record.lanes import Bounds, Lane, call, is_of_sink, says
 
 CATCH_UP_SECONDS = 0.005
-"""So long what waited for prices keeps from what is queued."""
+"""After so long of passing on what waited for prices, what is queued has its turn."""
 PIECE = 64
 """Records that are priced at a time, so that this time can be kept to."""
 

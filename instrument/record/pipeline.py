@@ -27,7 +27,7 @@ from instrument.record.shift import Shift, threads_of_the_system, wait_until_gon
 from instrument.record.worth import weight
 
 GATHER = 0.02
-"""So long a batch gathers, if not as many things wait before as end it (`room.HASTE`)."""
+"""So long a batch gathers, or until `room.HASTE` things wait."""
 LARGE_BATCH = 512
 """So many things are settled together: every batch costs some turns for the interpreter's lock, 5 ms each where a
 thread computes."""

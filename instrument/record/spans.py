@@ -223,8 +223,12 @@ class LiveSpan:
 
     def link(self, trace_id: str, span_id: str) -> None:
         """Relate this span to one that is no ancestor of it."""
-        if self.duration is None:
+        if self.duration is not None:
+            return
+        try:
             rare(self).setdefault("links", []).append((str(trace_id), str(span_id)))
+        except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
+            amiss(self.recorder, "link", fault)
 
     def end(self) -> None:
         """Close the span and hand it over. A second end does nothing."""

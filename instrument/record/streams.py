@@ -109,8 +109,8 @@ class Chunks:
             self._before_end(self.span, self.said)
         return took
 
-    def describe(self, took: int, early: bool) -> bool:
-        """Put what was said and how fast on the span; False where nothing of an answer has come."""
+    def describe(self, took: int, early: bool) -> None:
+        """Put what was said and how fast on the span."""
         span = self.span
         span.wants_estimate = span.wants_estimate or self._count > 0 or early
         found = self.said.answer()
@@ -121,7 +121,6 @@ class Chunks:
         if self.said.error is not None:
             mark_failed(span, *self.said.error)
         span.set({**self._times(took), STREAM: True, CHUNKS: self._count, **({CLOSED_EARLY: True} if early else {})})
-        return found is not None
 
     def _times(self, took: int) -> dict[str, float]:
         """When the first chunk and the first token came, and how fast the tokens after that one."""
