@@ -95,8 +95,8 @@ class Camera:
     """Captures values. `max_bytes` bounds the JSON of one capture, `max_blob_bytes` what is stored of a longer one.
 
     With `content=False` nothing but sizes and keyed hashes is recorded, with the key of `redactor`, which takes secrets
-    out of what is too long for `max_bytes`; what is short has its secrets taken out with the rest of its record. As many
-    characters as `holds` says are held as they are (`held`) and encoded on the worker.
+    out of what is too long for `max_bytes`; what is short has its secrets taken out with the rest of its record.
+    Values of up to `holds` characters are held as they are (`held`) and encoded on the worker.
     """
 
     def __init__(
