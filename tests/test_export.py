@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -60,6 +61,11 @@ def test_what_is_no_file_is_written_to(capsys: Capture) -> None:
     assert (expected, True) == (found, Path("pipe").is_fifo())
 
 
+def test_the_name_of_a_file_need_not_be_text(capsys: Capture) -> None:
+    """Names of files are bytes; JSON has what is no text as an escape."""
+    assert ["\udcff.csv"] == json.loads(printed(capsys, "--csv", "\udcff.csv", "--json"))["files"]
+
+
 def test_a_link_stays_one(capsys: Capture) -> None:
     """What it leads to is replaced."""
     Path("latest").symlink_to("out")
@@ -83,6 +89,7 @@ def test_what_looks_like_a_trace_behind_a_format_is_the_trace(capsys: Capture, w
             ["--csv", "missing/out.csv"],
             "instrument: missing/out.csv cannot be read or written: No such file or directory",
         ),
+        (["--csv", "."], "instrument: . cannot be read or written: "),
         (["--csv", "abc"], "no trace"),
     ],
 )

@@ -263,6 +263,7 @@ def test_no_other_file_is_read(tmp_path: Path, capsys: Capture, sql: str) -> Non
     [
         (["selec 1"], "the query failed: Parser Error: syntax error at or near"),
         (["select nope from spans"], "the query failed: Binder Error"),
+        (["select '\udcff'"], "the statement is no text in UTF-8"),
         (["select 1", "missing.jsonl"], "there is no file or folder 'missing.jsonl'"),
         ([], "the following arguments are required: SELECT"),
         (["select 1", "--json", "--csv"], "not allowed with argument"),

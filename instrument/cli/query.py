@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
 from instrument.cli.source import path_of, tell, tell_of_sampling
+from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from instrument.query.views import database, select
 
     notices: list[str] = []
-    sql = sys.stdin.read() if args.sql == "-" else args.sql
+    sql = _statement(args.sql)
     paths = args.paths or [path_of(args)]
     with database(paths, notices) as connection:
         tell(notices)
@@ -57,6 +58,15 @@ def run(args: argparse.Namespace) -> int:
         (_print_json if args.json else _print_csv if args.csv else _print_table)(found)
     tell_of_sampling(*paths)
     return 0
+
+
+def _statement(given: str) -> str:
+    try:
+        sql = sys.stdin.read() if given == "-" else given
+        sql.encode()
+    except UnicodeError:
+        raise InstrumentError("the statement is no text in UTF-8") from None
+    return sql
 
 
 def _rows(found: DuckDBPyConnection) -> Iterator[Sequence[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -322,4 +323,7 @@ def json_document(value: Any) -> str:
     """The value as indented JSON."""
     import msgspec
 
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    try:
+        return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    except UnicodeEncodeError:  # the name of a file need not be text
+        return json.dumps(msgspec.to_builtins(value), indent=2)

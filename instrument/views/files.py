@@ -214,7 +214,7 @@ def replace(path: Path, parts: Iterable[bytes]) -> Path:
             place.writelines(parts)
         return path
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    unfinished = target.parent / f".{target.name}.{os.getpid()}"
     try:
         with open(unfinished, "wb") as file:
             file.writelines(parts)
