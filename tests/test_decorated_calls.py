@@ -38,6 +38,15 @@ class Unsayable(Exception):
     __repr__ = __str__
 
 
+class Unutterable(Exception):
+    """What its text raises is no Exception."""
+
+    def __str__(self) -> str:
+        raise Interrupt("no text")
+
+    __repr__ = __str__
+
+
 class Falsy(Exception):
     """An exception that is false and has a length, as some libraries' are."""
 
@@ -58,6 +67,7 @@ RAISED = [
     StopAsyncIteration(),
     asyncio.CancelledError(),
     Unsayable(),
+    Unutterable(),
     Falsy(),
     ExceptionGroup("group", [ValueError(1), TypeError(2)]),
     BaseExceptionGroup("group", [Interrupt()]),

@@ -63,7 +63,9 @@ def message_of(error: BaseException) -> str:
     """The text of an exception, or that it cannot be had."""
     try:
         return text_of(error)
-    except (Exception, SystemExit) as fault:
+    except KeyboardInterrupt:  # perhaps a signal, which is the user's
+        raise
+    except BaseException as fault:
         if is_of_signal(fault):
             raise
         return f"<{type(error).__name__} whose __str__ failed>"
