@@ -143,8 +143,8 @@ def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "said"),
     [
         (["--max-bytes", "lots"], "'lots' is no size"),
-        (["--keep-days", "-1"], "'-1' is no number of days from 0 up"),
-        (["--keep-days", "nan"], "'nan' is no number of days from 0 up"),
+        (["--keep-days", "-1"], "'-1' is no number of days: give a number such as 7 or 0.5"),
+        (["--keep-days", "nan"], "'nan' is no number of days: give a number such as 7 or 0.5"),
         (["--keep-days", "1", "--max-bytes", "1"], "not allowed with argument"),
     ],
 )

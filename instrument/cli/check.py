@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from instrument.cli.printing import say
-from instrument.cli.sizes import from_zero_up, whole
+from instrument.cli.sizes import any_number, from_zero_up, whole
 from instrument.cli.source import (
     find_trace,
     fresh,
@@ -54,7 +54,12 @@ def add(subparsers: Any) -> None:
         "--max-usd", type=_usd, metavar="X", help="US dollars; model calls of unknown cost are a warning of their own"
     )
     most.add_argument("--max-tokens", type=whole("tokens"), metavar="N", help="input and output tokens together")
-    most.add_argument("--max-seconds", type=_seconds, metavar="X", help="seconds from its start to its end")
+    most.add_argument(
+        "--max-seconds",
+        type=any_number("number of seconds", "60 or 0.5"),
+        metavar="X",
+        help="seconds from its start to its end",
+    )
     most.add_argument(
         "--max-errors",
         type=whole("errors"),
@@ -199,10 +204,3 @@ def _usd(text: str) -> Decimal:
     if from_zero_up(text) is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no amount of US dollars: give a number such as 2 or 0.50")
     return Decimal(text.strip())
-
-
-def _seconds(text: str) -> float:
-    number = from_zero_up(text)
-    if number is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds: give a number such as 60 or 0.5")
-    return number

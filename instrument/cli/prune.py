@@ -6,17 +6,14 @@ import argparse
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from instrument.cli.printing import say
-from instrument.cli.sizes import from_zero_up, in_bytes, in_words
+from instrument.cli.sizes import any_number, in_bytes, in_words
 from instrument.cli.source import folder_of, looked, settings_of
 from instrument.errors import InstrumentError
 from instrument.origins import visible
 from instrument.store.folder import NAME, Pruned, prune
-
-if TYPE_CHECKING:
-    from instrument.settings import Settings
 
 
 def add(subparsers: Any) -> None:
@@ -30,7 +27,12 @@ def add(subparsers: Any) -> None:
     parser.add_argument("folder", nargs="?", type=Path, help="the recording folder (default: the nearest .instrument)")
     limit = parser.add_mutually_exclusive_group()
     limit.add_argument("--max-bytes", type=_size, metavar="SIZE", help="what may stay, such as 500MB; 0 for nothing")
-    limit.add_argument("--keep-days", type=_days, metavar="DAYS", help="keep what was written in these last days")
+    limit.add_argument(
+        "--keep-days",
+        type=any_number("number of days", "7 or 0.5"),
+        metavar="DAYS",
+        help="keep what was written in these last days",
+    )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -42,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     Raises `InstrumentError` where there is no folder, `SettingsError` for settings that cannot be used.
     """
     settings, folder = settings_of(args), _folder(args)
-    max_bytes = args.max_bytes if args.max_bytes is not None or args.keep_days is not None else _cap(settings)
+    is_limited = args.max_bytes is not None or args.keep_days is not None
+    max_bytes = args.max_bytes if is_limited else settings.retention.max_bytes or None
     pruned = prune(
         folder, max_bytes=max_bytes, keep_days=args.keep_days, dry_run=args.dry_run, shared=settings.jsonl_path
     )
@@ -60,22 +63,11 @@ def _folder(args: argparse.Namespace) -> Path:
     return found
 
 
-def _cap(settings: Settings) -> int | None:
-    return settings.retention.max_bytes or None
-
-
 def _size(text: str) -> int:
     try:
         return in_bytes(text)
     except ValueError as fault:
         raise argparse.ArgumentTypeError(str(fault)) from None
-
-
-def _days(text: str) -> float:
-    days = from_zero_up(text)
-    if days is None:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of days from 0 up")
-    return days
 
 
 def _as_json(pruned: Pruned, dry_run: bool) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import say
-from instrument.cli.sizes import from_zero_up, whole
+from instrument.cli.sizes import any_number, whole
 from instrument.cli.source import (
     add_trace,
     find_trace,
@@ -49,7 +49,12 @@ def add(subparsers: Any) -> None:
     only.add_argument(
         "--errors", action="store_true", help="only what failed or was refused and what findings are about"
     )
-    only.add_argument("--min-ms", type=_milliseconds, metavar="X", help="only what took X milliseconds or more")
+    only.add_argument(
+        "--min-ms",
+        type=any_number("duration in milliseconds", "250 or 0.5"),
+        metavar="X",
+        help="only what took X milliseconds or more",
+    )
     parser.set_defaults(run=run)
 
 
@@ -153,10 +158,3 @@ def _print_span(trace: Trace, span_id: str, path: str, args: argparse.Namespace,
     logs = [log_told(log) for log in trace.logs if log.span_id == span_id]
     below = [child.span_id for child in trace.children(span_id)]
     say(json_document({"trace_id": trace.trace_id, **span_told(span), "logs": logs, "children": below}))
-
-
-def _milliseconds(text: str) -> float:
-    number = from_zero_up(text)
-    if number is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration in milliseconds: give a number such as 250 or 0.5")
-    return number

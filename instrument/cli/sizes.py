@@ -41,9 +41,21 @@ def from_zero_up(text: str) -> float | None:
 def whole(what: str, least: int = 0) -> Callable[[str], int]:
     """For argparse: a whole number of something, such as `traces`, and what is said of anything else."""
 
-    def number(text: str) -> int:
+    def read(text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) < 1000 and int(text) >= least):
             raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of {what}: give {least} or more")
         return int(text)
 
-    return number
+    return read
+
+
+def any_number(what: str, such_as: str) -> Callable[[str], float]:
+    """For argparse: a number from 0 up, such as a `duration in seconds`, and what is said of anything else."""
+
+    def read(text: str) -> float:
+        found = from_zero_up(text)
+        if found is None:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no {what}: give a number such as {such_as}")
+        return found
+
+    return read

@@ -169,7 +169,7 @@ class _Served:
         if name == "main.js":  # all modules in one, so that the page opens by one request
             return Response(script(), media_type=TYPES[".js"])
         if place.suffix not in TYPES or name != place.name or not place.is_file():
-            return _problem(404, "there is no such file")
+            return _missing("there is no such file")
         return Response(place.read_bytes(), media_type=TYPES[place.suffix])
 
     async def runs(self, request: Request) -> Response:
@@ -229,7 +229,7 @@ class _Served:
             told = await asyncio.to_thread(self._compared, ids, request.query_params.get("since"))
             return Response(status_code=204) if told is None else _json(told)
         except LookupError as missing:
-            return _problem(404, str(missing.args[0]))
+            return _missing(str(missing.args[0]))
 
     def _compared(self, ids: tuple[str, str], since: str | None = None) -> bytes | None:
         """None where neither run has grown since that state.
@@ -255,7 +255,7 @@ class _Served:
         try:
             return Response(await asyncio.to_thread(read), media_type="application/octet-stream")
         except (ValueError, OSError):
-            return _problem(404, "the value is not there any more")
+            return _missing("the value is not there any more")
 
     async def events(self, request: Request) -> Response:
         stream = self._events(request.query_params.get("run"), _number(request, "after"), _number(request, "version"))
@@ -283,7 +283,7 @@ class _Served:
         """What `tell` says of the run that the request names."""
         trace = request.path_params["trace"]
         told = await self._asked(lambda catalog: tell(catalog, trace) if catalog.find(trace) else None)
-        return _json(told) if told is not None else _problem(404, "this is not recorded here (any more)")
+        return _json(told) if told is not None else _missing("this is not recorded here (any more)")
 
     async def _asked(self, tell: Callable[[Catalog], T]) -> T:
         return await asyncio.to_thread(self._ask, tell)
@@ -373,8 +373,8 @@ def _json(value: Any) -> Response:
     return Response(content, media_type="application/json")
 
 
-def _problem(status: int, sentence: str) -> Response:
-    return Response(msgspec.json.encode({"error": sentence}), status, media_type="application/json")
+def _missing(sentence: str) -> Response:
+    return Response(msgspec.json.encode({"error": sentence}), 404, media_type="application/json")
 
 
 def _event(name: str, value: Any) -> bytes:
