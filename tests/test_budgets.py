@@ -17,6 +17,10 @@ from hypothesis import strategies as st
 
 import instrument
 from instrument.errors import BudgetExceeded, SettingsError
+from instrument.pricing import Prices
+from instrument.record import budgets
+from instrument.record.budgets import Budget, BudgetGuard, Limits
+from instrument.record.spans import LiveSpan
 from instrument.testing import Recording, record
 
 PRICE = {"m": {"input": "0", "output": "10000"}}  # a cent a token of output
@@ -437,3 +441,18 @@ def test_a_call_that_ends_in_the_middle_of_anothers_turn_is_settled(recording: R
             ask("hello")
         assert (2, Decimal(0)) == (scope.calls, scope.reserved_usd)
         assert Decimal("0.05") < scope.usd
+
+
+def test_threads_that_enter_a_trace_at_once_share_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a trace that began in another process there is one budget here, whichever thread is the first to make it."""
+    guard, call = BudgetGuard(Prices(), limits := Limits(calls=1)), LiveSpan()
+    call.trace_id, call.parent_id = "a" * 32, "b" * 16
+    of_another_thread: list[Budget] = []
+
+    def overtaken(limits: Limits) -> Budget:
+        monkeypatch.undo()
+        of_another_thread.append(guard._of_trace(call, limits))
+        return Budget(limits)
+
+    monkeypatch.setattr(budgets, "Budget", overtaken)
+    assert guard._of_trace(call, limits) is of_another_thread[0]

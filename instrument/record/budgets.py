@@ -191,7 +191,7 @@ class BudgetGuard:
             scope = Budget(limits)
             scope.is_of_trace = True
             if span.parent_id is not None or span.plan is None:  # a span of others hands nothing down
-                self._traces[span.trace_id] = scope
+                scope = self._traces.setdefault(span.trace_id, scope)  # another thread may have been faster
                 while len(self._traces) > MOST_TRACES:
                     self._traces.popitem(last=False)
         return scope
