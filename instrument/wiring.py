@@ -28,7 +28,7 @@ from instrument.model import UNWATCHED, Log, Run, Sink
 from instrument.origins import here
 from instrument.pricing import Prices
 from instrument.record import bridges, budgets, launched, notices, otel_context, threads
-from instrument.record.budgets import BudgetGuard, Limits, limits_of
+from instrument.record.budgets import BudgetGuard
 from instrument.record.capture import Camera
 from instrument.record.context import current
 from instrument.record.failures import in_words
@@ -40,6 +40,7 @@ from instrument.record.notices import notice
 from instrument.record.pipeline import ENDED, Flushed
 from instrument.record.recorder import Recorder
 from instrument.record.sampling import KEEPS, Rules
+from instrument.record.scopes import Limits, limits_of
 from instrument.record.switch import switch
 from instrument.redact import Redactor, redactor_of
 from instrument.settings import Settings, for_children

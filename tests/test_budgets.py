@@ -19,7 +19,8 @@ import instrument
 from instrument.errors import BudgetExceeded, SettingsError
 from instrument.pricing import Prices
 from instrument.record import budgets
-from instrument.record.budgets import Budget, BudgetGuard, Limits
+from instrument.record.budgets import BudgetGuard
+from instrument.record.scopes import Budget, Limits
 from instrument.record.spans import LiveSpan
 from instrument.testing import Recording, record
 

@@ -25,12 +25,10 @@ from instrument.record.context import Place, at, current, place_with
 from instrument.record.logs import write
 from instrument.record.notices import notice
 from instrument.record.recorder import Recorder
-from instrument.record.scopes import Ask, Budget, Limits, Settled, limits_of, scope_of
+from instrument.record.scopes import Ask, Budget, Limits, Settled, scope_of
 from instrument.record.spans import LiveSpan, amiss
 from instrument.record.switch import installed
 from instrument.usage import Request, request
-
-__all__ = ["Ask", "Budget", "BudgetGuard", "Limits", "budget", "limits_of", "took"]
 
 ASSUMED_OUTPUT = 4096
 """Output tokens that a call without an output limit reserves."""

@@ -94,6 +94,7 @@ class Recorder:
         self._quotes = camera.content
         self.guards = guards
         self.asks_always = asks_always
+        # spans call these by way of us: their modules import that of spans
         self.read_answer = llm.read_answer
         self.follow = streams.follow
         self.assemble = streams.assemble
