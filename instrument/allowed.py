@@ -133,6 +133,14 @@ def text_or_none(value: object) -> str | None:
     return value
 
 
+def budget_name(value: object) -> str:
+    """One line of text."""
+    text = text_or_none(value)
+    if text is None:
+        raise ValueError("must be a name, as of a team")
+    return text
+
+
 def path(value: object) -> Path:
     """A path; a leading ~ is the home folder."""
     text = os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -1,4 +1,5 @@
-"""Decimal arithmetic for money: exact, whatever the user's own decimal context says; its text, exact and for people."""
+"""Money: decimal arithmetic that is exact whatever the user's own decimal context says, its text, exact and for people,
+and the periods of budgets."""
 
 from __future__ import annotations
 
@@ -6,6 +7,9 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 EXACT = Context(prec=60)
 """Arithmetic in which sums and products of money never round."""
+
+PERIODS = ("hour", "day", "week", "month", "year", "total")
+"""For how long processes share a budget, in UTC; `total` never ends."""
 
 
 def decimal_text(value: Decimal) -> str:

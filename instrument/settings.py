@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from instrument import allowed, origins, thresholds
 from instrument.errors import SettingsError
+from instrument.money import PERIODS
 from instrument.origins import Given, Key, Unreadable, dotted
 from instrument.signals import is_of_signal
 from instrument.thresholds import Thresholds
@@ -102,7 +103,11 @@ class Otlp(_Table):
 
 
 class Budget(_Table):
-    """Limits per root trace, in US dollars, tokens, model calls and seconds; None is no limit."""
+    """Limits in US dollars, tokens, model calls and seconds; None is no limit.
+
+    They are those of each root trace by itself, or, with another `period`, of all that processes with the same `name`
+    and ledger spend in an hour, a day, …, in total.
+    """
 
     usd: Annotated[Decimal | None, BeforeValidator(allowed.money_or_none)] = None
     tokens: MaybeCount = None
@@ -110,6 +115,10 @@ class Budget(_Table):
     seconds: Annotated[float | None, BeforeValidator(allowed.seconds_or_none)] = None
     strict: Switch = False
     assumed_output: Count = 4096
+    period: Annotated[Literal["trace", "hour", "day", "week", "month", "year", "total"], _words("trace", *PERIODS)] = (
+        "trace"
+    )
+    name: Annotated[str, BeforeValidator(allowed.budget_name)] = "all"
 
 
 class Loops(_Table):

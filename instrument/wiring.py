@@ -40,7 +40,7 @@ from instrument.record.notices import notice
 from instrument.record.pipeline import ENDED, Flushed
 from instrument.record.recorder import Recorder
 from instrument.record.sampling import KEEPS, Rules
-from instrument.record.scopes import Limits, limits_of
+from instrument.record.scopes import Limits, limits_of, scope_of
 from instrument.record.switch import switch
 from instrument.redact import Redactor, redactor_of
 from instrument.settings import Settings, for_children
@@ -295,7 +295,7 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
     run = cast("Run", line_of(run_record(settings), redactor.line)[0])  # without the secrets of the command line
     capture = settings.capture
     prices = Prices(settings.prices)
-    per_trace = _limits(settings)
+    limits = _limits(settings)
     remembers = sinks is None
     watch = _detectors(settings, remembers)
     breaks = settings.loops.action not in ("warn", "off") and watch is not None
@@ -307,9 +307,9 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
         "asks_stream_usage": settings.openai.stream_usage == "auto",
         "guards": (
             *((_loop_guard(watch, settings),) if breaks and watch is not None else ()),
-            BudgetGuard(prices, per_trace, settings.budget.assumed_output, settings.ledger_url),
+            _budget_guard(prices, limits, settings),
         ),
-        "asks_always": per_trace is not None or breaks,
+        "asks_always": limits is not None or breaks,
         "detectors": watch,
         "closing": (lambda: history.save(settings.folder, watch.history.save())) if remembers and watch else None,
         "sampling": _rules(settings),
@@ -376,6 +376,13 @@ def _limits(settings: Settings) -> Limits | None:
         }
     )
     return None if limits[:4] == (None, None, None, None) else limits
+
+
+def _budget_guard(prices: Prices, limits: Limits | None, settings: Settings) -> BudgetGuard:
+    given, per_trace, shared = settings.budget, limits, None
+    if limits is not None and given.period != "trace":
+        per_trace, shared = None, scope_of({**limits._asdict(), "name": given.name, "period": given.period})
+    return BudgetGuard(prices, per_trace, given.assumed_output, settings.ledger_url, shared)
 
 
 def run_record(settings: Settings) -> Run:

@@ -127,6 +127,16 @@ def test_budget_holds(environment: dict[str, str], server: Endpoint, tmp_path: P
     assert (1, True, []) == (code, "BudgetExceeded" in told, server.requests)
 
 
+def test_budget_is_of_the_whole_program(environment: dict[str, str], server: Endpoint, tmp_path: Path) -> None:
+    """Calls outside of any span, and those of the processes that it starts, draw on one budget."""
+    (tmp_path / "child.py").write_text(CALL)
+    start_child = "import subprocess, sys\nsubprocess.run([sys.executable, 'child.py'], check=True)\n"
+    (tmp_path / "program.py").write_text(CALL + start_child + CALL)
+    options = ["--budget-usd", "9", "--set", "budget.calls=2", "program.py"]
+    code, _, told = run(options, environment, tmp_path)
+    assert (1, True, 2) == (code, "the budget 'program.py" in told, len(server.requests))
+
+
 FORKING = (
     CALL.replace("with openai", "import os\npid = os.fork()\nwith openai")
     + "if not pid: raise SystemExit(4)\nprint(os.waitpid(pid, 0)[1])\n"

@@ -71,6 +71,7 @@ def test_defaults() -> None:
         "otlp": {"endpoint": None, "protocol": None, "names": None, "spool_bytes": 1 << 26},
         "budget": {
             "usd": None, "tokens": None, "calls": None, "seconds": None, "strict": False, "assumed_output": 4096,
+            "period": "trace", "name": "all",
         },
         "loops": {"action": "warn", "scope": "call"},
         "detectors": DEFAULTS,
@@ -327,6 +328,8 @@ def test_unknown_key_below_is_refused_though_nothing_uses_it() -> None:
         ("budget.usd", float("inf"), "must be US dollars, a number from 0 up, or none"),
         ("budget.seconds", "soon", "must be seconds, a number from 0 up, or none"),
         ("budget.calls", True, "must be a whole number from 0 up, or none"),
+        ("budget.period", "minute", "must be one of trace, hour, day, week, month, year, total"),
+        ("budget.name", "", "must be a name, as of a team"),
         ("console.level", "LOUD", "must be one of TRACE, DEBUG, INFO, SUCCESS, WARNING, ERROR, CRITICAL"),
         ("console.color", 1, "must be one of auto, always, never"),
         ("jsonl.durability", "maybe", "must be one of write, fsync"),

@@ -312,6 +312,17 @@ def test_what_comes_in_the_middle_of_a_change_is_booked_once(path: Path, verb: s
     assert [("team", "0.25", 10, 1)] == account(path)
 
 
+def test_the_settings_have_a_budget_that_processes_share(path: Path) -> None:
+    """With a period the limits of the settings are those of all traces together, kept in the ledger."""
+    limits = {"calls": 2, "name": "team", "period": "total"}
+    with record(prices=PRICE, budget=limits, ledger={"url": f"sqlite:///{path}"}):
+        ask("one")
+        ask("two")
+        with pytest.raises(BudgetExceeded, match="the budget 'team' allows 2 model calls"):
+            ask("three")
+    assert [("team", 2)] == [(name, calls) for name, _, _, calls in account(path)]
+
+
 @pytest.mark.parametrize(
     ("budget", "model"), [({"usd": "0.08"}, "m"), ({"tokens": 9}, "m"), ({"seconds": 0}, "m"),
                           ({"usd": 9, "strict": True}, "nobody-knows")],

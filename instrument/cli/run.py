@@ -42,8 +42,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--sinks", metavar="NAMES", help="where it goes to, such as jsonl,ledger")
     parser.add_argument("--service", metavar="NAME", help="a name for the program")
     parser.add_argument("--agent-id", metavar="ID", help="a name for the agent")
-    limit = "refuse calls that may pass this limit of a trace; a call outside of any span is a trace of its own"
-    parser.add_argument("--budget-usd", metavar="USD", help=limit)
+    parser.add_argument("--budget-usd", metavar="USD", help="refuse what may pass this limit of the whole program")
     parser.add_argument("--config", metavar="FILE", help="a TOML file with settings")
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="any setting, by its dotted name"
@@ -64,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     if sys.flags.ignore_environment:
         raise SettingsError("instrument run works through the environment, which Python ignores with -E and -I")
     os.environ.update(_environment(args))
+    if args.budget_usd is not None and "INSTRUMENT_BUDGET__PERIOD" not in os.environ:
+        os.environ.update(_budget_of(words))
     _check(args)
     os.environ.update(_path(args.no_children))
     return _become([sys.executable, *_interpreter_options(), *words])
@@ -79,6 +80,12 @@ def _environment(args: argparse.Namespace) -> dict[str, str]:
             raise SettingsError(f"--set {pair}: a setting is given as KEY=VALUE, such as console.level=info")
         found[_variable(key)] = value
     return found
+
+
+def _budget_of(words: list[str]) -> dict[str, str]:
+    """One budget for this program and the processes that it starts."""
+    program = words[1] if words[0] == "-m" else Path(words[0]).name
+    return {"INSTRUMENT_BUDGET__PERIOD": "total", "INSTRUMENT_BUDGET__NAME": f"{program[:100]} {os.urandom(4).hex()}"}
 
 
 def _variable(key: str) -> str:

@@ -98,7 +98,8 @@ def hold() -> None:
 class BudgetGuard:
     """Asks the budgets of the place before a model call and tells them afterwards.
 
-    `per_trace` limits every trace by itself; `ledger` is where budgets with a period are kept.
+    `per_trace` limits every trace by itself, `shared` all of them together; `ledger` is where budgets with a period are
+    kept.
     """
 
     def __init__(
@@ -107,11 +108,13 @@ class BudgetGuard:
         per_trace: Limits | None = None,
         assumed_output: int = ASSUMED_OUTPUT,
         ledger: str | None = None,
+        shared: Budget | None = None,
     ) -> None:
         self._prices = prices
         self._per_trace = per_trace
         self._assumed_output = assumed_output
         self._ledger = ledger
+        self._shared = shared
         self._process = os.getpid()
         self._told_about: set[str] = set()
         self._traces: OrderedDict[str, Budget] = OrderedDict()
@@ -176,6 +179,8 @@ class BudgetGuard:
     def _open(self, span: LiveSpan) -> None:
         if self._per_trace is not None and not any(scope.is_of_trace for scope in span.budgets):
             span.budgets = (*span.budgets, self._of_trace(span, self._per_trace))
+        if self._shared is not None and self._shared not in span.budgets:
+            span.budgets = (*span.budgets, self._shared)
         if span.plan is not None and span.plan.budget is not None:
             span.budgets = (*span.budgets, scope_of(span.plan.budget, span.name))
         if self._ledger is not None:

@@ -18,13 +18,12 @@ from weakref import WeakSet
 
 from instrument import forks
 from instrument.errors import BudgetExceeded, SettingsError
-from instrument.money import EXACT
+from instrument.money import EXACT, PERIODS
 from instrument.record.switch import switch
 from instrument.record.texts import valid
 
 WARN_AT = (50, 80, 100)
 ZERO = Decimal(0)
-PERIODS = ("hour", "day", "week", "month", "year", "total")
 
 PROMPT_FACTOR, PROMPT_SLACK = Decimal("1.1"), 50
 """How far a prompt may be from its count before the call: what providers add around messages is not published."""
