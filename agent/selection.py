@@ -83,24 +83,28 @@ def opened_up(folder: Path, workspace: Workspace) -> tuple[list[str], list[str]]
     Those that are beyond what one review takes are not read.
     """
     found, refused = list[str](), list[str]()
-    for place in python_files(folder):
+    for place in python_files(folder, unreadable := list[OSError]()):
         try:
             found.append(reviewable(place, workspace) if len(found) < MAX_FILES else workspace.name(place))
         except ToolError as refusal:
             refused.append(str(refusal))
-    return found, refused
+    closed = [f"{workspace.name(Path(error.filename))} cannot be looked into: {error.strerror}" for error in unreadable]
+    return found, refused + closed
 
 
-def python_files(folder: Path) -> Iterator[Path]:
-    """Every `*.py` below a folder, without hidden folders, virtual environments and installed packages."""
-    for current, folders, names in os.walk(folder):
+def python_files(folder: Path, unreadable: list[OSError]) -> Iterator[Path]:
+    """Every `*.py` below a folder, without hidden folders, virtual environments and installed packages.
+
+    What kept a folder from being looked into is added to `unreadable`.
+    """
+    for current, folders, names in os.walk(folder, onerror=unreadable.append):
         folders[:] = sorted(name for name in folders if not skipped(Path(current, name)))
         yield from (Path(current, name) for name in sorted(names) if name.endswith(".py") and not name.startswith("."))
 
 
 def skipped(folder: Path) -> bool:
     """Whether a folder is not looked into."""
-    return folder.name.startswith(".") or folder.name in SKIPPED or (folder / "pyvenv.cfg").exists()
+    return folder.name.startswith(".") or folder.name in SKIPPED or os.path.exists(folder / "pyvenv.cfg")
 
 
 def reviewable(place: Path, workspace: Workspace) -> str:

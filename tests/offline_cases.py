@@ -54,6 +54,22 @@ def share(part, whole: float):
         return 0
 """,
     ),
+    "division-by-zero of what may be an array": (
+        """
+import numpy as np
+
+
+def scaled(values, by: float):
+    return np.asarray(values) / by  # here
+""",
+        """
+import numpy as np
+
+
+def scaled(values, by):
+    return np.asarray(values) / by
+""",
+    ),
     "inverted-guard": (
         """
 def mean(values):
@@ -128,6 +144,164 @@ def best(scores: list[int]) -> int:
         """
 def best(scores: list[int]) -> int:
     return max(scores, default=0)
+""",
+    ),
+    "mutable-default of a cache": (
+        """
+def counted(word, counts={}):  # here
+    if word not in counts:
+        counts[word] = 0
+    counts[word] += 1
+    return counts
+""",
+        """
+def squared(number, cache={}):
+    if number not in cache:
+        cache[number] = number**2
+    return cache[number]
+""",
+    ),
+    "mutable-default of a counter": (
+        """
+def numbered(line, numbers=[0]):  # here
+    numbers[0] += 1
+    return numbers, line
+""",
+        """
+def numbered(line, numbers=[0]):
+    numbers[0] += 1
+    return f"{numbers[0]} {line}"
+""",
+    ),
+    "shared-class-attribute of a registry": (
+        """
+class Shelf:
+    books = []  # here
+
+    def add(self, book):
+        self.books.append(book)
+""",
+        """
+class Shelf:
+    books = []
+
+    def add(self, book):
+        self.books.append(book)
+
+
+def clear():
+    Shelf.books = []
+""",
+    ),
+    "none-comparison outside of a query": (
+        """
+def open_orders(orders):
+    return [order for order in orders if order.closed == None]  # here
+""",
+        """
+def open_orders(session, order):
+    return session.query(order).filter(order.closed == None).all()
+""",
+    ),
+    "unknown-argument of a name imported over it": (
+        """
+def main(path):
+    return path
+
+
+if __name__ == "__main__":
+    main("tests", verbosity=2)  # here
+""",
+        """
+def main(path):
+    return path
+
+
+if __name__ == "__main__":
+    from unittest import main
+
+    main("tests", verbosity=2)
+""",
+    ),
+    "unknown-attribute that a parser sets": (
+        """
+class Options:
+    def __init__(self, parser):
+        self.parser = parser
+        parser.parse_args([])
+
+    def wanted(self):
+        return self.tests  # here
+""",
+        """
+class Options:
+    def __init__(self, parser):
+        self.parser = parser
+        parser.parse_args([], self)
+
+    def wanted(self):
+        return self.tests
+""",
+    ),
+    "shell-injection of a constant": (
+        """
+import os
+
+
+def page(path):
+    return hasattr(os, "system") and os.system("less " + path) == 0  # here
+""",
+        """
+import os
+
+
+def has_less():
+    return hasattr(os, "system") and os.system("(less) 2>/dev/null") == 0
+""",
+    ),
+    "undefined-name of what is deleted last": (
+        """
+def table():
+    return size * 2  # here
+""",
+        """
+size = 2
+
+
+def table():
+    return size * 2
+
+
+doubled = table()
+del size
+""",
+    ),
+    "redefinition by a function of itself": (
+        """
+def page(text):
+    return text
+
+
+def page(text):  # here
+    return print(text)
+""",
+        """
+def page(text):
+    global page
+    page = print
+    page(text)
+""",
+    ),
+    "bad-environment-default of a number": (
+        """
+import os
+
+lines = os.environ.get("LINES", 24)  # here
+""",
+        """
+import os
+
+lines = int(os.environ.get("LINES", 24))
 """,
     ),
     "mutable-default": (

@@ -9,7 +9,7 @@ import pytest
 
 from agent import selection as selection_module
 from agent.errors import InputError
-from agent.selection import looks_like_python, select
+from agent.selection import looks_like_python, select, skipped
 
 
 def files(root: Path, *names: str) -> None:
@@ -50,6 +50,28 @@ def test_an_empty_folder_is_named(tmp_path: Path) -> None:
     """A folder without Python files is an error, not an empty review."""
     with pytest.raises(InputError, match="holds no Python file"):
         select([tmp_path])
+
+
+def test_a_folder_that_cannot_be_looked_into_is_left_out_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others below the same folder are reviewed."""
+    files(tmp_path, "a.py", "closed/b.py")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    chosen = select([tmp_path])
+    assert (("a.py",), ("closed cannot be looked into: Permission denied",)) == (chosen.files, chosen.left_out)
+
+
+def test_a_folder_that_cannot_be_asked_is_no_virtual_environment() -> None:
+    """The system's refusal to say whether there is a `pyvenv.cfg` ends no review."""
+    assert not skipped(Path("x" * 300))
 
 
 @pytest.mark.parametrize(

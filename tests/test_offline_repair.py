@@ -197,6 +197,33 @@ def test_bare_except_is_patched_without_a_test() -> None:
     assert (("    except:", "    except (TypeError, ValueError):"), None) == (finding.patch, finding.test)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(a, b):\n    return a / b if a else 0\n",
+        "def f(a, b):\n    return a and a / b\n",
+        "def f(items, b):\n    return [item / b for item in items]\n",
+        "def f(b):\n    return lambda a: a / b\n",
+    ],
+)
+def test_a_check_never_stands_before_a_division_that_may_not_happen(text: str) -> None:
+    """It would refuse calls that go well: such a fault is told and left to people."""
+    assert [None] == [finding.patch for finding in with_repairs(examine("a.py", text))]
+
+
+def test_a_default_made_of_names_is_left_where_it_is() -> None:
+    """`lines = [lines]` inside the function would read the parameter itself, not what was meant."""
+    text = "lines = 3\n\n\ndef f(lines=[lines]):\n    lines.append(1)\n    return lines\n"
+    assert [None] == [finding.patch for finding in with_repairs(examine("a.py", text))]
+
+
+def test_a_file_of_very_many_faults_gets_fifty_patches() -> None:
+    """Each patch is tried on the whole file: three thousand would take minutes."""
+    text = "\n".join(f"def f{number}(a, b):\n    return a / b\n" for number in range(60))
+    found = with_repairs(examine("a.py", text))
+    assert (60, 50) == (len(found), sum(finding.patch is not None for finding in found))
+
+
 def test_table_names_are_not_made_placeholders() -> None:
     """No database takes a placeholder for a name of a table: there is a finding, but no patch."""
     text = 'def count(db, table):\n    return db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()\n'

@@ -45,6 +45,22 @@ def test_annotations_that_name_what_comes_later() -> None:
     assert (["undefined-name"] if sys.version_info < (3, 14) else []) == [finding.rule for finding in found]
 
 
+def test_a_package_may_export_what_is_beside_it() -> None:
+    """`__all__` of an `__init__.py` names submodules too; that of any other file has to define what it names."""
+    told = [
+        [finding.rule for finding in examine(name, '__all__ = ["beside"]\n').findings]
+        for name in ("p/__init__.py", "p/a.py")
+    ]
+    assert [[], ["undefined-export"]] == told
+
+
+def test_a_default_that_is_only_read_is_no_more_than_a_hint() -> None:
+    """What calls share is a fault when it is changed, a danger when it is passed on, and else only worth a word."""
+    read, passed, changed = "for x in a:\n        print(x)", "return a", "a.append(1)"
+    told = [examine("a.py", f"def f(a=[]):\n    {body}\n").findings[0].severity for body in (read, passed, changed)]
+    assert ["info", "warning", "error"] == told
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_message_says_what_is_at_hand(name: str) -> None:
     """A message quotes the code it is about: no finding is canned."""

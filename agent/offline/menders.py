@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from . import samples, sqltext
 from .edits import Edit, at_line, before, put, text_of
 from .rules import Finding, Source
-from .rules.defaults import defaults
+from .rules.defaults import defaults, makers
 from .rules.division import origin_of
 from .rules.source import Function, dotted, names_in, own_nodes, parameter, parameters, written
 
@@ -40,13 +40,29 @@ def division(source: Source, finding: Finding) -> Mending | None:
             if isinstance(part, ast.comprehension)
             for name in names_in(part.target)
         }
-        if f"`{written(divisor)}`" not in finding.message or names_in(divisor) & own:
+        if f"`{written(divisor)}`" not in finding.message or names_in(divisor) & own or may_be_skipped(source, node):
             continue
         edit = before(
             source, statement, f'if {text_of(source, divisor)} == 0:\n    raise ValueError("{complaint(divisor)}")'
         )
         return Mending((edit,), division_test(source, function, divisor)) if edit else None
     return None
+
+
+def may_be_skipped(source: Source, node: ast.AST) -> bool:
+    """Whether its statement can go well without dividing: the check in front of it would refuse what works now."""
+    child = node
+    for above in source.ancestors(node):
+        if isinstance(above, ast.stmt):
+            return False
+        if isinstance(above, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+            return True
+        if isinstance(above, ast.IfExp) and child is not above.test:
+            return True
+        if isinstance(above, ast.BoolOp) and child is not above.values[0]:
+            return True
+        child = above
+    return False
 
 
 def is_steady(divisor: ast.expr) -> bool:
@@ -104,6 +120,8 @@ def mutable_default(source: Source, finding: Finding) -> Mending | None:
 
 
 def mended_default(source: Source, function: Function, arg: ast.arg, default: ast.expr) -> Mending | None:
+    if names_in(default) - makers:
+        return None  # what a name stands for when the function is made may not be what it stands for in the call
     first = next((statement for statement in function.body if not is_docstring(statement)), None)
     edit = (
         before(source, first, f"if {arg.arg} is None:\n    {arg.arg} = {text_of(source, default)}") if first else None

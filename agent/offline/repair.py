@@ -11,12 +11,16 @@ from .edits import patch_of
 from .menders import menders
 from .rules import Finding, Source, Verdict
 
+most_mended = 50
+"""Findings of one file that get a patch, from its top: each is tried on the whole file, and a next review has more."""
+
 
 def with_repairs(verdict: Verdict) -> list[Finding]:
     """The findings, those that can be mended with their patch and test."""
     if verdict.source is None:
         return list(verdict.findings)
-    return [repaired(verdict.source, finding) for finding in verdict.findings]
+    mendable = [finding for finding in verdict.findings if finding.rule in menders][:most_mended]
+    return [repaired(verdict.source, each) if each in mendable else each for each in verdict.findings]
 
 
 def repaired(source: Source, finding: Finding) -> Finding:

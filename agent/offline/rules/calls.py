@@ -107,7 +107,7 @@ def called_function(source: Source, call: ast.Call) -> Function | None:
 
 
 def is_defined_once(source: Source, name: str) -> bool:
-    return source.definitions[name] == 1 and name not in source.stored_names
+    return source.definitions[name] == 1 and name not in source.stored_names | source.imported_names
 
 
 def is_set_on_self(owner: ast.ClassDef | None, name: str) -> bool:

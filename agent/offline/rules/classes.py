@@ -164,7 +164,7 @@ def is_closed(source: Source, owner: ast.ClassDef) -> bool:
     ):
         return False
     text = written(owner)
-    tricks = ("__dict__", "setattr(", "vars(self", "exec(", "locals()", "super()")
+    tricks = ("__dict__", "setattr(", "vars(self", "exec(", "locals()", "super()", ", self)", "namespace=self")
     return not any(trick in text for trick in tricks)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from .facts import is_length, literal_size, none_test
-from .source import Finding, Source, own_nodes, written
+from .source import Finding, Source, is_in_query, own_nodes, written
 
 
 def find(source: Source) -> Iterator[Finding]:
@@ -47,6 +47,8 @@ def compared(source: Source, node: ast.Compare) -> Iterator[Finding]:
             )
             yield told(node, "is-literal", message, f"use `{written(left)} {sign} {written(right)}`")
         elif isinstance(op, ast.Eq | ast.NotEq) and (is_none(left) or is_none(right)):
+            if is_in_query(source, node):
+                return
             message = (
                 f"`{written(node)}` in {source.place(node)} compares with None by `{sign}`, which a class may redefine"
             )

@@ -36,6 +36,8 @@ changes = {
     "popitem",
     "appendleft",
 }
+questions = {"get", "items", "keys", "values", "copy", "index", "count", "isdisjoint", "issubset", "union"}
+copies = {"len", "list", "dict", "set", "tuple", "sorted", "frozenset", "sum", "any", "all", "max", "min", "enumerate"}
 
 
 def find(source: Source) -> Iterator[Finding]:
@@ -49,21 +51,16 @@ def find(source: Source) -> Iterator[Finding]:
                 if isinstance(source.parent(node), ast.Assign | ast.AnnAssign | ast.Return) and not is_read_only(inner):
                     yield shared_rows(source, node, times)
             case ast.ClassDef():
-                yield from shared_attributes(node)
+                yield from shared_attributes(source, node)
 
 
 def shared_defaults(function: Function) -> Iterator[Finding]:
     for arg, default in defaults(function):
-        if is_mutable(default) and not arg.arg.startswith("_"):
-            changed = is_changed(function, arg.arg)
-            effect = (
-                "and the function changes it, so it grows from call to call"
-                if changed
-                else "so a change by one caller is seen by the next"
-            )
+        if is_mutable(default) and not arg.arg.startswith("_") and not is_meant_to_last(function, arg.arg, default):
+            severity, effect = effect_of_sharing(function, arg.arg)
             yield Finding(
                 default.lineno,
-                "error" if changed else "warning",
+                severity,
                 rule,
                 f"the default `{arg.arg}={written(default)}` of `{function.name}()` is made once and shared by "
                 f"all calls, {effect}",
@@ -98,6 +95,61 @@ def is_changed(function: Function, name: str) -> bool:
     return False
 
 
+def effect_of_sharing(function: Function, name: str) -> tuple[str, str]:
+    """How bad it is that all calls share a default, and why."""
+    if is_changed(function, name):
+        return "error", "and the function changes it, so it grows from call to call"
+    if is_only_read(function, name):
+        return "info", "which is harmless only as long as the function does no more than read it"
+    return "warning", "so a change by one caller is seen by the next"
+
+
+def is_only_read(function: Function, name: str) -> bool:
+    """Whether nobody gets hold of it: the function loops over it, looks into it or asks it something, and no more."""
+    reading: set[ast.AST] = set()
+    for node in own_nodes(function):
+        match node:
+            case ast.For(iter=ast.Name() as use) | ast.comprehension(iter=ast.Name() as use):
+                reading.add(use)
+            case ast.If(test=ast.Name() as use) | ast.UnaryOp(op=ast.Not(), operand=ast.Name() as use):
+                reading.add(use)
+            case ast.Compare(ops=[ast.In() | ast.NotIn()], comparators=[ast.Name() as use]):
+                reading.add(use)
+            case ast.Call(func=ast.Attribute(value=ast.Name() as use, attr=attr)) if attr in questions:
+                reading.add(use)
+            case ast.Call(func=ast.Name(id=called), args=[ast.Name() as use]) if called in copies:
+                reading.add(use)
+    uses = [node for node in ast.walk(function) if isinstance(node, ast.Name) and node.id == name]
+    return bool(uses) and all(use in reading for use in uses)
+
+
+def is_meant_to_last(function: Function, name: str, default: ast.expr) -> bool:
+    """A memory from call to call: a counter (`n=[0]`), or a cache that is looked into and filled, not given out."""
+    uses = [node for node in own_nodes(function) if isinstance(node, ast.Name) and node.id == name]
+    if isinstance(default, ast.List) and default.elts:
+        return is_changed(function, name) and all(is_inside_subscript(function, use) for use in uses)
+    looked_up = any(
+        isinstance(node, ast.Compare)
+        and isinstance(node.ops[0], ast.In | ast.NotIn)
+        and written(node.comparators[0]) == name
+        for node in own_nodes(function)
+    )
+    return looked_up and is_changed(function, name) and not is_given_out(function, name)
+
+
+def is_inside_subscript(function: Function, use: ast.Name) -> bool:
+    return any(isinstance(node, ast.Subscript) and node.value is use for node in own_nodes(function))
+
+
+def is_given_out(function: Function, name: str) -> bool:
+    return any(
+        isinstance(node, ast.Return | ast.Yield | ast.Assign)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == name
+        for node in own_nodes(function)
+    )
+
+
 def is_repeated_list(node: ast.expr) -> bool:
     return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and isinstance(node.left, ast.List)
 
@@ -118,14 +170,18 @@ def shared_rows(source: Source, node: ast.BinOp, times: ast.expr) -> Finding:
     )
 
 
-def shared_attributes(owner: ast.ClassDef) -> Iterator[Finding]:
+def shared_attributes(source: Source, owner: ast.ClassDef) -> Iterator[Finding]:
     """A list or dict on the class that methods change through `self` though no method makes one per instance."""
     if any("dataclass" in written(item) for item in owner.decorator_list):
         return
     for statement in owner.body:
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if is_mutable(value) and not name.isupper():
-                if changed_through_self(owner, name) and not set_on_self(owner, name):
+                if (
+                    changed_through_self(owner, name)
+                    and not set_on_self(owner, name)
+                    and not is_used_through_class(source, owner, name)
+                ):
                     yield Finding(
                         statement.lineno,
                         "error",
@@ -134,6 +190,14 @@ def shared_attributes(owner: ast.ClassDef) -> Iterator[Finding]:
                         f"change it through `self.{name}`",
                         f"set `self.{name} = {written(value)}` in `__init__`",
                     )
+
+
+def is_used_through_class(source: Source, owner: ast.ClassDef, name: str) -> bool:
+    """`Class.registry` somewhere in the file: that all instances share it is meant."""
+    return any(
+        isinstance(node, ast.Attribute) and node.attr == name and written(node.value) in (owner.name, "cls")
+        for node in source.nodes
+    )
 
 
 def changed_through_self(owner: ast.ClassDef, name: str) -> bool:

@@ -46,6 +46,7 @@ def suspicions(source: Source) -> Iterator[tuple[Finding, tuple[Function | None,
             or protected(source, node)
             or is_documented(function)
             or is_formatting(node, divisor, function)
+            or may_be_array(source, divisor, function)
         ):
             continue
         elif finding := suspicion(source, node, divisor, function):
@@ -97,6 +98,16 @@ def inverted(node: ast.AST, divisor: ast.expr, fact: Fact, function: Function) -
         f"`{written(divisor)}` exactly when it is zero",
         "negate the test",
     )
+
+
+def may_be_array(source: Source, divisor: ast.expr, function: Function) -> bool:
+    """Arrays give inf where numbers raise: in a file that uses them only what is annotated or counted is a number."""
+    if not source.imported_names & {"np", "numpy", "pd", "pandas", "pl", "polars", "torch", "jax", "jnp", "tf", "xr"}:
+        return False
+    origin = origin_of(divisor, function)
+    names = [part.id for part in ast.walk(origin) if isinstance(part, ast.Name)]
+    known = [arg for name in names if (arg := parameter(function, name)) and written(arg.annotation) in numbers]
+    return "len(" not in written(origin) and not known
 
 
 def told(node: ast.AST, message: str, suggestion: str) -> Finding:

@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 
+from .defaults import defaults, is_meant_to_last
 from .ruff_kinds import kinds
-from .source import Finding, Source, written
+from .source import Finding, Source, is_in_query, written
 
 seconds = 20.0
 python = f"py3{min(sys.version_info.minor, 14)}"
@@ -123,6 +124,11 @@ def no_star_import(raw: dict[str, Any], nodes: list[ast.AST], source: Source) ->
     )
 
 
+def is_really_missing(raw: dict[str, Any], nodes: list[ast.AST], source: Source) -> bool:
+    """The `__all__` of a package may name its submodules, which nobody sees here."""
+    return PurePath(source.path).name != "__init__.py" and no_star_import(raw, nodes, source)
+
+
 def is_plain_import(raw: dict[str, Any], nodes: list[ast.AST], source: Source) -> bool:
     alias = next((node for node in nodes if isinstance(node, ast.alias)), None)
     statement = alias and source.parent(alias)
@@ -137,10 +143,16 @@ def is_plain_import(raw: dict[str, Any], nodes: list[ast.AST], source: Source) -
 
 
 def is_not_placeholder(raw: dict[str, Any], nodes: list[ast.AST], source: Source) -> bool:
-    return any(
-        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom)
-        for node in nodes
-    ) and (not earlier_is_assignment(raw, source))
+    named = raw["message"].partition("`")[2].partition("`")[0]
+    return (
+        any(
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom)
+            for node in nodes
+        )
+        and not any(isinstance(node, ast.arg) and node.arg == named for node in nodes)
+        and not any(isinstance(node, ast.Global) and named in node.names for node in source.nodes)
+        and not earlier_is_assignment(raw, source)
+    )
 
 
 def earlier_is_assignment(raw: dict[str, Any], source: Source) -> bool:
@@ -206,8 +218,12 @@ def is_not_nan_check(raw: dict[str, Any], nodes: list[ast.AST], source: Source) 
 
 
 def is_not_sentinel(raw: dict[str, Any], nodes: list[ast.AST], source: Source) -> bool:
-    """`_cache={}` and `_nil=[]`, by their underscore, are meant to be shared."""
+    """`_cache={}` and `_nil=[]`, by their underscore, are meant to be shared, and so is what is used as a memory."""
     row, column = raw["location"]["row"], raw["location"]["column"]
+    for function in source.functions:
+        for arg, default in defaults(function):
+            if default.lineno == row and is_meant_to_last(function, arg.arg, default):
+                return False
     before = source.lines[row - 1].encode()[: column - 1].decode(errors="ignore").rstrip(" =")
     return not before.split(",")[-1].split("(")[-1].strip().split(":")[0].startswith("_")
 
@@ -233,6 +249,8 @@ def is_clock_or_container(raw: dict[str, Any], nodes: list[ast.AST], source: Sou
 
 
 def runs_no_constant(raw: dict[str, Any], nodes: list[ast.AST], source: Source) -> bool:
+    if "seems safe" in raw["message"]:
+        return False
     row, column = raw["location"]["row"], raw["location"]["column"]
     for node in nodes:
         if isinstance(node, ast.Call) and node.lineno == row and node.col_offset <= column:
@@ -245,6 +263,17 @@ def runs_no_constant(raw: dict[str, Any], nodes: list[ast.AST], source: Source) 
                 )
             )
     return True
+
+
+def is_not_converted(raw: dict[str, Any], nodes: list[ast.AST], source: Source) -> bool:
+    """`int(os.environ.get("LINES", 0))` has its number either way."""
+    reading = ("os.environ.get(", "os.getenv(", "environ.get(", "getenv(")
+    return not any(
+        isinstance(node, ast.Call)
+        and written(node.func) in ("int", "float", "bool", "str")
+        and any(written(arg).startswith(reading) for arg in node.args)
+        for node in nodes
+    )
 
 
 def is_about_secrets(raw: dict[str, Any], nodes: list[ast.AST], source: Source) -> bool:
@@ -262,6 +291,9 @@ def is_really_undefined(raw: dict[str, Any], nodes: list[ast.AST], source: Sourc
     function = source.function_of(nodes[-1]) if nodes else None
     if "`self`" in raw["message"] and function is not None and source.class_of(function) is not None:
         return False  # told as a missing self
+    name = raw["message"].partition("`")[2].partition("`")[0]
+    if any(isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Del) for node in source.nodes):
+        return False  # deleted at the end, and used before that
     return (
         no_star_import(raw, nodes, source) and "get_ipython" not in raw["message"] and "__path__" not in raw["message"]
     )
@@ -280,24 +312,24 @@ def has_no_restart(raw: dict[str, Any], nodes: list[ast.AST], source: Source) ->
 
 
 def is_no_query(raw: dict[str, Any], nodes: list[ast.AST], source: Source) -> bool:
-    return not any(
-        isinstance(node, ast.Call) and written(node.func).endswith((".filter", ".where", ".loc")) for node in nodes
-    )
+    return not any(isinstance(node, ast.Compare) and is_in_query(source, node) for node in nodes)
 
 
 doubts: Mapping[str, Likely] = {
     "F401": is_plain_import,
     "F811": is_not_placeholder,
-    "F822": no_star_import,
+    "F822": is_really_missing,
     "F841": is_assignment,
     "B018": is_not_probe,
     "E721": is_against_builtin,
+    "E711": is_no_query,
     "E712": is_no_query,
     "PLR0124": is_not_nan_check,
     "B006": is_not_sentinel,
     "B008": is_clock_or_container,
     "RUF009": is_clock_or_container,
     "PLW0127": has_no_restart,
+    "PLW1508": is_not_converted,
     "S307": runs_no_constant,
     "S102": runs_no_constant,
     "S605": runs_no_constant,

@@ -66,7 +66,6 @@ kinds: Mapping[str, Kind] = {
     "B016": Kind("raise-literal", "error", "raise an exception instance"),
     "B017": Kind("assert-any-exception", "warning", "expect a specific exception"),
     "B018": Kind("useless-expression", "warning", "use the value or remove the line"),
-    "B020": Kind("loop-overrides-iterable", "error", "give the loop variable another name"),
     "B021": Kind("f-string-docstring", "warning", "use a plain string"),
     "B022": Kind("useless-suppress", "warning", "name the exceptions to suppress"),
     "B025": Kind("repeated-exception", "warning", "remove the second handler: it is never reached"),

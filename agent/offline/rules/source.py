@@ -88,6 +88,11 @@ class Source:
         )
 
     @cached_property
+    def imported_names(self) -> frozenset[str]:
+        """Names that an import binds anywhere in the file."""
+        return frozenset(bound_names(node for node in self.nodes if isinstance(node, ast.Import | ast.ImportFrom)))
+
+    @cached_property
     def has_star_import(self) -> bool:
         return any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in self.nodes)
 
@@ -268,6 +273,21 @@ def attributes_set(owner: ast.AST) -> frozenset[str]:
     return frozenset(
         node.attr for node in ast.walk(owner) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
     )
+
+
+def is_in_query(source: Source, node: ast.AST) -> bool:
+    """Whether a comparison is an argument of `.filter()` and the like or an index, where objects make a query of it."""
+    for above in source.ancestors(node):
+        match above:
+            case ast.Lambda() | ast.stmt():
+                return False
+            case ast.Subscript() | ast.Call(func=ast.Attribute(attr="filter" | "where" | "having" | "join")):
+                return True
+            case ast.Call(func=func) if written(func).rsplit(".", 1)[-1] in ("and_", "or_", "not_"):
+                return True
+            case ast.GeneratorExp() | ast.ListComp() | ast.SetComp() | ast.DictComp():
+                return False
+    return False
 
 
 def is_stub(function: Function) -> bool:
