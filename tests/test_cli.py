@@ -576,6 +576,15 @@ def test_an_interrupt_ends_quietly(here: Path) -> None:
     assert (b"", 130) == (err, runs.returncode)
 
 
+@pytest.mark.parametrize("words", [["--version"], ["runs"]])
+def test_an_answer_that_cannot_be_written_is_one_sentence(words: list[str], here: Path) -> None:
+    """Where the disk is full that stdout goes to, that is said; Python has nothing to complain of at exit."""
+    buffered = {name: value for name, value in environment().items() if name != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*VERB, *words], stdout=full, stderr=subprocess.PIPE, text=True, env=buffered)
+    assert (2, "instrument: the answer cannot be written: No space left on device\n") == (done.returncode, done.stderr)
+
+
 def test_closed_streams_are_no_error(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`instrument check >&- 2>&-` answers by its exit code."""
     monkeypatch.setattr(sys, "stdout", None)

@@ -34,10 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     _have_streams()
     try:
-        return _run(words)
+        code = _run(words)
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:
         _stop_writing()
         return FINE
+    except OSError as problem:
+        return _complain(_unreadable(problem))
     except KeyboardInterrupt:
         return INTERRUPTED
     except RecursionError:
@@ -57,22 +61,16 @@ def _run(words: list[str]) -> int:
     parser, verbs = _parser(words)
     try:
         args = _parsed(words, parser, verbs)
-    except SystemExit as done:
-        return done.code if isinstance(done.code, int) else BAD_USE
-    if "run" not in args:
-        parser.print_help()
-        return BAD_USE if words else FINE
-    try:
+        if "run" not in args:
+            parser.print_help()
+            return BAD_USE if words else FINE
         args.settings = None if args.verb in SEES_BAD_SETTINGS else _settings()
         code: int = args.run(args)
-        sys.stdout.flush()
         return code
-    except BrokenPipeError:
-        raise
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else BAD_USE
     except InstrumentError as problem:
         return _complain(str(problem))
-    except OSError as problem:
-        return _complain(_unreadable(problem))
 
 
 def _parsed(words: list[str], parser: _Parser, verbs: Mapping[str, _Parser]) -> argparse.Namespace:
@@ -158,8 +156,13 @@ def _settings() -> Settings | None:
 
 
 def _unreadable(problem: OSError) -> str:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _stop_writing()
+        return f"the answer cannot be written: {problem.strerror}"
     if problem.filename is None or problem.strerror is None:
-        return str(problem)
+        return problem.strerror or str(problem)
     return f"{problem.filename} cannot be read or written: {problem.strerror}"
 
 
@@ -178,7 +181,7 @@ def _have_streams() -> None:
 
 
 def _stop_writing() -> None:
-    """Whoever read our output has gone; without this Python complains at exit when it flushes."""
+    """Nobody takes our output any more; without this Python complains at exit when it flushes."""
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
