@@ -583,3 +583,38 @@ def test_a_sink_that_is_at_work_is_waited_for(monkeypatch: pytest.MonkeyPatch) -
         found.append(lane.is_behind(5))
     let_on.release(2)
     assert [False, True, False] == found
+
+
+@tool
+def read(text: str) -> int:
+    return len(text)
+
+
+@pytest.mark.parametrize("policy", ["drop", "wait"])
+def test_long_values_that_wait_are_bounded(policy: str) -> None:
+    """A call keeps its span where there is no room for its long arguments: these are left out, marked and counted."""
+    queue = {"policy": policy, "max_bytes": 250_000, "wait_seconds": 0.01}
+    with record(queue=queue) as recording:
+        assert switch.recorder is not None
+        worker = switch.recorder.pipeline
+        with worker.draining:
+            for _ in range(3):
+                read("word " * 40_000)
+        lost = recording.flush().lost
+        read("word " * 40_000)
+    whole, *others, later = [str(one.input) for one in recording.spans]
+    assert ({"long values: queue full": 2}, ["{'$omitted': 1}"] * 2, True, whole) == (
+        lost,
+        others,
+        "word" in whole,
+        later,
+    )
+    assert worker.room.large == 0
+
+
+def test_a_long_value_that_finds_room_in_time_is_whole() -> None:
+    """Under the policy wait a call waits for the worker, which finishes what is before it."""
+    with record(queue={"max_bytes": 250_000, "wait_seconds": 30}) as recording:
+        for _ in range(5):
+            read("word " * 40_000)
+    assert ({}, 1) == (recording.flush().lost, len({str(one.input) for one in recording.spans}))

@@ -69,13 +69,17 @@ _SIGN = ord("$")
 
 
 class Large:
-    """A value too long for the caller's thread to finish: its own snapshot, which nobody changes any more."""
+    """A value too long for the caller's thread to finish: its own snapshot, which nobody changes any more.
 
-    __slots__ = ("by_name", "camera", "encoded", "tree")
+    `size` is roughly the bytes that it takes until the worker has finished it.
+    """
 
-    def __init__(self, camera: Camera, tree: Any, *, by_name: bool, encoded: bytes | None = None) -> None:
+    __slots__ = ("by_name", "camera", "encoded", "size", "tree")
+
+    def __init__(self, camera: Camera, tree: Any, size: int, *, by_name: bool, encoded: bytes | None = None) -> None:
         self.camera = camera
         self.tree = tree
+        self.size = size
         self.by_name = by_name
         self.encoded = encoded
 
@@ -89,6 +93,23 @@ class Large:
 
 
 Captured = Raw | Large
+
+
+def large_bytes(captured: Any) -> int:
+    """The bytes of what is left to be finished of a value, or of what a generator yielded."""
+    if captured.__class__ is list:
+        return sum(map(large_bytes, captured))
+    return captured.size if captured.__class__ is Large else 0
+
+
+def left_out(captured: Any) -> Any:
+    """What stands for a value that there is no room for. What is finished already is given back as it is."""
+    if captured.__class__ is list:
+        return [left_out(one) for one in captured]
+    if captured.__class__ is not Large:
+        return captured
+    mark = {"$blob": None, "bytes": captured.size, "head": "", "tail": ""}
+    return Raw(_encode({"$omitted": len(captured.whole())} if captured.by_name else mark))
 
 
 class Camera:
@@ -188,11 +209,11 @@ class Camera:
         try:
             tree, size = snapshot_of_named(value) if by_name else snapshot(value)
             if size > DIRECT_SIZE:
-                return Large(self, tree, by_name=by_name)
+                return Large(self, tree, size, by_name=by_name)
             data = encode_valid(tree)
             if len(data) <= self.max_bytes and self.content:
                 return Raw(data)
-            return Large(self, None, by_name=by_name, encoded=data)
+            return Large(self, None, len(data), by_name=by_name, encoded=data)
         except (KeyboardInterrupt, SystemExit):  # perhaps a signal, which is the user's
             raise
         except BaseException as fault:

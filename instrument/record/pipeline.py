@@ -383,6 +383,8 @@ class Pipeline:
             before, began = began, time.monotonic()
             if many >= BATCH:  # of fewer the fixed costs would count too much
                 self.room.learn(many, began - before)
+        if not self.queue:
+            self.room.large = 0  # what was thinned out and has not been counted back
 
     def breathe(self) -> None:
         """Between two pieces of the worker's work: have other threads go on. Whoever else does it does not wait."""

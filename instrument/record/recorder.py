@@ -15,7 +15,7 @@ from instrument.kinds import ANNOUNCED
 from instrument.model import Cost, Record, Run, Sink, Usage
 from instrument.pricing import Prices
 from instrument.record import llm, streams
-from instrument.record.capture import Camera
+from instrument.record.capture import Camera, large_bytes, left_out
 from instrument.record.failures import message_of
 from instrument.record.finished import UNFINISHED, span_record
 from instrument.record.lanes import Bounds
@@ -210,6 +210,7 @@ class Recorder:
         pipeline = self.pipeline
         queue = pipeline.queue
         if len(queue) >= pipeline.room.free:
+            self._see_to_long_values(span)
             pipeline.put(span)
             return
         if (
@@ -226,9 +227,26 @@ class Recorder:
             queue.append(item)
             span.input = span.output = None
         else:
+            self._see_to_long_values(span)
             queue.append(span)
         if pipeline.asleep:  # asked behind it: the worker may have gone to sleep in between
             pipeline.wake()
+
+    def _see_to_long_values(self, span: LiveSpan) -> None:
+        """Leave out the long values of a span that there is no room for; the span itself is recorded all the same.
+
+        Those of model calls are kept: tokens may have to be counted in them.
+        """
+        size = large_bytes(span.input) + large_bytes(span.output)
+        if not size:
+            return
+        room = self.pipeline.room
+        if room.takes_large(size) or span.plan.is_model_call:
+            span.large = size
+            room.large += size
+        else:
+            room.lost["long values: queue full"] += 1
+            span.input, span.output = left_out(span.input), left_out(span.output)
 
     def put(self, record: Record, depth: int = 0) -> None:
         """Hand over a record that belongs `depth` levels below its root."""

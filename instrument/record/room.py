@@ -61,13 +61,15 @@ class Room:
 
     While less than `free` things wait the next one is queued without asking. Otherwise `takes` is asked, which sets
     `free` to where to ask again, as `renew` does whenever the worker has taken some out. While the worker gathers that
-    is `mark`, because so many things end the gathering. `lost` counts by reason.
+    is `mark`, because so many things end the gathering. `lost` counts by reason. `large` are the bytes of the long
+    values that wait to be finished.
     """
 
     def __init__(self, queue: deque[Any], bounds: Bounds, delivery: Delivery, worker: Worker) -> None:
         self.queue = queue
         self.mark = self.free = min(HASTE, bounds.records)
         self.is_closed = False
+        self.large = 0
         self.lost: Counter[str] = Counter()
         self._bounds = bounds
         self._delivery = delivery
@@ -112,6 +114,14 @@ class Room:
         elif self._is_crowded() and self._may_wait():
             self._ease()
         return True
+
+    def takes_large(self, size: int) -> bool:
+        """Whether long values of so many bytes may wait as well, perhaps after a while. One may always."""
+
+        def is_full() -> bool:
+            return self.large > 0 and self.large + size > self._bounds.bytes
+
+        return not is_full() or (self._may_wait() and self._wait_while(is_full, self._bounds.seconds))
 
     def _ask_from(self, things: int) -> None:
         """Let calls ask where so many wait; all of them once the room is closed, also while a call is in here."""

@@ -197,6 +197,7 @@ class Settling:
         live.settled = True
         if live.duration is None or live.seldom is not None or not live.taken:
             self._see_to_its_end(live)
+            self._recorder.pipeline.room.large -= live.large
         if not (live.sampled or self._is_wanted_unstored(live)):
             return None
         given, told = live.input, live.output

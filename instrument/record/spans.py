@@ -135,6 +135,7 @@ class LiveSpan:
     attributes = Seldom[dict[str, Any] | None](None)
     error = Seldom[tuple[str, str, list[Any]] | None](None)
     events = Seldom[list[tuple[str, int, dict[str, Any]]] | None](None)
+    large = Seldom(0)
     links = Seldom[list[tuple[str, str]] | None](None)
     model = Seldom[str | None](None)
     refused = Seldom(False)
