@@ -63,6 +63,10 @@ def reviewed(reviewer: Reviewer, task: str) -> Review:
     except AgentError as error:
         logger.error("agent: {}", error)
         return reviewer.unfinished("error", str(error))
+    except KeyboardInterrupt:
+        if reviewer.changed:
+            logger.error("agent: changed until it was stopped: {}", ", ".join(reviewer.changed))
+        raise
 
 
 def settings(prices: Mapping[str, Any], budget_usd: float | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.answers import Finding
+from agent.prompts import one_line
 
 
 class Review(Struct, frozen=True):
@@ -49,11 +50,11 @@ def as_text(review: Review) -> str:
 
 def file_block(path: str, findings: Iterable[Finding], review: Review) -> list[str]:
     """The findings of one file, each with what to do about it below."""
-    lines = [shown(path, review)]
+    lines = [shown(one_line(path), review)]
     for finding in findings:
-        lines.append(f"  {finding.line:>4}  {finding.severity:<7}  {finding.message}  [{finding.rule}]")
+        lines.append(f"  {finding.line:>4}  {finding.severity:<7}  {one_line(finding.message)}  [{finding.rule}]")
         if finding.suggestion:
-            lines.append(f"{'':17}→ {finding.suggestion}")
+            lines.append(f"{'':17}→ {one_line(finding.suggestion)}")
     return lines
 
 

@@ -54,6 +54,153 @@ def share(part, whole: float):
         return 0
 """,
     ),
+    "missing-f-prefix of what is not translated": (
+        """
+def refuse(args):
+    raise ValueError("unexpected arguments ({args})")  # here
+""",
+        """
+def refuse(args, ngettext):
+    raise ValueError(ngettext("unexpected argument ({args})", "unexpected arguments ({args})", len(args)).format(args=args))
+""",
+    ),
+    "not-called with no parameter of that name": (
+        """
+def same(steps):
+    return steps
+
+
+def pattern(steps):
+    def inject(step):
+        return step if same else steps  # here
+
+    return inject
+""",
+        """
+def same(steps):
+    return steps
+
+
+def pattern(steps, same):
+    def inject(step):
+        return step if same else steps
+
+    return inject
+""",
+    ),
+    "unknown-attribute of a whole class": (
+        """
+class Reader:
+    def __init__(self):
+        self.place = 0
+
+    def read(self):
+        return self.plaec, self.place  # here
+""",
+        """
+class Reader:
+    def __init__(self):
+        self.place = 0
+
+    def read(self):
+        return self.peek(), self.forward(), self.mark(), self.place
+""",
+    ),
+    "missing-super-init of what is used": (
+        """
+class Task:
+    def __init__(self, work):
+        self.work = work
+
+    def run(self):
+        return self.work()
+
+
+class Tasks(Task):
+    def __init__(self, tasks):  # here
+        self.tasks = tasks
+""",
+        """
+class Task:
+    def __init__(self, work):
+        self.work = work
+
+    def run(self):
+        return self.work()
+
+
+class Tasks(Task):
+    def __init__(self, tasks):
+        self.tasks = tasks
+
+    def run(self):
+        return [task.run() for task in self.tasks]
+""",
+    ),
+    "off-by-one in a while that looks first": (
+        """
+def last(text):
+    end = 0
+    while end <= len(text):  # here
+        character = text[end]
+        end += 1
+    return character
+""",
+        """
+def last(text):
+    end = 0
+    character = None
+    while end <= len(text):
+        if end < len(text):
+            character = text[end]
+        end += 1
+    return character
+""",
+    ),
+    "missing-await in the class itself": (
+        """
+class Tracer:
+    async def told(self, run):
+        return run
+
+    def start(self, run):
+        self.told(run)  # here
+""",
+        """
+class Tracer:
+    def start(self, run):
+        self.told(run)
+
+
+class AsyncTracer(Tracer):
+    async def told(self, run):
+        return run
+""",
+    ),
+    "missing-return beside what never returns": (
+        """
+def number(scanner) -> int:  # here
+    if scanner.ready:
+        return 1
+    scanner.skip_one()
+""",
+        """
+from typing import NoReturn
+
+
+class Scanner:
+    ready = False
+
+    def reject(self) -> NoReturn:
+        raise ValueError("not expected here")
+
+
+def number(scanner: Scanner) -> int:
+    if scanner.ready:
+        return 1
+    scanner.reject()
+""",
+    ),
     "division-by-zero of what may be an array": (
         """
 import numpy as np

@@ -184,6 +184,16 @@ def guarded(source: Source, used: list[tuple[ast.Subscript, int]], name: str) ->
     return False
 
 
+def checked_inside(source: Source, loop: ast.While, node: ast.AST, name: str) -> bool:
+    """Whether a condition inside the loop looks at the index before the subscript."""
+    for above in source.ancestors(node):
+        if above is loop:
+            return False
+        if isinstance(above, ast.If | ast.IfExp | ast.BoolOp) and compares(above, name):
+            return True
+    return False
+
+
 def compares(node: ast.AST, name: str) -> bool:
     test: ast.AST = node.test if isinstance(node, ast.If | ast.IfExp | ast.While) else node
     return any(
@@ -253,6 +263,7 @@ def in_while(source: Source, loop: ast.While, test: ast.expr) -> Iterator[Findin
             case ast.Compare(left=ast.Name(id=name), ops=[ast.LtE()], comparators=[stop]):
                 measured, extra = sized(source, loop, stop)
                 used = indexed([*loop.body, test], measured, name) if measured else []
+                used = [(node, offset) for node, offset in used if not checked_inside(source, loop, node, name)]
                 moved = any(
                     isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
                     for node in loop_nodes(loop.body)

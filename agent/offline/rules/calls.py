@@ -323,8 +323,8 @@ def is_method_of_own(source: Source, test: ast.expr, inner: ast.expr) -> bool:
 def is_function(source: Source, test: ast.expr, inner: ast.expr) -> bool:
     if not isinstance(inner, ast.Name) or not is_defined_once(source, inner.id):
         return False
-    function = source.function_of(test)
-    hidden = function and (parameter(function, inner.id) or assignments(function, inner.id))
+    around = [above for above in source.ancestors(test) if isinstance(above, type_of_function)]
+    hidden = any(parameter(function, inner.id) or assignments(function, inner.id) for function in around)
     return any(isinstance(item, type_of_function) and item.name == inner.id for item in source.tree.body) and not hidden
 
 

@@ -12,6 +12,7 @@ from .source import Finding, Function, Source, bound_names, dotted, is_stub, own
 special_receivers = {"__new__", "__init_subclass__", "__class_getitem__", "_generate_next_value_"}
 plain_decorators = {"property", "classmethod", "abstractmethod", "abc.abstractmethod"}
 receivers = {"self", "cls", "mcs", "mcls", "metacls", "klass", "_self", "_", "__self", "this", "_cls"}
+most_unknown = 2
 
 
 def find(source: Source) -> Iterator[Finding]:
@@ -125,6 +126,8 @@ def never_set(source: Source, owner: ast.ClassDef) -> Iterator[Finding]:
     if not is_closed(source, owner):
         return
     known = known_attributes(owner) | set_from_outside(source, owner)
+    if len(unknown_attributes(source, owner, known)) > most_unknown:
+        return  # part of a class that others complete
     said: set[str] = set()
     for node in ast.walk(owner):
         if (
@@ -145,6 +148,20 @@ def never_set(source: Source, owner: ast.ClassDef) -> Iterator[Finding]:
                 f"defines it{hint}: AttributeError",
                 f"use `self.{near[0]}`" if near else "set it in `__init__`",
             )
+
+
+def unknown_attributes(source: Source, owner: ast.ClassDef, known: set[str]) -> set[str]:
+    """What the class reads of itself though nothing in sight gives it that."""
+    return {
+        node.attr
+        for node in ast.walk(owner)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Load)
+        and written(node.value) == "self"
+        and node.attr not in known
+        and not node.attr.startswith("__")
+        and not is_probed(source, node)
+    }
 
 
 def is_closed(source: Source, owner: ast.ClassDef) -> bool:
@@ -243,7 +260,7 @@ def without_super(source: Source, owner: ast.ClassDef) -> Iterator[Finding]:
         node.attr
         for other in (owner, bases[0])
         for f in other.body
-        if f is not base_init
+        if f is not base_init and (other is owner or method(owner, getattr(f, "name", "")) is None)
         for node in ast.walk(f)
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and written(node.value) == "self"
     }

@@ -47,6 +47,7 @@ def missing_return(source: Source, function: Function) -> Iterator[Finding]:
         or terminates(function.body)
         or function.name == "__init__"
         or is_exhaustive(function.body[-1])
+        or gives_up(source, function)
     ):
         return
     given = [node for node in own_nodes(function) if isinstance(node, ast.Return) and is_value(node.value)]
@@ -85,6 +86,16 @@ def missing_return(source: Source, function: Function) -> Iterator[Finding]:
             f"`{function.name}()` returns nothing, but line {use.lineno} uses its result in `{short(use, source)}`",
             "return the result",
         )
+
+
+def gives_up(source: Source, function: Function) -> bool:
+    """A call on a line of its own that never comes back: by its annotation in this file, or by its name."""
+    never = {other.name for other in source.functions if written(other.returns).endswith(("NoReturn", "Never"))}
+    calls = [
+        node.value for node in own_nodes(function) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    ]
+    names = {written(call.func).rsplit(".", 1)[-1] for call in calls}
+    return bool(names & never) or any("raise" in name.lower() for name in names)
 
 
 def is_exhaustive(statement: ast.stmt) -> bool:

@@ -151,6 +151,9 @@ def is_not_placeholder(raw: dict[str, Any], nodes: list[ast.AST], source: Source
         )
         and not any(isinstance(node, ast.arg) and node.arg == named for node in nodes)
         and not any(isinstance(node, ast.Global) and named in node.names for node in source.nodes)
+        and not any(
+            isinstance(source.parent(node), ast.If) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)
+        )
         and not earlier_is_assignment(raw, source)
     )
 

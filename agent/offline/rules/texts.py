@@ -221,6 +221,9 @@ def is_template(source: Source, node: ast.Constant) -> bool:
                     in (
                         "_",
                         "gettext",
+                        "ngettext",
+                        "pgettext",
+                        "npgettext",
                         "compile",
                         "sub",
                         "match",
