@@ -7,6 +7,7 @@ import io
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -14,6 +15,7 @@ from loguru import logger
 from agent.errors import AgentError, InputError
 from agent.report import Review, as_json, as_text
 from agent.selection import Selection, select
+from agent.workspace import alone_to_fix
 from instrument import SettingsError, configure, shutdown
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     if wanted.json:
         sys.stdout.write(as_json(review))
-    elif review.outcome != "error" or review.findings:
+    elif review.outcome != "error" or review.findings or review.changed:
         sys.stdout.write(as_text(review))
     return 0 if review.outcome == "answered" else 1
 
@@ -45,7 +47,8 @@ def run(wanted: argparse.Namespace) -> Review:
     from agent.model import connect  # takes a second to import, and paths that are wrong are told at once
     from agent.reviewer import Limits, Reviewer
 
-    with connect(wanted.model) as endpoint:
+    alone = alone_to_fix(selection.workspace.root) if wanted.fix else nullcontext()
+    with alone, connect(wanted.model) as endpoint:
         configure(**settings(endpoint.prices, wanted.budget_usd))
         try:
             if endpoint.notice:

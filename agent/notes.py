@@ -6,7 +6,6 @@ another name, never overwritten.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import msgspec
 from loguru import logger
 
 from agent.errors import InputError, ToolError
-from agent.workspace import content, write_atomically
+from agent.workspace import content, locked, write_atomically
 
 FOLDER = ".agent"
 MAX_KEY, MAX_VALUE, MAX_NOTES = 200, 4_000, 500
@@ -82,20 +81,11 @@ class Notes:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """No other process writes the notes in the meantime (where the system has file locks)."""
+        """No other process writes the notes in the meantime."""
         self.folder.mkdir(exist_ok=True)
         ignored_by_git(self.folder)
-        try:
-            import fcntl
-        except ImportError:
+        with locked(self.folder):
             yield
-            return
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(folder)
 
 
 def newest(items: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -12,10 +12,12 @@ import re
 import stat
 import tempfile
 import tokenize
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.errors import ToolError
+from agent.errors import InputError, ToolError
 
 MAX_BYTES = 400_000
 """Larger files are not read: about 100,000 tokens, what a model can still take in one request."""
@@ -80,6 +82,36 @@ class Workspace:
         except (OSError, UnicodeEncodeError) as error:
             raise ToolError(f"{path} cannot be written: {error}") from error
         return self.name(place)
+
+
+@contextmanager
+def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a folder against other processes that ask for it this way (where the system has file locks).
+
+    Raises `BlockingIOError` when another one holds it and `wait` is false.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def alone_to_fix(root: Path) -> Iterator[None]:
+    """Only one review at a time changes files below a folder: two would make the same patch twice, or lose one."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(root, wait=False))
+        except BlockingIOError:
+            raise InputError(f"another review with --fix is at work in {root}; try again when it has ended") from None
+        yield
 
 
 def content(place: Path, path: str, most: int = MAX_BYTES) -> bytes:

@@ -15,6 +15,8 @@ import pytest
 from loguru import logger
 
 from agent import cli
+from agent.reviewer import Reviewer
+from agent.workspace import locked
 from instrument.reading import read
 from instrument.testing import record
 from tests.agent_endpoint import Raw, Script, call, finding, says, serving, verdict
@@ -69,6 +71,28 @@ def test_a_review_that_finds_faults_exits_0(main: Any, shop: Path) -> None:
     code, out, _ = main("review", shop, script=Script(think=[verdict(finding())]))
     assert 0 == code
     assert "     2  error    divides by zero  [division]\n" in out
+
+
+def test_only_one_review_at_a_time_mends_a_folder(main: Any, shop: Path) -> None:
+    """A second one with --fix does not begin; one that only reads does."""
+    with locked(shop.parent):
+        fixing, _, told = main("review", shop, "--fix")
+        reading, *_ = main("review", shop)
+    assert (2, 0) == (fixing, reading)
+    assert f"agent: another review with --fix is at work in {shop.parent}; try again when it has ended\n" == told
+
+
+def test_what_was_changed_before_ctrl_c_is_named(main: Any, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to look for what a stopped review has left behind."""
+
+    def stopped(self: Reviewer, task: str) -> None:
+        self.changed.append("shop.py")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Reviewer, "review", stopped)
+    assert (130, "", "agent: changed until it was stopped: shop.py\nagent: stopped from the keyboard\n") == main(
+        "review", shop, "--fix"
+    )
 
 
 def test_json_is_all_there_is_on_stdout(main: Any, shop: Path) -> None:

@@ -45,6 +45,12 @@ def test_findings_are_grouped_by_file_and_ordered_by_line() -> None:
     assert expected == as_text(review(b, late, early))
 
 
+def test_a_message_of_several_lines_keeps_to_its_own() -> None:
+    """Whatever the model says, a finding is one line and its suggestion another."""
+    text = as_text(review(Finding("a.py", 1, "info", "r", "one\ntwo", "three\n\nfour")))
+    assert text.startswith("/w/a.py\n     1  info     one two  [r]\n                 → three four\n\n")
+
+
 def test_what_was_changed_and_left_out_is_told() -> None:
     """Both stand below the summary."""
     text = as_text(review(changed=["a.py"], left_out=["c.py is binary, not text"]))
