@@ -20,7 +20,7 @@ from instrument.errors import BudgetExceeded, SettingsError
 from instrument.pricing import Prices
 from instrument.record import budgets
 from instrument.record.budgets import BudgetGuard
-from instrument.record.scopes import Budget, Limits
+from instrument.record.scopes import Ask, Budget, Limits, Spent, excess, overrun
 from instrument.record.spans import LiveSpan
 from instrument.testing import Recording, record
 
@@ -86,12 +86,12 @@ def test_nested_budget_draws_on_the_outer(recording: Recording) -> None:
     assert Decimal("0.05") == outer.usd
 
 
-def test_refusal_by_the_outer_releases_the_inner(recording: Recording) -> None:
-    """A call that the outer budget refuses leaves no reservation in the inner one."""
-    with instrument.budget(usd="0.08"), instrument.budget(usd="1") as inner:
+def test_refusal_by_one_releases_the_others(recording: Recording) -> None:
+    """A call that one budget refuses leaves nothing in those that had room for it: the outer ones are asked first."""
+    with instrument.budget(usd="1") as outer, instrument.budget(usd="0.08"):
         with pytest.raises(BudgetExceeded):
             ask("hello")
-        assert Decimal(0) == inner.reserved_usd
+        assert (Decimal(0), 0) == (outer.reserved_usd, outer.calls)
 
 
 @pytest.mark.parametrize(
@@ -293,6 +293,20 @@ def test_a_call_whose_fate_nobody_knows_counts_with_its_reservation(
         assert (Decimal(spent), Decimal(0)) == (scope.usd, scope.reserved_usd)
 
 
+def test_a_timeout_of_a_call_that_never_left_costs_nothing(recording: Recording) -> None:
+    """Clients raise a timeout of their own for what timed out while it connected; the cause says so."""
+    unsent = type("ConnectTimeout", (Exception,), {})
+
+    @instrument.llm_call
+    def fail(prompt: str, model: str = "m", max_tokens: int = 9) -> str:
+        raise TimeoutError from unsent()
+
+    with instrument.budget(usd=1) as scope:
+        with pytest.raises(TimeoutError):
+            fail("hello")
+        assert Decimal(0) == scope.usd
+
+
 def test_a_call_without_a_limit_reserves_the_assumed_output_and_says_so_once(recording: Recording) -> None:
     """4,096 tokens of output are set aside where the call does not say how many it may take."""
 
@@ -457,3 +471,58 @@ def test_threads_that_enter_a_trace_at_once_share_its_budget(monkeypatch: pytest
 
     monkeypatch.setattr(budgets, "Budget", overtaken)
     assert guard._of_trace(call, limits) is of_another_thread[0]
+
+
+# To the last token and cent
+
+
+CENT = Decimal("0.01")
+
+
+@pytest.mark.parametrize(
+    ("limits", "ask", "dearer"),
+    [
+        (Limits(tokens=10), Ask(None, 3), Ask(None, 4)),
+        (Limits(usd=9 * CENT), Ask(2 * CENT, 0), Ask(Decimal("0.0200000001"), 0)),
+    ],
+    ids=["tokens", "money"],
+)
+def test_what_fills_a_budget_to_the_last_fits(limits: Limits, ask: Ask, dearer: Ask) -> None:
+    """Spent, reserved and asked may be the limit together; what is more does not fit."""
+    spent = Spent(usd=4 * CENT, tokens=4, reserved_usd=3 * CENT, reserved_tokens=3)
+    assert (True, False) == tuple(excess(limits, spent, one, "the budget") is None for one in (ask, dearer))
+
+
+@pytest.mark.parametrize(
+    ("limits", "full", "over"),
+    [
+        (Limits(tokens=10), Spent(tokens=10), Spent(tokens=11)),
+        (Limits(usd=CENT), Spent(usd=CENT), Spent(usd=Decimal("0.0100000001"))),
+    ],
+    ids=["tokens", "money"],
+)
+def test_a_budget_that_is_spent_to_the_last_is_not_overrun(limits: Limits, full: Spent, over: Spent) -> None:
+    """A scope is shut by what passes its limit, not by what reaches it."""
+    assert (True, False) == tuple(overrun(limits, one, None, Ask(None, 1), "it") is None for one in (full, over))
+
+
+def test_a_prompt_may_be_a_tenth_and_fifty_tokens_longer_than_counted() -> None:
+    """100 that were counted may turn out to be 160; with one more the count is no longer to be relied on."""
+    why = [overrun(Limits(tokens=999), Spent(), Ask(None, 100), Ask(None, took), "it") for took in (160, 161)]
+    assert [True, False] == [one is None for one in why]
+
+
+def test_a_call_that_turns_out_to_have_no_price_counts_with_what_it_reserved() -> None:
+    """Its tokens are known, its money is taken to be what was set aside."""
+    scope = Budget(Limits(usd=Decimal(1)))
+    scope.reserve("call", Ask(CENT, 10))
+    scope.settle("call", Ask(None, 5))
+    assert (CENT, 5) == (scope.usd, scope.tokens)
+
+
+def test_a_forked_child_reserves_nothing_for_its_parents_calls() -> None:
+    """What runs in the parent is settled there: in the child its reservation would stay for ever."""
+    scope = Budget(Limits(usd=Decimal(1)))
+    scope.reserve("call", Ask(CENT, 10))
+    scope._after_fork()
+    assert Decimal(0) == scope.reserved_usd

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instrument.model import Other, Record, Span, decode, encode
-from instrument.store.jsonl import files, record_of, records
+from instrument.store import jsonl
+from instrument.store.jsonl import decoded, files, record_of, records
 from tests.recorded import read, review, span
 
 
@@ -67,6 +68,39 @@ def test_a_record_behind_a_torn_one_is_recovered(tmp_path: Path) -> None:
     """In a shared file, what another process appended to a torn line is not lost with it."""
     path = written(tmp_path / "a.jsonl", encode(span(1))[:-30] + encode(span(2)))
     assert [span(2)] == read(path)[0]
+
+
+def test_a_record_behind_several_torn_ones_is_recovered(tmp_path: Path) -> None:
+    """Two processes were killed in the middle of a line, the third one's record is behind both."""
+    path = written(tmp_path / "a.jsonl", encode(span(1))[:-30] + encode(span(2))[:-30] + encode(span(3)))
+    assert [span(3)] == read(path)[0]
+
+
+def test_a_torn_line_is_told_also_where_little_is_wanted(tmp_path: Path) -> None:
+    """Whether a half-written line would have been wanted nobody knows."""
+    path, notices = tmp_path / "a.jsonl", list[str]()
+    path.write_bytes(encode(span(1)) + b"\n" + encode(span(2))[:-20])
+    assert [] == list(decoded(path, decode, notices, wanted=lambda line: False))
+    assert [f"{path}: the last line is half-written and was skipped"] == notices
+
+
+def test_a_line_as_long_as_may_be_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what is longer goes on in what is read next."""
+    monkeypatch.setattr(jsonl, "MAX_LINE", 500)
+    assert [span(1)] == read(written(tmp_path / "a.jsonl", b"x" * 499, span(1)))[0]
+
+
+def test_a_file_that_cannot_be_read_is_an_error_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among others in a folder it is one notice."""
+
+    def refused(file: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path = written(tmp_path / "a.jsonl", span(1))
+    monkeypatch.setattr(jsonl, "_opened", refused)
+    assert ([], 1) == (read(tmp_path)[0], len(read(tmp_path)[1]))
+    with pytest.raises(PermissionError):
+        read(path)
 
 
 def test_unknown_types_and_keys_are_kept(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
+from msgspec.structs import replace
 
 from instrument.errors import InstrumentError
 from instrument.model import Batch, Cost, Log, Record, Span, Update, Usage
@@ -510,6 +511,29 @@ def test_an_older_ledger_is_read_as_it_is(path: Path, monkeypatch: pytest.Monkey
     [after, new] = rows(path)
     assert (before, 7, None, "ann") == (after, after.input, after.web_searches, after.user)
     assert (3, 2, None) == (new.web_searches, new.cache_write_1h, new.file_searches)
+
+
+def test_of_rows_that_cannot_all_be_entered_none_is(path: Path) -> None:
+    """One that is no row takes the whole transaction back, and the next is entered as if nothing had been."""
+    good, bad = (Row(time_ns=time_ns, run="r", trace_id="t", span_id=f"{time_ns}") for time_ns in (1, None))  # type: ignore[arg-type]
+    with closing(ledger.open_ledger(path)) as connection:
+        with pytest.raises(sqlite3.IntegrityError):
+            ledger.write(connection, [good, bad])
+        ledger.write(connection, [replace(good, span_id="next")])
+    assert ["next"] == [row.span_id for row in rows(path)]
+
+
+def test_of_two_that_make_the_ledger_one_does(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may make its tables between our look and our turn: they are not made again."""
+
+    def meanwhile() -> Any:
+        monkeypatch.undo()
+        ledger.open_ledger(path).close()
+        return nullcontext()
+
+    monkeypatch.setattr(ledger, "nullcontext", meanwhile)
+    ledger.open_ledger(path).close()
+    assert 0 == total(path).calls
 
 
 def test_a_newer_ledger_is_refused(path: Path) -> None:

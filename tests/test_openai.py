@@ -284,6 +284,35 @@ def test_budget_refusal_sends_nothing(server: Endpoint, recording: Recording) ->
     assert [] == server.requests
 
 
+@pytest.mark.parametrize(
+    ("limit", "asked"),
+    [
+        ({"tokens": 60}, {"n": 3, "max_tokens": 20}),
+        ({"usd": "0.0015"}, {"service_tier": "priority", "max_tokens": 900}),
+    ],
+    ids=["choices", "tier"],
+)
+def test_a_budget_reserves_for_all_that_is_asked_for(
+    limit: dict[str, Any], asked: dict[str, Any], server: Endpoint, recording: Recording
+) -> None:
+    """Each choice may be as long as the limit of its output, and a dearer tier is reserved at its own price."""
+    ask = client_of(server).chat.completions.create
+    with instrument.budget(**limit):
+        ask(model=MODEL, messages=MESSAGES, max_tokens=asked["max_tokens"])
+    with pytest.raises(BudgetExceeded), instrument.budget(**limit):
+        ask(model=MODEL, messages=MESSAGES, **asked)
+
+
+def test_a_call_in_the_background_is_charged_when_it_is_fetched(server: Endpoint, recording: Recording) -> None:
+    """Until its usage is known its reservation stands."""
+    client = client_of(server)
+    with instrument.budget(tokens=9000) as scope:
+        client.responses.create(model=MODEL, input="x", background=True)
+        before = (scope.tokens, scope.spent.reserved_tokens > 0)
+        client.responses.retrieve("resp_1")
+        assert ((0, True), (25, 0)) == (before, (scope.tokens, scope.spent.reserved_tokens))
+
+
 def test_undo_restores_the_class(server: Endpoint) -> None:
     """After `undo` the client's class is what it was; patching twice needs undoing twice."""
     from openai._base_client import SyncAPIClient

@@ -180,6 +180,12 @@ def test_what_is_billed_and_has_no_price_makes_an_estimate(beside: str) -> None:
     assert ("estimated", "priced") == (prices.cost(usage, "m").basis, prices.cost(usage, "all").basis)
 
 
+def test_an_hour_in_the_cache_costs_as_a_write_where_it_has_no_price() -> None:
+    """A million tokens written at 1.25 US dollars, kept for an hour: they do not cost the 1 of plain input."""
+    usage = Usage(input=1_000_000, cache_write=1_000_000, cache_write_1h=1_000_000, output=0)
+    assert "1.25" == Prices({"m": {"input": 1, "cache_write": "1.25", "output": 1}}).cost(usage, "m").usd
+
+
 def test_own_prices_of_searches_are_of_a_thousand() -> None:
     """Two searches at 10 US dollars a thousand and an hour in the cache at 4 a million."""
     own = {"m": {"input": 0, "output": 0, "web_searches": "10", "cache_write_1h": "4"}}

@@ -18,8 +18,8 @@ from msgspec.structs import replace
 
 from instrument.errors import SettingsError
 from instrument.model import Cost, Usage
-from instrument.money import decimal_text
-from instrument.pricing import Prices
+from instrument.money import EXACT, decimal_text
+from instrument.pricing import QUARTER_NS, Prices
 
 LISTED = Prices()
 OWN = Prices({"mine": {"input": "1", "cached": "0.1", "cache_write": "1.25", "output": "3"}})
@@ -171,6 +171,20 @@ def test_the_whole_prompt_chooses_the_step() -> None:
     assert (("0.025", "15"), ("0.05", "22.5")) == ((below.cached, below.output), (above.cached, above.output))
 
 
+@pytest.mark.parametrize(
+    ("model", "told", "most"),
+    [
+        ("claude-haiku-4-5", Usage(input=10, cache_write=2, cache_write_1h=5, output=0), {"cache_write_1h": 2}),
+        ("perplexity/sonar-deep-research", Usage(input=0, output=10, reasoning=20), {"reasoning": 10}),
+        ("gpt-4o-realtime-preview", Usage(input=10, output=4, audio=50), {"audio": 14}),
+    ],
+    ids=["an hour in the cache", "reasoning", "audio"],
+)
+def test_a_part_costs_no_more_than_its_whole(model: str, told: Usage, most: dict[str, Any]) -> None:
+    """Of a part that is said to be larger than what it is part of, no more is billed than that can hold."""
+    assert usd(LISTED.cost(replace(told, **most), model, at_ns=NOW)) == usd(LISTED.cost(told, model, at_ns=NOW))
+
+
 # What is not known
 
 
@@ -218,9 +232,11 @@ def test_embeddings_have_no_output(usage: Usage) -> None:
         (Usage(input=10), "gpt-4.1", "openai"),
         (Usage(output=10), "gpt-4.1", "openai"),
         (Usage(input=10, cached=20, output=1), "gpt-4.1", "openai"),
+        (Usage(input=10, cached=6, cache_write=6, output=1), "claude-haiku-4-5", "anthropic"),
         (Usage(input=10, output=10), "gpt-4.1-2026-11-11", "openai"),
         (Usage(input=10, output=10), "claude-sonnet-4-5", "openai"),
         (Usage(input=10, output=10), "gpt-4.1", "some-gateway"),
+        (Usage(input=10, output=10), "openai/gpt-4.1", "some-gateway"),
         (Usage(input=10, output=10, audio=5), "gpt-4o-audio-preview", "openai"),
     ],
     ids=[
@@ -228,9 +244,11 @@ def test_embeddings_have_no_output(usage: Usage) -> None:
         "no output",
         "no input",
         "more cached than input",
+        "more cached and written than input",
         "unlisted date",
         "other maker",
         "gateway",
+        "gateway that names the maker",
         "audio without a price",
     ],
 )
@@ -252,6 +270,14 @@ def test_names_with_a_provider_are_understood(model: str, provider: str | None) 
     """`provider/model` and the conventions' provider names find their entry in the list."""
     cost = LISTED.cost(Usage(input=1_000_000, output=0), model, provider=provider, at_ns=NOW)
     assert ("2", "priced") == (cost.usd, cost.basis)
+
+
+def test_looked_up_prices_are_not_remembered_for_ever() -> None:
+    """A service that runs for years, or names every call another model, takes no more memory."""
+    prices = Prices({"mine": {"input": 1}})
+    for quarter in range(5_000):
+        prices.rates("mine", at_ns=quarter * QUARTER_NS)
+    assert len(prices._looked_up) < 4_100
 
 
 # Free
@@ -306,6 +332,11 @@ def test_decimal_text_is_the_same_number_without_exponent(value: Decimal) -> Non
     """Money as text is exact, has no exponent and no zeros at its end."""
     text = decimal_text(value)
     assert (value, False) == (Decimal(text), "E" in text or ("." in text and text.endswith(("0", "."))))
+
+
+def test_large_sums_of_money_lose_no_digit() -> None:
+    """A fraction of a token's price is left beside any sum."""
+    assert "100000000000000000000.000000000001" == decimal_text(EXACT.add(Decimal(10**20), Decimal("1e-12")))
 
 
 def test_the_users_decimal_context_does_not_matter() -> None:

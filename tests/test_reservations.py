@@ -82,10 +82,11 @@ def test_a_refused_call_reserves_nothing(accounts: Reservations) -> None:
 
 
 def test_one_call_reserves_once(accounts: Reservations) -> None:
-    """Two scopes of one name around the same call are one account."""
-    accounts.reserve(TEAM, claim("a"), allow)
-    accounts.reserve(TEAM, claim("a"), allow)
-    assert Decimal("0.09") == accounts.standing(TEAM).reserved_usd
+    """Two scopes of one name around the same call are one account, and it does not stand in its own way."""
+    seen: list[Standing] = []
+    accounts.reserve(TEAM, claim("a"), seen.append)
+    accounts.reserve(TEAM, claim("a"), seen.append)
+    assert ([0, 0], Decimal("0.09")) == ([one.reserved_usd for one in seen], accounts.standing(TEAM).reserved_usd)
 
 
 @pytest.mark.parametrize("other", [Account("team", "2026-11-28"), Account("others", "2026-11-27")])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from instrument import agent, current_span, extract, inject, llm_call, log, read, span, tool, traced
 from instrument.analysis.tree import traces
-from instrument.model import Batch, Span
+from instrument.model import Batch, Cost, Finding, Span, Update
 from instrument.record import sampling
 from instrument.record.delivery import Delivery
 from instrument.record.lanes import Bounds
@@ -423,6 +423,41 @@ def test_dear_is_exact() -> None:
     sampling.met("3f2a" * 8, is_root=True)
     three = [call(n, 1, usd="0.1") for n in range(2, 5)]
     assert three == [one for batch in sampling.sift(Batch(three)) for one in batch]
+
+
+@pytest.mark.parametrize(("duration_ns", "is_kept"), [(50, True), (49, False)])
+def test_slow_is_what_takes_so_long_or_longer(duration_ns: int, is_kept: bool) -> None:
+    """To the nanosecond."""
+    sampling = Sampling(Rules(1e-12, keep=frozenset({"slow"}), slow_ns=50), Held(), list)
+    sampling.met("3f2a" * 8, is_root=True)
+    root = span_record(1, duration_ns=duration_ns)
+    assert is_kept == any(sampling.sift(Batch([root])))
+
+
+def test_a_price_that_comes_later_makes_a_trace_dear() -> None:
+    """The cost of an update counts as that of a span does."""
+    sampling = Sampling(Rules(1e-12, keep=frozenset({"dear"})), Held(), lambda: ["3f2a" * 8])
+    sampling.met("3f2a" * 8, is_root=True)
+    late = Update(run="r", trace_id="3f2a" * 8, span_id="1" * 16, cost=Cost(usd="1", basis="priced"))
+    assert [late] == [one for batch in sampling.sift(Batch([late])) for one in batch]
+
+
+def test_a_finding_that_only_informs_keeps_nothing() -> None:
+    """A trace matters by a warning or an error."""
+    sampling = Sampling(Rules(1e-12, keep=frozenset({"finding"})), Held(), lambda: ["3f2a" * 8])
+    told = [
+        Finding(time_ns=1, detector="d", severity=severity, message="m", trace_id="3f2a" * 8, span_ids=[])
+        for severity in ("info", "warning")
+    ]
+    sampling.met("3f2a" * 8, is_root=True)
+    assert [[], told] == [[one for batch in sampling.sift(Batch([each])) for one in batch] for each in told]
+
+
+def test_the_second_half_of_the_trace_id_decides() -> None:
+    """It is random with everybody who makes such ids, and so every process and every other tool decides alike."""
+    sampling = Sampling(Rules(0.5), Held(), list)
+    low, high = "0" * 16, "f" * 16
+    assert (True, False) == (sampling.samples(high + low, "x"), sampling.samples(low + high, "x"))
 
 
 def test_calls_of_a_trace_that_nobody_keeps_are_called_straight_through() -> None:

@@ -102,6 +102,31 @@ def test_each_period_begins_anew(
         ask("three")
 
 
+def test_a_call_counts_in_the_hour_in_which_it_was_made(
+    recording: Recording, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was reserved before midnight is settled on that day, however late it ends."""
+    at(monkeypatch, 2026, 11, 27, 23)
+    with instrument.budget(usd=1, name="team", period="day") as scope:
+        scope.bind(str(path))
+        scope.reserve("call", Ask(Decimal("0.09"), 9))
+        at(monkeypatch, 2026, 11, 28, 0)
+        scope.settle("call", Ask(Decimal("0.05"), 6))
+    with closing(sqlite3.connect(path)) as connection:
+        assert [("2026-11-27", "0.05")] == connection.execute("SELECT window, usd FROM budgets").fetchall()
+
+
+def test_a_call_that_is_given_back_in_the_next_hour_makes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What still runs when an hour begins counts in it, until it has ended."""
+    at(monkeypatch, 2026, 11, 27, 11)
+    scope = scope_of({"calls": 9, "name": "team", "period": "hour"})
+    scope.reserve("one", Ask(None, 9))
+    at(monkeypatch, 2026, 11, 27, 12)
+    scope.reserve("other", Ask(None, 9))
+    scope.settle("one", None)
+    assert 1 == scope.calls
+
+
 def test_total_is_never_renewed(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
     """The period `total` lasts for ever."""
     at(monkeypatch, 2026, 11, 27, 10)

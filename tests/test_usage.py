@@ -287,11 +287,21 @@ def test_what_is_no_answer_gives_none(value: object) -> None:
           "completion_tokens_details": {"reasoning_tokens": 10}}, Usage(input=5, output=12, reasoning=10)),
         ({"prompt_tokens": 5, "completion_tokens": 12, "total_tokens": 17,
           "completion_tokens_details": {"reasoning_tokens": 10}}, Usage(input=5, output=12, reasoning=10)),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "completion_tokens_details": {"reasoning_tokens": 10}},
+         Usage(input=5, output=12, reasoning=10)),
         ({"inputTokens": 5, "outputTokens": 2, "cacheReadInputTokens": 10}, Usage(input=15, cached=10, output=2)),
+        ({"inputTokens": 5, "outputTokens": 2, "cacheWriteInputTokens": 9, "cacheDetails": [
+            {"ttl": "5m", "inputTokens": 2}, {"ttl": "1h", "inputTokens": 4}, {"inputTokens": 3}]},
+         Usage(input=14, cache_write=9, cache_write_1h=4, output=2)),
+        ({"cached_tokens": 9, "prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}},
+         Usage(input=5, cached=4, output=2)),
+        ({"input_tokens": 2**63 - 1, "cache_read_input_tokens": 1, "output_tokens": 2},
+         Usage(input=2**63 - 1, cached=1, output=2)),
         ({"prompt_tokens": 5.0, "completion_tokens": None}, Usage(input=5)),
         ({"prompt_tokens": 5, "prompt_tokens_details": None, "completion_tokens": 0}, Usage(input=5, output=0)),
     ],
-    ids=["deepseek", "mistral", "moonshot", "xai", "openai", "bedrock", "odd numbers", "nulls"],
+    ids=["deepseek", "mistral", "moonshot", "xai", "openai", "xai without a total", "bedrock", "bedrock's hour",
+         "told twice", "as much as a column holds", "odd numbers", "nulls"],
 )  # fmt: skip
 def test_usage_of_other_services_becomes_inclusive(reported: dict[str, Any], expected: Usage) -> None:
     """Input and output contain their parts whatever the service does, and what it leaves out is unknown, not 0."""
@@ -303,6 +313,20 @@ def test_usage_of_other_services_becomes_inclusive(reported: dict[str, Any], exp
 def test_counts_that_are_none_are_no_usage(reported: object) -> None:
     """A usage without a readable count of input or output is none."""
     assert usage_of(reported) is None
+
+
+def test_searches_that_the_usage_counts_stay() -> None:
+    """What the answer holds is added to what its usage says: searches of files here, of the web there."""
+    usage = {"input_tokens": 1, "output_tokens": 1, "web_searches": 2}
+    found = answer({**RESPONSE, "output": [{"type": "file_search_call", "id": "f"}], "usage": usage})
+    assert Usage(input=1, output=1, web_searches=2, file_searches=1) == (found and found.usage)
+
+
+def test_of_the_speeds_only_fast_is_a_tier() -> None:
+    """Anthropic says with each answer how fast it was; at the usual speed the service tier is the price's."""
+    usage = {"input_tokens": 1, "output_tokens": 1, "speed": "standard", "service_tier": "batch"}
+    found = answer({**ANTHROPIC, "usage": usage})
+    assert "batch" == (found and found.service_tier)
 
 
 def test_groqs_stream_usage_lies_deeper() -> None:
