@@ -246,6 +246,15 @@ def test_cut_output_keeps_what_is_whole() -> None:
     assert [2] == [fault.line for fault in ledger.faults_in(cut)]
 
 
+@pytest.mark.parametrize("keep", [100, 1])
+def test_faults_that_were_cut_off_are_owned_up_to(keep: int) -> None:
+    """A review that has lost some of an analysis says so, also when only its own summary is left of that."""
+    desk = Desk({"mean.py": CODE}, keep=keep)
+    told = json.dumps({"findings": [{"line": 2, "rule": "division-by-zero"}]})
+    desk.analyze_code = lambda path, focus: told[:-2] + ", … (cut to fit the context)"  # type: ignore[method-assign]
+    assert "There are more faults in mean.py than could be kept in view." in desk.review()["summary"]
+
+
 def test_fix_writes_a_test_then_patches_and_runs_it_again() -> None:
     """Analyse, write a test, see it fail, patch, see it pass, look again, remember, answer."""
     desk = Desk({"mean.py": CODE}, tools=FIXING)

@@ -34,7 +34,10 @@ class Fault:
 
 @dataclass
 class Known:
-    """What is known of one file. `faults` is None until an analysis came through; `recalled` ones have no patches."""
+    """What is known of one file.
+
+    `faults` is None until an analysis came through; `recalled` ones have no patches, of `partly` ones some are missing.
+    """
 
     read: bool = False
     source: str = ""
@@ -46,6 +49,7 @@ class Known:
     patched: int = 0
     remembered: bool = False
     recalled: bool = False
+    partly: bool = False
     errors: list[str] = field(default_factory=list)
 
 
@@ -103,6 +107,7 @@ def enter_analysis(ledger: Ledger, deed: Deed) -> None:
     if not deed.ok:
         known.errors.append(deed.error)
         return
+    known.partly = isinstance(deed.result, str) and "cut to fit" in deed.result
     found = faults_in(deed.result)
     if known.patched and known.faults is not None:
         known.after = found
@@ -222,6 +227,7 @@ def told(ledger: Ledger) -> str:
             f"LEFT {path}:{fault.line} [{fault.severity} {fault.rule}] {fault.message} => {fault.suggestion}"
             for fault in known.after or ()
         ]
+        lines += [f"PARTLY {path}"] if known.partly else []
         lines += [f"REANALYSED {path}"] if known.after is not None else []
         lines += [f"PATCHED {path} {known.patched}x"] if known.patched else []
         lines += [f"NOTED {path}"] if known.remembered else []
@@ -238,7 +244,7 @@ def count(number: int) -> str:
     return "no fault" if number == 0 else "1 fault" if number == 1 else f"{number} faults"
 
 
-fact = re.compile(r"^(READ|ANALYSED|FAULT|LEFT|REANALYSED|PATCHED|NOTED|FAILED|WROTE|TEST) (.*)$")
+fact = re.compile(r"^(READ|ANALYSED|PARTLY|FAULT|LEFT|REANALYSED|PATCHED|NOTED|FAILED|WROTE|TEST) (.*)$")
 told_fault = re.compile(r"^(.+?):(\d+) \[(error|warning|info) ([\w-]+)\] (.*) => (.*)$")
 
 
@@ -260,6 +266,8 @@ def take(ledger: Ledger, kind: str, rest: str) -> None:
             path, _, times = rest.rpartition(": ")[0].rpartition(" ")
             known = ledger.of(path)
             known.faults, known.analyses, known.recalled = [], int(times.rstrip("x") or 1), True
+        case "PARTLY":
+            ledger.of(rest).partly = True
         case "FAULT" | "LEFT":
             if found := told_fault.match(rest):
                 path, line, severity, rule, message, suggestion = found.groups()

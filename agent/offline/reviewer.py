@@ -300,6 +300,8 @@ def overview(mind: Mind, findings: Sequence[Mapping[str, Any]]) -> str:
 def unseen(mind: Mind) -> Iterator[str]:
     for path in mind.given.files:
         known = mind.ledger.of(path)
+        if known.partly:
+            yield f"There are more faults in {path} than could be kept in view."
         if known.faults is not None:
             continue
         if known.source and not is_python(path, known.source):
