@@ -106,6 +106,32 @@ class Reader:
         return self.peek(), self.forward(), self.mark(), self.place
 """,
     ),
+    "missing-self of one class alone": (
+        """
+class Lexer:
+    def tokens(self):
+        return []
+
+    def likely(text):  # here
+        return text.count("{")
+""",
+        """
+class Lexer:
+    def tokens(self):
+        return []
+
+    def likely(text):
+        return text.count("{")
+
+
+class Other(Lexer):
+    def tokens(self):
+        return [1]
+
+    def likely(text):
+        return text.count("<")
+""",
+    ),
     "missing-super-init of what is used": (
         """
 class Task:
@@ -191,8 +217,11 @@ from typing import NoReturn
 class Scanner:
     ready = False
 
-    def reject(self) -> NoReturn:
-        raise ValueError("not expected here")
+    def reject(self) -> "NoReturn":
+        self.stop("not expected here")
+
+    def stop(self, why: str) -> NoReturn:
+        raise ValueError(why)
 
 
 def number(scanner: Scanner) -> int:
@@ -722,6 +751,32 @@ def first(xs):
     for x in xs:
         return x
     return None
+""",
+    ),
+    "changed-while-iterating to go on for ever": (
+        """
+def doubled(todo):
+    for one in todo:
+        todo.append(one * 2)  # here
+""",
+        """
+def walked(todo, children):
+    for one in todo:
+        todo.extend(children(one))
+        if one.parent:
+            todo.append(one.parent)
+""",
+    ),
+    "infinite-loop that fills nothing": (
+        """
+def filled(places, part, index):
+    while len(places) <= index:  # here
+        print(part)
+""",
+        """
+def filled(places, part, index):
+    while len(places[part]) <= index:
+        places[part].append({})
 """,
     ),
     "changed-while-iterating": (

@@ -53,9 +53,17 @@ def receiver_problem(source: Source, owner: ast.ClassDef, function: Function, de
     given = [arg.arg for arg in [*function.args.posonlyargs, *function.args.args]]
     if not given:
         return f"the method {name} has no `self`: calling it on an instance raises TypeError"
-    if "classmethod" not in decorators and given[0] not in receivers and is_odd_one_out(owner, function, given[0]):
+    if "classmethod" in decorators or given[0] in receivers or is_convention(source, function, given[0]):
+        return ""
+    if is_odd_one_out(owner, function, given[0]):
         return f"the first parameter of {name} is `{given[0]}`, where `self` belongs"
     return ""
+
+
+def is_convention(source: Source, function: Function, first: str) -> bool:
+    """Other classes of the file have the method with the same first parameter: some metaclass makes it static."""
+    same = [other for other in source.functions if other.name == function.name and source.class_of(other)]
+    return sum(other.args.args[0].arg == first for other in same if other.args.args) > 1
 
 
 def is_odd_one_out(owner: ast.ClassDef, function: Function, first: str) -> bool:

@@ -29,7 +29,7 @@ def changing(source: Source, loop: ast.For) -> Iterator[Finding]:
         return
     for node in walk_body(loop):
         change = change_of(node, walked, loop)
-        if change and not leaves_after(source, node, loop):
+        if change and not leaves_after(source, node, loop) and not is_work_added(source, node, loop):
             yield told(
                 node,
                 "changed-while-iterating",
@@ -38,6 +38,16 @@ def changing(source: Source, loop: ast.For) -> Iterator[Finding]:
                 f"loop over a copy: `list({written(loop.iter)})`",
             )
             return
+
+
+def is_work_added(source: Source, node: ast.AST, loop: ast.For) -> bool:
+    """`todo.extend(more)`, or an append on a condition: the loop is meant to go on over what was added."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="extend")):
+            return True
+        case ast.Call(func=ast.Attribute(attr="append")):
+            return source.parent(source.statement_of(node)) is not loop
+    return False
 
 
 def walked_collection(node: ast.expr) -> str:

@@ -157,6 +157,8 @@ def touched(inner: list[ast.AST], names: set[str]) -> bool:
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id=name))) if name in names:
                 return True
+            case ast.Call(func=ast.Attribute(value=ast.Subscript(value=ast.Name(id=name)))) if name in names:
+                return True
             case ast.Call(args=args) if not is_harmless(node) and any(
                 isinstance(arg, ast.Name) and arg.id in names for arg in args
             ):

@@ -90,7 +90,9 @@ def missing_return(source: Source, function: Function) -> Iterator[Finding]:
 
 def gives_up(source: Source, function: Function) -> bool:
     """A call on a line of its own that never comes back: by its annotation in this file, or by its name."""
-    never = {other.name for other in source.functions if written(other.returns).endswith(("NoReturn", "Never"))}
+    never = {
+        other.name for other in source.functions if written(other.returns).strip("'\"").endswith(("NoReturn", "Never"))
+    }
     calls = [
         node.value for node in own_nodes(function) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
     ]
@@ -125,7 +127,7 @@ def promises(function: Function) -> bool:
         text not in nothing
         and "None" not in text
         and "Optional" not in text
-        and not text.endswith(("Any", "TypeGuard"))
+        and not text.endswith(("Any", "TypeGuard", "NoReturn", "Never"))
     )
 
 
