@@ -93,14 +93,41 @@ def test_a_write_that_fails_half_way_is_taken_back(tmp_path: Path) -> None:
     assert ("File too large\n", 900) == (done.stdout, path.stat().st_size)
 
 
+def test_a_write_that_is_taken_back_leaves_a_torn_file_torn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What half a line ends with is continued on a new line at the next try as well."""
+
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"half")
+    appender = Appender(path)
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
+        patched.setattr(os, "write", full)
+        appender.append([b"whole"])
+    appender.append([b"whole"])
+    appender.close()
+    assert b"half\nwhole\n" == path.read_bytes()
+
+
 def test_a_full_file_is_set_aside_under_a_number(tmp_path: Path) -> None:
-    """No file exceeds the limit, nothing is lost, and the file without a number is the newest."""
-    appender = Appender(tmp_path / "a.jsonl", rotate_bytes=100)
+    """No file exceeds the limit, which may be reached, nothing is lost, and the file without a number is the newest."""
+    appender = Appender(tmp_path / "a.jsonl", rotate_bytes=82)
     for number in range(5):
         appender.append([str(number).encode() * 40])
     appender.close()
     held = {file.name: file.read_bytes()[:1] + file.read_bytes()[-2:-1] for file in files(tmp_path)}
     assert {"a.1.jsonl": b"01", "a.2.jsonl": b"23", "a.jsonl": b"44"} == held
+
+
+def test_numbers_go_on_behind_the_highest(tmp_path: Path) -> None:
+    """Where older parts were deleted no newer one gets a number below those that are there."""
+    (tmp_path / "a.3.jsonl").write_bytes(b"old\n")
+    appender = Appender(tmp_path / "a.jsonl", rotate_bytes=5)
+    appender.append([b"one"])
+    appender.append([b"two"])
+    appender.close()
+    assert ["a.3.jsonl", "a.4.jsonl", "a.jsonl"] == sorted(os.listdir(tmp_path))
 
 
 def append_many(path: Path, name: str, rotate_bytes: int) -> None:

@@ -615,6 +615,12 @@ def test_what_is_larger_than_may_be_stored_apart_is_not(tmp_path: pathlib.Path) 
     assert [False, True] == shown
 
 
+def test_long_strings_are_cut_so_that_all_of_them_can_be_stored(tmp_path: pathlib.Path) -> None:
+    """Each alone would do, together they are more than may be stored apart."""
+    small = Camera(1_024, 10_000, redactor=redactor)
+    assert settled(small.value({"a": "x" * 6_000, "b": "y" * 6_000}), Blobs(tmp_path))["$blob"] is not None
+
+
 def test_the_tail_of_many_pieces_is_in_order() -> None:
     """What is encoded step by step ends as the value ends."""
     value = [f"{'word' * 100}{n}" for n in range(1_000)]

@@ -479,15 +479,15 @@ def test_secret_that_only_its_neighbour_tells_goes(value: Any) -> None:
     assert SECRET[-8:].lower() not in redactor.line(line_of(value)).decode().lower()
 
 
-@given(st.integers(1, 20), st.booleans())
-def test_secret_in_pieces_goes(size: int, as_bytes: bool) -> None:
+@given(st.integers(1, 20), st.sampled_from([None, "text", "escaped"]))
+def test_secret_in_pieces_goes(size: int, key: str | None) -> None:
     """Of a secret that goes over several texts of a stream nothing is left, and what surrounds it stays."""
     text = f"your key is {TOKENS[1]}, keep it"
     parts: list[Any] = [text[at : at + size] for at in range(0, len(text), size)]
-    shown = [msgspec.Raw(msgspec.json.encode({"$bytes": size, "text": part})) if as_bytes else part for part in parts]
+    shown = [msgspec.Raw(msgspec.json.encode({"$bytes": size, key: part})) if key else part for part in parts]
     told = msgspec.json.decode(msgspec.json.encode(redactor.pieces(shown)))
     expected = f"your key is {redactor.placeholder(TOKENS[1])}, keep it"
-    assert expected == "".join(one["text"] if as_bytes else one for one in told)
+    assert expected == "".join(one[key] if key else one for one in told)
 
 
 @pytest.mark.parametrize("shown", [lambda text: {"delta": [{"text": text}]}, lambda text: SimpleNamespace(text=text)])
@@ -535,6 +535,31 @@ def test_secret_over_several_yields_goes() -> None:
         list(stream())
     (told,) = [span.output for span in recording.spans]
     assert [12, "", ""] == [len(told[0].removeprefix("[redacted:").removesuffix("]")), *told[1:]]
+
+
+def test_token_that_is_longer_than_a_block_goes_whole() -> None:
+    """What ends beyond the stretch that is looked at is followed to its end."""
+    assert SECRET not in redactor.text(f"sent with Bearer {SECRET * 400}")
+
+
+def test_end_of_a_private_key_goes() -> None:
+    """Of a key whose beginning was cut off a few digits are left, and they go."""
+    assert MIXED[:20] not in redactor.text(f"…\n{MIXED[:20]}\n-----END PRIVATE KEY-----")
+
+
+def test_name_behind_an_escaped_line_end_is_known() -> None:
+    """In JSON text `\\n` stands before the name, and its letter is none of it."""
+    assert rf"first\ntoken={redactor.placeholder(SECRET)}" == redactor.text(rf"first\ntoken={SECRET}")
+
+
+def test_value_that_ends_with_a_backslash_ends_there() -> None:
+    """A quote behind an escaped backslash is no escaped quote: what follows stays."""
+    assert redactor.text(r'{"password": "q7x9Z\\", "user": "ann"}').endswith(', "user": "ann"}')
+
+
+def test_password_that_a_url_encodes_has_the_placeholder_of_the_plain_one() -> None:
+    """The same secret is the same twelve digits wherever it stands."""
+    assert f"postgres://bob:{redactor.placeholder('pa/ss')}@db" == redactor.text("postgres://bob:pa%2Fss@db")
 
 
 def test_only_the_password_of_a_url_goes() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import gc
+import os
 import threading
 import time
 from collections import Counter
@@ -432,6 +433,47 @@ def test_slow_is_what_takes_so_long_or_longer(duration_ns: int, is_kept: bool) -
     sampling.met("3f2a" * 8, is_root=True)
     root = span_record(1, duration_ns=duration_ns)
     assert is_kept == any(sampling.sift(Batch([root])))
+
+
+def test_what_is_written_while_a_trace_is_taken_from_the_spool_stays(tmp_path: Path) -> None:
+    """Another process writes on meanwhile: what was not taken is not forgotten."""
+    spool = Spool(tmp_path / "spool", "a.jsonl")
+    spool.append("t", [b"first"])
+    taken = list(spool.lines("t", of_all=True))
+    spool.append("t", [b"second"])
+    spool.remove("t", of_all=True, taken=True)
+    assert ([[b"first"]], [[b"second"]]) == (taken, list(spool.lines("t", of_all=True)))
+
+
+def test_a_verdict_is_left_for_who_comes_late(tmp_path: Path) -> None:
+    """For a minute: another process that begins meanwhile does not sweep it away."""
+    spool = Spool(tmp_path / "spool", "a.jsonl")
+    spool.share("t")
+    spool.decide("t", "dropped")
+    spool.sweep()
+    fresh = spool.verdict("t")
+    os.utime(tmp_path / "spool/t", (0, 0))
+    spool.sweep()
+    assert ("dropped", None) == (fresh, spool.verdict("t"))
+
+
+def test_a_torn_line_in_the_spool_costs_itself_alone() -> None:
+    """What a process that was killed has half written keeps nothing else from being stored."""
+    spool, trace_id = Held(), "3f2a" * 8
+    spool.append(trace_id, [b'{"type":"span","run":"r'])
+    kept = Sampling(Rules(1e-12, keep=frozenset({"error"})), spool, lambda: [trace_id])
+    kept.met(trace_id, is_root=True)
+    told = [span_record(2, 1), span_record(3, 1, status="error")]
+    assert told == [one for each in told for batch in kept.sift(Batch([each])) for one in batch]
+
+
+def test_whoever_has_the_root_decides_though_a_child_came_first() -> None:
+    """A trace that has not ended is kept at the end of the process in which its root is."""
+    sampling = Sampling(Rules(1e-12, keep=frozenset({"error"})), Held(), list)
+    for is_root in (False, True):
+        sampling.met("3f2a" * 8, is_root=is_root)
+    list(sampling.finish())
+    assert {"3f2a" * 8: "unfinished"} == sampling._decided
 
 
 def test_a_price_that_comes_later_makes_a_trace_dear() -> None:
