@@ -106,6 +106,22 @@ class Reader:
         return self.peek(), self.forward(), self.mark(), self.place
 """,
     ),
+    "shadowed-loop-variable of two ranges": (
+        """
+def table(rows, columns):
+    for i in range(rows):
+        for i in range(columns):  # here
+            print(i)
+""",
+        """
+def table(rows):
+    for i, row in enumerate(rows):
+        if i:
+            print()
+        for i, cell in enumerate(row):
+            print(i, cell)
+""",
+    ),
     "missing-self of one class alone": (
         """
 class Lexer:

@@ -265,6 +265,13 @@ def test_fix_writes_a_test_then_patches_and_runs_it_again() -> None:
     assert "(mended; test_mean_division_by_zero_2.py failed before and passes now)" in review["findings"][0]["message"]
 
 
+def test_the_summary_begins_with_what_is_left() -> None:
+    """A fault that was mended is no longer the first thing to look at, however bad it was."""
+    unused = "import os\n\n\n" + CODE
+    summary = Desk({"mean.py": unused}, tools=FIXING).review()["summary"]
+    assert "found 2 faults; 1 mended; first of all mean.py, line 1: " in summary
+
+
 def test_fault_is_left_alone_when_its_test_passes() -> None:
     """A fault that its test does not show is not patched, and that is said."""
     desk = Desk({"mean.py": CODE}, tools=FIXING)

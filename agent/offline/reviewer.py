@@ -286,15 +286,19 @@ def overview(mind: Mind, findings: Sequence[Mapping[str, Any]]) -> str:
         return "No file could be examined."
     if not findings:
         return f"Static analysis of {files} found no fault."
-    worst = sorted(findings, key=lambda entry: ("error", "warning", "info").index(entry["severity"]))[0]
+    worst = min(findings, key=lambda entry: (is_mended(entry), ("error", "warning", "info").index(entry["severity"])))
     places = sorted({entry["path"] for entry in findings})
     where = "" if len(seen) == 1 else f" in {len(places)} of them"
-    fixed = sum("(mended" in entry["message"] for entry in findings)
+    fixed = sum(map(is_mended, findings))
     repaired = f"; {fixed} mended" if fixed else ""
     return (
         f"Static analysis of {files} found {count(len(findings))}{where}{repaired}; first of all {worst['path']}, "
         f"line {worst['line']}: {worst['message']}."
     )
+
+
+def is_mended(entry: Mapping[str, Any]) -> bool:
+    return "(mended" in entry["message"]
 
 
 def unseen(mind: Mind) -> Iterator[str]:

@@ -238,7 +238,7 @@ def matters_after(loop: ast.For, inner: ast.For, name: str) -> bool:
 
 
 def counts(loop: ast.For) -> bool:
-    return isinstance(loop.iter, ast.Call) and dotted(loop.iter.func) in ("range", "enumerate")
+    return isinstance(loop.iter, ast.Call) and dotted(loop.iter.func) == "range"
 
 
 def swapped_targets(source: Source, loop: ast.For) -> Iterator[Finding]:
