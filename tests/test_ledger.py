@@ -536,6 +536,11 @@ def test_of_two_that_make_the_ledger_one_does(path: Path, monkeypatch: pytest.Mo
     assert 0 == total(path).calls
 
 
+def test_no_calls_cost_nothing() -> None:
+    """Where there is no group the total is 0, and not unknown as that of calls without a price."""
+    assert Decimal(0) == added_up([]).usd
+
+
 def test_a_newer_ledger_is_refused(path: Path) -> None:
     """A ledger of a later version is neither written nor read."""
     enter(path, span())
