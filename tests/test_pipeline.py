@@ -247,6 +247,35 @@ def test_close_waits_no_longer_than_its_timeout_for_a_hanging_sink() -> None:
     assert waited < 5
 
 
+def test_what_a_hanging_file_keeps_from_being_written_is_counted() -> None:
+    """What still waits when it is left behind is lost, and said to be."""
+
+    class Stuck(Hanging):
+        direct = True
+        begun = threading.Event()
+
+        def write(self, batch: Batch) -> None:
+            self.begun.set()
+            super().write(batch)
+
+    sink = Stuck()
+    held = pipeline(sink)
+    held.put(note(1))
+    assert sink.begun.wait(20)
+    held.put(note(2))
+    lost = held.close(timeout=0.05).lost
+    sink.let_go.set()
+    assert 1 == lost["sinks too slow at exit"]
+
+
+def test_what_comes_after_the_end_is_counted() -> None:
+    """Until somebody writes it, it is lost."""
+    ended = pipeline(Keeping())
+    ended.close()
+    ended.put(note(1))
+    assert {"recording had ended": 1} == ended.told().lost
+
+
 def test_close_closes_each_sink_once() -> None:
     """Sinks are closed at the end, once, even when close is called twice."""
     kept = Keeping()
