@@ -58,13 +58,14 @@ WHY_FAULTS = {
     "the model with the least of the money": (
         "name, most = max(groups.items()", "name, most = min(groups.items()"
     ),
-    "prompts that shrink are told": ("last >= GROWN * first", "first >= GROWN * last"),
+    "prompts that shrink are told": ("before < after for", "before > after for"),
+    "prompts that only differ are told": (" and rises >= RISING * (len(sizes) - 1)", ""),
     "a full cache is missed": ("spent.cached < spent.input / 10", "spent.cached > spent.input / 10"),
     "unknown prices are hidden": ("    if spent.unpriced:", "    if False:"),
     "reasoning is never too much": ("if spent.reasoning > spent.output / 2:", "if False:"),
     "an exception began where it was caught": ("        passed.append(inside[-1])", "        return passed"),
     "what ended the run was survived": ("span.span_id not in fatal and", ""),
-    "a failure passed on counts again": (" and len(_raised_through(trace, span)) == 1", ""),
+    "a failure passed on counts again": (" and _ways(trace, span) == [[span]]", ""),
     "what never ended is fine": ("elif root.status in UNENDED:", 'elif root.status == "never":'),
     "cancelled is fine": ('elif root.status == "cancelled":', 'elif root.status == "never":'),
     "slowness is told as money": (
