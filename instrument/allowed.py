@@ -26,6 +26,7 @@ LOOP_ACTIONS = ("warn", "raise", "off")
 _NO_SINKS = frozenset({"none", "off", "no", "false", "0", "null", "nothing", "disabled"})
 _SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _IMPORTABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_DATABASE = re.compile(r"\w+://([^/?#]*)/+[^/?#]")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _LONGEST_PATH = 4000
@@ -173,13 +174,13 @@ def ledger_url_or_none(value: object) -> str | None:
 
 
 def _database(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        hosts = parts.netloc.rpartition("@")[2].split(",")
+    found = _DATABASE.match(url)
+    hosts = found[1].rpartition("@")[2].split(",") if found else []
+    try:  # each by itself: newer Pythons take no list of them
         known = all(urlsplit(f"//{host}").port != 0 for host in hosts)
     except ValueError:
         known = False
-    if not known or not parts.path.strip("/"):
+    if not found or not known:
         raise ValueError("must name a database: postgresql://user:password@host:5432/database")
     return url
 
