@@ -21,10 +21,11 @@ from instrument.statuses import FAILED, REFUSED, UNENDED
 
 ALARMING = frozenset({"WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"})
 NOBODY = "-"
+"""Stands for the model, operation or agent of calls that name none."""
 GROUP = "ExceptionGroup"
 """How the types of exceptions end that only hold others."""
 CANCELLED = "CancelledError"
-"""Stands for the model, operation or agent of calls that name none."""
+"""How the types of those end that only say a task was stopped."""
 
 
 OTHERS = "(others)"
