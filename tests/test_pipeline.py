@@ -286,6 +286,18 @@ def test_close_closes_each_sink_once() -> None:
     assert 1 == kept.closed
 
 
+FAULT = {"a fault of the recording itself (MemoryError)": 1}
+
+
+def of_three_in_turn(line: Pipeline, kept: Keeping) -> tuple[list[int], dict[str, int]]:
+    """Which of three logs, each written before the next one comes, the sink has, and what was lost."""
+    for n in range(3):
+        line.put(note(n))
+        line.flush()
+    told = line.close()
+    return [one.time_ns for one in kept.records], told.lost
+
+
 def test_what_comes_after_a_fault_of_ours_is_written() -> None:
     """A batch that cannot be settled is counted as lost, and the worker goes on."""
     kept = Keeping()
@@ -296,14 +308,7 @@ def test_what_comes_after_a_fault_of_ours_is_written() -> None:
         return Batch(items)
 
     line = Pipeline([kept], settle, lambda: ([], None), lambda *words: None)
-    for n in range(3):
-        line.put(note(n))
-        line.flush()
-    told = line.close()
-    assert ([0, 2], {"a fault of the recording itself (MemoryError)": 1}) == (
-        [one.time_ns for one in kept.records],
-        told.lost,
-    )
+    assert ([0, 2], FAULT) == of_three_in_turn(line, kept)
 
 
 def test_what_comes_after_a_fault_in_a_price_is_written() -> None:
@@ -329,14 +334,7 @@ def test_what_comes_after_a_fault_in_a_price_is_written() -> None:
             return batch, Batch([])
 
     line = Pipeline([kept], unpriced, lambda: ([], None), lambda *words: None, later=Prices())
-    for n in range(3):
-        line.put(note(n))
-        line.flush()
-    told = line.close()
-    assert ([0, 2], {"a fault of the recording itself (MemoryError)": 1}) == (
-        [one.time_ns for one in kept.records],
-        told.lost,
-    )
+    assert ([0, 2], FAULT) == of_three_in_turn(line, kept)
 
 
 def test_sink_may_queue_more() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from instrument.analysis.critical_path import critical_path
-from instrument.analysis.metrics import exception_of, failures_of, held_by, is_timed, model_of
+from instrument.analysis.metrics import exception_of, exceptions_of, failures_of, is_timed, model_of
 from instrument.analysis.totals import carries, dollars, total
 from instrument.analysis.tree import Trace
 from instrument.model import Finding, Span
@@ -107,7 +107,7 @@ def _errors(trace: Trace, most: int) -> Iterator[Finding]:
 def _where_failures_began(trace: Trace) -> list[Span]:
     """Failed spans as `Metrics.errors` counts them; the root too where a refusal or an end from outside ended it."""
     began, root = failures_of(trace.spans).began(trace.spans), trace.root
-    ended_by = {exception_of(root), *((one.type, one.message) for one in held_by(root.error))}
+    ended_by = set(exceptions_of(root))
     told = root.status in FAILED and not ended_by.isdisjoint(map(exception_of, began))
     return [root, *began] if root.status in (*FAILED, UNFINISHED) and not told else began
 

@@ -16,7 +16,7 @@ from instrument.analysis.align import Known, Pair, Prints, pairs
 from instrument.analysis.changes import MISSING, differences
 from instrument.analysis.rearranged import Rearranged, rearranged
 from instrument.analysis.sides import Side, Spent, by_name, side_of
-from instrument.analysis.tree import Trace, parents
+from instrument.analysis.tree import Trace, ancestors, parents
 from instrument.model import Span
 
 CAUSES = (
@@ -150,13 +150,8 @@ def _may_follow(later: _Found, first: _Found, above: set[str]) -> bool:
 
 def _above(trace: Trace, found: _Found) -> set[str]:
     """The spans of the one run that a change lies in, but for its own."""
-    holders = parents(trace)
-    above = {found.parent_id} if found.parent_id is not None else set()
-    holder = holders.get(found.parent_id or found.span_id or "")
-    while holder is not None:
-        above.add(holder.span_id)
-        holder = holders.get(holder.span_id)
-    return above
+    own = {found.parent_id} if found.parent_id is not None else set()
+    return own | {one.span_id for one in ancestors(found.parent_id or found.span_id or "", parents(trace))}
 
 
 Key = tuple[str | None, str | None]

@@ -222,7 +222,12 @@ def totals(calls: Mapping[tuple[str, ...], Sum], part: int) -> dict[str, Total]:
 
 def exception_of(span: Any) -> tuple[str, str] | None:
     """What tells the exception of a span from others: one that passes through several spans is the same in each."""
-    return None if span.error is None else (span.error.type, span.error.message)
+    return None if span.error is None else identity(span.error)
+
+
+def identity(error: Failure) -> tuple[str, str]:
+    """What tells an exception from others."""
+    return error.type, error.message
 
 
 def is_group(error: Failure) -> bool:
@@ -235,6 +240,11 @@ def held_by(error: Failure | None) -> list[Failure]:
     if error is None or not is_group(error):
         return []
     return [one for one in error.causes if not is_group(one) and not one.type.endswith(CANCELLED)]
+
+
+def exceptions_of(span: Any) -> list[tuple[str, str] | None]:
+    """That of a span, and what it holds."""
+    return [exception_of(span), *map(identity, held_by(span.error))]
 
 
 class Failures:
@@ -280,8 +290,7 @@ class Failures:
 
 def _marks(span: Any) -> list[int]:
     """What a child of the span is known by that failed with the same, or with what it holds."""
-    held = [(one.type, one.message) for one in held_by(span.error)]
-    return [hash((span.span_id, exception)) for exception in (exception_of(span), *held)]
+    return [hash((span.span_id, exception)) for exception in exceptions_of(span)]
 
 
 def failures_of(spans: Iterable[Any]) -> Failures:

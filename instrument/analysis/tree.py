@@ -98,6 +98,14 @@ def parents(trace: Trace) -> dict[str, Span]:
     return {child.span_id: span for span in trace.spans for child in trace.children(span.span_id)}
 
 
+def ancestors(span_id: str, parents: Mapping[str, Span]) -> Iterator[Span]:
+    """The spans that a span lies in, the nearest first; `parents` are those of its trace."""
+    span = parents.get(span_id)
+    while span is not None:
+        yield span
+        span = parents.get(span.span_id)
+
+
 @overload
 def traces(records: Iterable[Record]) -> Iterator[Trace]: ...
 @overload

@@ -17,6 +17,7 @@ from instrument.analysis.metrics import (
     attribute,
     exception_of,
     held_by,
+    identity,
     is_group,
     is_timed,
     model_of,
@@ -331,8 +332,8 @@ def _without_a_span(ways: Sequence[Sequence[Span]]) -> Iterator[Reason]:
     seen = {exception_of(one) for one in spans.values()}
     for span in spans.values():
         for held in held_by(span.error):
-            if (held.type, held.message) not in seen:
-                seen.add((held.type, held.message))
+            if identity(held) not in seen:
+                seen.add(identity(held))
                 yield Reason(f"{_error(span)} came of {held.type}: {held.message[:200]}", [span.span_id])
 
 
@@ -380,7 +381,7 @@ def _leads(inner: Span, outer: Span) -> bool:
     if _same(inner, outer):
         return True
     causes = outer.error.causes if outer.error is not None else ()
-    return exception_of(inner) in [(cause.type, cause.message) for cause in causes]
+    return exception_of(inner) in [identity(cause) for cause in causes]
 
 
 def _same(one: Span, other: Span) -> bool:

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _stop_writing()
         return FINE
     except OSError as problem:
-        return _complain(_unreadable(problem))
+        return _complain(_unreadable(problem) if _is_flushed() else f"the answer cannot be written: {problem.strerror}")
     except KeyboardInterrupt:
         return INTERRUPTED
     except RecursionError:
@@ -156,11 +156,6 @@ def _settings() -> Settings | None:
 
 
 def _unreadable(problem: OSError) -> str:
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _stop_writing()
-        return f"the answer cannot be written: {problem.strerror}"
     if problem.filename is None or problem.strerror is None:
         return problem.strerror or str(problem)
     return f"{problem.filename} cannot be read or written: {problem.strerror}"
@@ -178,6 +173,16 @@ def _have_streams() -> None:
     """Whoever started us may have closed ours: an answer is then the exit code alone."""
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - as above
+
+
+def _is_flushed() -> bool:
+    """Whether what was said so far could be written; otherwise no more is."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _stop_writing()
+        return False
+    return True
 
 
 def _stop_writing() -> None:

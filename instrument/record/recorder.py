@@ -240,12 +240,9 @@ class Recorder:
         size = large_bytes(span.input) + large_bytes(span.output)
         if not size:
             return
-        room = self.pipeline.room
-        if room.takes_large(size) or span.plan.is_model_call:
+        if self.pipeline.room.takes_large(size, always=span.plan.is_model_call):
             span.large = size
-            room.large += size
         else:
-            room.lost["long values: queue full"] += 1
             span.input, span.output = left_out(span.input), left_out(span.output)
 
     def put(self, record: Record, depth: int = 0) -> None:

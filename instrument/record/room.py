@@ -115,13 +115,21 @@ class Room:
             self._ease()
         return True
 
-    def takes_large(self, size: int) -> bool:
-        """Whether long values of so many bytes may wait as well, perhaps after a while. One may always."""
+    def takes_large(self, size: int, *, always: bool) -> bool:
+        """Whether long values of so many bytes may wait, perhaps after a while; otherwise they are counted as lost.
+
+        Where no others wait, or with `always`, they may, however long they are.
+        """
 
         def is_full() -> bool:
             return self.large > 0 and self.large + size > self._bounds.bytes
 
-        return not is_full() or (self._may_wait() and self._wait_while(is_full, self._bounds.seconds))
+        has_room = not is_full() or (self._may_wait() and self._wait_while(is_full, self._bounds.seconds))
+        if has_room or always:
+            self.large += size
+            return True
+        self.lost["long values: queue full"] += 1
+        return False
 
     def _ask_from(self, things: int) -> None:
         """Let calls ask where so many wait; all of them once the room is closed, also while a call is in here."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from instrument.analysis.metrics import attribute, is_timed
 from instrument.analysis.totals import total
-from instrument.analysis.tree import Trace, parents
+from instrument.analysis.tree import Trace, ancestors, parents
 from instrument.messages import messages_of
 from instrument.model import Event, Failure, Finding, Log, Span, Usage
 from instrument.statuses import OPEN, UNFINISHED
@@ -76,12 +77,7 @@ def _searches(usage: Usage) -> str:
 
 def _way(trace: Trace, span: Span, theme: Theme) -> str:
     """The names of the spans above, the root first."""
-    above = parents(trace)
-    names: list[str] = []
-    parent = above.get(span.span_id)
-    while parent is not None and len(names) < 50:
-        names.append(name_of(parent))
-        parent = above.get(parent.span_id)
+    names = [name_of(one) for one in islice(ancestors(span.span_id, parents(trace)), 50)]
     return f" {'›' if theme.unicode else '>'} ".join(reversed(names))
 
 

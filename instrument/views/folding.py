@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import groupby
 from typing import NamedTuple
 
-from instrument.analysis.tree import Trace, parents
+from instrument.analysis.tree import Trace, ancestors, parents
 from instrument.model import Failure, Span
 from instrument.statuses import FAILED, UNENDED
 
@@ -168,12 +168,12 @@ def _alike(error: Failure) -> tuple[str, str]:
 
 def matching(trace: Trace, matches: Callable[[Span], bool]) -> tuple[set[str], set[str]]:
     """The ids of the spans that match, and of those with all above them."""
-    above = parents(trace)
+    known = parents(trace)
     found = {span.span_id for span in trace.spans if matches(span)}
     keep = set(found)
     for span_id in found:
-        parent = above.get(span_id)
-        while parent is not None and parent.span_id not in keep:
+        for parent in ancestors(span_id, known):
+            if parent.span_id in keep:
+                break
             keep.add(parent.span_id)
-            parent = above.get(parent.span_id)
     return found, keep

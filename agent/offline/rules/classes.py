@@ -134,42 +134,37 @@ def never_set(source: Source, owner: ast.ClassDef) -> Iterator[Finding]:
     if not is_closed(source, owner):
         return
     known = known_attributes(owner) | set_from_outside(source, owner)
-    if len(unknown_attributes(source, owner, known)) > most_unknown:
+    reads = list(unknown_reads(source, owner, known))
+    if len({node.attr for node in reads if isinstance(node.ctx, ast.Load)}) > most_unknown:
         return  # part of a class that others complete
     said: set[str] = set()
+    for node in reads:
+        if node.attr in said:
+            continue
+        near = difflib.get_close_matches(node.attr, sorted(known), n=1, cutoff=0.75)
+        said.add(node.attr)
+        hint = f"; `{owner.name}` has `{near[0]}`" if near else ""
+        yield told(
+            node,
+            "unknown-attribute",
+            f"`self.{node.attr}` is read in {source.place(node)} but nothing in `{owner.name}` sets or "
+            f"defines it{hint}: AttributeError",
+            f"use `self.{near[0]}`" if near else "set it in `__init__`",
+        )
+
+
+def unknown_reads(source: Source, owner: ast.ClassDef, known: set[str]) -> Iterator[ast.Attribute]:
+    """Where the class reads of itself what nothing in sight gives it."""
     for node in ast.walk(owner):
         if (
             isinstance(node, ast.Attribute)
             and (isinstance(node.ctx, ast.Load) or isinstance(source.parent(node), ast.AugAssign))
             and written(node.value) == "self"
-            and node.attr not in known | said
+            and node.attr not in known
+            and not node.attr.startswith("__")
+            and not is_probed(source, node)
         ):
-            if node.attr.startswith("__") or is_probed(source, node):
-                continue
-            near = difflib.get_close_matches(node.attr, sorted(known), n=1, cutoff=0.75)
-            said.add(node.attr)
-            hint = f"; `{owner.name}` has `{near[0]}`" if near else ""
-            yield told(
-                node,
-                "unknown-attribute",
-                f"`self.{node.attr}` is read in {source.place(node)} but nothing in `{owner.name}` sets or "
-                f"defines it{hint}: AttributeError",
-                f"use `self.{near[0]}`" if near else "set it in `__init__`",
-            )
-
-
-def unknown_attributes(source: Source, owner: ast.ClassDef, known: set[str]) -> set[str]:
-    """What the class reads of itself though nothing in sight gives it that."""
-    return {
-        node.attr
-        for node in ast.walk(owner)
-        if isinstance(node, ast.Attribute)
-        and isinstance(node.ctx, ast.Load)
-        and written(node.value) == "self"
-        and node.attr not in known
-        and not node.attr.startswith("__")
-        and not is_probed(source, node)
-    }
+            yield node
 
 
 def is_closed(source: Source, owner: ast.ClassDef) -> bool:

@@ -142,8 +142,14 @@ def is_plain_import(raw: dict[str, Any], nodes: list[ast.AST], source: Source) -
     )
 
 
+def name_in(raw: dict[str, Any]) -> str:
+    """What the message of a finding quotes first."""
+    quoted: str = raw["message"].partition("`")[2].partition("`")[0]
+    return quoted
+
+
 def is_not_placeholder(raw: dict[str, Any], nodes: list[ast.AST], source: Source) -> bool:
-    named = raw["message"].partition("`")[2].partition("`")[0]
+    named = name_in(raw)
     return (
         any(
             isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom)
@@ -294,7 +300,7 @@ def is_really_undefined(raw: dict[str, Any], nodes: list[ast.AST], source: Sourc
     function = source.function_of(nodes[-1]) if nodes else None
     if "`self`" in raw["message"] and function is not None and source.class_of(function) is not None:
         return False  # told as a missing self
-    name = raw["message"].partition("`")[2].partition("`")[0]
+    name = name_in(raw)
     if any(isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Del) for node in source.nodes):
         return False  # deleted at the end, and used before that
     return (
