@@ -9,7 +9,8 @@ from typing import Any
 from msgspec import Struct
 
 from instrument.analysis.critical_path import critical_path
-from instrument.analysis.metrics import exception_of, exceptions_of, failures_of, is_timed, model_of
+from instrument.analysis.facts import is_timed, model_of
+from instrument.analysis.failures import exception_of, exceptions_of, failures_of
 from instrument.analysis.totals import carries, dollars, total
 from instrument.analysis.tree import Trace
 from instrument.model import Finding, Span

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from instrument.analysis.metrics import is_timed
+from instrument.analysis.facts import is_timed
 from instrument.analysis.tree import Trace
 from instrument.model import Span
 

@@ -10,24 +10,17 @@ from array import array
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from msgspec import Raw, Struct
-from msgspec.json import decode
+from msgspec import Struct
 
+from instrument.analysis.facts import agent_of, is_timed, model_of, operation_of
+from instrument.analysis.failures import Failures
 from instrument.analysis.totals import Call, Sum, Total, call_of
-from instrument.attributes import NO_ITERATION, RETRIES, SESSION, TIMES, USER
+from instrument.attributes import NO_ITERATION
 from instrument.kinds import MODEL_KINDS
-from instrument.model import Failure, is_counted
-from instrument.statuses import FAILED, REFUSED, UNENDED
+from instrument.model import is_counted
+from instrument.statuses import REFUSED, UNENDED
 
 ALARMING = frozenset({"WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"})
-NOBODY = "-"
-"""Stands for the model, operation or agent of calls that name none."""
-GROUP = "ExceptionGroup"
-"""How the types of exceptions end that only hold others."""
-CANCELLED = "CancelledError"
-"""How the types of those end that only say a task was stopped."""
-
-
 OTHERS = "(others)"
 MOST_GROUPS = 10_000
 """So many different names (or models, operations and agents) are told apart, the rest stand under `(others)`."""
@@ -220,87 +213,6 @@ def totals(calls: Mapping[tuple[str, ...], Sum], part: int) -> dict[str, Total]:
     return dict(sorted(found.items(), key=lambda item: (-(item[1].usd or 0), -item[1].tokens, item[0])))
 
 
-def exception_of(span: Any) -> tuple[str, str] | None:
-    """What tells the exception of a span from others: one that passes through several spans is the same in each."""
-    return None if span.error is None else identity(span.error)
-
-
-def identity(error: Failure) -> tuple[str, str]:
-    """What tells an exception from others."""
-    return error.type, error.message
-
-
-def is_group(error: Failure) -> bool:
-    """Whether an exception only holds others."""
-    return error.type.endswith(GROUP)
-
-
-def held_by(error: Failure | None) -> list[Failure]:
-    """What a group of exceptions holds, and what that came of; nothing of any other error."""
-    if error is None or not is_group(error):
-        return []
-    return [one for one in error.causes if not is_group(one) and not one.type.endswith(CANCELLED)]
-
-
-def exceptions_of(span: Any) -> list[tuple[str, str] | None]:
-    """That of a span, and what it holds."""
-    return [exception_of(span), *map(identity, held_by(span.error))]
-
-
-class Failures:
-    """Failed and refused spans, counted so that an exception which passes through several of them is one error.
-
-    So is one that a group holds: a `TaskGroup` passes the failure of a task on in that way.
-    """
-
-    __slots__ = ("_groups", "_own", "_parents", "refused")
-
-    def __init__(self) -> None:
-        self.refused = 0
-        self._own = array("q")
-        self._groups: list[list[int]] = []
-        self._parents = array("q")
-
-    def add(self, span: Any) -> None:
-        """Count the span if it failed or was refused; what only passes the exception of a refusal on did not fail."""
-        if span.status not in FAILED:
-            return
-        exception = exception_of(span)
-        if span.status == REFUSED:
-            self.refused += 1
-            if exception is None:
-                return
-        elif held_by(span.error):
-            self._groups.append(_marks(span))
-        else:
-            self._own.append(hash((span.span_id, exception)))
-        self._parents.append(hash((span.parent_id, exception)))
-
-    def count(self) -> int:
-        """How many there were, less those that only passed a child's exception on."""
-        passed_on = set(self._parents)
-        return sum(own not in passed_on for own in self._own) + sum(map(passed_on.isdisjoint, self._groups))
-
-    def began(self, spans: Iterable[Any]) -> list[Any]:
-        """Of the spans that were added those that are counted: in them a failure began."""
-        passed_on = set(self._parents)
-        failed = (span for span in spans if span.status == "error")
-        return [span for span in failed if passed_on.isdisjoint(_marks(span))]
-
-
-def _marks(span: Any) -> list[int]:
-    """What a child of the span is known by that failed with the same, or with what it holds."""
-    return [hash((span.span_id, exception)) for exception in exceptions_of(span)]
-
-
-def failures_of(spans: Iterable[Any]) -> Failures:
-    """The failures among the spans."""
-    failures = Failures()
-    for span in spans:
-        failures.add(span)
-    return failures
-
-
 class _Counts:
     """Times of which only the sums are kept."""
 
@@ -395,66 +307,3 @@ def percentile(ordered: list[int], share: float) -> float:
     below = int(rank)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
-
-
-def is_timed(span: Any) -> bool:
-    """Whether the times of a span are known, not only its place in the order."""
-    attributes = span.attributes
-    return not attributes or attributes.get(TIMES) is None
-
-
-def model_of(span: Any) -> str:
-    """The model that answered, else the one that was asked."""
-    return attribute(span, "gen_ai.response.model", "gen_ai.request.model") or NOBODY
-
-
-def operation_of(span: Any) -> str:
-    """The decorated function that a model call was made for; its own name where it says nothing else."""
-    return attribute(span, "instrument.operation") or str(span.name)
-
-
-def agent_of(span: Any) -> str:
-    """The agent that a call was made by, by its id, else by its name."""
-    return attribute(span, "gen_ai.agent.id", "gen_ai.agent.name") or NOBODY
-
-
-def retries_of(span: Any) -> int:
-    """How often the client sent the request of a model call again by itself."""
-    told = attribute(span, RETRIES) or ""
-    return int(told[:9]) if told.isdecimal() else 0
-
-
-class Whose:
-    """The session and the user of a trace: those of its root, else those of all spans that name any, if they agree."""
-
-    __slots__ = ("sessions", "users")
-
-    def __init__(self) -> None:
-        self.sessions: set[str] = set()
-        self.users: set[str] = set()
-
-    def note(self, span: Any) -> None:
-        """Take in whose a span was."""
-        get = span.attributes.get
-        if get(SESSION) is not None and len(self.sessions) < 2:
-            self.sessions.add(str(attribute(span, SESSION)))
-        if get(USER) is not None and len(self.users) < 2:
-            self.users.add(str(attribute(span, USER)))
-
-    def told(self, session: str | None, user: str | None) -> tuple[str | None, str | None]:
-        """Session and user, where these are those of the root."""
-        return _only(self.sessions) if session is None else session, _only(self.users) if user is None else user
-
-
-def _only(named: set[str]) -> str | None:
-    return next(iter(named)) if len(named) == 1 else None
-
-
-def attribute(span: Any, *names: str) -> str | None:
-    """The first of the attributes that the span has, as text."""
-    get = span.attributes.get
-    for name in names:
-        value = get(name)
-        if value is not None:
-            return value if value.__class__ is str else str(decode(value) if isinstance(value, Raw) else value)
-    return None

@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from instrument.analysis.metrics import ALARMING, Failures, Metrics, Tally, Whose, attribute, is_group, is_timed
+from instrument.analysis.facts import Whose, attribute, is_timed
+from instrument.analysis.failures import Failures, is_group
+from instrument.analysis.metrics import ALARMING, Metrics, Tally
 from instrument.analysis.totals import Sum, Total, call_of
 from instrument.analysis.tree import NOT_RECORDED, last_sign
 from instrument.attributes import SESSION, USER

@@ -14,7 +14,8 @@ from typing import Any
 from msgspec import Struct
 
 from instrument.analysis.digest import Digest
-from instrument.analysis.metrics import OTHERS, Timing, model_of
+from instrument.analysis.facts import model_of
+from instrument.analysis.metrics import OTHERS, Timing
 from instrument.analysis.totals import Sum, Total, call_of
 from instrument.kinds import MODEL_KINDS
 from instrument.model import Finding, Span, Update

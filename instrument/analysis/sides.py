@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from instrument.analysis.metrics import failures_of
+from instrument.analysis.failures import failures_of
 from instrument.analysis.totals import Total, call_of
 from instrument.analysis.totals import total as total_of
 from instrument.analysis.tree import Trace

@@ -11,19 +11,8 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from instrument.analysis.critical_path import CriticalPath, critical_path, shortest_without
-from instrument.analysis.metrics import (
-    NOBODY,
-    agent_of,
-    attribute,
-    exception_of,
-    held_by,
-    identity,
-    is_group,
-    is_timed,
-    model_of,
-    operation_of,
-    retries_of,
-)
+from instrument.analysis.facts import NOBODY, agent_of, attribute, is_timed, model_of, operation_of, retries_of
+from instrument.analysis.failures import exception_of, held_by, identity, is_group
 from instrument.analysis.report import Report
 from instrument.analysis.totals import Total, carries, dollars, total
 from instrument.analysis.tree import Trace

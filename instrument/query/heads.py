@@ -10,7 +10,7 @@ import os
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from instrument.analysis.metrics import CANCELLED, GROUP
+from instrument.analysis.failures import CANCELLED, GROUP
 from instrument.model import AGAIN_OF
 from instrument.query.source import connect, rows_of
 from instrument.statuses import UNENDED

@@ -8,7 +8,9 @@ from decimal import Decimal
 from importlib.util import find_spec
 from typing import Any
 
-from instrument.analysis.metrics import ALARMING, GROUP, MOST_GROUPS, NOBODY, Metrics, Timing, by_time, totals
+from instrument.analysis.facts import NOBODY
+from instrument.analysis.failures import GROUP
+from instrument.analysis.metrics import ALARMING, MOST_GROUPS, Metrics, Timing, by_time, totals
 from instrument.analysis.overview import LONGEST_ERROR, Overall, Overview, Row
 from instrument.analysis.totals import Sum
 from instrument.analysis.tree import NOT_RECORDED

@@ -15,7 +15,9 @@ from typing import Any
 
 import msgspec
 
-from instrument.analysis.metrics import ALARMING, Failures, Whose, agent_of, attribute, model_of
+from instrument.analysis.facts import Whose, agent_of, attribute, model_of
+from instrument.analysis.failures import Failures
+from instrument.analysis.metrics import ALARMING
 from instrument.analysis.overview import Updated, both
 from instrument.analysis.totals import Sum, call_of, carries
 from instrument.analysis.tree import NOT_RECORDED, Trace, last_sign, traces

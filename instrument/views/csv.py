@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from instrument.analysis.metrics import agent_of, model_of, operation_of
+from instrument.analysis.facts import agent_of, model_of, operation_of
 from instrument.analysis.totals import carries, dollars
 from instrument.analysis.tree import Trace, walk
 from instrument.model import Cost, Span, Usage

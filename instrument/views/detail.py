@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from instrument.analysis.metrics import attribute, is_timed
+from instrument.analysis.facts import attribute, is_timed
 from instrument.analysis.totals import total
 from instrument.analysis.tree import Trace, ancestors, parents
 from instrument.messages import messages_of

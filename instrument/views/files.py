@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import asdict
 
-from instrument.analysis.metrics import Metrics, agent_of, measure, model_of, operation_of
+from instrument.analysis.facts import agent_of, model_of, operation_of
+from instrument.analysis.metrics import Metrics, measure
 from instrument.analysis.totals import Total, carries
 from instrument.analysis.tree import Trace
 from instrument.model import Cost, Log, Span, Usage

@@ -9,7 +9,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from instrument.analysis.metrics import attribute, held_by, is_timed
+from instrument.analysis.facts import attribute, is_timed
+from instrument.analysis.failures import held_by
 from instrument.analysis.retold import latest
 from instrument.analysis.totals import Sum, Total, call_of, carries
 from instrument.analysis.tree import Trace, walk

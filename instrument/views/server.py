@@ -26,7 +26,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from instrument.analysis.critical_path import waited_for
-from instrument.analysis.metrics import NOBODY
+from instrument.analysis.facts import NOBODY
 from instrument.analysis.report import findings_of
 from instrument.analysis.retold import latest
 from instrument.analysis.totals import Sum, dollars

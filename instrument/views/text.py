@@ -9,7 +9,8 @@ from typing import Any
 from msgspec import Raw
 from msgspec.json import decode, encode
 
-from instrument.analysis.metrics import Metrics, Whose, attribute, is_timed, retries_of
+from instrument.analysis.facts import Whose, attribute, is_timed, retries_of
+from instrument.analysis.metrics import Metrics
 from instrument.analysis.totals import Total, total
 from instrument.analysis.tree import Trace
 from instrument.attributes import SESSION, USER
