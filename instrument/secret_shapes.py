@@ -83,6 +83,8 @@ BOUNDED_TOKENS = (
     r"secret_[A-Za-z0-9]{43}",
     r"r8_[A-Za-z0-9]{24,}",
     r"fw_[A-Za-z0-9]{20,}",
+    r"AQ\.[A-Za-z0-9_-]{40,}",
+    r"csk-[A-Za-z0-9]{32,}",
     r"key-[a-f0-9]{32}",
     r"SK[a-f0-9]{32}",
     r"dapi[a-f0-9]{32}(?:-[0-9])?",
@@ -420,7 +422,7 @@ LOOK_FOR_TOKENS = (
 
 LOOK_FOR_REST = (
     r"--(?:[A-Za-z0-9_-]*[-_])?(?i:pass|secret|token|key|api-?key|pwd|auth|credential|cookie|jwt|bearer)[A-Za-z0-9_-]*"
-    r"[\"'\\]*,?[\"'\\ \t]+[^ -]|SK[a-f0-9]{32}"
+    r"[\"'\\]*,?[\"'\\ \t]+[^ -]|SK[a-f0-9]{32}|AQ\.[A-Za-z0-9_-]{32}"
     r"|LS0tLS1CRUdJTi|JQQJ99|Q~[A-Za-z0-9_~.-]{31}|FIED[ \t]+[^\r\n]*BY[ \t]|cAuth\(|-cli[ \t]"
     r"|=\(\\*[\"'][^\"'\\ ]*\\*[\"'],[ \t]*\\*[\"'][^\"'\\ ]*\\*[\"']\)"
     r"|c2st(?:cHJvai|YW50L|b3It|c3ZjYWNj)|Z2(?:l0aHViX3BhdF|xwYXQt|h[1vwz]X[0-3yz][A-Za-z0-9+/]{40})"

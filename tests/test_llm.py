@@ -158,6 +158,13 @@ def test_failed_call_has_no_usage(recording: Recording) -> None:
     assert None is recording.span("ask").usage
 
 
+def test_model_is_named_whatever_the_kind(recording: Recording) -> None:
+    """A tool or a block that says which model took its tokens is priced by it, and says which one that was."""
+    with instrument.span("raw call") as span:
+        span.usage(input=1, output=0, model="m")
+    assert "m" == recording.span("raw call").attributes["gen_ai.response.model"]
+
+
 def test_async_and_span_of_kind_llm(recording: Recording) -> None:
     """`span(kind="llm")` with `.usage` is priced like a decorated call."""
     with instrument.span("raw call", kind="llm") as span:

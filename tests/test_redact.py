@@ -183,6 +183,8 @@ TOKENS = [
     "AKIAIOSFODNN7EXAMPLE",
     "ASIAIOSFODNN7EXAMPLE",
     f"AIza{MIXED[:35]}",
+    f"AQ.Ab8RN6{MIXED}{MIXED[:8]}",
+    f"csk-{HEX}",
     f"ya29.{MIXED}",
     f"GOCSPX-{MIXED[:28]}",
     f"xoxb-123456789012-123456789012-{MIXED[:24]}",

@@ -67,10 +67,9 @@ def read_answer(span: LiveSpan, result: object) -> None:
 
 def settled(span: LiveSpan, prices: Prices, start_ns: int) -> tuple[Usage | None, Cost | None]:
     """Usage and cost of a model call that has ended; its attributes get what its arguments say of the request."""
-    if span.kind in MODEL_KINDS:
-        describe(span)
-        if must_be_counted(span):
-            span.tokens = _counted(span)
+    describe(span)
+    if must_be_counted(span):
+        span.tokens = _counted(span)
     return _spoken(span, prices, start_ns) if span.tokens else (None, None)
 
 
@@ -81,12 +80,17 @@ def reported(span: LiveSpan) -> Usage | None:
 
 def describe(span: LiveSpan) -> None:
     """Have the span's attributes say which model was asked, with which settings, and which one answered."""
+    if span.kind in MODEL_KINDS:
+        _describe_request(span)
+    if span.model is not None:
+        add_unsaid(span, "attributes", {RESPONSE_MODEL: span.model})
+
+
+def _describe_request(span: LiveSpan) -> None:
     asked = setup(span.asked or _setup_arguments(span))
     attributes = add_unsaid(span, "attributes", span.recorder.attributes(asked.attributes()))
     if span.plan.model is not None:
         attributes[REQUEST_MODEL] = span.plan.model
-    if span.model is not None:
-        attributes.setdefault(RESPONSE_MODEL, span.model)
 
 
 def model_of(span: LiveSpan) -> str | None:
@@ -99,8 +103,7 @@ def waits_for_tables(span: LiveSpan, prices: Prices) -> bool:
     counts = must_be_counted(span)
     if not counts and (not span.tokens or prices.are_loaded()):
         return False
-    if span.kind in MODEL_KINDS:
-        describe(span)
+    describe(span)
     model = model_of(span)
     return not prices.are_at_hand(model) or (counts and not tokens.is_built(model))
 
