@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from instrument.store import folder as folders
 from instrument.store.folder import BLOB_REST_SECONDS, contents, create, prune, trim
+from instrument.store.processes import is_there
 
 ROOT = Path(__file__).parent.parent
 DEAD_PID = 2**22 + 1
@@ -289,7 +290,7 @@ def test_nobody_is_sent_a_signal_on_windows(monkeypatch: pytest.MonkeyPatch) -> 
     sent: list[int] = []
     monkeypatch.setattr(os, "kill", lambda pid, signal: sent.append(pid))
     monkeypatch.setattr(sys, "platform", "win32")
-    assert (True, []) == (folders.is_there(os.getpid()), sent)
+    assert (True, []) == (is_there(os.getpid()), sent)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\n", b'{"type":"run","pid":-1}\n', b'{"type":"run","pid":"x"}\n'])

@@ -182,7 +182,7 @@ def _until_now(trace: Any, path: str) -> Any:
 
 def _lives(trace: Any) -> dict[str, bool]:
     """Whether each of its processes still runs."""
-    from instrument.store.folder import is_running
+    from instrument.store.processes import is_running
 
     return {run.run: is_running(run.pid, run.start_ns, run.run) for run in trace.runs if run.pid}
 

@@ -155,6 +155,6 @@ def _records(lines: Iterable[bytes]) -> Iterator[Record]:
 
 
 def _is_alive(run: Run) -> bool:
-    from instrument.store.folder import is_running
+    from instrument.store.processes import is_running
 
     return run.pid <= 0 or is_running(run.pid, run.start_ns, run.run)

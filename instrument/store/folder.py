@@ -11,7 +11,6 @@ import gzip
 import io
 import os
 import re
-import sys
 import time
 import zlib
 from collections import Counter
@@ -22,12 +21,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from instrument.store.processes import is_running
+
 NAME = ".instrument"
 TRIM_TO = 0.9
 """A folder over its cap is cut to this share of it, so that not every start of a process has to cut again."""
 BLOB_REST_SECONDS = 3600.0
 """A blob is written before the record that refers to it: one younger than this is never removed."""
-_START_SLACK_NS = 60 * 10**9
 _EVENTS = re.compile(r"(?P<run>.+?)(?:\.\d+)?\.jsonl(?:\.\d+)?(?:\.gz)?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MARK = b"sha256:"
@@ -206,10 +206,7 @@ def _folders(folder: Path) -> list[Path]:
 
 def _blobs(folder: Path) -> list[File]:
     place = folder / "blobs"
-    with suppress(OSError):
-        below = [Path(entry.path) for entry in os.scandir(place) if entry.is_dir(follow_symlinks=False)]
-        return [file for at in (place, *below) for file in _files(at) if _digest(file.path)]
-    return []
+    return [file for at in (place, *_folders(place)) for file in _files(at) if _digest(file.path)]
 
 
 def _digest(blob: Path) -> str | None:
@@ -310,53 +307,3 @@ def processes_alive(files: Iterable[Path]) -> dict[str, bool]:
     """Whether the process of a recording still runs, by the recording's id, as far as the beginnings of files tell."""
     heads = (head for path in files if (head := _head(path)) is not None)
     return {head.run: is_running(head.pid, head.start_ns, head.run) for head in heads}
-
-
-def is_running(pid: int, since_ns: int, run: str) -> bool:
-    """Whether the process that began recording `run` then is still there: the same number, and not started later.
-
-    Where the clock was set forward since, every process seems to have started later: it is the same if it has the file.
-    """
-    if not is_there(pid):
-        return False
-    started = _started_ns(pid)
-    return started is None or started <= since_ns + _START_SLACK_NS or _has_open(pid, run)
-
-
-def _has_open(pid: int, run: str) -> bool:
-    """Whether the process has a file of the run open, as far as that may be known."""
-    with suppress(OSError):
-        place = f"/proc/{pid}/fd"
-        return bool(run) and any(f"-{run}." in _link(f"{place}/{descriptor}") for descriptor in os.listdir(place))
-    return False
-
-
-def _link(path: str) -> str:
-    try:
-        return os.readlink(path)
-    except OSError:  # closed meanwhile
-        return ""
-
-
-def is_there(pid: int) -> bool:
-    """Whether there is a process of this number; on Windows, where that cannot be asked so, there is."""
-    if sys.platform == "win32":  # there it would press Ctrl-C
-        return True
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True  # one of another user
-    return True
-
-
-def _started_ns(pid: int) -> int | None:
-    """When the process was started, in nanoseconds since the epoch; None where the system does not say."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            ticks = int(file.read().rpartition(b")")[2].split()[19])
-        up = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    except (OSError, AttributeError, ValueError, IndexError):
-        return None
-    return time.time_ns() - up + ticks * 10**9 // os.sysconf("SC_CLK_TCK")

@@ -1,15 +1,17 @@
-"""Which process is meant: a pid alone does not say, because pids are used again and containers count from one."""
+"""Which process is meant, and whether it runs: pids are used again, and containers count from one."""
 
 from __future__ import annotations
 
 import os
 import socket
+import sys
+import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from instrument.store.folder import is_there
-
+_START_SLACK_NS = 60 * 10**9
 _STATE, _STARTED = 0, 19
 """Places of a process's state and of its start (in ticks since the boot) in /proc/PID/stat behind the name."""
 
@@ -45,11 +47,64 @@ def _machine() -> str:
     return f"{socket.gethostname()}/{space}/{boot}"
 
 
+def is_running(pid: int, since_ns: int, run: str) -> bool:
+    """Whether the process that began recording `run` then is still there: the same number, and not started later.
+
+    Where the clock was set forward since, every process seems to have started later: it is the same if it has the file.
+    """
+    if not is_there(pid):
+        return False
+    started = _started_ns(pid)
+    return started is None or started <= since_ns + _START_SLACK_NS or _has_open(pid, run)
+
+
+def _has_open(pid: int, run: str) -> bool:
+    """Whether the process has a file of the run open, as far as that may be known."""
+    with suppress(OSError):
+        place = f"/proc/{pid}/fd"
+        return bool(run) and any(f"-{run}." in _link(f"{place}/{descriptor}") for descriptor in os.listdir(place))
+    return False
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:  # closed meanwhile
+        return ""
+
+
+def is_there(pid: int) -> bool:
+    """Whether there is a process of this number; on Windows, where that cannot be asked so, there is."""
+    if sys.platform == "win32":  # there it would press Ctrl-C
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # one of another user
+    return True
+
+
 def _started(pid: int) -> str | None:
     """When the process started; empty where the system does not say, None when it runs no more."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")  # its name may be cut within a character
+        fields = _stat(pid)
     except OSError:
         return "" if is_there(pid) else None
-    fields = stat.rpartition(")")[2].split()
     return None if fields[_STATE] in "ZX" else fields[_STARTED]
+
+
+def _started_ns(pid: int) -> int | None:
+    """When the process was started, in nanoseconds since the epoch; None where the system does not say."""
+    try:
+        ticks = int(_stat(pid)[_STARTED])
+        up = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    except (OSError, AttributeError, ValueError, IndexError):
+        return None
+    return time.time_ns() - up + ticks * 10**9 // os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid: int) -> list[str]:
+    """What the system says of a process, behind its name, which may be cut within a character. Raises `OSError`."""
+    return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()

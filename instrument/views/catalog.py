@@ -25,8 +25,8 @@ from instrument.attributes import SESSION, USER
 from instrument.kinds import MODEL_KINDS
 from instrument.model import Finding, Log, Open, Record, Run, Span, Update, decode, is_counted
 from instrument.statuses import OPEN, UNFINISHED
-from instrument.store.folder import is_running
 from instrument.store.follow import Follower, Place
+from instrument.store.processes import is_running
 from instrument.views.brief import BRIEF, brief
 from instrument.views.columns import Columns, OpenRow, SpanRow, columns, row_of
 
