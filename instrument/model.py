@@ -161,6 +161,11 @@ class Span(Record, frozen=True, kw_only=True, omit_defaults=True, tag="span", gc
     events: list[Event] = []
     links: list[Link] = []
 
+    @property
+    def end_ns(self) -> int:
+        """When it ended."""
+        return self.start_ns + self.duration_ns
+
 
 class Update(Record, frozen=True, kw_only=True, omit_defaults=True, tag="update", gc=False):
     """Facts about a span that came after it had ended."""

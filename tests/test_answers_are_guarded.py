@@ -19,9 +19,9 @@ from tests import test_critical_path, test_why
 
 PATH_FAULTS = {
     "overlapping children count twice": ("if begin < end <= now:", "if begin < end:"),
-    "the longest child, not the last to end": ("(end_of(child), -child.start_ns)", "(child.duration_ns,)"),
-    "the last to begin, not the last to end": ("(end_of(child), -child.start_ns)", "(child.start_ns,)"),
-    "of those that end together the shortest": ("(end_of(child), -child.start_ns)", "(end_of(child), child.start_ns)"),
+    "the longest child, not the last to end": ("(child.end_ns, -child.start_ns)", "(child.duration_ns,)"),
+    "the last to begin, not the last to end": ("(child.end_ns, -child.start_ns)", "(child.start_ns,)"),
+    "of those that end together the shortest": ("(child.end_ns, -child.start_ns)", "(child.end_ns, child.start_ns)"),
     "time after the last child is lost": ("            if end < now:\n", "            if False:\n"),
     "time before the first child is lost": ("    if start < now:\n", "    if False:\n"),
     "only one child is looked at": ("            now = begin\n", "            now = begin\n            break\n"),

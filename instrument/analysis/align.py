@@ -305,7 +305,7 @@ def _canonical(siblings: Sequence[Span]) -> list[Span]:
             row += _sorted(group)
             group, end = [], -1
         group.append(span)
-        end = max(end, span.start_ns + span.duration_ns)
+        end = max(end, span.end_ns)
     return row + _sorted(group)
 
 

@@ -64,7 +64,7 @@ def critical_path(trace: Trace) -> CriticalPath:
     root, children = trace.root, _children(trace)
     stretches: list[Stretch] = []
     # a piece is a span to be looked into, or (own) time of a span that is known to be its own; the latest is on top
-    waiting = [(root, root.start_ns, end_of(root), False)]
+    waiting = [(root, root.start_ns, root.end_ns, False)]
     while waiting:
         span, start, until, own = waiting.pop()
         if own:
@@ -91,11 +91,6 @@ def shortest_without(trace: Trace, span_ids: Collection[str]) -> int:
         awaited = [child for child in children.get(span.span_id, ()) if child.span_id in took]
         took[span.span_id] = 0 if span.span_id in gone else _played_again(span, awaited, took)
     return took[trace.root.span_id]
-
-
-def end_of(span: Span) -> int:
-    """When the span ended, in nanoseconds since the epoch."""
-    return span.start_ns + span.duration_ns
 
 
 Piece = tuple[Span, int, int, bool]
@@ -129,7 +124,7 @@ def _played_again(span: Span, awaited: Sequence[Span], took: Mapping[str, int]) 
         heapq.heappush(running, (end, new_end + begin - last_end + inside))
     for ended, anew in running:
         last_end, new_end = max(last_end, ended), max(new_end, anew)
-    return new_end + end_of(span) - last_end
+    return new_end + span.end_ns - last_end
 
 
 def _from_the_top(root: Span, children: Children) -> list[Span]:
@@ -148,7 +143,7 @@ def _children(trace: Trace) -> Children:
         for holder, child in _hung(parent, beside):
             found.setdefault(holder.span_id, []).append(child)
     for held in found.values():
-        held.sort(key=lambda child: (end_of(child), -child.start_ns))
+        held.sort(key=lambda child: (child.end_ns, -child.start_ns))
     return found
 
 
@@ -158,13 +153,13 @@ def _known(trace: Trace) -> list[Span]:
 
 def _is_awaited(child: Span, parent: Span) -> bool:
     """Whether the child ended within its parent, clocks of other processes taken with a grain of salt."""
-    ends_within = _seen_end(child, parent) <= end_of(parent)
-    return ends_within and child.start_ns <= end_of(parent) and end_of(child) >= parent.start_ns
+    ends_within = _seen_end(child, parent) <= parent.end_ns
+    return ends_within and child.start_ns <= parent.end_ns and child.end_ns >= parent.start_ns
 
 
 def _seen_end(child: Span, parent: Span) -> int:
     """When the child ended by the clock of its parent."""
-    end, limit = end_of(child), end_of(parent)
+    end, limit = child.end_ns, parent.end_ns
     return limit if child.run != parent.run and limit < end <= limit + SKEW_NS else end
 
 
@@ -172,7 +167,7 @@ def _hung(parent: Span, beside: Sequence[Span]) -> Iterator[tuple[Span, Span]]:
     """Each sibling with the span whose time it is part of: the innermost generator open around it, or the parent."""
     around: list[Span] = []
     for child in sorted(beside, key=lambda one: (one.start_ns, -one.duration_ns)):
-        while around and end_of(around[-1]) < end_of(child):
+        while around and around[-1].end_ns < child.end_ns:
             around.pop()
         yield (around[-1] if around and around[-1].start_ns < child.start_ns else parent), child
         if _may_be_generator(child):

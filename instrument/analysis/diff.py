@@ -208,7 +208,7 @@ def _of_pair(walk: _Walk, pair: Pair, a: Span, b: Span) -> Iterator[_Found]:
     for one in differences(a, b):
         change = _change(walk, pair, one.cause, where=one.where, before=_held(one.before), after=_held(one.after))
         if one.at_end:
-            yield _Found(a.start_ns + a.duration_ns, walk.leave(pair), a.start_ns, change, a.span_id)
+            yield _Found(a.end_ns, walk.leave(pair), a.start_ns, change, a.span_id)
         else:
             yield _Found(a.start_ns, walk.enter(pair), a.start_ns, change, a.span_id)
 
@@ -223,7 +223,7 @@ def _of_row(a: Trace, b: Trace, walk: _Walk, parent: Pair, row: Sequence[Pair]) 
     behind = Pair(None, None)
     for pair, beyond in zip(row, [*row[1:], Pair(None, None)], strict=False):
         if pair.a is not None and pair.b is not None:
-            moment = pair.a.start_ns + pair.a.duration_ns
+            moment = pair.a.end_ns
         elif pair.a is not None and beyond.a is None and beyond.b is not None:
             yield _replaced(a, b, walk, pair, beyond)
         elif pair.a is not None:

@@ -43,7 +43,7 @@ def rearranged(row: Sequence[Both]) -> Iterator[Rearranged]:
 def _is_one_by_one(row: Sequence[Both]) -> bool:
     """Whether each call ends before the next one begins, on both sides: then nothing was turned."""
     return all(
-        one.start_ns + one.duration_ns <= one_behind.start_ns and two.start_ns + two.duration_ns <= two_behind.start_ns
+        one.end_ns <= one_behind.start_ns and two.end_ns <= two_behind.start_ns
         for (_, one, two), (_, one_behind, two_behind) in pairwise(row)
     )
 
@@ -82,12 +82,12 @@ def _in_words(row: Sequence[Span]) -> str:
             groups.append([])
             end = -1
         groups[-1].append(span)
-        end = max(end, span.start_ns + span.duration_ns)
+        end = max(end, span.end_ns)
     told = [" and ".join(span.name for span in group) + (" at once" if len(group) > 1 else "") for group in groups]
     return ", then ".join(told)
 
 
 def _relation(one: Span, two: Span) -> str:
-    if one.start_ns + one.duration_ns <= two.start_ns:
+    if one.end_ns <= two.start_ns:
         return "before"
-    return "after" if two.start_ns + two.duration_ns <= one.start_ns else "at once"
+    return "after" if two.end_ns <= one.start_ns else "at once"

@@ -66,7 +66,7 @@ def _is_by_history(found: Finding) -> bool:
 def _found_now(trace: Trace, limits: Thresholds | None, history: History | None) -> Iterator[Finding]:
     watch = Detectors(limits or thresholds(), history.copy() if history is not None else History())
     ended = [span for span in trace.spans if span.status not in UNENDED]
-    for span in sorted(ended, key=lambda span: (span.start_ns + span.duration_ns, -span.start_ns)):
+    for span in sorted(ended, key=lambda span: (span.end_ns, -span.start_ns)):
         yield from watch.feed(span)
     yield from watch.tick(trace.end_ns, [_head(span) for span in trace.spans if span.status in UNENDED])
 

@@ -77,7 +77,7 @@ class Trace(Struct, frozen=True, kw_only=True, dict=True, eq=False, repr_omit_de
     @property
     def end_ns(self) -> int:
         """When the last span ended."""
-        return max((span.start_ns + span.duration_ns for span in self.spans), default=max(_times(self), default=0))
+        return max((span.end_ns for span in self.spans), default=max(_times(self), default=0))
 
     @cached_property
     def _children(self) -> Mapping[str | None, Sequence[Span]]:
@@ -241,7 +241,7 @@ def updated(span: Span, updates: Mapping[str, Sequence[Update]]) -> Span:
 
 def _finality(span: Span) -> tuple[int, bytes]:
     # the encoded text decides between equals, so that the order of the files does not
-    return span.start_ns + span.duration_ns, msgspec.json.encode(span)
+    return span.end_ns, msgspec.json.encode(span)
 
 
 def _place(span: Span) -> tuple[int, int, str]:

@@ -239,7 +239,7 @@ def _told(measure: str, ends: tuple[Beginning, Span], sentence: str, *, severity
     return Finding(
         trace_id=last.trace_id,
         span_ids=list(dict.fromkeys((first.span_id, last.span_id))),
-        time_ns=last.start_ns + last.duration_ns,
+        time_ns=last.end_ns,
         detector="context_growth",
         severity=severity,
         message=f"{sentence}{since(first.start_ns)}",

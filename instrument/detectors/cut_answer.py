@@ -32,7 +32,7 @@ class CutAnswer:
         found = Finding(
             trace_id=span.trace_id,
             span_ids=[span.span_id],
-            time_ns=span.start_ns + span.duration_ns,
+            time_ns=span.end_ns,
             detector="cut_answer",
             message=f"the answer of {span.name} {fault}, {often} in this run{since(span.start_ns)}",
             data={"calls": [span.name], "fault": fault, "times": times, "since_ns": span.start_ns},

@@ -72,7 +72,7 @@ class HallucinatedTool:
         found = Finding(
             trace_id=span.trace_id,
             span_ids=[span.span_id],
-            time_ns=span.start_ns + span.duration_ns,
+            time_ns=span.end_ns,
             detector="hallucinated_tool",
             message=f"{name} was called though it was not offered, {often} so far; "
             f"offered were {offered}{since(span.start_ns)}",

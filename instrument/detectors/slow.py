@@ -93,7 +93,7 @@ class Slow:
         found = Finding(
             trace_id=span.trace_id,
             span_ids=[span.span_id],
-            time_ns=span.start_ns + span.duration_ns,
+            time_ns=span.end_ns,
             detector="slow",
             message=f"{sentence}, {number(value / max(usual, 1))} times what is usual ({seconds(usual)}"
             f"{' a token' if measure == 'ns_per_token' else ''}){since(span.start_ns)}",

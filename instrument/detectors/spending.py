@@ -70,7 +70,7 @@ class Spending:
         found = Finding(
             trace_id=span.trace_id,
             span_ids=list(dict.fromkeys((first.span_id, span.span_id))),
-            time_ns=span.start_ns + span.duration_ns,
+            time_ns=span.end_ns,
             detector="spending",
             message=f"{name} cost {_amount(measure, value)}, {number(value / max(usual, 1))} times what is usual "
             f"({_amount(measure, usual)}){since(first.start_ns)}",

@@ -94,7 +94,7 @@ class ToolAbuse:
         found = Finding(
             trace_id=span.trace_id,
             span_ids=[first, span.span_id],
-            time_ns=span.start_ns + span.duration_ns,
+            time_ns=span.end_ns,
             detector="tool_abuse",
             message=f"{span.name} was called {times:,} times{self._whose} in this run, {measure}{since(began)}",
             data={

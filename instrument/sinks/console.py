@@ -237,7 +237,7 @@ def _level(record: Any) -> int:
 
 def _moment(record: Any) -> int:
     if record.__class__ is Span:
-        return int(record.start_ns + record.duration_ns)
+        return int(record.end_ns)
     return record.start_ns if isinstance(record, Open) else int(record.time_ns)
 
 

@@ -132,7 +132,7 @@ def _arrow(
     name: str, number: int, tail: Span, head: Span, threads: Mapping[str, Thread], zero: int
 ) -> Iterator[Fields]:
     """An arrow begins within its tail and ends at the start of its head, not before it began."""
-    at = min(max(head.start_ns, tail.start_ns), tail.start_ns + tail.duration_ns)
+    at = min(max(head.start_ns, tail.start_ns), tail.end_ns)
     ends = (("s", tail, at), ("f", head, max(head.start_ns, at)))
     for phase, span, time_ns in ends:
         thread = threads[span.span_id]
@@ -160,7 +160,7 @@ def _mark(name: str, ns: int, thread: Thread, scope: str, args: Fields) -> Field
 def _counters(trace: Trace, numbers: Mapping[str, int], zero: int) -> Iterator[Fields]:
     """Tokens and money so far, in each process, at the end of every model call."""
     spent: dict[int, tuple[int, int, Decimal]] = {}
-    for span in sorted(trace.spans, key=lambda span: span.start_ns + span.duration_ns):
+    for span in sorted(trace.spans, key=lambda span: span.end_ns):
         call = call_of(span)
         if call is None:
             continue
@@ -168,7 +168,7 @@ def _counters(trace: Trace, numbers: Mapping[str, int], zero: int) -> Iterator[F
         pid = numbers[span.run]
         before = spent.get(pid, (0, 0, Decimal(0)))
         spent[pid] = now = (before[0] + (usage.input or 0), before[1] + (usage.output or 0), before[2] + (usd or 0))
-        at = {"ph": "C", "ts": _us(span.start_ns + span.duration_ns - zero), "pid": pid, "tid": 0}
+        at = {"ph": "C", "ts": _us(span.end_ns - zero), "pid": pid, "tid": 0}
         yield {**at, "name": "tokens", "args": {"input": now[0], "output": now[1]}}
         yield {**at, "name": _DOLLARS, "args": {"usd": float(now[2])}}
 

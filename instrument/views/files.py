@@ -99,7 +99,7 @@ def span_told(span: Span) -> dict[str, Any]:
         "kind": span.kind,
         "status": span.status,
         "start": iso(span.start_ns),
-        "end": iso(span.start_ns + span.duration_ns) if span.status not in UNENDED else None,
+        "end": iso(span.end_ns) if span.status not in UNENDED else None,
         "duration_ms": span.duration_ns / MS,
         "error": span.error,
         "input": span.input,

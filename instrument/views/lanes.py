@@ -45,15 +45,11 @@ class _Lanes:
         if lane == len(self.stacks):
             self.stacks.append([])
         self.stacks[lane] = [span]
-        heapq.heappush(self.taken, (_end(span), lane))
+        heapq.heappush(self.taken, (span.end_ns, lane))
         return lane
 
     def _lies_open(self, parent: Span, span: Span, lane: int) -> bool:
         stack = self.stacks[lane]
-        while stack and stack[-1] is not parent and _end(stack[-1]) <= span.start_ns:
+        while stack and stack[-1] is not parent and stack[-1].end_ns <= span.start_ns:
             stack.pop()
-        return bool(stack) and stack[-1] is parent and _end(span) <= _end(parent)
-
-
-def _end(span: Span) -> int:
-    return span.start_ns + span.duration_ns
+        return bool(stack) and stack[-1] is parent and span.end_ns <= parent.end_ns

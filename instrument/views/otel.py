@@ -82,7 +82,7 @@ def told_with(
     events = [Event(event.name, event.time_ns, plain(event.attributes)) for event in span.events] if span.events else []
     error = span.error
     if error is not None:
-        events.append(Event("exception", span.start_ns + span.duration_ns, plain(_exception(error))))
+        events.append(Event("exception", span.end_ns, plain(_exception(error))))
     return Told(
         name,
         CLIENT if span.kind in _CALLS_OUT else INTERNAL,

@@ -77,7 +77,7 @@ def span_told(span: Span, dialect: str) -> Fields:
         "name": there.name,
         "kind": there.kind,
         "startTimeUnixNano": str(span.start_ns),
-        "endTimeUnixNano": str(span.start_ns + span.duration_ns),
+        "endTimeUnixNano": str(span.end_ns),
         "attributes": pairs(there.attributes),
         "events": [_event(event) for event in there.events],
         "links": [

@@ -205,7 +205,7 @@ class _Tree:
 
     def _columns(self, spans: Sequence[Span], kind: str, total: Total) -> dict[str, Any]:
         start = min(span.start_ns for span in spans) - self.start
-        end = max(span.start_ns + span.duration_ns for span in spans) - self.start
+        end = max(span.end_ns for span in spans) - self.start
         return {
             "kind": clean(kind, 20),
             "duration": took(spans, self.theme),
