@@ -6,11 +6,10 @@ What goes on with what is told by the contents of prompts, and by their sizes wh
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
 
 from instrument.detectors.answers import model_of
 from instrument.detectors.prompts import Pieces, Prompt, may_go_on, prompt_of
-from instrument.detectors.told import Growth, retold, since, worth_telling
+from instrument.detectors.told import Beginning, Growth, retold, told, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds, window_of
 
@@ -47,13 +46,6 @@ class ContextGrowth:
                 del self._lines[next(iter(self._lines))]
             self._lines[key] = Line(span, window_of(model, self._limits))
         return self._lines[key].feed(span, tokens, self._limits)
-
-
-class Beginning(NamedTuple):
-    """The first of some calls: not the span, which holds its whole prompt."""
-
-    span_id: str
-    start_ns: int
 
 
 class Line:
@@ -107,14 +99,8 @@ class Line:
         if tokens < limits.context_share * self._window or not worth_telling(self._growth, "window", tokens):
             return None
         share = f"{tokens / self._window:.0%} of the model's window of {self._window:,} tokens"
-        found = _told(
-            "window",
-            (self._first, span),
-            f"the prompt of {span.name} fills {share}",
-            severity="warning",
-            prompt=tokens,
-            window=self._window,
-        )
+        sentence = f"the prompt of {span.name} fills {share}"
+        found = _told("window", self._first, span, sentence, severity="warning", prompt=tokens, window=self._window)
         return retold(self._growth, "window", found)
 
     def _paid_again(self, span: Span, limits: Thresholds) -> Finding | None:
@@ -123,7 +109,8 @@ class Line:
             return None
         found = _told(
             "resent",
-            (self._first, span),
+            self._first,
+            span,
             f"{again:,} of {self._sent:,} prompt tokens of {span.name} were sent before and paid for again; "
             + _cure(again, self._leading, limits.cached_price),
             resent=again,
@@ -214,7 +201,7 @@ class Conversation:
         if not worth_telling(self._growth, "growth", times):
             return None
         sentence = f"the prompt of {span.name} has grown from {first:,} to {prompt:,} tokens in {turns} turns"
-        found = _told("growth", (self._first, span), sentence, prompt=prompt, first=first, turns=turns)
+        found = _told("growth", self._first, span, sentence, prompt=prompt, first=first, turns=turns)
         return retold(self._growth, "growth", found)
 
 
@@ -234,14 +221,8 @@ def _cure(again: int, leading: float, price: float) -> str:
     return f"a prompt cache would have saved {little}, because what changes stands before them"
 
 
-def _told(measure: str, ends: tuple[Beginning, Span], sentence: str, *, severity: str = "info", **data: int) -> Finding:
-    first, last = ends
-    return Finding(
-        trace_id=last.trace_id,
-        span_ids=list(dict.fromkeys((first.span_id, last.span_id))),
-        time_ns=last.end_ns,
-        detector="context_growth",
-        severity=severity,
-        message=f"{sentence}{since(first.start_ns)}",
-        data={"measure": measure, "calls": [last.name], "since_ns": first.start_ns, **data},
-    )
+def _told(
+    measure: str, first: Beginning, last: Span, sentence: str, /, *, severity: str = "info", **data: int
+) -> Finding:
+    about = {"measure": measure, "calls": [last.name], **data}
+    return told("context_growth", sentence, [last], first, severity=severity, **about)

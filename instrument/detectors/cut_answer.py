@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from instrument.detectors.answers import Wish, finish_reasons, is_empty
-from instrument.detectors.told import Growth, gone_on, since, worth_telling
+from instrument.detectors.told import Growth, gone_on, told, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -29,14 +29,8 @@ class CutAnswer:
         if not worth_telling(self._growth, fault, times):
             return None
         often = "once" if times == 1 else f"{times} times"
-        found = Finding(
-            trace_id=span.trace_id,
-            span_ids=[span.span_id],
-            time_ns=span.end_ns,
-            detector="cut_answer",
-            message=f"the answer of {span.name} {fault}, {often} in this run{since(span.start_ns)}",
-            data={"calls": [span.name], "fault": fault, "times": times, "since_ns": span.start_ns},
-        )
+        sentence = f"the answer of {span.name} {fault}, {often} in this run"
+        found = told("cut_answer", sentence, [span], calls=[span.name], fault=fault, times=times)
         return gone_on(self._growth, fault, found)
 
 

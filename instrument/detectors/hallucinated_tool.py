@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Raw
 
 from instrument.detectors.answers import Wish, offered_tools, tool_names
-from instrument.detectors.told import Growth, gone_on, since, worth_telling
+from instrument.detectors.told import Growth, gone_on, told, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -69,13 +69,6 @@ class HallucinatedTool:
             return None
         offered = ", ".join(sorted(self._ever)[:12])
         often = f"{times} times" if pattern else f"{times} such calls"
-        found = Finding(
-            trace_id=span.trace_id,
-            span_ids=[span.span_id],
-            time_ns=span.end_ns,
-            detector="hallucinated_tool",
-            message=f"{name} was called though it was not offered, {often} so far; "
-            f"offered were {offered}{since(span.start_ns)}",
-            data={"calls": [name], "times": times, "offered": sorted(self._ever), "since_ns": span.start_ns},
-        )
+        sentence = f"{name} was called though it was not offered, {often} so far; offered were {offered}"
+        found = told("hallucinated_tool", sentence, [span], calls=[name], times=times, offered=sorted(self._ever))
         return gone_on(self._growth, pattern, found)

@@ -10,7 +10,7 @@ from instrument.attributes import FIRST_CHUNK
 from instrument.detectors.answers import model_of
 from instrument.detectors.calls import plain
 from instrument.detectors.history import Beyond, History, Series
-from instrument.detectors.told import Growth, number, retold, seconds, since, worth_telling
+from instrument.detectors.told import Growth, number, retold, seconds, told, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -90,21 +90,16 @@ class Slow:
         if not worth_telling(self._growth, (span.trace_id, measure, name), value):
             return None
         usual = series.quantile(0.5)
-        found = Finding(
-            trace_id=span.trace_id,
-            span_ids=[span.span_id],
-            time_ns=span.end_ns,
-            detector="slow",
-            message=f"{sentence}, {number(value / max(usual, 1))} times what is usual ({seconds(usual)}"
-            f"{' a token' if measure == 'ns_per_token' else ''}){since(span.start_ns)}",
-            data={
-                "measure": measure,
-                "calls": [name],
-                "value_ns": value,
-                "median_ns": round(usual),
-                "p90_ns": round(series.quantile(0.9)),
-                "known": series.total,
-                "since_ns": span.start_ns,
-            },
+        each = " a token" if measure == "ns_per_token" else ""
+        found = told(
+            "slow",
+            f"{sentence}, {number(value / max(usual, 1))} times what is usual ({seconds(usual)}{each})",
+            [span],
+            measure=measure,
+            calls=[name],
+            value_ns=value,
+            median_ns=round(usual),
+            p90_ns=round(series.quantile(0.9)),
+            known=series.total,
         )
         return retold(self._growth, (span.trace_id, measure, name), found)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from instrument.attributes import AGENT_ID, AGENT_NAME, LEDGER_OPERATION
 from instrument.detectors.calls import plain
 from instrument.detectors.history import Beyond, History
-from instrument.detectors.told import Growth, number, retold, since, worth_telling
+from instrument.detectors.told import Growth, number, retold, told, worth_telling
 from instrument.model import Finding, Span
 from instrument.money import EXACT, money
 from instrument.thresholds import Thresholds
@@ -67,20 +67,15 @@ class Spending:
     def _told(self, first: Span, span: Span, measure: str, name: str, value: int, usual: float) -> Finding | None:
         if not worth_telling(self._growth, (measure, name), value):
             return None
-        found = Finding(
-            trace_id=span.trace_id,
-            span_ids=list(dict.fromkeys((first.span_id, span.span_id))),
-            time_ns=span.end_ns,
-            detector="spending",
-            message=f"{name} cost {_amount(measure, value)}, {number(value / max(usual, 1))} times what is usual "
-            f"({_amount(measure, usual)}){since(first.start_ns)}",
-            data={
-                "measure": measure,
-                "calls": [name],
-                "value": value,
-                "median": round(usual),
-                "since_ns": first.start_ns,
-            },
+        times = f"{number(value / max(usual, 1))} times what is usual ({_amount(measure, usual)})"
+        found = told(
+            "spending",
+            f"{name} cost {_amount(measure, value)}, {times}",
+            [first, span],
+            measure=measure,
+            calls=[name],
+            value=value,
+            median=round(usual),
         )
         return retold(self._growth, (measure, name), found)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
 from instrument.detectors.calls import Call
-from instrument.model import AGAIN_OF, Finding
+from instrument.model import AGAIN_OF, Finding, Span
 
 _MOST_SPANS = 32
 _MOST_PATTERNS = 64
@@ -68,17 +68,37 @@ def _begun_with(first: Finding, found: Finding) -> Finding:
     )
 
 
-def told(detector: str, message: str, calls: Sequence[Call], /, *, severity: str = "warning", **data: Any) -> Finding:
-    """A finding about calls of one trace, in the order in which they were made; `since` is added to the sentence."""
-    first, last = calls[0], calls[-1]
+class Beginning(NamedTuple):
+    """The first of some calls, without what it holds."""
+
+    span_id: str
+    start_ns: int
+
+
+def told(
+    detector: str,
+    message: str,
+    calls: Sequence[Call | Span],
+    first: Beginning | None = None,
+    /,
+    *,
+    severity: str = "warning",
+    **data: Any,
+) -> Finding:
+    """A finding about calls of one trace, in the order in which they were made; `since` is added to the sentence.
+
+    `first` is the call that it began with, where that is not among them any more.
+    """
+    begun = calls[0] if first is None else first
+    last = calls[-1]
     return Finding(
         trace_id=last.trace_id,
-        span_ids=[call.span_id for call in _ends(calls)],
+        span_ids=list(dict.fromkeys([begun.span_id, *(call.span_id for call in _ends(calls))])),
         time_ns=last.end_ns,
         detector=detector,
         severity=severity,
-        message=f"{message}{since(first.start_ns)}",
-        data={"since_ns": first.start_ns, **data},
+        message=f"{message}{since(begun.start_ns)}",
+        data={"since_ns": begun.start_ns, **data},
     )
 
 
@@ -87,7 +107,7 @@ def since(time_ns: int) -> str:
     return f", since {clock(time_ns)}."
 
 
-def _ends(calls: Sequence[Call]) -> Sequence[Call]:
+def _ends(calls: Sequence[Call | Span]) -> Sequence[Call | Span]:
     half = _MOST_SPANS // 2
     return calls if len(calls) <= _MOST_SPANS else [*calls[:half], *calls[-half:]]
 

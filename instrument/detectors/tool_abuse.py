@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from instrument.detectors.history import Beyond, History
-from instrument.detectors.told import Growth, retold, since
+from instrument.detectors.told import Beginning, Growth, retold, told
 from instrument.detectors.window import MOST_AGENTS
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
@@ -27,7 +27,7 @@ class ToolAbuse:
         self._counts: dict[str, int] = {}
         self._limits: dict[str, float] = {}
         self._learned: set[str] = set()
-        self._first: dict[str, tuple[str, int]] = {}
+        self._first: dict[str, Beginning] = {}
         self._growth: Growth = {}
 
     def feed(self, span: Span, agent: str | None = None) -> Finding | None:
@@ -77,13 +77,12 @@ class ToolAbuse:
             self._limits[span.name] = series.limit
         else:
             self._limits[span.name] = self._most
-        self._first[span.name] = (span.span_id, span.start_ns)
+        self._first[span.name] = Beginning(span.span_id, span.start_ns)
         return True
 
     def _told(self, span: Span, times: int) -> Finding:
         """The finding; the next is due at twice as many calls."""
         limit, self._limits[span.name] = self._limits[span.name], 2 * times - 1
-        first, began = self._first[span.name]
         series = self._history.known("calls", span.name) if span.name in self._learned else None
         usual = series.quantile(_MANY) if series is not None else None
         measure = (
@@ -91,18 +90,14 @@ class ToolAbuse:
             if usual
             else f"the limit is {self._most:,}"
         )
-        found = Finding(
-            trace_id=span.trace_id,
-            span_ids=[first, span.span_id],
-            time_ns=span.end_ns,
-            detector="tool_abuse",
-            message=f"{span.name} was called {times:,} times{self._whose} in this run, {measure}{since(began)}",
-            data={
-                "calls": [span.name],
-                "times": times,
-                "usual": usual,
-                "limit": limit,
-                "since_ns": began,
-            },
+        found = told(
+            "tool_abuse",
+            f"{span.name} was called {times:,} times{self._whose} in this run, {measure}",
+            [span],
+            self._first[span.name],
+            calls=[span.name],
+            times=times,
+            usual=usual,
+            limit=limit,
         )
         return retold(self._growth, span.name, found)
