@@ -1,4 +1,4 @@
-"""The README tells the truth: its commands, settings, names, links and programs exist and work."""
+"""The README and docs/ tell the truth: their commands, settings, names, links and programs exist and work."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from instrument.cli.main import VERBS
 from instrument.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "README.md").read_text()
+PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "README.md", *ROOT.glob("[bd]*/*.md"))}
+TEXT = PAGES["README.md"]
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 def commands() -> list[str]:
     """The command lines of all shell blocks, without their comments."""
-    blocks = re.findall(r"```sh\n(.*?)```", TEXT, re.S)
+    blocks = [block for text in PAGES.values() for block in re.findall(r"```sh\n(.*?)```", text, re.S)]
     return [line.split(" #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
 
 
@@ -57,10 +58,21 @@ def test_settings_exist(variable: str) -> None:
     assert not key or key in type(field.default).model_fields
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", TEXT))))
-def test_links_lead_somewhere(link: str) -> None:
-    """Every relative link is a file or folder of the checkout."""
-    assert link.startswith("https://") or (ROOT / link).exists()
+def links() -> list[tuple[str, str]]:
+    """The links of all pages to files and headings of the checkout, each with its page."""
+    found = ((page, link) for page, text in PAGES.items() for link in re.findall(r"\]\(([^)]+)\)", text))
+    return sorted({(page, link) for page, link in found if not link.startswith("https://")})
+
+
+@pytest.mark.parametrize(("page", "link"), links())
+def test_links_lead_somewhere(page: str, link: str) -> None:
+    """Every link is a file or folder of the checkout, and has the heading that it names."""
+    path, _, heading = link.partition("#")
+    target = (ROOT / page).parent / path if path else ROOT / page
+    assert target.exists()
+    if heading:
+        headings = re.findall(r"^#+ (.+)$", target.read_text(), re.M)
+        assert heading in [re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings]
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`@?([a-z_]+)[(`]", TEXT)) & set(instrument.__all__)))
