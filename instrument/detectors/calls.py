@@ -12,6 +12,7 @@ from instrument.attributes import AGENT_ID
 from instrument.detectors.similarity import (
     PROSE_SPACES,
     Question,
+    is_wordy,
     json_text,
     likeness,
     question,
@@ -330,7 +331,7 @@ def _asked(value: Any, readable: int) -> tuple[int, Any, bool]:
             texts = -1
             break
     if longest > _CANONICAL and texts == len(value) and longest * texts <= readable:
-        return hash(tuple(value.items())), value, any(map(_is_wordy, value.values()))
+        return hash(tuple(value.items())), value, any(map(is_wordy, value.values()))
     raw = _encode(value)
     if not texts:
         return hash(raw), raw, False
@@ -365,10 +366,6 @@ def _length_of_texts(value: dict[str, Any]) -> int:
         return len("".join(value.values()))
     except TypeError:
         return 0
-
-
-def _is_wordy(text: str) -> bool:
-    return not text.isascii() or (" " in text and len(text.split(" ", PROSE_SPACES)) > PROSE_SPACES)
 
 
 def _may_pass(failure: Failure) -> bool:

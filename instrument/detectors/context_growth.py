@@ -9,7 +9,7 @@ from collections import deque
 
 from instrument.detectors.answers import model_of
 from instrument.detectors.prompts import Pieces, Prompt, may_go_on, prompt_of
-from instrument.detectors.told import Beginning, Growth, retold, told, worth_telling
+from instrument.detectors.told import Beginning, Growth, retold, some, told, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds, window_of
 
@@ -75,8 +75,7 @@ class Line:
             self._again += max(0, again - cached)
             self._leading += max(0, leading - cached)
         self._sent += tokens
-        found = (self._near_window(span, tokens, limits), own.grown(span, limits), self._paid_again(span, limits))
-        return [finding for finding in found if finding is not None]
+        return some(self._near_window(span, tokens, limits), own.grown(span, limits), self._paid_again(span, limits))
 
     def _conversation_of(self, prompt: Prompt | None, span: Span) -> tuple[Conversation, bool]:
         """The conversation that the prompt goes on with, perhaps a new one, and whether its contents say so."""

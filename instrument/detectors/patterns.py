@@ -15,6 +15,7 @@ from instrument.detectors.no_progress import NoProgress
 from instrument.detectors.repeated_call import RepeatedCall
 from instrument.detectors.restart import Restart
 from instrument.detectors.same_answer import SameAnswer
+from instrument.detectors.told import some
 from instrument.detectors.window import OwnCalls, Window, is_among
 from instrument.detectors.words import Vocabulary
 from instrument.model import Finding, Span
@@ -103,12 +104,11 @@ class Patterns:
             call.wordy = False
         own = self.own.of(call.agent)
         if self._calm and not (known or is_among(own, call.key) or self._may_show_something(call)):
-            same = self._answers.feed(call)
-            found = [] if same is None else [same]
+            found = some(self._answers.feed(call))
         elif self._is_passed_on(call):
             return []
         else:
-            found = [finding for finding in self._look(call, own) if finding is not None]
+            found = some(*self._look(call, own))
         self.window.add(call)
         self.own.add(call)
         return found

@@ -14,6 +14,7 @@ from instrument.detectors.history import History
 from instrument.detectors.patterns import Patterns
 from instrument.detectors.repeated_call import RepeatedCall
 from instrument.detectors.spending import Spending
+from instrument.detectors.told import some
 from instrument.detectors.tool_abuse import ToolAbuse
 from instrument.detectors.window import OwnCalls, Window, is_among
 from instrument.model import Finding, Span
@@ -58,8 +59,7 @@ class Run:
 
     def count(self, span: Span) -> list[Finding]:
         """Findings from a tool call that is not looked at: it is counted."""
-        found = self.abuse.feed(span)
-        return [] if found is None else [found]
+        return some(self.abuse.feed(span))
 
     def passes(self, row: Sequence[Span], tools: Mapping[str, list[Span]]) -> bool:
         """Whether a glance shows that nothing could be found with these tool calls but that they are many.
@@ -87,8 +87,7 @@ class Run:
         if self._models is not None:
             found += some(self._models.hallucinated.feed_tool(span))
         has_several = self.patterns is not None and self.patterns.own.of(call.agent)
-        abuse = self.abuse.feed(span, call.agent if has_several else None)
-        return found if abuse is None else [*found, abuse]
+        return [*found, *some(self.abuse.feed(span, call.agent if has_several else None))]
 
     def _feed_patterns(self, call: Call, breaker: Breaker | None) -> list[Finding]:
         patterns = self.patterns
@@ -169,8 +168,3 @@ class ModelCalls:
         if span.usage is not None:
             found += self._context.feed(span) + self.spending.feed(span)
         return found
-
-
-def some(*found: Finding | None) -> list[Finding]:
-    """The findings that there are."""
-    return [finding for finding in found if finding is not None]

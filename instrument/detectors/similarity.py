@@ -66,14 +66,18 @@ def question(given: bytes | dict[str, Any], vocabulary: Vocabulary | None = None
     code = False
     for place, leaf in _leaves(given if isinstance(given, dict) else _decoded(given), ""):
         text = str(leaf).casefold()
-        long = isinstance(leaf, str) and (not text.isascii() or len(text.split(" ", PROSE_SPACES)) > PROSE_SPACES)
-        found = words_of(text) if long else []
+        found = words_of(text) if isinstance(leaf, str) and is_wordy(text) else []
         if _has_words(found):
             words.extend(found)
             code = code or _symbols(text) > _CODE_SYMBOLS * len(found) or _assigns(text)
         elif text and not text.isspace():
             atoms[place] = " ".join(text.split())
     return Question(atoms, tuple(words[:_MOST_WORDS]), code, vocabulary)
+
+
+def is_wordy(text: str) -> bool:
+    """Whether a text may be prose."""
+    return not text.isascii() or (" " in text and len(text.split(" ", PROSE_SPACES)) > PROSE_SPACES)
 
 
 def _assigns(text: str) -> bool:

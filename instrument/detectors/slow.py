@@ -10,7 +10,7 @@ from instrument.attributes import FIRST_CHUNK
 from instrument.detectors.answers import model_of
 from instrument.detectors.calls import plain
 from instrument.detectors.history import Beyond, History, Series
-from instrument.detectors.told import Growth, number, retold, seconds, told, worth_telling
+from instrument.detectors.told import Growth, number, retold, seconds, some, told, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -53,7 +53,7 @@ class Slow:
     def feed_model_call(self, span: Span) -> list[Finding]:
         """Findings when the model began late or wrote slowly; `span` is a model call that has ended."""
         model = model_of(span) or span.name
-        return [found for found in (self._first_token(span, model), self._pace(span, model)) if found is not None]
+        return some(self._first_token(span, model), self._pace(span, model))
 
     def _first_token(self, span: Span, model: str) -> Finding | None:
         waited = plain(span.attributes.get(FIRST_CHUNK))

@@ -7,7 +7,7 @@ from decimal import Decimal
 from instrument.attributes import AGENT_ID, AGENT_NAME, LEDGER_OPERATION
 from instrument.detectors.calls import plain
 from instrument.detectors.history import Beyond, History
-from instrument.detectors.told import Growth, number, retold, told, worth_telling
+from instrument.detectors.told import Growth, number, retold, some, told, worth_telling
 from instrument.model import Finding, Span
 from instrument.money import EXACT, money
 from instrument.thresholds import Thresholds
@@ -36,7 +36,7 @@ class Spending:
         usd, tokens = micro_usd(span), tokens_of(span)
         self._spent["run_usd"] += usd or 0
         self._spent["run_tokens"] += tokens
-        return [found for found in (self._call(span, usd, tokens), self._run(span)) if found is not None]
+        return some(self._call(span, usd, tokens), self._run(span))
 
     def end(self, succeeded: bool) -> None:
         """The run is over; what a successful one cost becomes part of what is usual for its agent."""

@@ -102,6 +102,11 @@ def told(
     )
 
 
+def some(*found: Finding | None) -> list[Finding]:
+    """The findings that there are."""
+    return [finding for finding in found if finding is not None]
+
+
 def since(time_ns: int) -> str:
     """How the sentence of a finding ends."""
     return f", since {clock(time_ns)}."
