@@ -311,7 +311,7 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
         ),
         "asks_always": limits is not None or breaks,
         "detectors": watch,
-        "closing": (lambda: history.save(settings.folder, watch.history.save())) if remembers and watch else None,
+        "closing": (lambda: history.save(settings.folder, watch.history.learned())) if remembers and watch else None,
         "sampling": _rules(settings),
         "spool": Spool(settings.folder / "spool", event_file(settings.folder, run.run, run.start_ns).name)
         if remembers

@@ -152,3 +152,29 @@ def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path: Path) -> None
     place.write_text("mine")
     history.save(place, USUAL)
     assert "mine" == place.read_text()
+
+
+def test_processes_that_end_together_add_up(tmp_path: Path) -> None:
+    """Of two that began with the same history and learned at the same time the file has what both have learned."""
+    history.save(tmp_path, USUAL)
+    began = [history.known(tmp_path, pytest.fail) for _ in range(2)]
+    for mine in began:
+        tape = Tape()
+        tape.tool("search", "near")
+        feed([*tape.spans, tape.root()], Detectors(thresholds(), mine))
+        history.save(tmp_path, mine.learned())
+    before, after = History(USUAL), history.known(tmp_path, pytest.fail)
+    assert 2 == _durations(after) - _durations(before)
+
+
+def test_what_was_learned_is_told_once() -> None:
+    """A recording that is closed again has nothing to add."""
+    mine = History(USUAL)
+    tape = Tape()
+    tape.tool("search", "near")
+    feed([*tape.spans, tape.root()], Detectors(thresholds(), mine))
+    assert [True, False] == ["duration" in mine.learned() for _ in range(2)]
+
+
+def _durations(known: History) -> int:
+    return sum(known.save()["duration"]["search"].values())

@@ -49,6 +49,9 @@ def middle(number: int) -> float:
     return (least(number) + least(number + 1) - 1) / 2
 
 
+Saved = dict[str, dict[str, dict[str, int]]]
+
+
 class Beyond(Struct, frozen=True, kw_only=True):
     """When a value is far beyond what is usual, which is the quantile `usual` of the values known before.
 
@@ -66,13 +69,14 @@ class Beyond(Struct, frozen=True, kw_only=True):
 class Series:
     """The values of one measure of one name; beyond `limit` is far, it is infinite while too few are known."""
 
-    __slots__ = ("_beyond", "_counts", "_fresh", "_judged", "_room", "_total", "limit")
+    __slots__ = ("_beyond", "_counts", "_fresh", "_judged", "_learned", "_room", "_total", "limit")
 
     def __init__(self, beyond: Beyond, counts: Mapping[int, int] | None = None) -> None:
         self._beyond = beyond
         self._counts = dict(counts or {})
         self._total = sum(self._counts.values())
         self._fresh: list[int] = []
+        self._learned: dict[int, int] = {}
         self.limit = math.inf
         self._judged = self._room = 0
         self._judge()
@@ -82,6 +86,12 @@ class Series:
         """How many values lie in each bucket."""
         self._sort()
         return self._counts
+
+    def learned(self) -> dict[int, int]:
+        """Those of them that have come since this was asked last, and not by `merge`."""
+        self._sort()
+        learned, self._learned = self._learned, {}
+        return learned
 
     @property
     def total(self) -> int:
@@ -122,11 +132,12 @@ class Series:
     def _sort(self) -> None:
         """Put the fresh values into their buckets: in order, so that one look finds all that lie in the same one."""
         fresh, self._fresh = sorted(self._fresh), []
-        counts, at = self._counts, 0
+        counts, learned, at = self._counts, self._learned, 0
         while at < len(fresh):
             number = bucket(fresh[at])
             end = bisect_left(fresh, least(number + 1), at)
             counts[number] = counts.get(number, 0) + end - at
+            learned[number] = learned.get(number, 0) + end - at
             at = end
         self._total += len(fresh)
         if self._total >= self._judged:
@@ -146,7 +157,7 @@ class Series:
         self.limit = max(usual * max(factor, self._beyond.times), usual + self._beyond.least)
 
     def _halve(self) -> None:
-        self._counts = {number: times // 2 for number, times in self._counts.items() if times > 1}
+        self._counts, self._learned = _halved(self._counts), _halved(self._learned)
         self._total = sum(self._counts.values())
 
 
@@ -185,13 +196,13 @@ class History:
             for name, counts in _checked(by_name, measure).items():
                 self._merge((measure, name), counts)
 
-    def save(self) -> dict[str, dict[str, dict[str, int]]]:
+    def save(self) -> Saved:
         """All series as plain values: measure → name → bucket → how many."""
-        saved: dict[str, dict[str, dict[str, int]]] = {}
-        known = {**self._saved, **{key: series.counts for key, series in self._series.items()}}
-        for (measure, name), counts in known.items():
-            saved.setdefault(measure, {})[name] = {str(number): times for number, times in counts.items()}
-        return saved
+        return _plain({**self._saved, **{key: series.counts for key, series in self._series.items()}})
+
+    def learned(self) -> Saved:
+        """The same of what was learned here since this was asked last: what others may `load` to know it as well."""
+        return _plain({key: counts for key, series in self._series.items() if (counts := series.learned())})
 
     def _merge(self, key: tuple[str, str], counts: dict[int, int]) -> None:
         if key in self._series:
@@ -200,6 +211,17 @@ class History:
             mine = self._saved.setdefault(key, {})
             for number, times in counts.items():
                 mine[number] = mine.get(number, 0) + times
+
+
+def _plain(known: Mapping[tuple[str, str], Mapping[int, int]]) -> Saved:
+    saved: Saved = {}
+    for (measure, name), counts in known.items():
+        saved.setdefault(measure, {})[name] = {str(number): times for number, times in counts.items()}
+    return saved
+
+
+def _halved(counts: Mapping[int, int]) -> dict[int, int]:
+    return {number: times // 2 for number, times in counts.items() if times > 1}
 
 
 def _checked(by_name: Any, measure: str) -> dict[str, dict[int, int]]:

@@ -7,10 +7,10 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from instrument.detectors.history import History
+from instrument.detectors.history import History, Saved
 from instrument.errors import InstrumentError
+from instrument.store.turns import turn_in
 
 NAME = "history.json"
 
@@ -39,14 +39,20 @@ def near(path: str | os.PathLike[str], tell: Callable[[str], object]) -> History
     return next((known(folder, tell) for folder in candidates if (folder / NAME).exists()), History())
 
 
-def save(folder: Path, history: dict[str, Any]) -> None:
-    """Replace what was saved, whole or not at all. A folder that is not there or cannot be written is left alone."""
+def save(folder: Path, learned: Saved) -> None:
+    """Add what was learned to what is there, whole or not at all: other processes may have added to it meanwhile.
+
+    A folder that is not there or cannot be written is left alone.
+    """
     fresh = folder / f"{NAME}.{os.getpid()}"
-    try:
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(history, file, separators=(",", ":"))
-        fresh.replace(folder / NAME)
-    except OSError:
-        with suppress(OSError):
-            fresh.unlink()
+    with turn_in(folder):
+        everything = known(folder, tell=lambda sentence: None)
+        everything.load(learned)
+        try:
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                json.dump(everything.save(), file, separators=(",", ":"))
+            fresh.replace(folder / NAME)
+        except OSError:
+            with suppress(OSError):
+                fresh.unlink()
