@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 from msgspec.structs import replace
 
-from instrument.model import Event, Record, Update, Usage, encode
+from instrument.model import Event, Record, Score, Update, Usage, encode
 from tests.browser import Browser, serving
 from tests.recorded import MS, NOON, TRACE, call, finding, log, review, run, span
 from tests.simulated import Plan, Step, Tool, Twist, simulate
@@ -98,7 +98,8 @@ def big(spans: int = 4000) -> Iterator[Record]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording folder with a review, a hostile run, a long text beside money in many digits, and a big run."""
     place = tmp_path_factory.mktemp("served") / ".instrument"
-    long = span(1, name="long", trace_id=LONG, run="r3", output="x" * 10_000_000)
+    talk = {"session.id": "talk-7"}
+    long = span(1, name="long", trace_id=LONG, run="r3", output="x" * 10_000_000, attributes=talk)
     refused = replace(
         long, span_id=f"{2:016x}", parent_id=long.span_id, status="refused", input={"id": POST}, output=None
     )
@@ -111,9 +112,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     unused = span(3, 1, kind="embedding", status="cancelled", trace_id=LONG, run="r3", duration_ns=MS)
     calls.append(replace(unused, span_id=f"{5:016x}"))
+    judged = Score(run="r3", trace_id=LONG, time_ns=NOON, name="thumbs", label="up")
+    told = [judged, finding(1, trace_id=LONG, run="r3", detector="late", time_ns=NOON + 6 * MS)]
     late = Update(run="r3", trace_id=LONG, span_id=calls[0].span_id, usage=Usage(input=100, output=10, web_searches=7))
     (place / "events").mkdir(parents=True)
-    for name, records in {"a": review(), "b": hostile(), "c": [long, refused, *calls, late], "d": big()}.items():
+    for name, records in {"a": review(), "b": hostile(), "c": [long, refused, *calls, late, *told], "d": big()}.items():
         (place / f"events/{name}.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in records))
     return place
 
@@ -297,6 +300,24 @@ def test_findings_are_pinned_and_lead_to_their_spans(browser: Browser, address: 
         assert "read_file" == page.locator(".panel h2").inner_text()
 
 
+def test_a_finding_at_the_very_end_is_in_sight(browser: Browser, address: str) -> None:
+    """Its pins stand within the time line and the strip."""
+    with browser.page(f"{address}#/run/{LONG}") as page:
+        page.locator(".waterfall .finding").wait_for()
+        places = [page.locator(pin).bounding_box() for pin in (".waterfall .finding", ".pin")]
+        assert [True, True] == [1200 < place["x"] + 0.8 * place["width"] < 1280 for place in places], places
+
+
+def test_a_run_says_whose_it_was_and_how_it_was_judged(browser: Browser, address: str) -> None:
+    """Also where the judgement came later, about the run as a whole; its session leads to the other runs of it."""
+    with browser.page(f"{address}#/run/{LONG}/{1:016x}") as page:
+        page.locator(".panel .section", has_text="thumbs up").wait_for()
+        figures = page.locator(".figures").inner_text()
+        page.locator(".figures a", has_text="talk-7").click()
+        page.locator(".said", has_text="1 of").wait_for()
+        assert ("Scores\nthumbs up" in figures, ["long"]) == (True, names(page))
+
+
 def test_a_pattern_that_goes_on_is_shown_once(browser: Browser, tmp_path: Path) -> None:
     """As it was told last, also where both tellings come one after the other."""
     again = finding(2, message="four times", data={"again_of": span(1).span_id}, time_ns=NOON + 9 * MS)
@@ -318,6 +339,14 @@ def test_steps_add_up(browser: Browser, address: str) -> None:
         assert sums == [(one[-1].strip(), one[4].strip()) for one in cells]
 
 
+def test_steps_are_readable_beside_a_span(browser: Browser, address: str) -> None:
+    """No cell runs into the next one where half of the room is left."""
+    with browser.page(f"{address}#/run/{TRACE}/{2:016x}?tab=steps") as page:
+        page.locator(".panel .section").first.wait_for()
+        wide = "[...document.querySelectorAll('.steps :is(th, td)')].filter((one) => one.scrollWidth > one.clientWidth).length"
+        assert 0 == page.evaluate(wide)
+
+
 def test_logs_stand_among_the_spans_and_alone(browser: Browser, address: str) -> None:
     """Below the span that wrote them; and as a list."""
     with browser.page(address) as page:
@@ -329,6 +358,13 @@ def test_logs_stand_among_the_spans_and_alone(browser: Browser, address: str) ->
         page.locator(".logrow:not([hidden])").first.wait_for()
         alone = page.locator(".logrow:not([hidden]) .linkish").all_inner_texts()
         assert ("AGENT_INIT", ["AGENT_INIT", "ACT_ERROR"]) == (shown[1], alone)
+
+
+def test_logs_are_filtered_by_their_words_and_by_their_spans(browser: Browser, address: str) -> None:
+    """A condition is one of the span that wrote the log."""
+    with browser.page(f"{address}#/run/{TRACE}?tab=logs&q=kind:step+-ready") as page:
+        page.locator(".said", has_text="1 of 2 logs").wait_for()
+        assert ["ACT_ERROR"] == page.locator(".logrow:not([hidden]) .linkish").all_inner_texts()
 
 
 def test_costs_are_told_by_day_and_model(browser: Browser, address: str) -> None:
@@ -392,6 +428,19 @@ def test_everything_is_reached_by_keys(browser: Browser, address: str) -> None:
         page.keyboard.press("Escape")
         page.keyboard.press("Escape")
         page.locator(".runs").wait_for()
+
+
+def test_an_opened_span_is_read_by_keys(browser: Browser, address: str) -> None:
+    """Enter once more goes into it, and keys that scroll do; the next row is opened as before."""
+    with browser.page(f"{address}#/run/{LONG}/{1:016x}") as page:
+        page.locator(".panel .section").first.wait_for()
+        page.keyboard.press("Enter")
+        page.keyboard.press("End")
+        page.wait_for_function("document.querySelector('.panel').scrollTop > 0")
+        read = page.url
+        page.keyboard.press("j")
+        page.wait_for_url(lambda url: url != read)
+        assert f"#/run/{LONG}/{1:016x}" in read
 
 
 def test_zoom_by_keys_leaves_the_chosen_span_in_sight(browser: Browser, address: str) -> None:

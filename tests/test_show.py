@@ -132,6 +132,18 @@ def test_a_conversation_is_told_by_role(path: str, capsys: Capture) -> None:
     assert {"→ read_file  call_1", "answer to call_1", "lines  [1,20]"} <= set(lines)
 
 
+@pytest.mark.parametrize("wrapped", [False, True], ids=["a text", "a part"])
+def test_what_a_tool_answered_in_json_is_read(wrapped: bool, tmp_path: Path, capsys: Capture) -> None:
+    """Its keys a line each, its texts in lines of their own."""
+    text = '{"ok": true, "source": "def f():\\n    pass"}'
+    answer = {"type": "tool_call_response", "response": [{"type": "text", "content": text}] if wrapped else text}
+    written(tmp_path, [span(1, input={"messages": [{"role": "tool", "parts": [answer]}]})])
+    out = shown(capsys, span(1).span_id, str(tmp_path))
+    assert ["ok  true", "source", "def f():", "pass"] == [
+        text.strip() for text in out.partition("answer to a call\n")[2].splitlines()
+    ][:4]
+
+
 def test_a_failure_is_told_with_its_stack_and_its_cause(path: str, capsys: Capture) -> None:
     """And what was logged and found in the span."""
     out = shown(capsys, BROKEN, path)

@@ -14,8 +14,10 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from instrument.analysis.metrics import Whose, attribute
 from instrument.analysis.retold import pattern_of
 from instrument.analysis.totals import dollars
+from instrument.attributes import SESSION, USER
 from instrument.detectors import ADVICE
 from instrument.model import Event, Finding, Link, Log, Other, Run, Score, Update, decode
 from instrument.store.heads import OpenHead, SpanHead
@@ -71,6 +73,8 @@ class Columns:
         self.scores: list[Any] = []
         self.updates: list[Any] = []
         self.runs: list[Any] = []
+        self._whose = Whose()
+        self._root: Any = None
 
     def add(self, record: Any) -> None:
         """Take one record in."""
@@ -88,7 +92,15 @@ class Columns:
         rows = {span_id: row for row, span_id in enumerate(spans["id"])}
         spans["parent"] = [rows.get(parent, parent) for parent in spans["parent"]]
         spans.update({name: [[placed[row], *rest] for row, *rest in held] for name, held in self.sparse.items()})
-        return {"base": str(self.base_ns), "words": list(self._words), "spans": spans, **lists, **more}
+        known = {"base": str(self.base_ns), "words": list(self._words), "spans": spans, "whole": self._whole()}
+        return {**known, **lists, **more}
+
+    def _whole(self) -> dict[str, str | None]:
+        """What is known of the run as a whole."""
+        names = (SESSION, USER, "instrument.agent.outcome")
+        session, user, outcome = (attribute(self._root, name) if self._root else None for name in names)
+        session, user = self._whose.told(session, user)
+        return {"session": session, "user": user, "outcome": outcome}
 
     def _word(self, text: str) -> int:
         known = self._words.get(text)
@@ -110,6 +122,10 @@ class Columns:
 
     def _begun(self, span: Any, duration_ns: int | None = None, status: str = "open") -> int:
         word, row = self._word, len(self.spans)
+        if span.attributes:
+            self._whose.note(span)
+        if span.parent_id is None and (self._root is None or span.start_ns <= self._root.start_ns):
+            self._root = span
         label, *facts = _facts(span.attributes)
         for place, value in enumerate(facts):
             if value is not None:

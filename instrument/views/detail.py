@@ -135,17 +135,28 @@ def _part(part: Any, theme: Theme) -> Iterator[str]:
         case "tool_call" | "server_tool_call":
             name = theme.paint(f"{arrow} {clean(part.get('name'), 100)}", "yellow")
             yield f"{name}  {theme.paint(clean(part.get('id') or '', 80), 'dim')}".rstrip()
-            yield from _indented(_values(part.get("arguments"), theme, 2))
+            yield from _indented(_values(_read(part.get("arguments")), theme, 2))
         case "tool_call_response":
             yield theme.paint(f"answer to {clean(part.get('id') or 'a call', 80)}", "dim")
             response = part.get("response")
             if isinstance(response, list) and all(isinstance(one, Mapping) and "type" in one for one in response):
                 for one in response:
-                    yield from _part(one, theme)
+                    said = _read(one.get("content")) if one["type"] == "text" else None
+                    yield from _indented(_values(said, theme, 2)) if isinstance(said, dict) else _part(one, theme)
             else:
-                yield from _indented(_values(response, theme, 2))
+                yield from _indented(_values(_read(response), theme, 2))
         case _:
             yield from _values(part, theme, 1)
+
+
+def _read(told: Any) -> Any:
+    """What a call was given or answered: tools speak JSON, as text."""
+    if not (isinstance(told, str) and told.lstrip().startswith("{")):
+        return told
+    try:
+        return msgspec.json.decode(told)
+    except (ValueError, RecursionError):
+        return told
 
 
 # Values

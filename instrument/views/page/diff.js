@@ -181,7 +181,7 @@ export class DiffView {
   chosenKey(key, row) {
     const { trees } = this;
     const shut = trees.isShut(row);
-    if (key === "Enter") this.open(row);
+    if (key === "Enter") this.panel.shows(row) ? this.panel.element.focus() : this.open(row);
     else if (key === "a" || key === "b") this.enter(row, key);
     else if (key === " " || (key === "ArrowRight" && shut) || (key === "ArrowLeft" && trees.hasChildren(row) && !shut)) trees.hasChildren(row) && this.toggle(row);
     else if (key === "ArrowRight") this.open(row);

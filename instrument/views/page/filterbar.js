@@ -8,13 +8,19 @@ export class FilterBar {
   // `menus` are keys of the query; `changed` is told the new text.
   constructor({ label, menus, changed, extra = [] }) {
     this.changed = changed;
-    this.input = h("input", { type: "search", placeholder: `${label}   /`, "aria-label": label, spellcheck: "false", autocomplete: "off", oninput: () => this.told() });
+    this.input = h("input", { type: "search", spellcheck: "false", autocomplete: "off", oninput: () => this.told() });
+    this.name(label);
     this.said = h("output", { class: "said", "aria-live": "polite" });
     this.menus = menus.map((key) => {
       const select = h("select", { "aria-label": `only this ${key}`, onchange: () => this.choose(key, select.value) });
       return { key, select, words: null };
     });
     this.element = h("div", { class: "filterbar", role: "search" }, this.input, h("div", { class: "menus" }, this.menus.map((menu) => menu.select), extra), this.said);
+  }
+
+  name(label) {
+    this.input.placeholder = `${label}   /`;
+    this.input.ariaLabel = label;
   }
 
   get query() {

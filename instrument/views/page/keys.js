@@ -14,7 +14,7 @@ const GENERAL = [
   ["/", "filter"],
   ["j k  ↓ ↑", "next, previous row"],
   ["g G", "first, last row"],
-  ["Enter", "open what is selected"],
+  ["Enter", "open what is selected; once more: read it, and its keys scroll"],
   ["Esc", "leave the filter, close the panel, go back"],
   ["t", "light, dark, as the system"],
   ["?", "this help"],

@@ -22,11 +22,14 @@ export class List {
     this.observer.observe(scroller);
   }
 
-  // The rows are others now.
-  reset(count) {
+  // The rows are others now. Who looks at the last of `growing` rows goes on looking at the last.
+  reset(count, growing = false) {
+    const { scroller } = this;
+    const atEnd = growing && scroller.scrollTop > 0 && scroller.scrollTop + scroller.clientHeight > scroller.scrollHeight - this.height;
     this.count = count;
     this.version += 1;
     this.body.style.height = `${count * this.height}px`;
+    if (atEnd) scroller.scrollTop = scroller.scrollHeight;
     this.draw();
   }
 

@@ -3,6 +3,8 @@
 import { h, button } from "./dom.js";
 import { duration, plural, count } from "./format.js";
 import { line, shown } from "./text.js";
+import { parse } from "./query.js";
+import { matching } from "./rows.js";
 import { List } from "./list.js";
 import { logView } from "./panel.js";
 
@@ -22,7 +24,7 @@ export function findingsView(tree, opened, aside) {
   return h("div", { class: "sheet" }, h("h2", {}, plural(items.length, "finding")), h("ol", { class: "findings" }, items), aside ? h("p", { class: "aside" }, aside) : "");
 }
 
-// All logs in order of time, filtered by the words of the filter.
+// All logs in order of time: those in which the words of the filter are, of spans for which its conditions hold.
 export class LogsView {
   constructor(opened) {
     this.opened = opened;
@@ -34,15 +36,22 @@ export class LogsView {
     this.list.body.removeAttribute("aria-label");
   }
 
-  show(trace, query) {
+  show(tree, query) {
+    const { trace } = tree;
     this.trace = trace;
-    const words = query.toLowerCase().split(/\s+/).filter((word) => word && !/[:<>]/.test(word));
-    this.logs = trace.logs.filter((log) => words.every((word) => `${log.level} ${log.event} ${log.message} ${log.metadata}`.toLowerCase().includes(word)));
+    const asked = parse(query);
+    const words = asked.filter((one) => one.key === "text");
+    const spans = asked.length > words.length && matching(tree, asked.filter((one) => one.key !== "text"), null);
+    const fits = (log) => {
+      const text = `${log.level} ${log.event} ${log.message} ${log.metadata}`.toLowerCase();
+      return words.every((one) => text.includes(one.text) !== one.not) && (!spans || spans[trace.rows.get(log.span)] === 1);
+    };
+    this.logs = asked.length ? trace.logs.filter(fits) : [...trace.logs];
     this.logs.sort((one, other) => one.at - other.at);
     this.empty.hidden = this.logs.length > 0;
     this.empty.textContent = trace.logs.length ? "No log fits the filter." : "Nothing was logged.";
-    this.list.reset(this.logs.length);
-    return words.length ? `${count(this.logs.length)} of ${plural(trace.logs.length, "log")}` : "";
+    this.list.reset(this.logs.length, trace.live);
+    return asked.length ? `${count(this.logs.length)} of ${plural(trace.logs.length, "log")}` : "";
   }
 
   fill(element, index) {

@@ -10,6 +10,8 @@ import { CostsView } from "./costs.js";
 import { RunView } from "./run.js";
 import { DiffView } from "./diff.js";
 
+const SCROLLING = new Set(["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "PageUp", "PageDown", "Home", "End", " "]);
+
 class Page {
   constructor() {
     this.source = source();
@@ -76,6 +78,7 @@ class Page {
       }
       return;
     }
+    if (event.target.closest?.(".panel") && SCROLLING.has(event.key)) return; // who reads in the panel scrolls it
     if (event.target.closest?.("button, a, summary, [role=separator], [role=slider]") && ["Enter", " ", "ArrowLeft", "ArrowRight"].includes(event.key)) return;
     const done = this.generalKey(event) || this.view?.key?.(event);
     if (done) event.preventDefault();

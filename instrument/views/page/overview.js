@@ -123,7 +123,7 @@ export class Overview {
     const pins = trace.findings.slice(0, 200).map((one) => {
       const at = Math.min(100, Math.max(0, (100 * (one.at - start)) / whole));
       const said = `${one.severity} ${one.detector}: ${line(one.message, 200)}`;
-      return h("button", { type: "button", class: `pin s-${one.severity}`, style: { left: `${at}%` }, title: said, "aria-label": said, onclick: () => this.opened(one) });
+      return h("button", { type: "button", class: `pin s-${one.severity}`, style: { left: `clamp(6px, ${at}%, 100% - 7px)` }, title: said, "aria-label": said, onclick: () => this.opened(one) });
     });
     this.pins.replaceChildren(...pins);
   }

@@ -14,7 +14,7 @@ export class PairPanel {
   }
 
   async show(trees, row) {
-    if (this.row === row && !this.element.hidden) return;
+    if (this.shows(row)) return;
     this.row = row;
     this.element.hidden = false;
     const waiting = h("p", { class: "notice" }, "Reading…");
@@ -50,6 +50,10 @@ export class PairPanel {
 
   put(trees, row, ...content) {
     refill(this.element, this.head(trees, row), h("div", { class: "panel-body" }, this.links(), content));
+  }
+
+  shows(row) {
+    return this.row === row && !this.element.hidden;
   }
 
   close() {

@@ -25,7 +25,9 @@ export class Panel {
     const body = h("div", { class: "panel-body" });
     const waiting = h("p", { class: "notice" }, "Reading…");
     body.append(this.facts(), ...this.known(), waiting);
+    const read = this.element.contains(document.activeElement);
     this.element.replaceChildren(this.head(), body);
+    if (read) this.element.focus({ preventScroll: true });
     this.element.scrollTop = 0;
     let span;
     try {
@@ -37,6 +39,10 @@ export class Panel {
     if (this.row !== row || this.trace !== trace) return;
     waiting.remove();
     body.append(...this.sections(span));
+  }
+
+  shows(row) {
+    return this.row === row && !this.element.hidden;
   }
 
   close() {
@@ -113,8 +119,9 @@ export class Panel {
     const logs = this.trace.logs.filter((log) => log.span === span.span_id);
     add("Logs", logs.length && logs, () => h("ol", { class: "loglist" }, logs.slice(0, 500).map((log) => logView(this.trace, log))));
     add("Events", span.events?.length && span.events, () => h("div", {}, span.events.map((event) => h("div", { class: "event" }, h("b", {}, line(event.name, 100)), " ", h("span", { class: "hint" }, duration(Number(BigInt(event.time_ns) - this.trace.base) - this.trace.start[this.row])), event.attributes ? valueView(event.attributes, blob) : ""))));
-    const scores = this.trace.scores.filter((score) => score.span === span.span_id);
-    add("Scores", scores.length && scores, () => h("div", {}, scores.map((score) => h("div", { class: "event" }, h("b", {}, line(score.name, 80)), ` ${score.value ?? ""} ${line(score.label ?? "", 200)}`))));
+    const isRoot = this.row === this.tree.roots[0];
+    const scores = this.trace.scores.filter((score) => score.span === span.span_id || (isRoot && !score.span));
+    add("Scores", scores.length && scores, () => h("div", {}, scores.map((score) => h("div", { class: "event" }, h("b", {}, line(score.name, 80)), ` ${score.value ?? ""} ${line(score.label ?? "", 200)} `, h("span", { class: "hint" }, line(score.source ?? "", 40))))));
     add("Links", span.links?.length && span.links, () => h("div", {}, span.links.map((link) => h("a", { href: `#/run/${encodeURIComponent(link.trace_id)}/${encodeURIComponent(link.span_id)}` }, link.span_id, " "))));
     add("Attributes", isGiven(span.attributes) && span.attributes, () => valueView(span.attributes, blob));
     add("Record", span, () => block(written(span), "code"), false);

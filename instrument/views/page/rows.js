@@ -113,7 +113,8 @@ export class Sight {
   }
 }
 
-function matching(tree, conditions, found) {
+// row → 1 where all conditions are true of it
+export function matching(tree, conditions, found) {
   const { trace } = tree;
   const matches = new Uint8Array(trace.size).fill(1);
   for (const condition of conditions) {

@@ -135,6 +135,7 @@ export class RunView {
       one.setAttribute("aria-selected", TABS[place] === tab);
       one.tabIndex = TABS[place] === tab ? 0 : -1;
     });
+    this.filterbar.name(tab === "logs" ? "Filter logs" : "Filter spans");
     const odd = this.sight.hits === 0 && misread(this.filterbar.query);
     const said = this.sight.kept ? `${count(this.sight.hits)} of ${plural(this.trace.size, "span")}${odd ? `: ${line(odd, 40)} is no condition (?)` : ""}` : "";
     if (tab === "time line") {
@@ -143,7 +144,7 @@ export class RunView {
       this.filterbar.say(said);
     } else if (tab === "logs") {
       this.put(this.logs.element);
-      this.filterbar.say(this.logs.show(this.trace, this.filterbar.query));
+      this.filterbar.say(this.logs.show(this.tree, this.filterbar.query));
     } else {
       const key = `${tab} ${this.trace.size} ${this.trace.found.size} ${this.trace.lines} ${this.trace.live ? performance.now() >> 10 : ""}`;
       if (this.sheetKey !== key) {
@@ -265,9 +266,13 @@ export class RunView {
     if (location.hash !== address) history.replaceState(null, "", address);
   }
 
+  // What the tab scrolls.
+  scrolled() {
+    return { "time line": this.waterfall.scroller, logs: this.logs.scroller }[this.tab] ?? this.sheet;
+  }
+
   focus() {
-    const target = { "time line": this.waterfall.scroller, logs: this.logs.scroller }[this.tab] ?? this.sheet;
-    target?.focus({ preventScroll: true });
+    this.scrolled()?.focus({ preventScroll: true });
     if (this.tab === TABS[0] && this.waterfall.chosen < 0 && this.sight.list.length && this.waterfall.chosenIndex() < 0) this.waterfall.choose(this.sight.list[0]);
   }
 

@@ -3,7 +3,10 @@
 import { h, button } from "./dom.js";
 import { bill, count, duration, moment, short } from "./format.js";
 import { line } from "./text.js";
+import { withWord } from "./query.js";
 import { kindClass } from "./theme.js";
+
+const SCORES = 6;
 
 export class RunHead {
   // `compared` compares the run with the one before; null where there are no others.
@@ -29,7 +32,7 @@ export class RunHead {
       h("span", { class: "hint when" }, moment(trace.wallMs(tree.start))),
       this.compare ?? "");
     const facts = figuresOf(tree).filter(([, value]) => value !== "" && value !== "0");
-    this.figures.replaceChildren(...facts.map(([label, value, name]) => h("div", {}, h("dt", {}, label), h("dd", { class: name ?? "" }, value))));
+    this.figures.replaceChildren(...[...facts, ...this.told(trace)].map(([label, value, name]) => h("div", {}, h("dt", {}, label), h("dd", { class: name ?? "" }, value))));
     const kinds = wordsIn(trace, trace.kind);
     const words = [...kinds, trace.critical.size > 0].join();
     if (this.kindWords === words) return;
@@ -37,6 +40,18 @@ export class RunHead {
     const keys = kinds.map((kind) => h("span", { class: `kindkey ${kindClass(kind)}` }, h("i", { class: "mark" }), line(kind, 20)));
     if (trace.critical.size) keys.push(h("span", { class: "kindkey", title: "what the run waited for (p)" }, h("i", { class: "pathmark" }), "critical path"));
     this.kinds.replaceChildren(...keys);
+  }
+
+  // How it ended, whose it was, and how it was judged; session and user lead to all runs that they had.
+  told({ whole, scores }) {
+    const whose = (name) => (this.compare ? h("a", { href: `#/runs?${new URLSearchParams({ q: withWord("", name, whole[name]) })}`, title: `all runs of this ${name}` }, line(whole[name], 40)) : line(whole[name], 40));
+    const judged = scores.slice(0, SCORES).map((score) => `${line(score.name, 40)} ${score.value ?? line(score.label ?? "", 40)}`);
+    return [
+      whole.outcome && ["Outcome", line(whole.outcome, 40)],
+      whole.session && ["Session", whose("session")],
+      whole.user && ["User", whose("user")],
+      judged.length && ["Scores", `${judged.join(", ")}${scores.length > SCORES ? `, ${count(scores.length - SCORES)} more` : ""}`],
+    ].filter(Boolean);
   }
 }
 

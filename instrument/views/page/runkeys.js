@@ -4,6 +4,8 @@ import { copy } from "./dom.js";
 import { moved } from "./keys.js";
 import { wordOf } from "./query.js";
 
+const LINE = 24;
+
 // Does what the key asks for; false where it asks for nothing.
 export function runKey(view, event) {
   const { key } = event;
@@ -14,8 +16,15 @@ export function runKey(view, event) {
   else if (key === "l") view.toggleLogs();
   else if (key === "p") view.filterbar.choose("is", wordOf(view.filterbar.query, "is") ? "" : "critical");
   else if (key === "c") copy(location.href).then((done) => view.filterbar.say(done ? "link copied" : "the browser does not allow copying"));
-  else return view.onTimeLine() && (timeKey(view, event) || rowKey(view, event));
+  else return view.onTimeLine() ? timeKey(view, event) || rowKey(view, event) : scrollKey(view.scrolled(), key);
   return true;
+}
+
+// Where nothing is selected the keys of rows scroll.
+function scrollKey(scroller, key) {
+  const to = moved(key, Math.round(scroller.scrollTop / LINE), Math.ceil(scroller.scrollHeight / LINE) + 1);
+  if (to !== null) scroller.scrollTop = to * LINE;
+  return to !== null;
 }
 
 function timeKey(view, { key, shiftKey }) {
@@ -48,7 +57,7 @@ function treeKey(view, key, row, index) {
   const { tree } = view;
   const below = tree.first[row] >= 0;
   const folded = view.sight.isShut(tree, row);
-  if (key === "Enter" || key === "o") view.open(row);
+  if (key === "Enter" || key === "o") view.panel.shows(row) ? view.panel.element.focus() : view.open(row);
   else if (key === " " || (key === "ArrowRight" && folded)) view.toggle(row);
   else if (key === "ArrowRight" && below) view.chooseEntry(view.sight.list[index + 1]);
   else if (key === "ArrowRight") view.open(row);

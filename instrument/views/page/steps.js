@@ -34,12 +34,24 @@ export function stepsView(tree, opened) {
     rows.length > MOST ? h("p", { class: "aside" }, `The first ${count(MOST)} of ${count(rows.length)} steps.`) : "",
     used(tree, "Models", (row) => trace.calls.has(row) && (trace.fact(row, 0) || "-")),
     used(tree, "Tools", (row) => trace.kindOf(row) === "tool" && trace.nameOf(row)),
+    used(tree, "Agents", (row) => (trace.calls.has(row) || trace.kindOf(row) === "tool") && (agentOf(tree, row) || "-"), 2),
     used(tree, "Kinds", (row) => trace.kindOf(row)));
 }
 
 function nameOfStep(trace, row) {
   const number = trace.fact(row, 2);
-  return line(`${trace.nameOf(row)}${number ? ` #${number}` : ""}`, 80);
+  const agent = trace.kindOf(row) === "agent" ? trace.fact(row, 1) : "";
+  return line(`${trace.nameOf(row)}${number ? ` #${number}` : ""}${agent && !trace.nameOf(row).includes(agent) ? ` ${agent}` : ""}`, 80);
+}
+
+// Whose work a call was: what it says itself, else the nearest agent above it.
+function agentOf(tree, row) {
+  const { trace } = tree;
+  for (let at = row; at >= 0; at = tree.parent[at]) {
+    if (trace.fact(at, 1)) return trace.fact(at, 1);
+    if (trace.kindOf(at) === "agent") return trace.nameOf(at);
+  }
+  return "";
 }
 
 // Spans of kind step that are numbered, and else what lies directly below the roots.
@@ -53,7 +65,8 @@ function stepsOf(tree) {
   return [...order].filter((row) => parents.has(tree.parent[row]));
 }
 
-function used(tree, title, groupOf) {
+// The table of those groups, where there are so many at least.
+function used(tree, title, groupOf, least = 1) {
   const { trace } = tree;
   const groups = new Map();
   for (const row of tree.order) {
@@ -73,7 +86,7 @@ function used(tree, title, groupOf) {
     group.unpriced += call !== undefined && Number.isNaN(call.usd);
     groups.set(name, group);
   }
-  if (!groups.size) return "";
+  if (groups.size < least) return "";
   const lines = [...groups].sort(([, one], [, other]) => other.took - one.took).slice(0, 100).map(([name, group]) => {
     const cells = [count(group.count), group.failed ? count(group.failed) : "", bill(group.usd, group), duration(group.took), duration(group.took / group.count), duration(group.longest), group.input ? count(group.input) : "", group.output ? count(group.output) : ""];
     return h("tr", {}, h("th", { scope: "row" }, line(name, 80)), cells.map((cell) => h("td", { class: "num" }, cell)));

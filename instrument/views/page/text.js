@@ -9,10 +9,7 @@ const FIRST = 20_000;
 const MORE = 100_000;
 
 export function visible(letter) {
-  const code = letter.codePointAt(0);
-  if (code < 0x20) return String.fromCodePoint(0x2400 + code);
-  if (code === 0x7f) return "\u2421";
-  return `⟨${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
+  return `⟨${letter.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`;
 }
 
 // One line, for rows and titles.
@@ -34,8 +31,15 @@ export function shown(text) {
   return made;
 }
 
+// Whether a text is code or a table: lines that are set in, and are no items of a list.
+const SET_IN = /^(?: {2,}|\t+)(?![-*+•] |\d+[.)] )\S/gm;
+
+function isSet(text) {
+  return (text.slice(0, FIRST).match(SET_IN)?.length ?? 0) > 1;
+}
+
 // A block of text of any length: the beginning, and more when asked.
-export function block(text, kind = "text") {
+export function block(text, kind = isSet(text) ? "code" : "text") {
   const body = h("pre", { class: `block ${kind}`, dir: "auto" });
   if (text.length <= FIRST * 1.2) {
     body.append(shown(text));

@@ -27,6 +27,7 @@ export class Trace {
     this.findings = [];
     this.found = new Set();
     this.scores = [];
+    this.whole = {}; // session, user and outcome of the run
     this.critical = new Set(); // rows that the critical path leads through, none where it leads through all
     this.runs = new Map();
     this.pieces = null;
@@ -50,6 +51,7 @@ export class Trace {
     }
     this.learn(told);
     for (const [span, at, name, value, label, source] of told.scores) this.scores.push({ span, at: at + shift, name, value, label, source });
+    for (const [name, value] of Object.entries(told.whole)) if (value !== null) this.whole[name] = value;
     for (const run of told.runs) this.runs.set(run.run, { ...run, start: run.start + shift });
     if (told.pieces) this.pieces = told.pieces;
     if (told.lines !== undefined) this.lines = told.lines;

@@ -44,7 +44,7 @@ export class Waterfall {
     this.trace = tree.trace;
     this.sight = sight;
     this.element.classList.toggle("no-money", !tree.roots.some((row) => tree.usd[row] > 0 || tree.unpriced[row] > 0));
-    this.list.reset(sight.list.length);
+    this.list.reset(sight.list.length, tree.trace.live);
     this.scroller.setAttribute("aria-rowcount", sight.list.length + 1);
     this.scroller.setAttribute("aria-activedescendant", this.chosenIndex() >= 0 ? `span-${this.chosenIndex()}` : "");
     this.drawAxis();
@@ -81,7 +81,8 @@ export class Waterfall {
     const ticks = [];
     for (let at = Math.ceil((this.from - base) / step) * step; at <= this.to - base && ticks.length < 40; at += step) {
       const left = (100 * (at + base - this.from)) / (this.to - this.from);
-      if (left < 94) ticks.push(h("span", { class: "tick", style: { left: `${left}%` } }, at === 0 ? "0" : duration(at)));
+      const said = at === 0 ? "0" : duration(at);
+      if ((width * left) / 100 + 6 * said.length + 8 < width) ticks.push(h("span", { class: "tick", style: { left: `${left}%` } }, said));
     }
     this.axis.replaceChildren(...ticks);
     const wide = (width * step) / (this.to - this.from);
@@ -187,7 +188,7 @@ export class Waterfall {
 
   markAt(at, name, title) {
     const left = (100 * (at - this.from)) / (this.to - this.from);
-    return left >= 0 && left <= 100 ? h("i", { class: name, style: { left: `${left}%` }, title }) : null;
+    return left >= 0 && left <= 100.01 ? h("i", { class: name, style: { left: `min(${left}%, 100% - var(--pin, 1px))` }, title }) : null;
   }
 
   findingsOf(row) {
