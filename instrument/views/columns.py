@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from instrument.analysis.metrics import Whose, attribute
+from instrument.analysis.facts import Whose, attribute
 from instrument.analysis.retold import pattern_of
 from instrument.analysis.totals import dollars
 from instrument.attributes import SESSION, USER
