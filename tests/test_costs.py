@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from instrument.cli.amounts import WITHOUT_TOKENS
+from instrument.cli.amounts import WITHOUT_TOKENS, places
 from instrument.cli.main import main
 from instrument.cli.moments import since
 from instrument.model import Batch, Cost, Span, Usage, encode
@@ -142,18 +143,32 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("1970-01-02", DAY), ("1970-01-02T00:00:01+00:00", DAY + 10**9), ("1970-01-02T02:00+02:00", DAY)],
+    [
+        ("1970-01-02", DAY),
+        ("1970-01-02T00:00:01+00:00", DAY + 10**9),
+        ("1970-01-02T02:00+02:00", DAY),
+        ("1970-01-02T00:00:00.25", DAY + 250_000_000),
+        ("2026-11-23T12:00:00.123456Z", 1_795_435_200_123_456_000),
+    ],
 )
 def test_points_in_time(text: str, expected: int) -> None:
-    """Dates and times are UTC unless they say otherwise."""
+    """Dates and times are UTC unless they say otherwise, and exact to the microsecond as records show them."""
     assert expected == since(text)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("2h", 7200), ("7d", 604_800)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("3m", 180), ("2h", 7200), ("7d", 604_800), ("1w", 604_800)]
+)
 def test_times_ago(text: str, seconds: int) -> None:
     """A number with a unit is that long ago."""
     before = time.time_ns()
     assert before <= since(text) + seconds * 10**9 <= time.time_ns()
+
+
+@pytest.mark.parametrize(("usd", "places_shown"), [("1", 2), ("0.5", 2), ("0.125", 3), ("1E+2", 2)])
+def test_an_amount_has_two_decimals_at_least(usd: str, places_shown: int) -> None:
+    """As money is written, and more where it has more."""
+    assert places_shown == places(Decimal(usd))
 
 
 def test_a_time_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

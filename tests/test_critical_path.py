@@ -207,6 +207,7 @@ def test_what_a_child_did_before_its_parent_does_not_count() -> None:
     """By a clock that is a little off a child may seem to begin before its parent."""
     spans = [at(1, None, 0, 20), at(2, 1, 5, 15), at(3, 2, 3, 15, run="r2")]
     assert [("1", 5), ("3", 10), ("1", 5)] == told(critical_path(fold(spans)))
+    assert 15 * MS == shortest_without(fold([*spans, at(4, 3, 3, 10)]), ids({4}))
 
 
 def test_clocks_of_other_processes_may_be_a_little_off() -> None:
@@ -227,6 +228,12 @@ def test_what_a_consumer_does_is_not_hidden_by_the_generator() -> None:
     ]
     expected = [("1", 1), ("3", 3), ("2", 1), ("4", 6), ("2", 1), ("5", 1), ("2", 1), ("6", 4), ("2", 1), ("1", 1)]
     assert expected == told(critical_path(fold(spans)))
+
+
+def test_what_began_with_a_generator_ran_beside_it() -> None:
+    """Also by a coarse clock: the generator was not suspended yet."""
+    spans = [at(1, None, 0, 20), at(2, 1, 1, 19, output=["a", "b"]), at(3, 1, 1, 11)]
+    assert [("1", 1), ("2", 18), ("1", 1)] == told(critical_path(fold(spans)))
 
 
 def test_a_tool_that_gives_a_list_is_no_generator() -> None:

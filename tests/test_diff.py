@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +15,7 @@ from instrument.analysis.sides import takes_other_time
 from instrument.analysis.tree import Trace, traces
 from instrument.model import Failure, Span
 from tests.random_traces import spans
-from tests.recorded import MS, call, review, span
+from tests.recorded import MS, NOON, call, review, span
 from tests.simulated import Plan, Step, Tool, Twist, simulate
 
 TOOLS = st.builds(Tool, st.sampled_from(("read", "search", "run")), st.sampled_from(("one", "two", "three")))
@@ -131,6 +134,140 @@ def test_the_part_that_changed_is_named(twist: Twist, where: str, before: object
     assert (where, before, after) == (found.where, found.before, found.after)
 
 
+def asked(text: str = "hi", **fields: Any) -> Span:
+    """A model call by one message."""
+    said = {"messages": [{"role": fields.pop("role", "user"), "parts": [{"type": "text", "content": text}]}]}
+    return call(2, 1, input={**said, "settings": fields.pop("settings", {})}, **fields)
+
+
+def of_model(request: str | None, response: str | None = None, **more: str) -> dict[str, Any]:
+    """What attributes tell of the model; a call is named by the one that is known."""
+    named = {"gen_ai.request.model": request, "gen_ai.response.model": response}
+    known = {key: value for key, value in named.items() if value is not None}
+    return {"name": f"chat {request or response}", "attributes": {**known, **more}}
+
+
+def failing(message: str, kind: str = "IOError") -> Span:
+    """A call of a tool that failed so."""
+    return span(2, 1, name="read", status="error", error=Failure(kind, message))
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "expected"),
+    [
+        (failing("no a"), failing("no b"), [("error", "status", "error: IOError: no a", "error: IOError: no b")]),
+        (failing("no", "A"), failing("no", "B"), [("error", "status", "error: A: no", "error: B: no")]),
+        (failing("no /tmp/x1/a"), failing("no /tmp/x2/a"), []),
+        (asked(**of_model(None, "m1")), asked(**of_model(None, "m2")), [("model", "model", "m1", "m2")]),
+        (asked(**of_model("m", "m-1")), asked(**of_model("m", "m-2")), [("model", "model", "m-1", "m-2")]),
+        (asked(**of_model("m1", "m-1")), asked(**of_model("m2", "m-2")), [("model", "model", "m1", "m2")]),
+        (
+            asked(**of_model("m1"), settings={"model": "m1", "n": 1}),
+            asked(**of_model("m2"), settings={"model": "m2", "n": 1}),
+            [("model", "model", "m1", "m2")],
+        ),
+        (
+            asked(**of_model("m", **{"gen_ai.request.previous_response.id": "x"})),
+            asked(**of_model("m", **{"gen_ai.request.previous_response.id": "y"})),
+            [],
+        ),
+        (asked(), asked(role="tool"), [("prompt", "message 1 (tool), role", "user", "tool")]),
+    ],
+)  # fmt: skip
+def test_what_differs_in_a_call_is_told_once(one: Span, two: Span, expected: list[tuple[object, ...]]) -> None:
+    """By its cause and place, with both values; ids, folders and names of servers' versions are not told as well."""
+    told = compare(of(span(1), one), of(span(1), two))
+    found = [told.first, *told.beside, *told.follows]
+    assert expected == [(change.cause, change.where, change.before, change.after) for change in found if change]
+
+
+def at(number: int, start: int, end: int, **fields: Any) -> Span:
+    """A call below the root from one millisecond to another."""
+    return span(number, 1, start_ns=NOON + start * MS, duration_ns=(end - start) * MS, **fields)
+
+
+def causes(one: Sequence[Span], two: Sequence[Span]) -> list[str]:
+    """What differs between two runs of these calls, in the order in which it is told."""
+    root = span(1, duration_ns=90 * MS)
+    told = compare(of(root, *one), of(root, *two))
+    return [change.cause for change in (told.first, *told.beside, *told.follows) if change]
+
+
+POLLS = [at(n, n, n + 1, name="poll", input={"n": 1}, output=n) for n in (2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "expected"),
+    [
+        (
+            [at(2, 2, 5, name="x"), at(3, 5, 8, name="y")],
+            [at(2, 2, 5, name="y"), at(3, 5, 8, name="x")],
+            ["order"],
+        ),
+        (
+            [at(3, 5, 8, name="find", input={"n": 1})],
+            [at(2, 2, 5, name="read"), at(3, 5, 8, name="find", input={"n": 2})],
+            ["added", "arguments"],
+        ),
+        (
+            [at(2, 2, 5, name="find", output=1)],
+            [at(2, 2, 5, name="find", output=2), at(3, 5, 8, name="read")],
+            ["result", "added"],
+        ),
+        (
+            [*POLLS, *(at(n, n, n + 1, name=f"a{n}") for n in (4, 5, 6))],
+            [*(at(n, n, n + 1, name=f"a{n}") for n in (4, 5, 6)), *(replace(one, start_ns=one.start_ns + 5 * MS) for one in POLLS)],
+            ["order"],
+        ),
+    ],
+    ids=["one right after the other", "a new one before it", "new after another result", "two that moved"],
+)  # fmt: skip
+def test_calls_are_told_apart_by_their_place(one: list[Span], two: list[Span], expected: list[str]) -> None:
+    """Each call is compared with its like, and what showed first is told first."""
+    assert expected == causes(one, two)
+
+
+def test_what_begins_together_is_told_from_the_outside_in() -> None:
+    """Clocks may be coarse: what a call was given comes before what was asked inside of it."""
+    one, two = (
+        of(span(1, input={"n": n}), call(1, 1, span_id="b" * 16, **of_model(f"m{n}"))) for n in (1, 2)
+    )  # fmt: skip
+    told = compare(one, two)
+    assert ("arguments", ["model"]) == (told.first and told.first.cause, [change.cause for change in told.follows])
+
+
+def test_what_ends_together_follows_from_the_inside_out() -> None:
+    """A result that was passed on in the same instant."""
+    one, two = (of(span(1, duration_ns=6 * MS, output=n), span(2, 1, output=n)) for n in (1, 2))
+    told = compare(one, two)
+    assert ("span2", ["span1"], []) == (
+        told.first and told.first.name,
+        [change.name for change in told.follows],
+        told.beside,
+    )
+
+
+def test_a_root_of_another_kind_is_another_call() -> None:
+    """With all that lies below either of them."""
+    told = compare(
+        of(span(1, name="x"), span(2, 1)), of(span(1, name="x", kind="agent"), *(span(n, 1) for n in (2, 3)))
+    )
+    assert ("other call", 3, []) == (told.first and told.first.cause, told.first and told.first.spans, told.follows)
+
+
+def test_calls_at_once_are_told_in_one_breath() -> None:
+    """Also those that began when a shorter one had ended while a longer one still ran."""
+    one = [
+        at(n, start, start + 2, name=name) for n, name, start in ((2, "a", 0), (3, "b", 2), (4, "c", 5), (5, "d", 7))
+    ]
+    two = [at(2, 0, 10, name="a"), one[1], at(4, 5, 8, name="c"), one[3]]
+    told = compare(of(span(1, duration_ns=90 * MS), *one), of(span(1, duration_ns=90 * MS), *two))
+    assert ("a, then b, then c, then d", "a and b and c and d at once") == (
+        told.first and told.first.before,
+        told.first and told.first.after,
+    )
+
+
 def test_the_path_leads_to_the_call() -> None:
     """The names above it, from the root."""
     found = compare(simulate(PLAN), simulate(PLAN, Twist("result", 1), seed=2)).first
@@ -203,14 +340,22 @@ def test_deep_traces_can_be_compared() -> None:
 
 def test_figures_stand_side_by_side() -> None:
     """Calls, errors, tokens and money of both; the names whose figures differ."""
-    told = compare(of(*review()), of(*review(), call(900, 1, tokens=(5, 5), usd="1")))
-    assert (4, 5, 7223, 7233, ["responses gpt-4.1-mini"]) == (
+    more = call(900, 1, tokens=(5, 5), usd="1"), span(901, 1, name="read", kind="tool", status="refused")
+    told = compare(of(*review()), of(*review(), *more))
+    assert (0, 4, 5, 7223, 7233, ["responses gpt-4.1-mini", "read"]) == (
+        told.b.tool_calls - told.a.tool_calls,
         told.a.model_calls,
         told.b.model_calls,
         told.a.total.tokens,
         told.b.total.tokens,
         list(told.by_name),
     )
+
+
+def test_a_name_that_only_costs_more_is_told() -> None:
+    """As prices or tiers change."""
+    told = compare(of(span(1), call(2, 1, usd="1")), of(span(1), call(2, 1, usd="2")))
+    assert (None, ["responses gpt-4.1-mini"]) == (told.first, list(told.by_name))
 
 
 def test_an_error_that_was_passed_on_is_one() -> None:

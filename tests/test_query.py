@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from instrument.analysis.totals import call_of
 from instrument.analysis.tree import traces
 from instrument.cli.main import main
-from instrument.model import Record, Usage, encode
+from instrument.model import Cost, Record, Usage, encode
 from instrument.query.views import VIEWS, database, select
 from tests.random_recordings import recordings, written
 from tests.recorded import MS, call, finding, head, log, review, span, update
@@ -101,6 +101,20 @@ def test_attributes_learned_later_count(tmp_path: Path) -> None:
     assert [("m-2026", "think")] == rows(path, "select model, operation from spans")
 
 
+def test_what_was_told_last_counts(tmp_path: Path) -> None:
+    """Of a span that is there twice that which ended last, of late costs the last; tokens of an answer alone count."""
+    told = [replace(call(1, usage=Usage(output=3)), duration_ns=took) for took in (9 * MS, 5 * MS)]
+    path = written(tmp_path, [*told, *(update(1, cost=Cost(usd=usd, basis="priced")) for usd in ("1", "2"))])
+    assert [(9.0, 3, 2)] == rows(path, "select duration_ms, tokens, usd::int from spans")
+
+
+def test_a_refused_call_is_no_call(tmp_path: Path) -> None:
+    """Of a tool or of a model: it stands among the spans alone."""
+    path = written(tmp_path, [span(1, kind="tool", status="refused"), call(2, status="refused")])
+    counted = ", ".join(f"(select count(*) from {view})" for view in ("spans", "tools", "llm_calls", "costs"))
+    assert [(2, 0, 0, 0)] == rows(path, f"select {counted}")
+
+
 def test_an_unended_span_is_open(tmp_path: Path) -> None:
     """It lasted until the last sign of life of its process."""
     path = written(tmp_path, [head(1, name="agent"), span(2, 1), log(50, 1)])
@@ -142,8 +156,10 @@ def test_gzipped_files_are_read(tmp_path: Path) -> None:
 
 def test_paths_that_look_like_patterns_are_paths(tmp_path: Path) -> None:
     """Brackets, quotes and stars in names of folders are taken as they are."""
-    place = tmp_path / "it's [a] *"
+    place, other = tmp_path / "it's [a] *", tmp_path / "it's a x"
     place.mkdir()
+    other.mkdir()
+    written(other, [span(1)])
     assert [(15,)] == rows(written(place, review()), "select count(*) from spans")
 
 

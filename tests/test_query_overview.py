@@ -11,11 +11,11 @@ from hypothesis import Phase, given, settings
 from msgspec.structs import asdict, replace
 
 from instrument.analysis import overview as loop
-from instrument.model import Failure, Record, encode
+from instrument.model import Failure, Record, Usage, encode
 from instrument.query import overview as duck
 from instrument.store.heads import heads
 from tests.random_recordings import recordings, written
-from tests.recorded import MS, NOON, call, log, review, span, update
+from tests.recorded import MS, NOON, call, finding, log, review, span, update
 
 pytest.importorskip("duckdb", reason="DuckDB is not installed")
 
@@ -95,6 +95,7 @@ ODD = {
     "a span twice": encode(span(1)) + b"\n",
     "an absurd number": encode(span(2, duration_ns=10**30)) + b"\n",
     "money that is none": encode(call(3, usd="1e-7")) + b"\n",
+    "two late tokens": b"".join(encode(update(1, usage=Usage(input=n))) + b"\n" for n in (1, 2)),
     "a late label": encode(update(1, attributes={"instrument.label": "x"})) + b"\n",
     "a late agent": encode(update(1, attributes={"gen_ai.agent.id": "x"})) + b"\n",
 }
@@ -113,6 +114,13 @@ def test_a_gzip_file_cut_short_is_left_to_the_loop(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(b"".join(encode(record) + b"\n" for record in review()))[:-20])
     assert None is duck.overall(tmp_path)
+
+
+def test_a_trace_of_which_a_finding_is_left_counts(tmp_path: Path) -> None:
+    """As one of which there are logs only."""
+    path = written(tmp_path, [span(1), replace(finding(2), trace_id="b" * 32), replace(log(3), trace_id="c" * 32)])
+    found = [duck.overall(path), loop.overall(lambda: heads(path, []))]
+    assert [3, 3] == [one.traces for one in found if one is not None]
 
 
 def test_gzipped_and_rotated_files_are_read_together(tmp_path: Path) -> None:

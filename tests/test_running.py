@@ -21,16 +21,16 @@ durations = st.integers(0, 10**15)
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["tool", "llm"]), durations, st.booleans())))
 def test_counts_are_those_of_the_whole_trace(calls: list[tuple[str, str, int, bool]]) -> None:
-    """For all spans calls, errors, sums, means and the longest are exact, by name and by kind."""
+    """For all spans calls, errors, sums, means and the longest are exact, by name and by kind, what took most first."""
     spans = [
         span(n, name=name, kind=kind, duration_ns=took, status="error" if failed else "ok")
         for n, (name, kind, took, failed) in enumerate(calls)
     ]
     numbers, exact = fed(*spans), measure(spans)
     for found, expected in ((numbers.by_name, exact.by_name), (numbers.by_kind, exact.by_kind)):
-        assert {key: known(timing) for key, timing in expected.items()} == {
-            key: known(timing) for key, timing in found.items()
-        }
+        assert [(key, known(timing)) for key, timing in expected.items()] == [
+            (key, known(timing)) for key, timing in found.items()
+        ]
 
 
 def known(timing: object) -> list[object]:
@@ -76,8 +76,10 @@ def test_findings_are_counted_by_detector() -> None:
 def test_names_without_end_take_no_memory_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the most that are told apart the rest stand together."""
     monkeypatch.setattr(running, "MOST_NAMES", 10)
-    found = fed(*(call(n, name=f"f{n}", attributes={"gen_ai.request.model": f"m{n}"}) for n in range(50)))
-    assert (50, 11, 11) == (found.calls, len(found.by_name), len(found.by_model))
+    calls = [call(n, name=f"f{n}", attributes={"gen_ai.request.model": f"m{n}"}) for n in range(50)]
+    found = fed(*calls, *calls, *(finding(n, detector=f"d{n}") for n in range(50)))
+    assert (100, 11, 11, 11) == (found.calls, len(found.by_name), len(found.by_model), len(found.findings))
+    assert (2, 2, 80) == (found.by_name["f9"].count, found.by_model["m9"].calls, found.by_model[OTHERS].calls)
     assert MOST_NAMES >= 10
 
 

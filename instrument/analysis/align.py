@@ -14,7 +14,7 @@ from itertools import count, zip_longest
 from typing import NamedTuple
 
 from instrument.analysis.tree import Trace, walk
-from instrument.analysis.volatile import Numbered, print_of
+from instrument.analysis.volatile import Numbered, print_of, steady_text
 from instrument.model import Span
 
 MOST_CELLS = 1_000_000
@@ -81,7 +81,7 @@ class Prints:
 def _facts(span: Span, below: Sequence[Facts], known: Known) -> Facts:
     fact = known.fact
     name, asked = fact["name", same(span)], known.value[span.input]
-    said = fact["said", name, span.status, span.error and span.error.type, *_model_facts(span)]
+    said = fact["said", name, *ended(span), *_model_facts(span)]
     whole = fact["whole", said, asked, known.value[span.output], *[one.whole for one in below]]
     return Facts(name, asked, whole, fact["shape", name, *[one.shape for one in below]])
 
@@ -94,6 +94,11 @@ def same(span: Span) -> tuple[str, str]:
         if isinstance(model, str) and model:
             name = name.replace(model, "").strip()
     return span.kind, name
+
+
+def ended(span: Span) -> tuple[str, ...]:
+    """How it ended: its status, and what it failed with, without what is volatile."""
+    return (span.status,) if span.error is None else (span.status, span.error.type, steady_text(span.error.message))
 
 
 def _model_facts(span: Span) -> Sequence[tuple[str, str]]:

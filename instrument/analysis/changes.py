@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from instrument.analysis.align import same
+from instrument.analysis.align import ended, same
 from instrument.analysis.volatile import steady
 from instrument.kinds import MODEL_KINDS
 from instrument.model import Span
@@ -32,7 +32,7 @@ class Difference(NamedTuple):
 def differences(a: Span, b: Span) -> Iterator[Difference]:
     """The differences between two calls, what was given first; volatile parts count as equal."""
     yield from _given(a, b)
-    if (a.status, _failed(a)) != (b.status, _failed(b)):
+    if ended(a) != ended(b):
         yield Difference("error", True, "status", _outcome(a), _outcome(b))
     elif steady(a.output) != steady(b.output):
         where, before, after = first_difference(a.output, b.output)
@@ -110,10 +110,6 @@ def _prompt(one: list[Any], two: list[Any]) -> Iterator[Difference]:
 
 def _inner(where: str) -> str:
     return f", {where}" if where and where != "parts[0].content" else ""
-
-
-def _failed(span: Span) -> tuple[str, str] | None:
-    return (span.error.type, str(steady(span.error.message))) if span.error is not None else None
 
 
 def _outcome(span: Span) -> str:

@@ -153,8 +153,7 @@ def _known(trace: Trace) -> list[Span]:
 
 def _is_awaited(child: Span, parent: Span) -> bool:
     """Whether the child ended within its parent, clocks of other processes taken with a grain of salt."""
-    ends_within = _seen_end(child, parent) <= parent.end_ns
-    return ends_within and child.start_ns <= parent.end_ns and child.end_ns >= parent.start_ns
+    return _seen_end(child, parent) <= parent.end_ns
 
 
 def _seen_end(child: Span, parent: Span) -> int:

@@ -23,7 +23,7 @@ CAUSES = (
     "other call", "model", "setting", "tools", "prompt", "arguments", "removed", "added", "order", "error", "result",
     "answer", "concurrency",
 )  # fmt: skip
-"""What a difference can come from. Of several at one moment the first named here counts as the first divergence."""
+"""What a difference can come from. Of several in one call at one moment the first named here is the divergence."""
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -259,7 +259,7 @@ def _replaced(a: Trace, b: Trace, walk: _Walk, gone: Pair, new: Pair) -> _Found:
         after=new.b.name,
         spans=max(_size(a, gone.a), _size(b, new.b)),
     )
-    return _Found(gone.a.start_ns, min(walk.enter(gone), walk.enter(new)), gone.a.start_ns, change, gone.a.span_id)
+    return _Found(gone.a.start_ns, walk.enter(gone), gone.a.start_ns, change, gone.a.span_id)
 
 
 def _change(walk: _Walk, pair: Pair, cause: str, **told: Any) -> Change:

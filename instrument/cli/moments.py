@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -20,7 +21,7 @@ def since(text: str) -> int:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: give 2026-11-23, 2026-11-23T09:30 or 2h, 7d") from None
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return _recorded(text, int((aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 10**9)
+    return _recorded(text, (aware - _EPOCH) // timedelta(microseconds=1) * 1_000)
 
 
 def _recorded(text: str, ns: int) -> int:

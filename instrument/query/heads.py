@@ -144,7 +144,7 @@ create table unended as
 with opened as (from heads where type = 'open'),
 ended as (select trace, span from heads where type = 'span' and span in (select span from opened)),
 signs as (select run, max(last) sign from heads group by run)
-select opened.* replace ('span' as type, 'open' as word, greatest(start, sign) as last)
+select opened.* replace ('span' as type, 'open' as word, sign as last)
 from (from opened anti join ended using (trace, span)) opened join signs on opened.run is not distinct from signs.run
 """
 MONEY = "-?[0-9]{1,15}([.][0-9]{1,18})?"

@@ -180,7 +180,7 @@ from (select *, row_number() over () place from $source where $updates) group by
 _UNENDED = """
 create table unended as
 select opened.* replace ('open' as status, coalesce(kind, 'span') as kind,
-    least(greatest(0, sign::hugeint - start_ns), 9223372036854775807)::bigint as duration_ns)
+    least(sign::hugeint - start_ns, 9223372036854775807)::bigint as duration_ns)
 from (from $source where $opens) opened left join signs on signs.run = coalesce(opened.run, '')
 qualify row_number() over (partition by trace_id, span_id) = 1;
 drop table marks
