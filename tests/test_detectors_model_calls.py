@@ -9,6 +9,7 @@ import pytest
 from msgspec import Raw
 
 from instrument.detectors import default
+from instrument.model import Usage
 from tests.detector_runs import Tape, alarms, feed, names, said, wish
 
 OPENAI_CHAT = {"choices": [{"message": {"tool_calls": [{"function": {"name": "fly", "arguments": "{}"}}]}}]}
@@ -87,6 +88,33 @@ def test_an_empty_answer_is_found(output: Any) -> None:
     tape = Tape()
     tape.model(output)
     assert ["is empty"] == [finding.data["fault"] for finding in feed(tape.spans)]
+
+
+REFUSED = {
+    "messages": [{"role": "assistant", "parts": [{"type": "refusal", "content": "no"}], "finish_reason": "stop"}]
+}
+REFUSED_CHAT = {
+    "choices": [{"message": {"role": "assistant", "content": None, "refusal": "no"}, "finish_reason": "stop"}]
+}
+
+
+@pytest.mark.parametrize("output", [REFUSED, REFUSED_CHAT])
+def test_a_refusal_is_found(output: Any) -> None:
+    """It ends as an answer does, and a program that reads its text finds an empty one."""
+    tape = Tape()
+    tape.model(output)
+    assert ["is a refusal"] == [finding.data["fault"] for finding in feed(tape.spans)]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [wish("grade", {"refusal": "none"}), {"role": "assistant", "content": "so", "refusal": None}, {"refusal": "x"}],
+)
+def test_what_only_names_refusals_is_none(output: Any) -> None:
+    """An argument or a field of the program's own, and the empty field of every answer."""
+    tape = Tape()
+    tape.model(output, tools=["grade"])
+    assert [] == feed(tape.spans)
 
 
 def test_an_answer_that_was_not_recorded_is_not_empty() -> None:
@@ -242,3 +270,25 @@ def test_what_a_cache_would_have_found_is_what_prompts_begin_with(leads: bool) -
     prompts = [[common, words(n, 100)] if leads else [words(n, 100), common] for n in range(20)]
     last = feed(sent(prompts).spans)[-1]
     assert leads == (last.data["saved"] > 90_000) == ("hardly anything, because what changes" not in last.message)
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_prompts_stored_apart_are_told_by_their_beginning(leads: bool) -> None:
+    """A clock in the instructions has all behind it paid again, however long the prompts."""
+    tape = Tape()
+    for n in range(8):
+        head = f'[{{"role":"system","content":"{"" if leads else f"12:00:0{n} "}You search."}}'
+        asked = {"messages": {"$blob": "sha256:0", "bytes": 70_000 + 20_000 * n, "head": head, "tail": ""}, "tools": []}
+        tape.span("chat", "llm", input=asked, output=said(f"{n}"), usage=Usage(input=17_000 + 5_000 * n, output=1))
+    last = feed(tape.spans)[-1]
+    assert leads == (last.data["saved"] > 90_000) == ("hardly anything, because what changes" not in last.message)
+
+
+def test_long_documents_stored_apart_are_no_conversation() -> None:
+    """Each asks of another document: nothing of it was sent before."""
+    tape = Tape()
+    for n in range(10):
+        head = f'[{{"role":"user","content":"Document {n}'
+        asked = {"messages": {"$blob": "sha256:0", "bytes": 88_000, "head": head, "tail": ""}}
+        tape.span("chat", "llm", input=asked, output=said(f"{n}"), usage=Usage(input=22_000 - n % 2, output=1))
+    assert [] == feed(tape.spans)

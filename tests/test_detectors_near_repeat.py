@@ -49,6 +49,14 @@ def test_other_names_in_other_scripts_are_other_names() -> None:
     assert [] == feed(tape.spans)
 
 
+def test_a_list_of_names_of_several_words_with_one_answer_is_work() -> None:
+    """One name stands where the other has another: `Firma 1 GmbH`, `Firma 2 GmbH`."""
+    tape = Tape()
+    for number in range(6):
+        tape.tool("geocode", [53.5, 10.0], name=f"Firma {number} GmbH")
+    assert [] == feed(tape.spans)
+
+
 def test_half_of_the_words_are_another_question() -> None:
     """Questions about one subject share many words."""
     tape = Tape()

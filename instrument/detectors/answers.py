@@ -97,6 +97,24 @@ def finish_reasons(span: Span) -> list[str]:
     return [str(reason) for reason in reasons] if isinstance(reasons, list | tuple) else []
 
 
+def is_refusal(span: Span) -> bool:
+    """Whether the model refused, which ends as any answer does: a part of its own says so, or a field."""
+    raw = encoded(span.output)
+    return b'"refusal"' in raw and any(_refusals(plain(Raw(raw))))
+
+
+def _refusals(value: Any) -> Iterator[bool]:
+    if isinstance(value, list):
+        for part in value:
+            yield from _refusals(part)
+    elif isinstance(value, dict):
+        said = value.get("refusal") if "role" in value else None
+        yield value.get("type") == "refusal" or (isinstance(said, str) and said != "")
+        for key, part in value.items():
+            if key != "arguments":
+                yield from _refusals(part)
+
+
 def is_empty(span: Span) -> bool:
     """Whether a model call that succeeded gave nothing at all: no text, no tool call, no other part."""
     raw = encoded(span.output)

@@ -206,9 +206,12 @@ class Conversation:
 
 def _sent_before(prompt: Prompt | None, tokens: int, before: Conversation) -> tuple[float, float]:
     """How many of the tokens the prompt before held, and with how many both begin; all, where sizes alone are known."""
-    if prompt is None or before.prompt is None or not (prompt.is_whole and before.prompt.is_whole):
-        return min(before.last, tokens), min(before.last, tokens)
-    again, leading = prompt.shared_with(before.prompt)
+    known = before.prompt
+    if prompt is None or known is None or not (prompt.is_whole and known.is_whole):
+        again = float(min(before.last, tokens))
+        parts_early = prompt is not None and known is not None and prompt.parts_early_from(known)
+        return again, 0.0 if parts_early else again
+    again, leading = prompt.shared_with(known)
     return again * tokens, leading * tokens
 
 

@@ -1,16 +1,17 @@
-"""Cut answers: stopped at a length limit or a content filter, empty, or with tool arguments that are no JSON."""
+"""Cut answers: stopped at a length limit or a content filter, refused, empty, or with arguments that are no JSON."""
 
 from __future__ import annotations
 
 import msgspec
 
-from instrument.detectors.answers import Wish, finish_reasons, is_empty
+from instrument.detectors.answers import Wish, finish_reasons, is_empty, is_refusal
 from instrument.detectors.told import Growth, gone_on, told, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
 _CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "incomplete"})
-_FILTERED = frozenset({"content_filter", "content-filter", "safety", "refusal", "blocked"})
+_FILTERED = frozenset({"content_filter", "content-filter", "safety", "blocked"})
+_REFUSED = "refusal"
 
 
 class CutAnswer:
@@ -42,6 +43,8 @@ def _fault(span: Span, asked: list[Wish]) -> str | None:
         return "was cut off at its length limit"
     if reasons & _FILTERED:
         return "was stopped by a content filter"
+    if _REFUSED in reasons or is_refusal(span):
+        return "is a refusal"
     broken = next((wish.name for wish in asked if not _is_json(wish.arguments)), None)
     if broken is not None:
         return f"calls {broken} with arguments that are no JSON"

@@ -32,7 +32,7 @@ class Prompt(Struct, eq=False, gc=False):
     """A prompt: its messages as JSON without the last bracket, until it is taken apart, and its size in bytes.
 
     `tools` is the mark of those on offer, which come first, `of_tools` their bytes. Of a prompt that is not whole only
-    the beginning is known.
+    the beginning is known, `head`.
     """
 
     size: int
@@ -40,6 +40,7 @@ class Prompt(Struct, eq=False, gc=False):
     of_tools: int = 0
     text: bytes | None = None
     is_whole: bool = True
+    head: bytes = b""
     _pieces: Pieces | None = None
 
     @property
@@ -63,6 +64,16 @@ class Prompt(Struct, eq=False, gc=False):
             return self.text.startswith(before.text)
         known, own = before.pieces, self.pieces
         return len(known) <= len(own) and all(map(int.__eq__, known, own))
+
+    def parts_early_from(self, before: Prompt) -> bool:
+        """Whether it differs from an earlier one in what is known of both beginnings: hardly anything leads both."""
+        here, there = self._beginning, before._beginning
+        both = min(len(here), len(there))
+        return here[:both] != there[:both]
+
+    @property
+    def _beginning(self) -> bytes:
+        return self.head if self.text is None else self.text[:_BLOCK]
 
     def pieces_beyond(self, before: Prompt) -> Pieces:
         """The pieces that an earlier prompt does not hold."""
@@ -92,7 +103,8 @@ def prompt_of(span: Span, tokens: int) -> Prompt | None:
     if not span.attributes.keys().isdisjoint(_ONLY_WHAT_IS_NEW):
         return None
     raw = encoded(span.input)
-    if len(raw) < tokens:
+    is_apart = b'{"$blob"' in raw
+    if len(raw) < tokens and not is_apart:
         return None
     try:
         sent = _decode_messages(raw)
@@ -100,7 +112,8 @@ def prompt_of(span: Span, tokens: int) -> Prompt | None:
     except msgspec.DecodeError:
         messages = tools = b""
     if messages[:1] != b"[":
-        return _by_parameters(raw)
+        found = _by_parameters(raw)
+        return found if found is None or found.size >= tokens else None
     return Prompt(len(messages) + len(tools), hash(tools), len(tools), messages[:-1])
 
 
@@ -108,7 +121,7 @@ def may_go_on(prompt: Prompt, before: Prompt) -> bool:
     """Whether a prompt of which the contents do not prove it may go on with an earlier one all the same."""
     if prompt.is_whole and before.is_whole:
         return prompt.holds_most_of(before.pieces, _NEARLY)
-    return prompt.is_whole or before.is_whole or prompt.pieces == before.pieces
+    return True
 
 
 class _Messages(Struct):
@@ -132,9 +145,14 @@ def _by_parameters(raw: bytes) -> Prompt | None:
         return None
     if apart:
         beginnings = {hash(one.head): one.size for one in apart}
-        return Prompt(len(raw) + sum(beginnings.values()), is_whole=False, _pieces=beginnings)
+        head = max(apart, key=_size).head.encode()
+        return Prompt(len(raw) + sum(beginnings.values()), is_whole=False, head=head, _pieces=beginnings)
     pieces = _pieces_of([part.strip(_SIGNS) for value in given for part in value.split(_ROLE)])
     return Prompt(len(raw), _pieces=pieces) if pieces else None
+
+
+def _size(one: _Apart) -> int:
+    return one.size
 
 
 def _messages(text: bytes, at: int) -> Sequence[bytes]:

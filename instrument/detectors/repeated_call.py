@@ -15,9 +15,10 @@ from instrument.thresholds import Thresholds
 
 
 class RepeatedCall:
-    """Watches the calls of one trace."""
+    """Watches the calls of one trace: those of tools, or those of models."""
 
-    def __init__(self, limits: Thresholds) -> None:
+    def __init__(self, limits: Thresholds, of_models: bool = False) -> None:
+        self._of_models = of_models
         self._repeats = limits.repeats
         self._totals: dict[int, int] = {}
         self._growth: Growth = {}
@@ -43,16 +44,22 @@ class RepeatedCall:
         self._totals[call.key] = times
         if not worth_telling(self._growth, call.key, times):
             return None
-        outcome = "and failed each time" if call.failed else "with the same result each time"
         found = told(
             "repeated_call",
-            f"{brief(call)} was called {times} times with the same arguments {outcome}",
+            self._sentence(call, times),
             same,
             calls=[call.name],
             times=times,
             failed=call.failed,
         )
         return gone_on(self._growth, call.key, found)
+
+    def _sentence(self, call: Call, times: int) -> str:
+        if self._of_models:
+            outcome = "failed" if call.failed else "gave the same answer"
+            return f"{call.name} was asked the same {times} times and {outcome} each time"
+        outcome = "failed" if call.failed else "had the same result"
+        return f"{brief(call)} was called {times} times with the same arguments and {outcome} each time"
 
 
 def same_outcome(call: Call, before: Sequence[Call]) -> list[Call]:

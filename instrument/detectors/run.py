@@ -151,7 +151,7 @@ class ModelCalls:
         self.own = OwnCalls(self.window)
         self.hallucinated = HallucinatedTool(limits)
         self.spending = Spending(limits, history)
-        self._repeated = RepeatedCall(limits)
+        self._repeated = RepeatedCall(limits, of_models=True)
         self._context = ContextGrowth(limits)
         self._cut = CutAnswer(limits)
 

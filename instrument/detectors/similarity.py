@@ -172,10 +172,11 @@ def extends(one: Question, other: Question) -> bool:
 
 
 def _mostly(one: str, other: str) -> bool:
-    """Whether values that differ have most of their words in common."""
+    """Whether values that differ have most of their words in common, and not one name where the other has another."""
     if " " not in one and " " not in other:
         return False
-    return _overlap(frozenset(one.split()), frozenset(other.split())) > _MOST
+    here, there = frozenset(one.split()), frozenset(other.split())
+    return not (here - there and there - here) and _overlap(here, there) > _MOST
 
 
 def fills_blanks(one: Question, other: Question) -> bool:
