@@ -16,7 +16,7 @@ from instrument.analysis.report import findings_of
 from instrument.analysis.tree import Trace, traces
 from instrument.cli.main import main
 from instrument.detectors import ADVICE, default
-from instrument.model import Failure, Record, Span, encode
+from instrument.model import Cost, Failure, Record, Span, encode
 from tests.recorded import MS, NOON, TRACE, call, finding, head, run, span
 
 Capture = pytest.CaptureFixture[str]
@@ -208,6 +208,31 @@ def test_spans_that_took_most_prove_it(tmp_path: Path, capsys: Capture, words: s
     """With what each took of it, most first."""
     out = checked(capsys, written(tmp_path, *SPENT), *words.split())[1]
     assert expected == [line.split("  ")[4] for line in out.splitlines() if line.startswith("    0")]
+
+
+def test_what_is_told_of_a_limit_for_programs(tmp_path: Path, capsys: Capture) -> None:
+    """What is allowed, and what was reached in the unit of the option; without limits nothing of them."""
+    folder = written(tmp_path, *SPENT)
+    found, free = (json.loads(checked(capsys, folder, *words, "--json")[1]) for words in (["--max-seconds", "0.5"], []))
+    assert ({"seconds": 0.5}, 0.9, False) == (
+        found["allowed"],
+        found["findings"][0]["data"]["reached"],
+        "allowed" in free,
+    )
+
+
+def test_money_that_is_estimated_is_told_so(tmp_path: Path, capsys: Capture) -> None:
+    """As everywhere, by a tilde."""
+    guessed = call(2, 1, cost=Cost(usd="0.3", basis="estimated"))
+    out = checked(capsys, written(tmp_path, span(1), guessed), "--max-usd", "0.1", "--json")[1]
+    assert ["~$0.30 spent, $0.10 allowed"] == [one["message"] for one in json.loads(out)["findings"]]
+
+
+@pytest.mark.parametrize("status", ["error", "cancelled", "refused"])
+def test_a_call_that_did_not_come_to_its_end_leaves_no_doubt(tmp_path: Path, capsys: Capture, status: str) -> None:
+    """That it says nothing of tokens and money is no news."""
+    ended = call(2, 1, usage=None, cost=None, status=status)
+    assert 0 == checked(capsys, written(tmp_path, span(1), ended), "--max-usd", "9", "--max-tokens", "9")[0]
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,12 @@ def test_late_attributes_count() -> None:
     assert ["m-2026"] == list(found.metrics.by_model)
 
 
+def test_of_late_tokens_the_last_count() -> None:
+    """As a service corrects what it told."""
+    late = [update(1, usage=Usage(input=n, output=0)) for n in (5, 7)]
+    assert 7 == one(span(1, kind="llm"), *late).total.tokens
+
+
 def test_rows_come_in_order_of_their_start() -> None:
     """The latest at the end."""
     found = overview(from_disk(span(5, trace_id="a" * 32), span(1, trace_id="b" * 32)))
@@ -105,7 +111,8 @@ def test_logs_outside_of_any_trace_are_counted_apart() -> None:
 
 
 def test_a_trace_of_which_only_logs_were_kept_is_listed() -> None:
-    """A process that was killed early is seen to have been there."""
+    """A process that was killed early is seen to have been there, from its first log on."""
+    assert NOON + 3 * MS == one(log(5, 1), log(3, 1), log(4, 1)).start_ns
     assert ("(not recorded)", "open", 0) == (one(log(3, 1)).name, one(log(3, 1)).status, one(log(3, 1)).spans)
 
 

@@ -351,7 +351,7 @@ class _Unended:
         self.name = head.name
         self.start_ns = head.start_ns
         self.attributes = head.attributes
-        self.duration_ns = max(0, last_sign - head.start_ns)
+        self.duration_ns = last_sign - head.start_ns  # its own beginning is a sign of life
 
 
 class Updated:

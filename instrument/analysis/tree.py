@@ -218,7 +218,7 @@ def _unended(head: Open, seen: Mapping[str, int]) -> Span:
         span_id=head.span_id,
         parent_id=head.parent_id,
         start_ns=head.start_ns,
-        duration_ns=max(0, seen.get(head.run, 0) - head.start_ns),
+        duration_ns=seen[head.run] - head.start_ns,  # its own beginning is a sign of life
         kind=head.kind,
         name=head.name,
         status=OPEN,
