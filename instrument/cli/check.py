@@ -7,20 +7,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from instrument.cli.printing import say
+from instrument.cli.printing import json_document, say, tell
 from instrument.cli.sizes import any_number, from_zero_up, whole
-from instrument.cli.source import (
-    find_trace,
-    fresh,
-    is_path,
-    json_document,
-    limits,
-    no_trace,
-    path_of,
-    tell,
-    usual,
-    with_unfinished,
-)
+from instrument.cli.source import find_trace, fresh, is_path, limits, no_trace, path_of, usual, with_unfinished
 from instrument.views.theme import SEVERITIES
 
 if TYPE_CHECKING:

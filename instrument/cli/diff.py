@@ -6,8 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from instrument.cli.printing import say
-from instrument.cli.source import find_trace, is_path, json_document, path_of, tell, trace_ids
+from instrument.cli.printing import json_document, say, tell
+from instrument.cli.source import find_trace, is_path, path_of, trace_ids
 from instrument.collecting import uncollected
 from instrument.errors import InstrumentError
 
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         from instrument.views.theme import theme_for
 
         say(difference(diff, theme_for(sys.stdout)))
-    tell(list(dict.fromkeys(notices)))
+    tell(dict.fromkeys(notices))
     return 0
 
 
@@ -72,13 +72,11 @@ def _place_path(args: argparse.Namespace) -> None:
 def _trace(args: argparse.Namespace, word: str, notices: list[str], began: dict[str, int]) -> Trace:
     """The trace that a word means; `began` is kept for the other one. Raises `InstrumentError` where there is none."""
     if is_path(word):
-        found: Trace = find_trace(word, "last", notices)
-        return found
+        return find_trace(word, "last", notices)
     path = path_of(args)
     began.update(began or trace_ids(path))
     meant = word if word.startswith("last") else _of_run(path, word, began) or word
-    found = find_trace(path, meant, notices, began)
-    return found
+    return find_trace(path, meant, notices, began)
 
 
 def _of_run(path: str, word: str, began: dict[str, int]) -> str | None:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from instrument.cli.printing import say
-from instrument.cli.source import add_trace, find_trace, json_document, judge_of, path_of, place_trace, tell
+from instrument.cli.printing import json_document, say, tell
+from instrument.cli.source import add_trace, find_trace, judge_of, path_of, place_trace
 from instrument.errors import InstrumentError
 from instrument.store import blobs
 

@@ -10,8 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from instrument.cli.printing import say
-from instrument.cli.source import folder_of, json_document, settings_of, tell
+from instrument.cli.printing import json_document, say, tell
+from instrument.cli.source import folder_of, settings_of
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:

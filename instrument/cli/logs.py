@@ -9,8 +9,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.moments import since
-from instrument.cli.printing import say
-from instrument.cli.source import add_path, chosen_id, json_document, path_of, tell
+from instrument.cli.printing import json_document, say, tell
+from instrument.cli.source import add_path, chosen_id, path_of
 
 if TYPE_CHECKING:
     from instrument.model import Log

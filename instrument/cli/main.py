@@ -9,7 +9,8 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from keyword import iskeyword
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from instrument.settings import Settings
@@ -18,8 +19,6 @@ VERBS = (
     "runs", "show", "why", "check", "logs", "costs", "stats", "query", "tail", "diff", "export", "import",
     "serve", "run", "ledger", "doctor", "prune",
 )  # fmt: skip
-KEYWORDS = frozenset({"import"})
-"""Verbs that no module can be named after; theirs end in an underscore."""
 SEES_BAD_SETTINGS = frozenset({"doctor"})
 """Verbs that work with settings that cannot be used, because they say what is wrong with them."""
 _OPTION = re.compile(r"^ +(?:-\w(?: \S+)?, )?(--[\w-]+)", re.MULTILINE)
@@ -114,20 +113,9 @@ def _parser(words: list[str]) -> tuple[_Parser, Mapping[str, _Parser]]:
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB")
     asked = [word for word in words[:1] if word in VERBS]
     for verb in asked or VERBS:
-        module = _module_of(verb)
-        if module is not None:
-            module.add(subparsers)
+        ending = "_" if iskeyword(verb) else ""  # no module can be called `import`
+        importlib.import_module(f"instrument.cli.{verb}{ending}").add(subparsers)
     return parser, subparsers.choices
-
-
-def _module_of(verb: str) -> Any:
-    name = f"instrument.cli.{verb}_" if verb in KEYWORDS else f"instrument.cli.{verb}"
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name == name:
-            return None
-        raise
 
 
 class _Parser(argparse.ArgumentParser):

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from instrument.cli.printing import say
-from instrument.cli.source import path_of, tell, tell_of_sampling
+from instrument.cli.printing import say, tell
+from instrument.cli.source import path_of, tell_of_sampling
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:

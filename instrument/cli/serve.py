@@ -12,7 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from instrument.cli.source import folder_of, judge_of, path_of, settings_of, tell, usual
+from instrument.cli.printing import tell
+from instrument.cli.source import folder_of, judge_of, path_of, settings_of, usual
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:

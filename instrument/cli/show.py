@@ -7,19 +7,9 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from instrument.cli.printing import say
+from instrument.cli.printing import json_document, say, tell
 from instrument.cli.sizes import any_number, whole
-from instrument.cli.source import (
-    add_trace,
-    find_trace,
-    json_document,
-    limits,
-    path_of,
-    place_trace,
-    span_named,
-    tell,
-    usual,
-)
+from instrument.cli.source import add_trace, find_trace, limits, path_of, place_trace, span_named, usual
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from instrument.cli.printing import tell
 from instrument.errors import InstrumentError
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from instrument.analysis.tree import Trace
     from instrument.detectors import History
-    from instrument.model import Finding
+    from instrument.model import Finding, Span
     from instrument.settings import Settings
     from instrument.thresholds import Thresholds
 
@@ -139,7 +138,7 @@ def is_path(word: str) -> bool:
     return os.path.exists(word) or os.sep in word or word.endswith((".jsonl", ".gz"))
 
 
-def find_trace(path: str, wanted: str | None, notices: list[str], began: dict[str, int] | None = None) -> Any:
+def find_trace(path: str, wanted: str | None, notices: list[str], began: dict[str, int] | None = None) -> Trace:
     """The trace whose id begins with `wanted`; the one that began last for `last` or None, before it for `last~1`.
 
     `began` is what `trace_ids` gave, where that is known. Raises `InstrumentError` where there is none.
@@ -148,7 +147,7 @@ def find_trace(path: str, wanted: str | None, notices: list[str], began: dict[st
     from instrument.reading import Trace
     from instrument.store.jsonl import decoded, record_of
 
-    trace_id = _choose(trace_ids(path) if began is None else began, wanted, path).encode()
+    trace_id = chosen_id(path, wanted, began).encode()
     records = decoded(
         path, record_of, notices, lambda line: trace_id in line or _IS_RUN.search(line, 0, 200) is not None
     )
@@ -161,7 +160,7 @@ def find_trace(path: str, wanted: str | None, notices: list[str], began: dict[st
 _IS_RUN = re.compile(rb'"type"\s*:\s*"run"')
 
 
-def _until_now(trace: Any, path: str) -> Any:
+def _until_now(trace: Trace, path: str) -> Trace:
     """The trace; its open spans last until now where their process lives, else until its last sign of life."""
     from instrument.statuses import OPEN, UNFINISHED
 
@@ -171,7 +170,7 @@ def _until_now(trace: Any, path: str) -> Any:
     until = _last_signs(path, {span.run for span in trace.spans if span.status == OPEN})
     until |= dict.fromkeys((run for run, lives_on in lives.items() if lives_on), time.time_ns())
 
-    def as_it_is(span: Any) -> Any:
+    def as_it_is(span: Span) -> Span:
         if span.status != OPEN:
             return span
         status = OPEN if lives.get(span.run, True) else UNFINISHED
@@ -180,14 +179,14 @@ def _until_now(trace: Any, path: str) -> Any:
     return replace(trace, spans=[as_it_is(span) for span in trace.spans])
 
 
-def _lives(trace: Any) -> dict[str, bool]:
+def _lives(trace: Trace) -> dict[str, bool]:
     """Whether each of its processes still runs."""
     from instrument.store.processes import is_running
 
     return {run.run: is_running(run.pid, run.start_ns, run.run) for run in trace.runs if run.pid}
 
 
-def with_unfinished(trace: Any) -> Any:
+def with_unfinished(trace: Trace) -> Trace:
     """The trace; what is open in it is unfinished where its process is known to run no more."""
     from instrument.statuses import OPEN, UNFINISHED
 
@@ -255,19 +254,15 @@ def trace_ids(path: str) -> dict[str, int]:
     return began
 
 
-def chosen_id(path: str, wanted: str | None) -> str:
+def chosen_id(path: str, wanted: str | None, began: dict[str, int] | None = None) -> str:
     """The id of the trace that `wanted` means, as with `find_trace`. Raises `InstrumentError` where there is none."""
-    return _choose(trace_ids(path), wanted, path)
-
-
-def _choose(began: dict[str, int], wanted: str | None, path: str) -> str:
+    began = trace_ids(path) if began is None else began
+    wanted = wanted or "last"
     if not began:
         raise no_trace(path)
-    if wanted in (None, "last"):
-        return max(began, key=lambda trace_id: (began[trace_id], trace_id))
-    if re.fullmatch(r"last~\d{1,9}", str(wanted)):
-        return _before_last(began, int(str(wanted)[5:]), path)
-    matching = [trace_id for trace_id in began if trace_id.startswith(str(wanted).lower())]
+    if back := re.fullmatch(r"last(?:~(\d{1,9}))?", wanted):
+        return _before_last(began, int(back[1] or 0), path)
+    matching = [trace_id for trace_id in began if trace_id.startswith(wanted.lower())]
     if not matching and (span := span_named(path, wanted)):
         told = f"{wanted!r} is a span of trace {span[0][:8]}"
         raise InstrumentError(f"{told}: name the trace, or `instrument show {wanted}`")
@@ -303,27 +298,9 @@ def fresh(notices: list[str]) -> list[str]:
     return notices
 
 
-def tell(notices: list[str]) -> None:
-    """Say on stderr what could not be read."""
-    from instrument.views.theme import clean
-
-    for sentence in notices:
-        sys.stderr.write(f"note: {clean(sentence)}\n")
-
-
 def tell_of_sampling(*paths: str) -> None:
     """Say on stderr that numbers over all traces are those of the stored ones, where sampling has left others out."""
     from instrument.store.sampled import STORED, is_sampled
 
     if any(map(is_sampled, paths)):
         tell([f"{STORED}; `instrument costs` has the model calls of all"])
-
-
-def json_document(value: Any) -> str:
-    """The value as indented JSON."""
-    import msgspec
-
-    try:
-        return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    except UnicodeEncodeError:  # the name of a file need not be text
-        return json.dumps(msgspec.to_builtins(value), indent=2)

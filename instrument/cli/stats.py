@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.moments import since
-from instrument.cli.printing import say
-from instrument.cli.source import add_engine, add_path, engine_of, fresh, json_document, path_of, tell, tell_of_sampling
+from instrument.cli.printing import json_document, say, tell
+from instrument.cli.source import add_engine, add_path, engine_of, fresh, path_of, tell_of_sampling
 
 if TYPE_CHECKING:
     from instrument.analysis.overview import Overall

@@ -108,9 +108,8 @@ class _Raw:
     """The records as they lie on disk."""
 
     def show(self, lines: Iterable[bytes], most: int | None) -> None:
-        shown = [line.decode("utf-8", "replace").rstrip("\n") for line in lines]
-        for text in shown if most is None else shown[len(shown) - min(most, len(shown)) :]:
-            say(text)
+        for line in deque(lines, most):
+            say(line.decode("utf-8", "replace").rstrip("\n"))
         sys.stdout.flush()
 
 
@@ -129,9 +128,7 @@ class _Screen:
         from instrument.views.theme import theme_for
 
         theme = theme_for(sys.stdout)
-        told = self._live.told([*_records(lines)], theme)
-        told = told if most is None else told[len(told) - min(most, len(told)) :]
-        told += self._live.gone(theme)
+        told = [*deque(self._live.told([*_records(lines)], theme), most), *self._live.gone(theme)]
         standing = self._running(theme) if self._redraws or most is not None else []
         shown = [*told, *standing]
         if shown or self._standing:

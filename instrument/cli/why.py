@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from instrument.cli.printing import say
-from instrument.cli.source import add_trace, find_trace, json_document, limits, path_of, place_trace, tell, usual
+from instrument.cli.printing import json_document, say, tell
+from instrument.cli.source import add_trace, find_trace, limits, path_of, place_trace, usual
 
 if TYPE_CHECKING:
     from instrument.analysis.why import Reason, Why
