@@ -99,10 +99,10 @@ class ConsoleSink:
         stream = self._out()
         if stream is None:
             return
-        theme = theme_for(stream, self._color)
-        said = self._hidden(theme)
+        self._theme = theme_for(stream, self._color)
+        said = self._hidden()
         for seen in self._open.values():
-            said += self._closing(seen, None, theme)
+            said += self._closing(seen, None)
         self._open.clear()
         self._kept = 0
         self._floods.clear()
@@ -112,16 +112,16 @@ class ConsoleSink:
         if record.__class__ in SHOWN:
             self._nesting.add(record, depth)
             if self._summary and record.__class__ in COUNTED and record.trace_id is not None:
-                self._nesting.stay(self._count(record, depth, is_top, self._theme))
+                self._nesting.stay(self._count(record, depth, is_top))
 
-    def _count(self, record: Any, depth: int, is_top: bool, theme: Theme) -> list[str]:
+    def _count(self, record: Any, depth: int, is_top: bool) -> list[str]:
         """Take the record into the account of its trace; with the root's end the trace is told."""
         seen = self._open.get(record.trace_id) or self._new(record.trace_id)
         self._kept += seen.add(record, depth, has_room=self._kept < KEPT_IN_ALL)
         if record.__class__ is not Span or not (record.parent_id is None or is_top):
             return []
         self._kept -= self._open.pop(record.trace_id).kept
-        return self._closing(seen, record, theme)
+        return self._closing(seen, record)
 
     def _lines(self, record: Any, depth: int) -> Sequence[str]:
         if _level(record) < self._least:
@@ -138,24 +138,24 @@ class ConsoleSink:
             self._kept -= self._open.popitem(last=False)[1].kept
         return seen
 
-    def _closing(self, seen: Unfinished, root: Span | None, theme: Theme) -> list[str]:
+    def _closing(self, seen: Unfinished, root: Span | None) -> list[str]:
         """Tree and summary of a trace that is over; a lone call has been told in its line."""
         if not self._summary or seen.tally.spans < (2 if root is None or root.kind != "agent" else 1):
             return []
         trace = seen.trace()
         flood = self._flood("summaries of traces", SUMMARIES_A_SECOND)
-        told = flood.rest(theme) if flood.is_over(trace.end_ns) else []
-        return [*told, *self._hidden(theme), *self._ending(seen, trace, theme)] if flood.lets_pass() else told
+        told = flood.rest(self._theme) if flood.is_over(trace.end_ns) else []
+        return [*told, *self._hidden(), *self._ending(seen, trace)] if flood.lets_pass() else told
 
-    def _hidden(self, theme: Theme) -> list[str]:
+    def _hidden(self) -> list[str]:
         """What was counted instead of shown, up to now."""
-        return [text for flood in self._floods.values() for text in flood.rest(theme)]
+        return [text for flood in self._floods.values() for text in flood.rest(self._theme)]
 
-    def _ending(self, seen: Unfinished, trace: Trace, theme: Theme) -> list[str]:
+    def _ending(self, seen: Unfinished, trace: Trace) -> list[str]:
         unfold = f"instrument show {trace.trace_id[:8]} --all"
-        tree = outline(trace, theme, rows=TREE_ROWS, unseen=seen.left, unfold=unfold)
+        tree = outline(trace, self._theme, rows=TREE_ROWS, unseen=seen.left, unfold=unfold)
         metrics = seen.tally.metrics()
-        return ["", tree, "", summary(trace, metrics, theme, paths=self._files(metrics)), ""]
+        return ["", tree, "", summary(trace, metrics, self._theme, paths=self._files(metrics)), ""]
 
     def _files(self, metrics: Metrics) -> list[str]:
         named = self._paths(metrics) if callable(self._paths) else self._paths
