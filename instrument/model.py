@@ -49,6 +49,10 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str = "reported"
 
 
+BASES = ("priced", "estimated", "unpriced", "free")
+"""What the money of a call may rest on, as `Cost` says."""
+
+
 class Cost(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Money of one model call in US dollars as decimal strings.
 

@@ -10,14 +10,12 @@ from decimal import Decimal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from instrument.model import Usage
+from instrument.model import BASES, Usage
 from instrument.money import EXACT
 from instrument.pricing import Prices
-from instrument.store.ledger import By, Row, Total
+from instrument.store.ledger import SUMMED, By, Row, Total, order
 
 ZERO = Decimal(0)
-_TOKENS = ("input", "cached", "cache_write", "output", "reasoning")
-_BASES = ("priced", "estimated", "unpriced", "free")
 
 KEYS: dict[By, Callable[[Row], str | None]] = {
     "model": lambda row: row.model_answered or row.model_requested,
@@ -79,32 +77,25 @@ def compared(rows: Iterable[Row], prices: Prices, by: By, at_ns: int | None = No
         old[key].add(row)
         new[key].add(priced_anew(row, prices, at_ns))
     found = [Compared(key, old[key].total(key), new[key].total(key)) for key in old]
-    return sorted(found, key=_by_key if by == "day" else _dearest_first)
+    rank = order(by)
+    return sorted(found, key=lambda one: rank(one.new))
 
 
 class _Sum:
     """Rows, added up."""
 
     def __init__(self) -> None:
-        self._counts = dict.fromkeys(("calls", *_TOKENS, *_BASES), 0)
+        self._counts = dict.fromkeys(("calls", *SUMMED, *BASES), 0)
         self._usd: Decimal | None = None
 
     def add(self, row: Row) -> None:
         counts = self._counts
         counts["calls"] += 1
         counts[row.basis] += 1
-        for name in _TOKENS:
+        for name in SUMMED:
             counts[name] += getattr(row, name) or 0
         if row.usd is not None:
             self._usd = EXACT.add(self._usd or ZERO, Decimal(row.usd))
 
     def total(self, key: str | None) -> Total:
         return Total(key=key, **self._counts, usd=self._usd)
-
-
-def _dearest_first(one: Compared) -> tuple[Decimal, str]:
-    return -(one.new.usd or ZERO), one.key or ""
-
-
-def _by_key(one: Compared) -> str:
-    return one.key or ""

@@ -12,13 +12,12 @@ from typing import Any
 from msgspec import Struct
 
 from instrument.kinds import MODEL_KINDS
-from instrument.model import Cost, Usage
+from instrument.model import BASES, Cost, Usage
 from instrument.money import EXACT
 from instrument.statuses import REFUSED
 
 NO_USAGE = Usage()
 _COUNTED = ("input", "cached", "cache_write", "output", "reasoning", "audio")
-_BASES = ("priced", "estimated", "unpriced", "free")
 
 
 class Total(Struct, frozen=True):
@@ -54,7 +53,7 @@ Call = tuple[Usage, str, Decimal | None]
 class Sum:
     """A total that is still growing."""
 
-    __slots__ = (*_COUNTED, *_BASES, "calls", "usd")
+    __slots__ = (*_COUNTED, *BASES, "calls", "usd")
 
     def __init__(self) -> None:
         self.calls = self.input = self.cached = self.cache_write = self.output = self.reasoning = self.audio = 0
@@ -78,9 +77,9 @@ class Sum:
 
     def include(self, other: Sum | Total) -> None:
         """Count the calls of another sum as well."""
-        if not other.calls and not any(getattr(other, name) for name in (*_COUNTED, *_BASES)):
+        if not other.calls and not any(getattr(other, name) for name in (*_COUNTED, *BASES)):
             return  # tokens that came late may stand there without a call
-        for name in (*_COUNTED, *_BASES, "calls"):
+        for name in (*_COUNTED, *BASES, "calls"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.usd = EXACT.add(self.usd, other.usd or Decimal(0))
 
@@ -116,7 +115,7 @@ def _judged(cost: Cost) -> tuple[str, Decimal | None]:
         return basis, usd
     if usd is None or basis == "unpriced":
         return "unpriced", None
-    return (basis if basis in _BASES else "priced"), usd
+    return (basis if basis in BASES else "priced"), usd
 
 
 def total(spans: Iterable[Any]) -> Total:

@@ -11,7 +11,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from instrument.analysis.failures import CANCELLED, GROUP
-from instrument.model import AGAIN_OF
+from instrument.model import AGAIN_OF, BASES
 from instrument.query.source import connect, rows_of
 from instrument.statuses import UNENDED
 from instrument.store.heads import NAMES
@@ -24,7 +24,6 @@ LONGEST_LINE = 4 << 20
 """DuckDB keeps room for a few lines of this many bytes in each thread."""
 MEMORY = "300MB"
 TOKENS = ("input", "cached", "cache_write", "output", "reasoning", "audio")
-BASES = ("priced", "estimated", "unpriced", "free")
 
 
 class Unusual(Exception):

@@ -14,7 +14,8 @@ from instrument.analysis.metrics import ALARMING, MOST_GROUPS, Metrics, Timing, 
 from instrument.analysis.overview import LONGEST_ERROR, Overall, Overview, Row
 from instrument.analysis.totals import Sum
 from instrument.analysis.tree import NOT_RECORDED
-from instrument.query.heads import BASES, SUMS, TIMES, TOKENS, Heads, Unusual
+from instrument.model import BASES
+from instrument.query.heads import SUMS, TIMES, TOKENS, Heads, Unusual
 from instrument.store.heads import NAMES
 from instrument.store.jsonl import files
 

@@ -19,6 +19,7 @@ from msgspec import Struct
 from msgspec.structs import astuple, fields
 
 from instrument.errors import InstrumentError
+from instrument.model import BASES
 from instrument.money import EXACT, decimal_text
 from instrument.store import folder
 from instrument.store.turns import turn_in
@@ -88,13 +89,12 @@ class Total(Struct, frozen=True, kw_only=True):
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
-_SUMMED = ("input", "cached", "cache_write", "output", "reasoning")
-_BASES = ("priced", "estimated", "unpriced", "free")
+SUMMED = ("input", "cached", "cache_write", "output", "reasoning")
 COUNTED = ", ".join(
     (
         "count(*)",
-        *(f"coalesce(sum({name}), 0)" for name in _SUMMED),
-        *(f"count(*) FILTER (WHERE basis = '{name}')" for name in _BASES),
+        *(f"coalesce(sum({name}), 0)" for name in SUMMED),
+        *(f"count(*) FILTER (WHERE basis = '{name}')" for name in BASES),
     )
 )
 """What every total counts, as SQL."""
@@ -372,7 +372,7 @@ def totals(path: Path, by: By | None = None, since_ns: int | None = None, until_
 def added_up(groups: Iterable[Total]) -> Total:
     """The groups in one total, exact like they are."""
     listed = list(groups)
-    counts = {name: sum(getattr(one, name) for one in listed) for name in ("calls", *_SUMMED, *_BASES)}
+    counts = {name: sum(getattr(one, name) for one in listed) for name in ("calls", *SUMMED, *BASES)}
     known = [one.usd for one in listed if one.usd is not None]
     return Total(key=None, **counts, usd=None if listed and not known else reduce(EXACT.add, known, Decimal(0)))
 
@@ -393,7 +393,12 @@ class _Money:
 
 def in_order(found: Iterable[tuple[Any, ...]], by: By | None) -> list[Total]:
     """Totals from rows of a key, what `COUNTED` says, and money."""
-    return sorted(map(_total, found), key=_by_key if by == "day" else _dearest_first)
+    return sorted(map(_total, found), key=order(by))
+
+
+def order(by: By | None) -> Callable[[Total], tuple[Decimal, str]]:
+    """What totals by this are sorted by: days in their order, of others the dearest first."""
+    return lambda total: (Decimal(0) if by == "day" else -(total.usd or Decimal(0)), total.key or "")
 
 
 def _total(found: tuple[Any, ...]) -> Total:
@@ -401,14 +406,6 @@ def _total(found: tuple[Any, ...]) -> Total:
     usd = Decimal(money) if money is not None else Decimal(0) if not counted[1] else None
     names = (field.name for field in fields(Total))
     return Total(**dict(zip(names, (*counted, usd), strict=True)))
-
-
-def _dearest_first(total: Total) -> tuple[Decimal, str]:
-    return (-(total.usd or Decimal(0)), total.key or "")
-
-
-def _by_key(total: Total) -> str:
-    return total.key or ""
 
 
 def conditions(
