@@ -293,30 +293,27 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
     redactor = parts.get("redactor") or redactor_of(settings)
     notices.hide = redactor.text
     run = cast("Run", line_of(run_record(settings), redactor.line)[0])  # without the secrets of the command line
-    capture = settings.capture
+    capture, queue = settings.capture, settings.queue
     prices = Prices(settings.prices)
     limits = _limits(settings)
     remembers = sinks is None
     watch = _detectors(settings, remembers)
-    breaks = settings.loops.action not in ("warn", "off") and watch is not None
+    loops = [] if watch is None or settings.loops.action == "warn" else [_loop_guard(watch, settings)]
     known: dict[str, Any] = {
         "camera": Camera(capture.max_bytes, capture.max_blob_bytes, content=capture.content, redactor=redactor),
         "redactor": redactor,
         "blobs": Blobs(settings.folder / "blobs"),
         "prices": prices,
         "asks_stream_usage": settings.openai.stream_usage == "auto",
-        "guards": (
-            *((_loop_guard(watch, settings),) if breaks and watch is not None else ()),
-            _budget_guard(prices, limits, settings),
-        ),
-        "asks_always": limits is not None or breaks,
+        "guards": (*loops, _budget_guard(prices, limits, settings)),
+        "asks_always": limits is not None or bool(loops),
         "detectors": watch,
         "closing": (lambda: history.save(settings.folder, watch.history.learned())) if remembers and watch else None,
         "sampling": _rules(settings),
         "spool": Spool(settings.folder / "spool", event_file(settings.folder, run.run, run.start_ns).name)
         if remembers
         else None,
-        "bounds": Bounds(settings.queue.limit, settings.queue.max_bytes, *_patience(settings)),
+        "bounds": Bounds(queue.limit, queue.max_bytes, queue.policy == "wait", queue.wait_seconds),
         "notify": notice,
         "origin": origin_of(os.environ),
     }
@@ -360,21 +357,8 @@ def _rules(settings: Settings) -> Rules:
     )
 
 
-def _patience(settings: Settings) -> tuple[bool, float]:
-    return settings.queue.policy == "wait", settings.queue.wait_seconds
-
-
 def _limits(settings: Settings) -> Limits | None:
-    given = settings.budget
-    limits = limits_of(
-        {
-            "usd": given.usd,
-            "tokens": given.tokens,
-            "calls": given.calls,
-            "seconds": given.seconds,
-            "strict": given.strict,
-        }
-    )
+    limits = limits_of({name: getattr(settings.budget, name) for name in Limits._fields})
     return None if limits[:4] == (None, None, None, None) else limits
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import asdict, replace
 
 from instrument.attributes import (
     AGENT_ID,
@@ -124,7 +125,7 @@ class LedgerSink:
                 self._remember(_row_of(record))
         elif isinstance(record, Update) and record.usage is not None:
             head = self._heads.pop(record.span_id, None) or _bare_row(record)
-            return _replaced(head, {**_described(record.attributes), **_measured(record.usage, record.cost)})
+            return replace(head, **_described(record.attributes), **_measured(record.usage, record.cost))
         return None
 
     def _remember(self, head: Row) -> None:
@@ -181,7 +182,7 @@ def _row_of(span: Span) -> Row:
     described = _described(span.attributes)
     described["operation"] = described.get("operation") or span.name
     row = Row(time_ns=span.start_ns, run=span.run, trace_id=span.trace_id, span_id=span.span_id, status=span.status)
-    return _replaced(row, {**described, **_measured(span.usage or Usage(), span.cost)})
+    return replace(row, **described, **_measured(span.usage or Usage(), span.cost))
 
 
 def _bare_row(update: Update) -> Row:
@@ -219,7 +220,7 @@ def _measured(usage: Usage, cost: Cost | None) -> dict[str, Any]:
     """The columns that usage and cost fill; usage without a cost is unpriced."""
     money = cost or Cost()
     return {
-        **msgspec.structs.asdict(usage),
+        **asdict(usage),
         "usd": money.usd,
         "usd_input": money.input,
         "usd_cached": money.cached,
@@ -228,7 +229,3 @@ def _measured(usage: Usage, cost: Cost | None) -> dict[str, Any]:
         "basis": money.basis,
         "price_date": money.price_date,
     }
-
-
-def _replaced(row: Row, columns: dict[str, Any]) -> Row:
-    return msgspec.structs.replace(row, **columns)

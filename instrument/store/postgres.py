@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import astuple
@@ -225,26 +225,22 @@ def rows(
     """The calls in order of time, as `store.ledger.rows`."""
     where, values = conditions(since_ns, until_ns, run, trace_id)
     query = f"SELECT {', '.join(_QUOTED)} FROM instrument_calls {_marked(where)} ORDER BY time_ns, run, span_id"
-    database = Database(url)
-    try:
-        with database.transaction() as connection, connection.cursor(name="instrument_rows") as cursor:
-            cursor.itersize = AT_ONCE
-            for found in cursor.execute(query, values):
-                yield Row(**{name: _plain(name, value) for name, value in zip(COLUMNS, found, strict=True)})
-    finally:
-        database.close()
+    with (
+        closing(Database(url)) as database,
+        database.transaction() as connection,
+        connection.cursor(name="instrument_rows") as cursor,
+    ):
+        cursor.itersize = AT_ONCE
+        for found in cursor.execute(query, values):
+            yield Row(**{name: _plain(name, value) for name, value in zip(COLUMNS, found, strict=True)})
 
 
 def totals(url: str, by: By | None = None, since_ns: int | None = None, until_ns: int | None = None) -> list[Total]:
     """The calls added up, as `store.ledger.totals`."""
     where, values = conditions(since_ns, until_ns)
     query = f"SELECT {_KEYS[by]} AS key, {COUNTED}, sum(usd) FROM instrument_calls {_marked(where)}"
-    database = Database(url)
-    try:
-        with database.transaction() as connection:
-            found = connection.execute(query + (" GROUP BY key" if by else ""), values).fetchall()
-    finally:
-        database.close()
+    with closing(Database(url)) as database, database.transaction() as connection:
+        found = connection.execute(query + (" GROUP BY key" if by else ""), values).fetchall()
     return in_order([tuple(_whole(value) for value in row) for row in found], by)
 
 
