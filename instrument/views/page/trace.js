@@ -94,7 +94,7 @@ export class Trace {
       this.name[row] = word[spans.name[place]];
       this.kind[row] = word[spans.kind[place]];
       this.status[row] = word[spans.status[place]];
-      this.taken[row] = ended && this.status[row] !== open ? spans.duration[place] : -1;
+      this.taken[row] = ended && this.status[row] !== open ? Math.max(0, spans.duration[place]) : -1;
       this.run[row] = word[spans.run[place]];
       this.brief[row] = spans.brief[place];
       for (const fact of this.facts) fact[row] = 0;
