@@ -617,7 +617,7 @@ def test_no_thread_is_there_at_a_fork(tmp_path: Path, target: Receiver) -> None:
 def test_a_fork_does_not_wait_for_the_target(tmp_path: Path, target: Receiver) -> None:
     """The thread that is with it stays. Once it is back it sends all there is, and ends for the next fork."""
     target.answers = [Answer(hang=20.0)]
-    found = sink(tmp_path, target.url, signals=("traces",), timeout=0.5)
+    found = sink(tmp_path, target.url, signals=("traces",), environ={"OTEL_EXPORTER_OTLP_TIMEOUT": "0.5"})
     found.write(Batch([span(1)]))
     assert target.wait(lambda: target.asked == 1)
     before = time.monotonic()
@@ -635,7 +635,7 @@ def test_a_fork_does_not_wait_for_the_target(tmp_path: Path, target: Receiver) -
 def test_the_thread_stays_for_a_fork_while_one_of_two_flushes_goes_on(tmp_path: Path, target: Receiver) -> None:
     """The first that ends does not speak for the other."""
     target.answers = [Answer(hang=20.0)]
-    found = sink(tmp_path, target.url, signals=("traces",), timeout=0.2)
+    found = sink(tmp_path, target.url, signals=("traces",), environ={"OTEL_EXPORTER_OTLP_TIMEOUT": "0.2"})
     found.write(Batch([span(1)]))
     assert target.wait(lambda: target.asked == 1)
     courier = found._courier

@@ -21,8 +21,10 @@ Attributes = dict[str, Any]
 OPERATIONS = {kind: names.genai for kind, names in KINDS.items() if names.genai is not None}
 """Our kinds as `gen_ai.operation.name`; the others have none."""
 
-_NAMED = {"agent": AGENT_NAME, "tool": "gen_ai.tool.name", "workflow": "gen_ai.workflow.name"}
-_TARGETS = {**_NAMED, "llm": REQUEST_MODEL, "embedding": REQUEST_MODEL, "retrieval": "gen_ai.data_source.id"}
+NAMED = {"agent": AGENT_NAME, "tool": "gen_ai.tool.name", "workflow": "gen_ai.workflow.name"}
+"""Kinds that have an attribute for the name of the span."""
+
+_TARGETS = {**NAMED, "llm": REQUEST_MODEL, "embedding": REQUEST_MODEL, "retrieval": "gen_ai.data_source.id"}
 
 
 def name(span: Span) -> str:
@@ -30,7 +32,7 @@ def name(span: Span) -> str:
     operation = operation_of(span)
     if operation is None:
         return span.name
-    target = span.attributes.get(_TARGETS.get(span.kind, "")) or (span.name if span.kind in _NAMED else None)
+    target = span.attributes.get(_TARGETS.get(span.kind, "")) or (span.name if span.kind in NAMED else None)
     return f"{operation} {target}" if target else operation
 
 
@@ -44,8 +46,8 @@ def attributes(span: Span, dialect: str, content: Callable[[Span], Attributes]) 
     """All attributes of the span; `content` tells what it took and gave."""
     known = span.attributes
     told: Attributes = {OPERATION: operation_of(span)}
-    if span.kind in _NAMED:
-        told[_NAMED[span.kind]] = span.name
+    if span.kind in NAMED:
+        told[NAMED[span.kind]] = span.name
     told.update(known)
     if SESSION in known:
         told.setdefault(REQUEST["conversation"], known[SESSION])

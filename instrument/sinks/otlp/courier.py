@@ -49,11 +49,11 @@ class Courier:
         make_sender: Callable[[str], Send],
         timeout: float,
         tell: Callable[[str, bool | None], None],
-        encode: Callable[[Parcel], list[Parcel]] = lambda _: [],
-        warm_up: Callable[[], bool] = lambda: True,
-        tick: Callable[[], None] = lambda: None,
-        tick_seconds: float = 1.0,
-        first_pause: float = FIRST_PAUSE,
+        encode: Callable[[Parcel], list[Parcel]],
+        warm_up: Callable[[], bool],
+        tick: Callable[[], None],
+        tick_seconds: float,
+        first_pause: float,
     ) -> None:
         self.lost: Counter[str] = Counter()
         self._outbox = outbox

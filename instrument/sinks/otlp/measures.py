@@ -16,7 +16,6 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from instrument.analysis.totals import dollars
 from instrument.attributes import (
-    AGENT_NAME,
     ERROR_TYPE,
     FIRST_CHUNK,
     OPERATION,
@@ -32,12 +31,11 @@ from instrument.model import Span, Usage
 from instrument.sinks.otlp.series import MOST_SERIES, Buckets, Count, Dimensions, Spread, Total
 from instrument.statuses import REFUSED
 from instrument.version import __version__
-from instrument.views.genai import OPERATIONS
+from instrument.views.genai import NAMED, OPERATIONS
 from instrument.views.otel import SCOPE
 
 _COMMON = (PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, SERVER_ADDRESS, SERVER_PORT, RESPONSE_TIER)
 _LABELS = frozenset({str, int})
-_NAMES = {"tool": "gen_ai.tool.name", "agent": AGENT_NAME, "workflow": "gen_ai.workflow.name"}
 
 
 class _Metric:
@@ -162,14 +160,14 @@ class Measures:
     def _spans_like(self, span: Span) -> _Alike:
         told = span.attributes
         operation = str(told.get(OPERATION) or OPERATIONS.get(span.kind, span.kind))
-        name = str(told.get(_NAMES[span.kind], span.name)) if span.kind in _NAMES else None
+        name = str(told.get(NAMED[span.kind], span.name)) if span.kind in NAMED else None
         error = span.error.type if span.error is not None else None
         labels: list[Any] = [value if (value := told.get(key)).__class__ in _LABELS else None for key in _COMMON]
         key = (span.kind, operation, name, error, *labels)
         alike = self._alike.get(key)
         if alike is None:
             about = [(OPERATION, operation), *zip(_COMMON, labels, strict=True), (ERROR_TYPE, error)]
-            named = ((_NAMES[span.kind], name),) if name is not None else ()
+            named = ((NAMED[span.kind], name),) if name is not None else ()
             alike = _Alike(tuple((key, value) for key, value in about if value is not None), named, {})
             if len(self._alike) < MOST_SERIES:
                 self._alike[key] = alike

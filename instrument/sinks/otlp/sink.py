@@ -49,8 +49,6 @@ class OtlpSink:
         *,
         endpoint: str | None = None,
         protocol: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,
         names: str | None = None,
         signals: tuple[str, ...] = SIGNALS,
         spool_bytes: int = SPOOL_BYTES,
@@ -61,8 +59,7 @@ class OtlpSink:
         report: Callable[[str], None] = notice,
     ) -> None:
         self._targets = {
-            signal: target_of(signal, environ, endpoint, protocol, headers, timeout)
-            for signal in signals_of(environ, signals)
+            signal: target_of(signal, environ, endpoint, protocol) for signal in signals_of(environ, signals)
         }
         check_installed({target.protocol for target in self._targets.values()})
         self._dialect = dialect_of(environ, names)

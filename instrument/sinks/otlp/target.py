@@ -52,8 +52,6 @@ def target_of(
     environ: Mapping[str, str],
     endpoint: str | None = None,
     protocol: str | None = None,
-    headers: Mapping[str, str] | None = None,
-    timeout: float | None = None,
 ) -> Target:
     """The target of a signal. Raises `SettingsError` where a variable cannot be used."""
 
@@ -72,9 +70,9 @@ def target_of(
     return Target(
         url=_url(own if is_exact else base, spoken, signal, is_exact, told("INSECURE")[1].lower() == "true"),
         protocol=spoken,
-        headers=tuple({**_headers(told("HEADERS")[1]), **(headers or {})}.items()),
+        headers=tuple({unquote(name).lower(): value for name, value in _pairs(told("HEADERS")[1])}.items()),
         gzip=told("COMPRESSION")[1].lower() != "none",
-        timeout=timeout or _seconds(*told("TIMEOUT")),
+        timeout=_seconds(*told("TIMEOUT")),
         certificate=told("CERTIFICATE")[1] or None,
         client_certificate=told("CLIENT_CERTIFICATE")[1] or None,
         client_key=told("CLIENT_KEY")[1] or None,
@@ -94,11 +92,6 @@ def _url(given: str, protocol: str, signal: str, is_exact: bool, insecure: bool)
     if protocol == GRPC or is_exact:
         return given
     return f"{given.rstrip('/')}/v1/{signal}"
-
-
-def _headers(text: str) -> dict[str, str]:
-    pairs = (part.partition("=") for part in text.split(",") if "=" in part)
-    return {unquote(name.strip()).lower(): unquote(value.strip()) for name, _, value in pairs if name.strip()}
 
 
 def _seconds(variable: str, text: str) -> float:
@@ -122,6 +115,7 @@ def resource_of(environ: Mapping[str, str], redactor: Redactor) -> dict[str, str
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
+    """`key1=value1,key2=value2`, as the standard variables hold several."""
     parts = (part.partition("=") for part in text.split(",") if "=" in part)
     return [(name.strip(), unquote(value.strip())) for name, _, value in parts if name.strip()]
 
