@@ -148,3 +148,9 @@ def dollars(text: str | None) -> Decimal | None:
     except InvalidOperation:
         return None
     return amount if amount is not None and amount.is_finite() and abs(amount.adjusted()) < 30 else None
+
+
+def dollars_in_float(text: str | None) -> float | None:
+    """The same for formats that have no decimals."""
+    usd = dollars(text)
+    return None if usd is None else float(usd)

@@ -107,11 +107,7 @@ class Catalog:
     def records(self, trace_id: str) -> Iterator[Record]:
         """The whole records of a run, those of its processes first."""
         run = self._runs[trace_id]
-        for line in self._follower.lines([*self._heads(run), *run.places]):
-            try:
-                yield decode(line)
-            except (ValueError, TypeError, RecursionError):
-                continue
+        return filter(None, map(_decoded, self._follower.lines([*self._heads(run), *run.places])))
 
     def span(self, trace_id: str, span_id: str) -> Span | None:
         """One span whole, with what was learned of it later."""

@@ -16,7 +16,7 @@ from instrument.model import Event, Failure, Finding, Log, Span, Usage
 from instrument.statuses import OPEN, UNFINISHED
 from instrument.views.code import code, prose
 from instrument.views.outline import name_of, said, took
-from instrument.views.text import fact, line, money_in_words, scores_in_words, tokens_in_words
+from instrument.views.text import as_json, fact, line, money_in_words, scores_in_words, tokens_in_words
 from instrument.views.theme import KINDS, STATUSES, Theme, bare, broken, cells, clean, count, cut, duration, iso, moment
 
 WHOLE = 1 << 40
@@ -104,9 +104,7 @@ def _contents(span: Span, theme: Theme) -> Iterator[list[str]]:
 
 
 def _conversation(messages: Any, theme: Theme) -> Iterator[str]:
-    for message in [message if _is_told(message) else None for message in _listed(messages)]:
-        if message is None:
-            continue
+    for message in filter(_is_told, _listed(messages)):
         role = clean(message["role"], 20)
         yield theme.paint(role, "bold", ROLES.get(role))
         for part in message["parts"]:
@@ -172,9 +170,9 @@ def _values(value: Any, theme: Theme, depth: int = 1) -> Iterator[str]:
         yield from _ends(value, theme, depth)
     elif isinstance(value, Mapping) and value and depth < 8:
         for key, one in value.items():
-            yield from _entry(f"{clean(key, 200)}", one, theme, depth)
+            yield from _entry(clean(key, 200), one, theme, depth)
     else:
-        yield from _wrapped([code(clean(_json(value), WHOLE), theme)], theme, depth)
+        yield from _wrapped([code(clean(as_json(value), WHOLE), theme)], theme, depth)
 
 
 def _entry(key: str, value: Any, theme: Theme, depth: int) -> Iterator[str]:
@@ -204,13 +202,6 @@ def _ends(value: Mapping[str, Any], theme: Theme, depth: int) -> Iterator[str]:
     told = f"{theme.ellipsis} {value['$cut']:,} letters, of which the beginning and the end were kept {theme.ellipsis}"
     yield theme.paint(told, "dim")
     yield from _values(value.get("tail", ""), theme, depth)
-
-
-def _json(value: Any) -> str:
-    try:
-        return msgspec.json.encode(value).decode()
-    except (UnicodeError, TypeError, ValueError, RecursionError):
-        return str(value)
 
 
 def plain(value: Any) -> Any:
@@ -260,7 +251,7 @@ def _happened(trace: Trace, span: Span, findings: Iterable[Finding], theme: Them
 
 
 def _event(event: Event, theme: Theme) -> str:
-    told = f"{iso(event.time_ns)[11:]}  {clean(event.name, 100)}  {clean(_json(event.attributes), 500)}"
+    told = f"{iso(event.time_ns)[11:]}  {clean(event.name, 100)}  {clean(as_json(event.attributes), 500)}"
     return told if theme.width is None else cut(told, theme.width - len(INDENT), theme.ellipsis)
 
 

@@ -92,6 +92,11 @@ def plain_sides(kind: str, asked: Any, answered: Any) -> Attributes:
             if _is_bare(value):
                 told[f"{side}.mime_type"] = JSON
         return _texts(told)
+    return both_sides(asked, answered)
+
+
+def both_sides(asked: Any, answered: Any) -> Attributes:
+    """Input and output by the names that OpenInference has for them, as texts."""
     return _texts({**_plain("input", asked), **_plain("output", answered)})
 
 

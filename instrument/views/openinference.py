@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from instrument.analysis.totals import dollars
+from instrument.analysis.totals import dollars_in_float
 from instrument.attributes import AGENT_NAME, KINDS, PROVIDER, REQUEST_MODEL, RESPONSE, RESPONSE_MODEL, TAGS, TOKENS
 from instrument.model import Cost, Span, Usage
-from instrument.views.genai import conversation, request_in, text
+from instrument.views.genai import both_sides, conversation, request_in, text
 
 Attributes = dict[str, Any]
 
@@ -39,8 +39,7 @@ def attributes(span: Span) -> Attributes:
         **known,
         **renamed,
         **_named(span),
-        **_value("input", _shown(span, span.input)),
-        **_value("output", _shown(span, span.output)),
+        **both_sides(_shown(span, span.input), _shown(span, span.output)),
         **_tokens(span.usage),
         **_cost(span.cost),
     }
@@ -75,13 +74,6 @@ def _shown(span: Span, value: Any) -> Any:
     return texts[-1] if texts else told["messages"] or None
 
 
-def _value(side: str, value: Any) -> Attributes:
-    if value is None:
-        return {}
-    kind = "text/plain" if isinstance(value, str) else "application/json"
-    return {f"{side}.value": text(value), f"{side}.mime_type": kind}
-
-
 def _tokens(usage: Usage | None) -> Attributes:
     if usage is None:
         return {}
@@ -98,20 +90,15 @@ _COUNTS = [(names.openinference, field) for field, names in TOKENS.items() if na
 def _cost(cost: Cost | None) -> Attributes:
     if cost is None:
         return {}
-    paid = [usd for part in (cost.input, cost.cached, cost.cache_write) if (usd := _dollars(part)) is not None]
+    paid = [usd for part in (cost.input, cost.cached, cost.cache_write) if (usd := dollars_in_float(part)) is not None]
     return {
-        "llm.cost.total": _dollars(cost.usd),
+        "llm.cost.total": dollars_in_float(cost.usd),
         "llm.cost.prompt": sum(paid) if paid else None,
-        "llm.cost.completion": _dollars(cost.output),
-        "llm.cost.prompt_details.input": _dollars(cost.input),
-        "llm.cost.prompt_details.cache_read": _dollars(cost.cached),
-        "llm.cost.prompt_details.cache_write": _dollars(cost.cache_write),
+        "llm.cost.completion": dollars_in_float(cost.output),
+        "llm.cost.prompt_details.input": dollars_in_float(cost.input),
+        "llm.cost.prompt_details.cache_read": dollars_in_float(cost.cached),
+        "llm.cost.prompt_details.cache_write": dollars_in_float(cost.cache_write),
     }
-
-
-def _dollars(amount: str | None) -> float | None:
-    usd = dollars(amount)
-    return None if usd is None else float(usd)
 
 
 def _model_call(span: Span) -> Attributes:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from instrument.analysis.totals import dollars
+from instrument.analysis.totals import dollars_in_float
 from instrument.model import Event, Failure, Finding, Link, Log, Run, Score, Span
 from instrument.statuses import FAILED
 from instrument.version import __version__
@@ -116,18 +116,13 @@ def _ours(span: Span, name: str) -> Attributes:
     if cost is not None:
         for attribute, part in _COSTS:
             if (amount := getattr(cost, part)) is not None:
-                ours[attribute] = _number(amount)
+                ours[attribute] = dollars_in_float(amount)
         ours["instrument.cost.basis"] = cost.basis
         ours["instrument.cost.price_date"] = cost.price_date
     return ours
 
 
 _COSTS = [(f"instrument.cost.{part}", part) for part in ("usd", "input", "cached", "cache_write", "output")]
-
-
-def _number(text: str) -> float | None:
-    usd = dollars(text)
-    return None if usd is None else float(usd)
 
 
 def _exception(error: Failure) -> Attributes:

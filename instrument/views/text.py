@@ -156,17 +156,18 @@ def pairs(values: Mapping[str, Any]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, Raw):
         value = decode(value)
-    text = value if isinstance(value, str) else _as_json(value)
+    text = value if isinstance(value, str) else as_json(value)
     if isinstance(value, str) and (not text or any(letter in ' "=' for letter in text)):
         text = '"' + text.replace('"', '\\"') + '"'
     text = clean(text, 4 * VALUE_WIDTH)
     return text if len(text) <= VALUE_WIDTH else f"{text[: VALUE_WIDTH - 1]}…"
 
 
-def _as_json(value: Any) -> str:
+def as_json(value: Any) -> str:
+    """A value as JSON, as far as it can be."""
     try:
         return encode(value).decode()
-    except (UnicodeError, TypeError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         return str(value)
 
 

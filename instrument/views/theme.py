@@ -237,8 +237,8 @@ _ANSI = re.compile(r"(\x1b\[[0-9;]*m)")
 
 def cut_painted(text: str, width: int, ellipsis: str = "…") -> str:
     """As `cut`, for our own text with colours in it."""
-    bare = _ANSI.sub("", text)
-    if cells(bare) <= width:
+    letters = bare(text)
+    if cells(letters) <= width:
         return text
     left = width - cells(ellipsis)
     parts: list[str] = []
@@ -251,7 +251,7 @@ def cut_painted(text: str, width: int, ellipsis: str = "…") -> str:
         parts.append(kept)
         if kept != part:
             break
-    return "".join(parts) + ellipsis + ("\x1b[0m" if len(bare) < len(text) else "")
+    return "".join(parts) + ellipsis + ("\x1b[0m" if len(letters) < len(text) else "")
 
 
 def bare(text: str) -> str:
