@@ -36,9 +36,9 @@ class History:
         return [*earlier, *(item for turn in self.turns for item in turn)]
 
 
-def message(text: str, role: str = "user") -> Item:
-    """A plain message."""
-    return {"role": role, "content": text}
+def message(text: str) -> Item:
+    """A plain message to the model."""
+    return {"role": "user", "content": text}
 
 
 def split(turns: tuple[Turn, ...], most: int, room: int, count: Count) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:

@@ -58,7 +58,7 @@ class Tool:
 class ToolRegistry:
     """Tools by name, in the order in which they were registered."""
 
-    def __init__(self, functions: Iterable[Function] = ()) -> None:
+    def __init__(self, functions: Iterable[Function]) -> None:
         self.tools: dict[str, Tool] = {}
         for function in functions:
             self.register(function.__name__, function)

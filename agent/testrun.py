@@ -34,7 +34,7 @@ class Finished:
     seconds: float
 
 
-def run_pytest(root: Path, path: str, seconds: float = SECONDS) -> Finished:
+def run_pytest(root: Path, path: str) -> Finished:
     """Run the tests of one file with the interpreter that runs us, from the workspace's root.
 
     A workspace with settings of its own gets them and the plugins that are installed. Any other runs plain pytest: a
@@ -44,7 +44,7 @@ def run_pytest(root: Path, path: str, seconds: float = SECONDS) -> Finished:
     settings = [] if own else ["-c", os.devnull]
     plugins = {} if own else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     limits = [f"--rootdir={root}", f"--confcutdir={root}", "-p", "no:cacheprovider"]
-    return run([sys.executable, "-m", "pytest", "-q", *settings, *limits, "--", path], root, seconds, plugins)
+    return run([sys.executable, "-m", "pytest", "-q", *settings, *limits, "--", path], root, SECONDS, plugins)
 
 
 def run(command: Sequence[str], folder: Path, seconds: float, variables: Mapping[str, str] | None = None) -> Finished:
@@ -89,9 +89,9 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 class Bounded:
     """Reads a pipe to its end on a thread and keeps the beginning and the end of what came."""
 
-    def __init__(self, pipe: IO[bytes], most: int = MAX_OUTPUT) -> None:
+    def __init__(self, pipe: IO[bytes]) -> None:
         self.pipe = pipe
-        self.half = most // 2
+        self.half = MAX_OUTPUT // 2
         self.head, self.tail, self.total = b"", b"", 0
         self.thread = threading.Thread(target=self.read, daemon=True)
         self.thread.start()

@@ -97,7 +97,7 @@ def read_tool(param: str, given: Any) -> Tool:
     checks.mapping(param, given)
     if given.get("type") != "function" or not isinstance(given.get("function"), dict):
         raise missing(f"{param}.function")
-    return request.function(f"{param}.function", given["function"], default_strict=False)
+    return request.function(f"{param}.function", given["function"])
 
 
 def flat_choice(given: Any) -> Any:

@@ -272,10 +272,10 @@ def tool(param: str, given: Any) -> Tool:
     unknown = next((key for key in given if key not in tool_keys), None)
     if unknown:
         raise bad(f"Unknown parameter: '{param}.{unknown}'.", f"{param}.{unknown}", "unknown_parameter")
-    return function(param, given, default_strict=False)
+    return function(param, given)
 
 
-def function(param: str, given: Mapping[str, Any], default_strict: bool) -> Tool:
+def function(param: str, given: Mapping[str, Any]) -> Tool:
     """A function's name, description and schema, wherever an API puts them."""
     name = needed(param, given, "name")
     if not name_pattern.fullmatch(name):
@@ -289,7 +289,7 @@ def function(param: str, given: Mapping[str, Any], default_strict: bool) -> Tool
         parameters.text(f"{param}.description", given["description"])
     if given.get("strict") is not None:
         parameters.switch(f"{param}.strict", given["strict"])
-    strict = default_strict if given.get("strict") is None else given["strict"]
+    strict = given.get("strict")
     schema = given.get("parameters")
     if schema is not None or strict:
         check = shapes.check_strict if strict else shapes.check_loose

@@ -57,7 +57,7 @@ def read_texts(given: Any) -> list[str]:
     return texts
 
 
-def vector(text: str, dimensions: int = size) -> list[float]:
+def vector(text: str, dimensions: int) -> list[float]:
     """A vector of length 1 (all zero but its first place for a text without words)."""
     places = [0.0] * dimensions
     for word in re.findall(r"\w+", text.lower()):

@@ -254,7 +254,7 @@ class Marks(NamedTuple):
     wordy: bool
 
 
-def marks_of(span: Span, readable: int = _READABLE) -> Marks:
+def marks_of(span: Span, readable: int) -> Marks:
     """The marks of a span; at most `readable` bytes of its text are kept for the detectors that must read."""
     given, result = span.input, span.output
     if type(result) is int and type(given) is dict and given:

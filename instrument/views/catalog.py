@@ -32,6 +32,8 @@ from instrument.views.columns import Columns, OpenRow, SpanRow, columns, row_of
 
 WORDS_KEPT = 50
 """So many different models, tools, agents and detectors of one run can be filtered for."""
+MOST_FOUND = 20_000
+"""So many spans are named at most in which a text was found."""
 
 
 class Catalog:
@@ -117,7 +119,7 @@ class Catalog:
         trace = next(traces(found), None)
         return trace.spans[0] if trace is not None and trace.spans else None
 
-    def lines_with(self, trace_id: str, text: str, most: int = 20_000) -> list[str]:
+    def lines_with(self, trace_id: str, text: str) -> list[str]:
         """The ids of the spans in whose record the text stands, whatever the case, or in JSON that is a text there."""
         once = _escaped(text.lower())
         wanted = {text.lower().encode(), once.encode(), _escaped(once).encode()}
@@ -129,7 +131,7 @@ class Catalog:
                 span_id = getattr(row_of(line), "span_id", None)
                 if span_id is not None:
                     found[span_id] = None
-                    if len(found) >= most:
+                    if len(found) >= MOST_FOUND:
                         break
         return list(found)
 

@@ -54,7 +54,7 @@ def told(finding: Finding, trace: Trace) -> dict[str, Any]:
     }
 
 
-def span_line(span: Span, theme: Theme, taken: str | None = None) -> str:
+def span_line(span: Span, theme: Theme, taken: str | None) -> str:
     """A span as evidence: `00000000000000a1  12:00:01Z  34 ms  search({"q":"tides"})  ValueError: no`.
 
     Where the finding is about something else than time, what the span has `taken` of that stands in its place.

@@ -372,7 +372,7 @@ def _cell(row: Row, column: str, width: int, theme: Theme) -> str:
             return pad(getattr(row, column), width, right=True)
 
 
-def bar(start: float, end: float, width: int, unicode: bool = True) -> str:
+def bar(start: float, end: float, width: int, unicode: bool) -> str:
     """A line from `start` to `end` (0 to 1) in `width` columns, exact to half a column in Unicode; never nothing."""
     halves = 2 * width
     first = min(halves - 1, max(0, int(start * halves)))

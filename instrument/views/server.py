@@ -231,7 +231,7 @@ class _Served:
         except LookupError as missing:
             return _missing(str(missing.args[0]))
 
-    def _compared(self, ids: tuple[str, str], since: str | None = None) -> bytes | None:
+    def _compared(self, ids: tuple[str, str], since: str | None) -> bytes | None:
         """None where neither run has grown since that state.
 
         Others are answered while two runs are compared, which may take seconds; the last answer is kept.

@@ -121,7 +121,7 @@ RUNS = (
 )
 
 
-def runs_table(traces: Sequence[Row], theme: Theme = PLAIN) -> str:
+def runs_table(traces: Sequence[Row], theme: Theme) -> str:
     """One line a trace, the latest at the end."""
     digits = _telling_digits([row.trace_id for row in traces])
     rows = [
@@ -177,7 +177,7 @@ SPENDING = (
 )
 
 
-def stats_tables(metrics: Metrics, theme: Theme = PLAIN, *, traces: int = 1, names: int | None = 40) -> str:
+def stats_tables(metrics: Metrics, theme: Theme, *, traces: int = 1, names: int | None = 40) -> str:
     """The numbers over some traces: counts, times by name and kind, tokens and money by model, operation and agent."""
     unended = sum(timing.unended for timing in metrics.by_kind.values())
     told = {
@@ -204,7 +204,7 @@ def stats_tables(metrics: Metrics, theme: Theme = PLAIN, *, traces: int = 1, nam
     return "\n\n".join(block for block in blocks if block)
 
 
-def times_table(metrics: Metrics, by: str, theme: Theme = PLAIN, names: int | None = 40) -> str:
+def times_table(metrics: Metrics, by: str, theme: Theme, names: int | None) -> str:
     """Times, share of the wall time, tokens and money by name, kind, model or agent (the latter two of model calls).
 
     Calls inside one another and calls at once count each, so that shares may add up to more than 100%.

@@ -289,11 +289,9 @@ def judged(score: Score, between: str = " ") -> str:
     return f"{clean(score.name, 60)}{between}{score.value if score.value is not None else clean(score.label, 60)}"
 
 
-def scores_in_words(scores: Sequence[Score], most: int = 10) -> str:
-    """Judgements: `helpful 0.8, tone good`, the rest as a number."""
-    told = [judged(score) for score in scores[:most]]
-    rest = len(scores) - most
-    return ", ".join([*told, f"{count(rest)} others"] if rest > 0 else told)
+def scores_in_words(scores: Sequence[Score]) -> str:
+    """Judgements: `helpful 0.8, tone good`, of many the first."""
+    return _first(10, [judged(score) for score in scores])
 
 
 def tokens_in_words(spent: Total) -> str:
@@ -303,8 +301,12 @@ def tokens_in_words(spent: Total) -> str:
     return f"{count(spent.input)} in{cached}, {count(spent.output)} out{reasoning}"
 
 
-def counted(counts: dict[str, int], most: int = 6) -> str:
-    """`read_file 4, analyze_code 3`, the rest as a number."""
-    named = [f"{clean(name, 40)} {count(number)}" for name, number in list(counts.items())[:most]]
-    rest = len(counts) - most
-    return ", ".join([*named, f"{count(rest)} others"] if rest > 0 else named)
+def counted(counts: dict[str, int]) -> str:
+    """`read_file 4, analyze_code 3`, of many the first."""
+    return _first(6, [f"{clean(name, 40)} {count(number)}" for name, number in counts.items()])
+
+
+def _first(most: int, told: list[str]) -> str:
+    """So many, the rest as a number."""
+    rest = len(told) - most
+    return ", ".join([*told[:most], f"{count(rest)} others"] if rest > 0 else told)
