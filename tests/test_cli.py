@@ -18,7 +18,7 @@ import pytest
 
 from instrument import origins
 from instrument.cli.main import VERBS, main
-from instrument.model import Cost, Record, encode
+from instrument.model import Cost, Record, Usage, encode
 from instrument.store import jsonl
 from instrument.views.theme import cells
 from tests.recorded import MS, NOON, TRACE, call, head, log, review, run, span, update
@@ -100,11 +100,16 @@ def test_runs_shows_the_latest_ones(here: Path, capsys: Capture) -> None:
         ("--name rev", []),
         ("--since 2026-11-23T12:01", ["b", "c"]),
         ("--status error --since 2026-11-24", []),
+        ("--status ok --last 9", ["a"]),
+        ("--session s-7", ["b"]),
+        ("--user ada", ["b"]),
+        ("--session ada", []),
     ],
 )
 def test_runs_can_be_chosen(here: Path, capsys: Capture, words: str, expected: list[str]) -> None:
-    """By how they ended, by name and by time; --last is of those."""
-    later = [span(1, trace_id="b" * 32, start_ns=NOON + 60_000 * MS, status="error")]
+    """By how they ended, by name, by time and by whose they were; --last is of those."""
+    whose = {"session.id": "s-7", "user.id": "ada"}
+    later = [span(1, trace_id="b" * 32, start_ns=NOON + 60_000 * MS, status="error", attributes=whose)]
     write(here, *later, name="b")
     write(
         here, run(run="r2", pid=2**22 + 1), head(1, run="r2", trace_id="c" * 32, start_ns=NOON + 60_001 * MS), name="c"
@@ -118,6 +123,12 @@ def test_chosen_runs_say_what_they_come_to(here: Path, capsys: Capture) -> None:
     """Of how many traces, tokens, money and errors are."""
     write(here, span(900, trace_id=OTHER, name="other"), name="b")
     assert "1 of 2 traces: 7,223 tokens, $0.00240+, 1 error" in told(capsys, "runs", "--name", "review")[0]
+    assert "of 2 traces" not in told(capsys, "runs")[0]
+
+
+def test_that_no_run_is_such_a_one_is_said(here: Path, capsys: Capture) -> None:
+    """Or it would look as if nothing had been recorded."""
+    assert "no such trace in " in told(capsys, "runs", "--name", "nobody")[0]
 
 
 def test_show_prints_the_tree_and_the_summary(here: Path, capsys: Capture) -> None:
@@ -167,6 +178,16 @@ def test_a_log_is_whole_in_a_terminal_too(here: Path, capsys: Capture, monkeypat
     assert (True, True) == ("long end last=word" in " ".join(out.split()), out.splitlines()[-1].startswith(" " * 24))
 
 
+def test_in_a_narrow_terminal_each_day_is_told_once(
+    here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a line of its own, where it begins."""
+    monkeypatch.setenv("COLUMNS", "80")
+    write(here, *(log(n + day * 86_400_000) for day in (0, 1) for n in (1, 2)))
+    days = [line for line in told(capsys, "logs")[0].splitlines() if line.startswith("2026")]
+    assert ["2026-11-23", "2026-11-24"] == days
+
+
 def test_logs_are_in_order_of_time(here: Path, capsys: Capture) -> None:
     """Those outside of any trace too, each with its UTC time, and its trace where it has one."""
     lines = told(capsys, "logs")[0].splitlines()
@@ -183,8 +204,9 @@ def test_logs_are_in_order_of_time(here: Path, capsys: Capture) -> None:
         (["--level", "ERROR"], ["ACT_ERROR"]),
         (["--since", "2026-11-23T11:59"], ["SETUP", "AGENT_INIT", "ACT_ERROR"]),
         (["--since", "2026-11-24"], []),
-        (["--trace", "3f"], ["AGENT_INIT", "ACT_ERROR"]),
+        (["--trace", "3F"], ["AGENT_INIT", "ACT_ERROR"]),
         (["--trace", "last"], ["AGENT_INIT", "ACT_ERROR"]),
+        (["--trace", "last~0"], ["AGENT_INIT", "ACT_ERROR"]),
         (["--level", "error", "--event", "SETUP"], []),
     ],
 )
@@ -236,9 +258,25 @@ def test_stats_give_the_share_of_the_wall_time(here: Path, capsys: Capture) -> N
 
 
 def test_stats_since_a_moment(here: Path, capsys: Capture) -> None:
-    """What began before does not count."""
-    write(here, span(10**7, trace_id=OTHER, name="late"), name="b")
-    assert ["late"] == list(as_json(capsys, "stats", "--since", "2026-11-23T13:00")["by_name"])
+    """What began before does not count; what was learned of a call later is the call's."""
+    late = span(10**7, trace_id=OTHER, name="late", kind="llm")
+    write(here, late, update(10**7, trace_id=OTHER, usage=Usage(input=7)), name="b")
+    stats = as_json(capsys, "stats", "--since", "2026-11-23T13:00")
+    assert (["late"], 7) == (list(stats["by_name"]), stats["total"]["input"])
+
+
+def test_stats_of_many_names_are_cut_unless_all_are_wanted(here: Path, capsys: Capture) -> None:
+    """With how many more there are."""
+    write(here, *(span(n, name=f"name-{n}") for n in range(1, 46)))
+    cut, whole = (told(capsys, "stats", "--by", "name", *words)[0] for words in ([], ["--all"]))
+    assert (40, True, 45, False) == (cut.count("name-"), "… 5 more" in cut, whole.count("name-"), "more" in whole)
+
+
+@pytest.mark.parametrize(("by", "said"), [("agent", "no call has an agent\n"), ("model", "no call has a model\n")])
+def test_that_there_is_nothing_to_count_by_is_said(here: Path, capsys: Capture, by: str, said: str) -> None:
+    """In a sentence."""
+    write(here, span(1))
+    assert said == told(capsys, "stats", "--by", by)[0]
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(0.01, 1), (1e-05, 1), (1.0, 0)])
@@ -355,6 +393,7 @@ def test_gzipped_and_rotated_files_are_read_together(here: Path, capsys: Capture
     [
         (["show", "ffff"], "no trace or span in .* begins with 'ffff'"),
         (["show", "missing.jsonl"], "there is no file or folder 'missing.jsonl'"),
+        (["show", "missing.jsonl.gz"], "there is no file or folder 'missing.jsonl.gz'"),
         (["runs", "missing"], "there is no file or folder 'missing'"),
         (["logs", "--level", "LOUD"], "'LOUD' is no level: give one of TRACE, DEBUG, INFO"),
         (["logs", "--since", "yesterday"], "'yesterday' is no time"),
@@ -426,9 +465,10 @@ def test_only_the_trace_that_is_meant_is_taken_in(here: Path, capsys: Capture, m
     assert {TRACE, None} == {getattr(record, "trace_id", None) for record in taken}
 
 
-def test_what_did_not_end_lasted_as_long_as_its_process(here: Path, capsys: Capture) -> None:
-    """Whatever it spoke of last, in `show` as in `runs`."""
-    write(here, run(pid=2**22 - 1), head(1), log(300, trace_id=OTHER))
+@pytest.mark.parametrize("pid", [2**22 - 1, 0])
+def test_what_did_not_end_lasted_as_long_as_its_process(here: Path, capsys: Capture, pid: int) -> None:
+    """Whatever it spoke of last, in `show` as in `runs`; of an imported trace the process is not known."""
+    write(here, run(pid=pid), log(300, trace_id=OTHER), head(1))
     lasted = [as_json(capsys, "runs")[0]["duration_ns"], as_json(capsys, "show", TRACE)["duration_ms"] * MS]
     assert [299 * MS] * 2 == lasted
 
@@ -461,6 +501,20 @@ def test_a_file_that_all_processes_share_is_found(here: Path, monkeypatch: pytes
     (here / ".instrument/events/a.jsonl").rename(here / "all.jsonl")
     monkeypatch.setenv("INSTRUMENT_JSONL__PATH", "all.jsonl")
     assert 1 == len(as_json(capsys, "runs"))
+
+
+def test_a_file_that_nobody_has_written_yet_hides_no_folder(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """The recording that there is is read."""
+    monkeypatch.setenv("INSTRUMENT_JSONL__PATH", "all.jsonl")
+    assert 1 == len(as_json(capsys, "runs"))
+
+
+def test_the_last_trace_is_the_one_that_began_last(here: Path, capsys: Capture) -> None:
+    """Whichever stands last in the files."""
+    write(here, span(2, trace_id=OTHER), span(1), span(3, 1))
+    assert [OTHER, TRACE] == [as_json(capsys, "show", word)["trace_id"] for word in ("last", "last~1")]
 
 
 def test_an_empty_recording_has_no_trace(here: Path, capsys: Capture) -> None:

@@ -125,6 +125,11 @@ def test_no_ledger_is_one_sentence(tmp_path: Path, content: bytes | None, capsys
     assert ("", 1, True) == (said.out, said.err.count("\n"), "x.db" in said.err)
 
 
+def test_a_folder_without_anything_has_no_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """That no model was called is said of what was recorded."""
+    assert (2, True) == (run(str(tmp_path)), "there is no ledger" in capsys.readouterr().err)
+
+
 def test_without_a_folder_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instrument.analysis.tree import traces
-from instrument.model import Record, Span
+from instrument.model import Failure, Record, Span
 from instrument.views.csv import harmless, pieces
 from tests.random_traces import spans
 from tests.recorded import call, review, span
@@ -39,7 +39,7 @@ def test_no_cell_is_a_formula(text: str) -> None:
     assert (False, False) == (cell.lstrip()[:1] in tuple("=+-@＝＋－＠"), cell[:1] in tuple("\t\r\n"))
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1", '=HYPERLINK("x")'])  # fmt: skip
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t1", "\r1", "\n1", " =1", "＝1", '=HYPERLINK("x")'])  # fmt: skip
 def test_a_formula_gets_an_apostrophe(text: str) -> None:
     """The text itself stays readable behind it."""
     assert f"'{text}" == harmless(text)
@@ -58,6 +58,14 @@ def test_a_call_has_its_model_tokens_and_money() -> None:
     assert wanted == tuple(
         row[name] for name in "model operation input_tokens output_tokens usd cost_basis tokens_source duration_ms".split()
     )  # fmt: skip
+
+
+def test_what_was_given_and_told_stands_in_its_row() -> None:
+    """A text as it is, all else as JSON; what went wrong beside it."""
+    failed = span(1, status="error", error=Failure("ValueError", "no"), input={"n": 1}, attributes={"a": 2}, output="x")
+    (row,) = rows(failed)
+    wanted = "input output attributes error_type error_message tokens_source".split()
+    assert ['{"n":1}', "x", '{"a":2}', "ValueError", "no", ""] == [row[name] for name in wanted]
 
 
 def test_what_is_not_known_is_empty() -> None:

@@ -60,6 +60,27 @@ def test_the_cap_of_the_settings_is_the_limit(folder: Path, monkeypatch: pytest.
     assert (0, ["c.jsonl"]) == (call(), left(folder))
 
 
+def test_days_on_the_command_line_are_the_only_limit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cap of the settings does not come on top."""
+    monkeypatch.setenv("INSTRUMENT_RETENTION__MAX_BYTES", "1000")
+    assert (0, ["b.jsonl", "c.jsonl"]) == (call("--keep-days", "2.5"), left(folder))
+
+
+def test_what_cannot_be_removed_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the exit code is 1; the others are removed."""
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "a.jsonl":
+            raise PermissionError(13, "Permission denied")
+        os.unlink(path)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    assert (1, ["a.jsonl"]) == (call("--max-bytes", "0"), left(folder))
+    assert f"could not remove {folder}/events/a.jsonl: Permission denied\n" in capsys.readouterr().out
+
+
 def test_no_cap_in_the_settings_removes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cap of 0 in the settings is none."""
     monkeypatch.setenv("INSTRUMENT_RETENTION__MAX_BYTES", "0")

@@ -216,6 +216,16 @@ def test_csv_has_a_header(tmp_path: Path, capsys: Capture) -> None:
     assert [["name", "usd", "duration_ms"], ['a, "b"', "", "5.0"]] == list(csv.reader(io.StringIO(out)))
 
 
+@pytest.mark.parametrize(("number", "is_cut"), [(2, False), (3, True)])
+def test_a_table_says_where_it_was_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, number: int, is_cut: bool
+) -> None:
+    """Only there."""
+    monkeypatch.setattr("instrument.cli.query.MOST_ROWS", 2)
+    path = written(tmp_path, [span(n) for n in range(1, number + 1)])
+    assert is_cut is ("there are more than 2 rows" in told(capsys, "select name from spans", str(path))[0])
+
+
 def test_control_characters_are_neutralised(tmp_path: Path, capsys: Capture) -> None:
     """A name cannot clear the screen."""
     path = str(written(tmp_path, [span(1, name="\x1b[2Jx")]))

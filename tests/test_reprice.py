@@ -120,6 +120,12 @@ def test_a_settings_file_will_do(shown: Shown, ledger: Path) -> None:
     assert "0.00205" == usd(shown("--prices", file)["groups"], "new")["mine"]
 
 
+@pytest.mark.parametrize(("since", "calls"), [("2025-05-01", 3), ("2025-06-01", 0)])
+def test_calls_before_a_moment_are_left_out(shown: Shown, since: str, calls: int) -> None:
+    """As without new prices."""
+    assert calls == shown("--since", since)["total"]["old"]["calls"]
+
+
 def test_what_was_not_billed_stays_free(shown: Shown) -> None:
     """A call that a local cache answered costs nothing by any price."""
     assert ("0", "0") == tuple(usd(shown()["groups"], which)["gpt-4.1"] for which in ("old", "new"))

@@ -18,7 +18,7 @@ from instrument.record.finished import open_record
 from instrument.store.blobs import Blobs
 from instrument.testing import record
 from tests.random_recordings import written
-from tests.recorded import MS, NOON, TRACE, broken, finding, head, log, review, span, talk
+from tests.recorded import MS, NOON, TRACE, broken, finding, head, log, review, run, span, talk
 
 Capture = pytest.CaptureFixture[str]
 TALK, BROKEN = talk().span_id, broken().span_id
@@ -69,6 +69,12 @@ def test_a_call_that_was_refused_went_wrong(tmp_path: Path, capsys: Capture) -> 
     )
 
 
+def test_a_call_whose_process_was_killed_went_wrong(tmp_path: Path, capsys: Capture) -> None:
+    """It is where to look."""
+    path = written(tmp_path, [run(pid=2**22 - 1), head(1), head(2, 1, name="hung"), span(3, 2, name="fine")])
+    assert (True, False) == ("hung" in (out := shown(capsys, str(path), "--errors")), "fine" in out)
+
+
 def test_what_is_above_a_chosen_span_is_shown_too(path: str, capsys: Capture) -> None:
     """And nothing beside."""
     assert ["review", "iteration", "read_file", "iteration", "read_file", "broke"] == names(
@@ -101,9 +107,10 @@ def test_a_long_value_is_fetched_from_where_it_is_stored(tmp_path: Path, capsys:
     reference = Blobs(tmp_path / "blobs").put([b'"the whole story"'])
     cut = {"$blob": reference, "bytes": 17, "head": "the wh"}
     lost = {"$blob": "sha256:" + "0" * 64, "bytes": 99, "head": "the beginning"}
-    written(tmp_path / "events", [span(1, input={"a": cut, "b": [cut], "c": lost})])
+    written(tmp_path / "events", [span(1, input={"a": cut, "b": [cut], "c": lost}, output=cut)])
     out = shown(capsys, span(1).span_id, str(tmp_path))
     assert (1, True, True) == (out.count("a  the whole story"), '["the whole story"]' in out, "the beginning" in out)
+    assert "output\n  the whole story\n" in f"{out}\n"
 
 
 def test_of_a_text_that_was_too_long_both_ends_are_shown(tmp_path: Path, capsys: Capture) -> None:
@@ -154,10 +161,10 @@ def test_a_failure_is_told_with_its_stack_and_its_cause(path: str, capsys: Captu
 def test_a_span_as_json(path: str, capsys: Capture) -> None:
     """All that was recorded of it, with its logs and the spans below."""
     found = json.loads(shown(capsys, BROKEN, path, "--json"))
-    assert ("broke", {"b": [1, None]}, "TRIED", []) == (
+    assert ("broke", {"b": [1, None]}, ["TRIED"], []) == (
         found["name"],
         found["input"]["deep"]["a"],
-        found["logs"][0]["event"],
+        [log["event"] for log in found["logs"]],
         found["children"],
     )
 
@@ -185,6 +192,7 @@ def test_plain_messages_of_any_dialect_are_a_conversation(tmp_path: Path, capsys
         (["--depth", "0"], "'0' is no number of levels: give 1 or more"),
         (["--min-ms", "soon"], "'soon' is no duration in milliseconds"),
         (["--json", "--errors"], "--json has the whole trace"),
+        (["--json", "--min-ms", "1"], "--json has the whole trace"),
         (["zz99"], "no trace or span in"),
     ],
 )

@@ -19,6 +19,7 @@ from instrument.cli.sizes import in_bytes, in_words
         ("2 KiB", 2048),
         ("1.5GB", 1_500_000_000),
         (" 1 mib ", 1 << 20),
+        ("2 TiB", 1 << 41),
     ],
 )
 def test_sizes_are_read(text: str, expected: int) -> None:
@@ -34,7 +35,8 @@ def test_other_text_is_no_size(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (1_234_567, "1.23 MB"), (10**15, "1e+03 TB")]
+    ("size", "expected"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (999_600, "1 MB"), (1_234_567, "1.23 MB"), (10**15, "1e+03 TB")],
 )
 def test_sizes_are_shown_with_three_digits(size: int, expected: str) -> None:
     """A size is shown with three digits and the unit that fits."""
