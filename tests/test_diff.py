@@ -227,6 +227,15 @@ def test_calls_are_told_apart_by_their_place(one: list[Span], two: list[Span], e
     assert expected == causes(one, two)
 
 
+def test_turned_calls_of_one_name_are_told_by_what_they_were_given() -> None:
+    """Their names alone would be the same words on both sides."""
+    told = [at(2, 2, 5, name="x", input={"n": 1}), at(3, 5, 8, name="x", input={"n": 2})]
+    turned = [replace(told[1], start_ns=told[0].start_ns), replace(told[0], start_ns=told[1].start_ns)]
+    found = compare(of(*told), of(*turned)).first
+    assert found is not None
+    assert ('x({"n":1}), x({"n":2})', 'x({"n":2}), x({"n":1})') == (found.before, found.after)
+
+
 def test_what_begins_together_is_told_from_the_outside_in() -> None:
     """Clocks may be coarse: what a call was given comes before what was asked inside of it."""
     one, two = (

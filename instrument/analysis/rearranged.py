@@ -6,9 +6,13 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import msgspec
+
 from instrument.analysis.align import Pair
 from instrument.model import Span
 
+BRIEF = 40
+"""So many letters tell what a call was given."""
 Both = tuple[Pair, Span, Span]
 
 
@@ -29,8 +33,8 @@ def rearranged(row: Sequence[Both]) -> Iterator[Rearranged]:
     places = _turned(turns, {("before", "after")})
     if places:
         part = row[places[0] : places[-1] + 1]
-        before = ", ".join(one.name for _, one, _ in part)
-        after = ", ".join(two.name for _, _, two in sorted(part, key=_start_in_b))
+        before = ", ".join(_told([one for _, one, _ in part]))
+        after = ", ".join(_told([two for _, _, two in sorted(part, key=_start_in_b)]))
         yield Rearranged("order", part, before, after)
     places = _turned(turns, {("before", "at once"), ("at once", "before"), ("at once", "after")})
     if places:
@@ -75,16 +79,29 @@ def _start_in_b(both: Both) -> int:
 
 def _in_words(row: Sequence[Span]) -> str:
     """`a, then b and c at once`."""
-    groups: list[list[Span]] = []
+    groups: list[list[str]] = []
     end = -1
-    for span in row:
+    for span, name in zip(row, _told(row), strict=True):
         if not groups or span.start_ns >= end:
             groups.append([])
             end = -1
-        groups[-1].append(span)
+        groups[-1].append(name)
         end = max(end, span.end_ns)
-    told = [" and ".join(span.name for span in group) + (" at once" if len(group) > 1 else "") for group in groups]
-    return ", then ".join(told)
+    return ", then ".join(" and ".join(group) + (" at once" if len(group) > 1 else "") for group in groups)
+
+
+def _told(row: Sequence[Span]) -> list[str]:
+    """The names of the calls; where they are all the same one, what each was called with tells them apart."""
+    if len({span.name for span in row}) > 1:
+        return [span.name for span in row]
+    return [
+        f"{span.name}({text if len(text) <= BRIEF else f'{text[: BRIEF - 1]}…'})"
+        for span, text in zip(row, map(_given, row), strict=True)
+    ]
+
+
+def _given(span: Span) -> str:
+    return msgspec.json.encode(span.input).decode() if span.input else ""
 
 
 def _relation(one: Span, two: Span) -> str:
