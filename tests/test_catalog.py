@@ -182,6 +182,15 @@ def test_what_came_late_of_a_call_counts(file: Path, order: tuple[int, ...], at_
     assert [["2026-11-23", "m", "-", 1, 7, 2, 0, "0.5", 0, 0]] == found.spending()
 
 
+def test_late_tokens_of_a_call_that_is_there_twice_count_once(file: Path) -> None:
+    """Also where what came late of another call, which is not there, was read behind them."""
+    write(file, call(1), call(1))
+    found = catalog(file)
+    write(file, update(1, usage=Usage(input=7, output=2)), update(2, usage=Usage(input=1)))
+    found.refresh()
+    assert (1, 7) == (found.rows()[0]["calls"], found.rows()[0]["input"])
+
+
 # One run
 
 
@@ -201,10 +210,16 @@ def test_a_span_that_is_running_is_read(file: Path) -> None:
     assert "open" == found.status
 
 
-@pytest.mark.parametrize("text", ["needle", 'said "ready', "C:\\TEMP", '"lines": [1'])
+@pytest.mark.parametrize("text", ["needle", 'said "ready', "C:\\TEMP", '"lines": [1', 'she said "go'])
 def test_text_is_found_in_contents(file: Path, text: str) -> None:
     """Whatever its case, and with quotes and backslashes, which JSON escapes; the ids of the spans that hold it."""
-    held = {"a": "The Needle", "b": 'he said "ready"', "c": r"c:\temp", "arguments": '{"lines": [1]}'}
+    held = {
+        "a": "The Needle",
+        "b": 'he said "ready"',
+        "c": r"c:\temp",
+        "arguments": '{"lines": [1]}',
+        "d": '{"q": "she said \\"go"}',
+    }
     write(file, span(1, input=held), span(2, 1, output="hay"))
     assert [f"{1:016x}"] == catalog(file).lines_with(TRACE, text)
 
@@ -232,6 +247,18 @@ def test_a_record_and_its_line_give_the_same_columns() -> None:
     """A file is made of records, the server reads lines."""
     records = [record for record in review() if getattr(record, "trace_id", None)]
     assert columns(records, NOON).told() == told(*records)
+
+
+def test_a_parent_that_is_not_among_them_goes_by_its_id() -> None:
+    """The page may have it from before."""
+    assert [0, f"{9:016x}"] == sorted(spans(span(1, 9), span(2, 1))["parent"], key=str)
+
+
+def test_what_few_spans_have_is_told_of_the_right_one() -> None:
+    """By the place of the span in order of its start, whichever was read first; no money where there is none."""
+    dear = call(5, usage=Usage(input=1, web_searches=2, file_searches=3), cost=Cost(usd="NaN", basis="priced"))
+    (usage,) = spans(dear, span(1))["usage"]
+    assert [1, 1, None, None, None, None, None, 5] == [*usage[:7], usage[8]]
 
 
 def test_words_are_said_once() -> None:

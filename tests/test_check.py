@@ -102,10 +102,11 @@ def test_each_finding_is_shown_with_evidence_and_advice(tmp_path: Path, capsys: 
     assert [] == [part for part in parts if part not in " ".join(out.split("\n      "))]
 
 
-def test_long_rows_of_evidence_are_cut_in_the_middle(tmp_path: Path, capsys: Capture) -> None:
+@pytest.mark.parametrize(("number", "left"), [(20, "… 14 more"), (7, "… 1 more")])
+def test_long_rows_of_evidence_are_cut_in_the_middle(tmp_path: Path, capsys: Capture, number: int, left: str) -> None:
     """Of many equal calls the first and the last ones are enough."""
-    out = checked(capsys, written(tmp_path, span(1), finding(*[1] * 20)))[1]
-    assert (6, True) == (out.count(f"{1:016x}"), "… 14 more" in out)
+    out = checked(capsys, written(tmp_path, span(1), finding(*[1] * number)))[1]
+    assert (6, True) == (out.count(f"{1:016x}"), left in out)
 
 
 def test_json_has_everything(tmp_path: Path, capsys: Capture) -> None:

@@ -74,8 +74,8 @@ def test_children_after_each_other_lie_on_the_thread_of_their_parent() -> None:
 
 
 def test_children_at_one_time_have_threads_of_their_own() -> None:
-    """Three at once: one beside the parent, two on others, which are used again later."""
-    events = exported(span(1, duration_ns=90 * MS), *(span(n, 1) for n in (2, 3, 4, 20, 21)))
+    """Three at once: one beside the parent, two on others, which are used again as soon as they are free."""
+    events = exported(span(1, duration_ns=90 * MS), *(span(n, 1) for n in (2, 3, 4, 7, 8)))
     assert [1, 1, 2, 3, 1, 2] == [event["tid"] for event in only(events, "X")]
 
 
@@ -105,8 +105,8 @@ def test_events_logs_and_findings_are_marks() -> None:
 def test_links_are_arrows() -> None:
     """From the span that is linked to, where it had ended before."""
     events = exported(span(1), span(9, links=[Link(span(1).trace_id, span(1).span_id)]))
-    (tail,) = only(events, "s", name="link")
-    assert 5000 == tail["ts"]
+    (tail,), (head,) = (only(events, phase, name="link") for phase in "sf")
+    assert (5000, 8000, "e") == (tail["ts"], head["ts"], head["bp"])  # the head is bound to the span that is around it
 
 
 def test_a_failed_span_stands_out() -> None:

@@ -79,6 +79,11 @@ def test_depth_tells_the_tree() -> None:
     assert ["0", "1", "2"] == [row["depth"] for row in rows(*review())][:3]
 
 
+def test_a_nul_is_left_out() -> None:
+    """Readers refuse it."""
+    assert "ab" == harmless("a\0b")
+
+
 def test_a_cell_has_room_in_a_spreadsheet() -> None:
     """Longer values are cut and say so."""
     assert (True, True) == (len(cell := str(harmless("x" * 40_000))) < 32_767, cell.endswith("(40,000 characters)"))

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instrument.analysis.diff import compare
+from instrument.analysis.diff import Change, compare
 from instrument.analysis.tree import traces
 from instrument.cli.main import main
 from instrument.model import encode
 from instrument.views.changed_words import changed_words
-from instrument.views.difference import NOTHING, difference
+from instrument.views.difference import NOTHING, difference, place
 from instrument.views.theme import Theme, cells
 from tests.recorded import span
 from tests.simulated import Plan, Step, Tool, Twist, simulate
@@ -129,6 +129,13 @@ def test_values_that_read_alike_are_told_apart() -> None:
     (a,), (b,) = (traces([span(1), span(2, 1, output=out), span(3, 1, output=out)]) for out in (22, "22"))
     text = difference(compare(a, b), Theme(width=None))
     assert [True] * 3 == [part in text for part in ("- 22\n", '+ "22"\n', '22 -> "22"')], text
+
+
+@pytest.mark.parametrize(("above", "told"), [("abcd", "a > b > c > d > e"), ("zabcd", "... > a > b > c > d > e")])
+def test_a_long_way_to_a_call_is_cut_at_its_beginning(above: str, told: str) -> None:
+    """Four names above it are told, and that there are more."""
+    change = Change(cause="result", name="e", kind="tool", path=tuple(above))
+    assert f"{told} (tool)" == place(change)
 
 
 def test_a_name_that_did_not_occur_has_no_time() -> None:

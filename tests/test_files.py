@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from instrument.analysis.tree import Trace, traces
 from instrument.model import Event, Link
 from instrument.views.files import nested, save
-from tests.recorded import NOON, call, log, review, span
+from tests.recorded import NOON, call, head, log, review, span
 
 
 def of_review() -> Trace:
@@ -69,9 +69,13 @@ def test_tokens_have_a_summary_and_a_detailed_log(tmp_path: Path) -> None:
 
 
 def test_metrics_are_given_over_all_and_by_trace(tmp_path: Path) -> None:
-    """Counts, times by name, tokens and money by model."""
-    other = next(traces([span(1, trace_id="b" * 32, start_ns=NOON)]))
+    """Counts, times by name, tokens and money by model; the time of all is the sum, whenever they ran."""
+    other = next(traces([span(1, trace_id="b" * 32, start_ns=NOON + 10**15)]))
     metrics = saved(tmp_path, of_review(), other)["metrics"]
+    assert (9_005_000_000, 7223) == (
+        metrics["overall"]["wall_ns"],
+        metrics["overall"]["spent_by_kind"]["llm"]["tokens"],
+    )
     assert (2, 16, 3, {15, 1}) == (
         metrics["overall"]["traces"],
         metrics["overall"]["spans"],
@@ -116,6 +120,13 @@ def test_a_trace_without_spans_has_a_root() -> None:
     """Only logs were kept."""
     (trace,) = traces([log(1, 1)])
     assert ("open", 1) == ((told := json.loads(b"".join(nested(trace))))["root"]["status"], len(told["logs"]))
+
+
+def test_what_has_not_ended_has_no_end() -> None:
+    """What has ended has."""
+    (trace,) = traces([head(1), span(2, 1)])
+    root = json.loads(b"".join(nested(trace)))["root"]
+    assert (False, True) == ("end" in root, "end" in root["children"][0])
 
 
 def test_deep_traces_are_written() -> None:

@@ -86,12 +86,13 @@ def test_what_comes_at_once_is_told_from_above() -> None:
 
 
 def test_what_is_running_is_a_tree() -> None:
-    """With the time each has taken; what has ended is gone."""
+    """In the order in which they began, with the time each has taken; what has ended is gone."""
     live, _ = taken(
-        head(2, 1, name="step"), head(1, name="agent"), head(3, 2, name="call"), head(4, 2, name="done"), span(4, 2)
+        *(head(2, 1, name="step"), head(1, name="agent"), head(6, 2, name="next"), head(3, 2, name="call")),
+        *(head(4, 2, name="done"), span(4, 2)),
     )
-    shown = [bare(text).split() for text in live.running(NOON + 1001 * MS, WIDE, 10)]
-    assert [["…", "agent", "1", "s"], ["…", "step", "999", "ms"], ["…", "call", "998", "ms"]] == shown
+    shown = [bare(text).split()[1:3] for text in live.running(NOON + 1001 * MS, WIDE, 10)]
+    assert [["agent", "1"], ["step", "999"], ["call", "998"], ["next", "995"]] == shown
 
 
 def test_many_running_spans_are_counted() -> None:
@@ -109,6 +110,14 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     theme = Theme(width, color=True)
     shown = live.told([run(), *deep, *review()], theme) + live.running(NOON, theme, 40)
     assert [] == [text for text in [*shown, *live.gone(theme)] if cells(bare(text)) > width]
+
+
+def test_what_runs_is_remembered_among_many_that_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes below it later is told at its depth."""
+    monkeypatch.setattr("instrument.views.live.MOST_ANCESTORS", 5)
+    ended = [span(n, 2) for n in range(10, 40)]
+    _, lines = taken(head(1, kind="agent"), head(2, 1, kind="step"), *ended, span(50, 2))
+    assert "    ✔ span50  5 ms" == lines[-1]
 
 
 def test_a_process_that_was_killed_is_not_running() -> None:

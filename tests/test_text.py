@@ -155,6 +155,10 @@ def test_hostile_records_are_shown_harmlessly(theme: Theme) -> None:
         (call(1), "✔ responses gpt-4.1-mini  5 ms  100 in, 10 out tokens  $0.00100"),
         (span(1, name="run", kind="agent", attributes={"gen_ai.agent.id": "worker-2"}), "✔ run [worker-2]  5 ms"),
         (span(1, name="crew", kind="agent", attributes={"gen_ai.agent.id": "crew"}), "✔ crew  5 ms"),
+        (span(1, name="step 3", attributes={"instrument.iteration": 3}), "✔ step 3  5 ms"),
+        (span(1, name="step", attributes={"instrument.iteration": 3}), "✔ step #3  5 ms"),
+        (span(1, attributes={"instrument.retries": 1}), "✔ span1 (1 retry)  5 ms"),
+        (span(1, attributes={"instrument.retries": 2}), "✔ span1 (2 retries)  5 ms"),
         (call(1, name="ask", usd=None), "✔ ask [gpt-4.1-mini]  5 ms  100 in, 10 out tokens  unpriced"),
         (head(1, attributes={"instrument.label": "the task"}), "▸ span1 · the task"),
         (finding(1, severity="error", message="again"), "[ERROR] ▲ FINDING same_call: again"),
@@ -195,6 +199,21 @@ def test_siblings_are_folded_around_what_went_wrong() -> None:
     shown = outline(fold(span(1), *calls), Theme(None)).splitlines()
     folded = ["├─ ✔ leaf × 492  span  2.46 s", "├─ ✘ leaf        span    5 ms", "│     failed"]
     assert (1 + 6 + 1 + 2 + 1 + 3, folded) == (len(shown), shown[7:10])
+
+
+def test_where_all_failed_alike_the_fold_says_so_by_its_mark() -> None:
+    """And not as a share of them."""
+    calls = [span(n, 1, name="leaf", status="error") for n in range(2, 102)]
+    shown = outline(fold(span(1), *calls), Theme(None))
+    assert (True, False) == ("✘ leaf × " in shown, " failed: " in shown)
+
+
+def test_what_still_runs_is_never_folded_away() -> None:
+    """It may be what everything waits for."""
+    calls = [span(n, 1, name="leaf") for n in range(2, 1002)]
+    assert "… leaf" in outline(
+        fold(span(1), head(1500, 1, name="leaf"), *calls, *(span(n, 1) for n in range(2000, 2030))), Theme(None)
+    )
 
 
 def test_a_failure_that_was_not_shown_yet_is_never_folded_away() -> None:
@@ -334,7 +353,7 @@ def test_a_span_shows_tokens_and_money_of_all_below_it() -> None:
 
 def test_findings_stand_below_the_span_that_proves_them() -> None:
     """Below the last span they name that is in the trace, else below the root."""
-    shown = outline(fold(span(1), span(2, 1), finding(2, 99), finding(77, message="far")), Theme(None)).splitlines()
+    shown = outline(fold(span(1), span(2, 1), finding(1, 2, 99), finding(77, message="far")), Theme(None)).splitlines()
     assert ["▲ same_call: far", "▲ same_call: read_file was called 3 times with the same arguments"] == [
         text.strip("│ ") for text in (shown[1], shown[3])
     ]
@@ -366,6 +385,43 @@ def test_tokens_that_nobody_told_are_not_none() -> None:
     trace = fold(span(1, kind="agent"), call(2, 1, usage=None, cost=None))
     shown = summary(trace, measure(trace.spans), Theme(80)).splitlines()
     assert ["tokens      not told by the model call", "models      gpt-4.1-mini  1 call"] == shown[1:3]
+
+
+def test_times_that_are_not_known_are_not_nothing() -> None:
+    """Of an import that tells the order alone."""
+    trace = fold(span(1, name="only", attributes={"instrument.times": "order"}))
+    shown = stats_tables(measure(trace.spans), Theme(None)).splitlines()
+    assert ["only", "1", *"–––––––"] == next(text.split() for text in shown if text.startswith("only"))
+
+
+def test_how_a_run_ended_is_told_with_its_time() -> None:
+    """Of one that was killed the time of its last sign of life."""
+    said = {status: _titled(status) for status in ("ok", "open", "unfinished")}
+    assert {
+        "ok": "✔ span1 ok in 5 ms",
+        "open": "… span1 has not ended, 5 ms so far",
+        "unfinished": "⊘ span1 unfinished, its process was ended from outside; its last sign of life came after 5 ms",
+    } == said
+
+
+def _titled(status: str) -> str:
+    trace = fold(span(1, status=status))
+    return summary(trace, measure(trace.spans), Theme(None)).splitlines()[0]
+
+
+def test_retries_of_spans_that_are_not_held_are_not_counted_out() -> None:
+    """At the end of a long run the trace lacks spans that its figures have."""
+    trace = fold(call(1, attributes={"instrument.retries": 2}))
+    told = [summary(trace, measure([*trace.spans, *more]), Theme(None)) for more in ([], [span(2)])]
+    assert ["retries     2, of 1 model call", "retries     at least 2, of 1 model call"] == [
+        next(line for line in text.splitlines() if line.startswith("retries")) for text in told
+    ]
+
+
+def test_ids_are_as_long_as_it_takes_to_tell_them_apart() -> None:
+    """Eight digits, or more where those are the same."""
+    rows = overview(lambda: [span(1, trace_id="a" * 10 + one * 22) for one in "bc"]).rows
+    assert {"a" * 10 + "b", "a" * 10 + "c"} <= set(runs_table(rows, Theme(None)).split())
 
 
 def test_columns_give_way_in_their_order() -> None:

@@ -113,6 +113,12 @@ def test_counts_are_readable(number: int, expected: str) -> None:
     assert expected == count(number)
 
 
+@pytest.mark.parametrize(("text", "width"), [("ab", 2), ("日本", 4), ("e\u0301", 1), ("☀\ufe0f", 1), ("a\u200db", 2)])
+def test_text_takes_as_many_columns_as_terminals_give_it(text: str, width: int) -> None:
+    """Wide letters two, what is put onto the letter before none."""
+    assert width == cells(text)
+
+
 @given(st.text(st.characters(codec="utf-8"), max_size=30), st.integers(1, 20))
 def test_cut_text_fits(text: str, width: int) -> None:
     """For all text, wide characters and combining ones included."""
@@ -167,8 +173,8 @@ def test_a_pipe_gets_plain_text_of_any_width() -> None:
 
 
 def test_columns_set_the_width() -> None:
-    """COLUMNS wins over what the terminal says."""
-    assert 66 == theme_for(Terminal(), environ={"COLUMNS": "66"}).width
+    """COLUMNS wins over what the terminal says; narrower than 20 nothing can be laid out."""
+    assert [66, 20] == [theme_for(Terminal(), environ={"COLUMNS": columns}).width for columns in ("66", "5")]
 
 
 def test_a_stream_without_unicode_gets_ascii() -> None:
