@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from tests.programs import begun
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -82,15 +81,11 @@ def browser() -> Iterator[Browser]:
 @contextmanager
 def serving(path: Path, *options: str) -> Iterator[str]:
     """The address at which a real `instrument serve` shows the path; it is stopped as a user would stop it."""
-    command = [sys.executable, "-m", "instrument", "serve", str(path), *options]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("INSTRUMENT_")}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-    ) as server:
+    with begun("-m", "instrument", "serve", path, *options) as server:
         try:
             assert server.stdout is not None
             yield server.stdout.readline().strip()
             server.send_signal(signal.SIGINT)
-            server.wait(20)
+            server.communicate(timeout=20)
         finally:
             server.kill()

@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import openai
 import pytest
 from hypothesis import settings
 
+from instrument.testing import Recording
 from tests.openai_endpoint import Endpoint, endpoint
 from tests.openai_styles import client_of
+from tests.programs import NOT_INHERITED
 
 pytest_plugins = ["tests.browser"]
 
@@ -24,6 +27,21 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell that starts us in the background, without a Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def recording(recorded: Recording) -> Recording:
+    """What the test's decorated code records, by the test kit's own fixture."""
+    return recorded
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder as the working directory, and nothing that is set for us or for the terminal."""
+    for name in [name for name in os.environ if name.startswith(NOT_INHERITED)]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from instrument.model import Cost, Failure, Finding, Log, Record, Usage, encode
-from tests.recorded import MS, NOON, TRACE, finding, head, log, run, span, update
+from instrument.model import Cost, Failure, Finding, Log, Record, Usage
+from tests.recorded import MS, NOON, TRACE, finding, head, log, run, span, update, write
 
 TRACES = (TRACE, "b0b" + "0" * 29)
 WRONG = (None, Failure("ValueError", "no"), Failure("ValueError"), Failure("KeyError", "x", "stack"))
@@ -75,6 +75,4 @@ OTHERS: list[Record] = [
 
 
 def written(folder: Path, records: list[Record]) -> Path:
-    path = folder / "a.jsonl"
-    path.write_bytes(b"".join(encode(record) + b"\n" for record in records))
-    return path
+    return write(folder / "a.jsonl", *records)

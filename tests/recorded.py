@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from instrument.model import Cost, Event, Failure, Finding, Log, Open, Record, Run, Span, Update, Usage
+from instrument.model import Cost, Event, Failure, Finding, Log, Open, Record, Run, Span, Update, Usage, encode
 from instrument.store.jsonl import records
 
 NOON = 1_795_435_200_000_000_000
@@ -162,6 +162,17 @@ def broken() -> Span:
     given = {"path": "a.py", "text": "one\ntwo", "deep": {"a": {"b": [1, None]}}, "page": blob}
     failed = {"status": "error", "error": Failure("RuntimeError", "it broke", stack, [cause])}
     return span(71, 1, kind="tool", name="broke", input=given, **failed)
+
+
+def as_lines(*records: Record) -> bytes:
+    """The records as they stand in a file."""
+    return b"".join(encode(record) + b"\n" for record in records)
+
+
+def write(path: Path, *records: Record) -> Path:
+    """A file with the records."""
+    path.write_bytes(as_lines(*records))
+    return path
 
 
 def read(path: Path) -> tuple[list[Record], list[str]]:

@@ -6,8 +6,6 @@ import errno
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +15,7 @@ import pytest
 
 from instrument.store.appender import Appender
 from instrument.store.jsonl import files
+from tests.programs import begun, python
 
 
 def test_lines_are_appended_whole(tmp_path: Path) -> None:
@@ -89,8 +88,7 @@ except OSError as error:
 def test_a_write_that_fails_half_way_is_taken_back(tmp_path: Path) -> None:
     """A full disk (here: a limit on the file's size) leaves whole lines only, so that the batch can be tried again."""
     path = tmp_path / "a.jsonl"
-    done = subprocess.run([sys.executable, "-c", FULL, path], capture_output=True, text=True, check=True)
-    assert ("File too large\n", 900) == (done.stdout, path.stat().st_size)
+    assert ("File too large\n", 900) == (python("-c", FULL, path).stdout, path.stat().st_size)
 
 
 def test_a_write_that_is_taken_back_leaves_a_torn_file_torn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +164,7 @@ def test_a_stopped_process_does_not_stop_the_others(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("instrument.store.turns.WAIT_SECONDS", 0.05)
     path = tmp_path / "a.jsonl"
     path.touch()
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE)
+    holder = begun("-c", HOLD, path)
     assert holder.stdout is not None
     holder.stdout.readline()
     os.kill(holder.pid, signal.SIGSTOP)

@@ -7,15 +7,13 @@ import os
 import resource
 import signal
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from instrument.store import blobs
 from instrument.store.blobs import Blobs, read
+from tests.programs import begun, python
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -99,15 +97,7 @@ def full_disk(folder: str) -> None:
 def test_disk_that_is_full(tmp_path: Path) -> None:
     """A write that fails half-way leaves no file behind and is counted."""
     code = f"from tests.test_blobs import full_disk; full_disk({str(tmp_path)!r})"
-    told = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert "None {'EFBIG': 1} []" == told.stdout.strip()
+    assert "None {'EFBIG': 1} []\n" == python("-c", code).stdout
 
 
 def test_processes_store_the_same_values_at_once(tmp_path: Path) -> None:
@@ -117,10 +107,7 @@ def test_processes_store_the_same_values_at_once(tmp_path: Path) -> None:
         f"store = Blobs({str(tmp_path)!r})\n"
         "print(sum(store.put([str(n).encode() * 20_000]) is not None for n in range(50)))"
     )
-    root = Path(blobs.__file__).parents[2]
-    started = [
-        subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(3)
-    ]
+    started = [begun("-c", code) for _ in range(3)]
     assert ["50\n"] * 3 == [process.communicate(timeout=60)[0] for process in started]
     stored = files_of(tmp_path)
     assert 50 == len(stored)

@@ -8,7 +8,6 @@ import logging
 import logging.handlers
 import pickle
 import queue
-import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -20,13 +19,7 @@ from loguru import logger as loguru_logger
 from instrument import span
 from instrument.record import notices
 from instrument.testing import Recording, record
-
-
-@pytest.fixture
-def recording() -> Iterator[Recording]:
-    """What the test records."""
-    with record() as recording:
-        yield recording
+from tests.programs import python
 
 
 @pytest.fixture
@@ -376,7 +369,7 @@ def test_loguru_imported_before_or_after_recording_began(imported: str) -> None:
     body = ["  print('loguru' in sys.modules)", "  from loguru import logger", "  logger.info('message')"]
     first = ["import sys"] + (["import loguru"] if imported == "before" else [])
     program = [*first, *lines, *later, *body, " print([log.message for log in recording.logs])"]
-    done = subprocess.run([sys.executable, "-c", "\n".join(program)], capture_output=True, text=True, timeout=60)
+    done = python("-c", "\n".join(program))
     assert (f"{imported == 'before'}\n['message']\n", 1) == (done.stdout, done.stderr.count("message"))
 
 

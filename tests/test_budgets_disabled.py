@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.programs import python
+
 CALL = """
 import os, subprocess, sys, threading
 import instrument
@@ -31,13 +29,9 @@ PRICES = '[prices."m"]\ninput = 0\noutput = 10000\n'
 
 def run(folder: Path, program: str, **environment: str) -> tuple[list[str], str]:
     """What the program says on stdout, line by line, and on stderr."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("INSTRUMENT_", "TRACEPARENT"))}
     (folder / "prices.toml").write_text(PRICES)
-    told = {"PYTHONPATH": str(ROOT), "INSTRUMENT_ENABLED": "0", "INSTRUMENT_CONFIG": str(folder / "prices.toml")}
-    done = subprocess.run(
-        [sys.executable, "-c", CALL + program], cwd=folder, env={**kept, **told, **environment},
-        capture_output=True, text=True, timeout=150, check=False,
-    )  # fmt: skip
+    told = {"INSTRUMENT_ENABLED": "0", "INSTRUMENT_CONFIG": str(folder / "prices.toml")}
+    done = python("-c", CALL + program, cwd=folder, **{**told, **environment})
     assert 0 == done.returncode, done.stderr
     return done.stdout.split(), done.stderr
 

@@ -13,7 +13,7 @@ from instrument.model import Cost, Record, Usage, encode
 from instrument.views.brief import BRIEF, brief
 from instrument.views.catalog import Catalog
 from instrument.views.columns import MESSAGE, NAME, columns, row_of
-from tests.recorded import MS, NOON, TRACE, call, finding, head, log, review, run, span, update
+from tests.recorded import MS, NOON, TRACE, as_lines, call, finding, head, log, review, run, span, update
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def file(tmp_path: Path) -> Path:
 
 def write(file: Path, *records: Record | bytes) -> None:
     with open(file, "ab") as stream:
-        stream.writelines(record if isinstance(record, bytes) else encode(record) + b"\n" for record in records)
+        stream.writelines(record if isinstance(record, bytes) else as_lines(record) for record in records)
 
 
 def catalog(file: Path) -> Catalog:

@@ -16,8 +16,8 @@ from instrument.analysis.report import findings_of
 from instrument.analysis.tree import Trace, traces
 from instrument.cli.main import main
 from instrument.detectors import ADVICE, default
-from instrument.model import Cost, Failure, Record, Span, encode
-from tests.recorded import MS, NOON, TRACE, call, finding, head, run, span
+from instrument.model import Cost, Failure, Record, Span
+from tests.recorded import MS, NOON, TRACE, call, finding, head, run, span, write
 
 Capture = pytest.CaptureFixture[str]
 OTHER = "b0b" + "0" * 29
@@ -36,8 +36,7 @@ def fold(*records: Record) -> Trace:
 
 
 def written(folder: Path, *records: Record) -> str:
-    (folder / "a.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in records))
-    return str(folder)
+    return str(write(folder / "a.jsonl", *records).parent)
 
 
 def checked(capsys: Capture, *words: str) -> tuple[int, str]:

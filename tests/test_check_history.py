@@ -15,12 +15,12 @@ from instrument.analysis.report import every_finding, findings_of
 from instrument.analysis.tree import traces
 from instrument.cli.main import main
 from instrument.detectors import Detectors, History, default
-from instrument.model import UNWATCHED, Finding, Run, Span, encode
+from instrument.model import UNWATCHED, Finding, Record, Run, Span, encode
 from instrument.store import history
 from instrument.testing import record
 from instrument.thresholds import thresholds
 from tests.detector_runs import Tape, feed
-from tests.recorded import MS, span
+from tests.recorded import MS, span, write
 
 USUAL: dict[str, dict[str, dict[str, int]]] = {
     "duration": {"search": {"200": 40}},
@@ -37,8 +37,8 @@ def slow(run: str = "one") -> list[Span]:
     return [replace(span(1, name="search", kind="tool", duration_ns=9_000 * MS, input={"q": 1}, output="far"), run=run)]
 
 
-def written(folder: Path, *records: object) -> str:
-    (folder / "a.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in records))  # type: ignore[arg-type]
+def written(folder: Path, *records: Record) -> str:
+    write(folder / "a.jsonl", *records)
     history.save(folder, USUAL)
     return str(folder)
 

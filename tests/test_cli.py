@@ -21,27 +21,25 @@ from instrument.cli.main import VERBS, main
 from instrument.model import Cost, Record, Usage, encode
 from instrument.store import jsonl
 from instrument.views.theme import cells
-from tests.recorded import MS, NOON, TRACE, call, head, log, review, run, span, update
+from tests.programs import begun, environment, left_after_a_line, python
+from tests.recorded import MS, NOON, TRACE, as_lines, call, head, log, review, run, span, update
 
 Capture = pytest.CaptureFixture[str]
-VERB = [sys.executable, "-m", "instrument"]
+VERB = "-m", "instrument"
 OTHER = "b0b" + "0" * 29
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(alone: Path) -> Path:
     """A project folder with one review recorded in it, as the working directory."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith(("INSTRUMENT_", "COLUMNS", "FORCE_COLOR"))]:
-        monkeypatch.delenv(name)
-    (tmp_path / ".instrument/events").mkdir(parents=True)
-    write(tmp_path, *review())
-    return tmp_path
+    (alone / ".instrument/events").mkdir(parents=True)
+    write(alone, *review())
+    return alone
 
 
 def write(folder: Path, *records: Record | bytes, name: str = "a") -> None:
-    lines = [record if isinstance(record, bytes) else encode(record) + b"\n" for record in records]
-    (folder / f".instrument/events/{name}.jsonl").write_bytes(b"".join(lines))
+    made = (record if isinstance(record, bytes) else as_lines(record) for record in records)
+    (folder / f".instrument/events/{name}.jsonl").write_bytes(b"".join(made))
 
 
 def told(capsys: Capture, *words: str, code: int = 0) -> tuple[str, str]:
@@ -354,9 +352,7 @@ with span("outer", kind="agent"):
 def test_a_process_that_is_recording_now_can_be_looked_at(here: Path, capsys: Capture) -> None:
     """From another process, while its agent runs; after `kill -9` its open spans are told to be unfinished."""
     (here / ".instrument/events/a.jsonl").unlink()
-    root = Path(__file__).parent.parent
-    environ = {**os.environ, "PYTHONPATH": str(root)}
-    agent = subprocess.Popen([sys.executable, "-c", WRITING], stdout=subprocess.PIPE, cwd=here, env=environ)
+    agent = begun("-c", WRITING)
     assert agent.stdout is not None
     agent.stdout.readline()
     while_running = [line.split()[:3] for line in told(capsys, "show")[0].splitlines()[:2]]
@@ -380,8 +376,7 @@ def test_gzipped_and_rotated_files_are_read_together(here: Path, capsys: Capture
     """A folder is one recording, however its files are kept."""
     records = review()
     write(here, *records[:9])
-    rest = b"".join(encode(one) + b"\n" for one in records[9:])
-    (here / ".instrument/events/a.1.jsonl.gz").write_bytes(gzip.compress(rest))
+    (here / ".instrument/events/a.1.jsonl.gz").write_bytes(gzip.compress(as_lines(*records[9:])))
     assert 15 == as_json(capsys, "runs")[0]["spans"]
 
 
@@ -480,9 +475,9 @@ def test_an_ambiguous_trace_is_refused(here: Path, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize("verb", ["runs", "show", "logs", "stats"])
-def test_no_recording_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, verb: str) -> None:
+def test_no_recording_is_said(alone: Path, capsys: Capture, verb: str) -> None:
     """Outside of any project there is nothing to read."""
-    monkeypatch.chdir(tmp_path)
+    (alone / "pyproject.toml").write_text("[tool.instrument]\ndir = 'a name that no folder above has'\n")
     assert "there is no recording here or above" in told(capsys, verb, code=2)[1]
 
 
@@ -602,32 +597,25 @@ def test_the_version_is_told(capsys: Capture) -> None:
 
 def test_python_dash_m_is_the_same(here: Path) -> None:
     """`python -m instrument` runs the verbs, in a process of its own."""
-    done = subprocess.run([*VERB, "runs"], capture_output=True, text=True, env=environment())
+    done = python(*VERB, "runs")
     assert (0, 1) == (done.returncode, done.stdout.count("3f2a3f2a"))
 
 
 def test_a_reader_that_goes_away_is_no_error(here: Path) -> None:
     """`instrument logs | head -1`: no complaint, exit code 0."""
     write(here, *(log(n, message="x" * 500) for n in range(3000)))
-    logs = subprocess.Popen([*VERB, "logs"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
-    assert logs.stdout is not None
-    assert logs.stderr is not None
-    logs.stdout.readline()
-    logs.stdout.close()
-    with logs.stderr:
-        told = logs.stderr.read()
-    assert (b"", 0) == (told, logs.wait())
+    assert ("", 0) == left_after_a_line(*VERB, "logs")
 
 
 def test_an_interrupt_ends_quietly(here: Path) -> None:
     """Ctrl-C while reading: no traceback."""
     os.mkfifo("pipe.jsonl")
-    runs = subprocess.Popen([*VERB, "runs", "pipe.jsonl"], stderr=subprocess.PIPE, env=environment())
+    runs = begun(*VERB, "runs", "pipe.jsonl")
     with open("pipe.jsonl", "wb"):
         time.sleep(0.2)
         runs.send_signal(signal.SIGINT)
         _, err = runs.communicate()
-    assert (b"", 130) == (err, runs.returncode)
+    assert ("", 130) == (err, runs.returncode)
 
 
 @pytest.mark.parametrize("words", [["--version"], ["runs"]])
@@ -635,7 +623,9 @@ def test_an_answer_that_cannot_be_written_is_one_sentence(words: list[str], here
     """Where the disk is full that stdout goes to, that is said; Python has nothing to complain of at exit."""
     buffered = {name: value for name, value in environment().items() if name != "PYTHONUNBUFFERED"}
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([*VERB, *words], stdout=full, stderr=subprocess.PIPE, text=True, env=buffered)
+        done = subprocess.run(
+            [sys.executable, *VERB, *words], stdout=full, stderr=subprocess.PIPE, text=True, env=buffered
+        )
     assert (2, "instrument: the answer cannot be written: No space left on device\n") == (done.returncode, done.stderr)
 
 
@@ -660,10 +650,6 @@ def test_an_interrupt_while_duckdb_works_ends_quietly(
 def test_one_verb_does_not_load_what_the_others_need(here: Path) -> None:
     """Starting stays light: no client library, no tokenizer, no price list, no database."""
     code = "import sys; from instrument.cli.main import main; main(['runs']); print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
+    done = python("-c", code)
     heavy = {"openai", "tiktoken", "rich", "loguru", "genai_prices", "numpy", "sqlite3", "instrument.cli.costs"}
     assert set() == heavy & set(done.stdout.split())
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import io
 import logging
-import subprocess
 import sys
 import tracemalloc
 from typing import Any
@@ -21,6 +20,7 @@ from instrument.sinks.unfinished import KEPT_SPANS
 from instrument.views.outline import outline
 from instrument.views.text import summary
 from instrument.views.theme import UNBOUNDED
+from tests.programs import begun
 from tests.recorded import MS, NOON, TRACE, call, finding, head, log, review, run, span
 
 
@@ -292,11 +292,10 @@ print("done")
 
 def test_a_reader_that_goes_away_does_not_stop_the_program() -> None:
     """stderr piped into `head`: the program ends as without us."""
-    program = subprocess.Popen([sys.executable, "-c", AFTER_HEAD], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert program.stderr is not None
-    assert program.stdout is not None
-    program.stderr.readline()
-    program.stderr.close()
-    with program.stdout:
+    with begun("-c", AFTER_HEAD) as program:
+        assert program.stderr is not None
+        assert program.stdout is not None
+        program.stderr.readline()
+        program.stderr.close()
         told = program.stdout.read()
-    assert (b"done\n", 0) == (told, program.wait())
+    assert ("done\n", 0) == (told, program.returncode)

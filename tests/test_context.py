@@ -421,7 +421,7 @@ def by_default(holder: Holder) -> None:
 
 def by_model(holder: Holder) -> None:
     with span("block") as holder.live:
-        holder.live.usage(input=1, model=holder)  # type: ignore[arg-type]  # it is not looked at
+        holder.live.usage(input=1, model=holder)
 
 
 def by_request(holder: Holder) -> None:
@@ -695,7 +695,7 @@ def test_async_generator_given_up_half_way(recording: Recording) -> None:
             closed.append("closed")
 
     generator = numbers()
-    anext(generator).__await__().send(None)  # type: ignore[attr-defined]
+    anext(generator).__await__().send(None)
     del generator
     assert (["closed"], ["ok"]) == (closed, [found.status for found in recording.spans])
 

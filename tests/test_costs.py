@@ -13,9 +13,9 @@ import pytest
 from instrument.cli.amounts import WITHOUT_TOKENS, places
 from instrument.cli.main import main
 from instrument.cli.moments import since
-from instrument.model import Batch, Cost, Span, Usage, encode
+from instrument.model import Batch, Cost, Span, Usage
 from instrument.sinks.ledger import LedgerSink
-from tests.recorded import span
+from tests.recorded import span, write
 
 DAY = 86_400 * 10**9
 
@@ -188,7 +188,7 @@ def test_no_ledger_is_fine_where_no_model_was_called(
 ) -> None:
     """There is nothing to pay, which is said; calls that are recorded and not entered are not passed over."""
     one = call(0, "mini", "0.1") if asked == "llm" else span(1)
-    (tmp_path / "a.jsonl").write_bytes(encode(one) + b"\n")
+    write(tmp_path / "a.jsonl", one)
     assert code == run(str(tmp_path), *words)
     assert (code == 0) == capsys.readouterr().out.startswith("no model call that took tokens in")
 

@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 
+import tests.sinks
 from instrument.model import Batch, Log
 from instrument.record.delivery import Delivery
 from instrument.record.lanes import Bounds
+from tests.sinks import Direct
 
 
-class File:
+class File(Direct):
     """A sink like our files: it is written to at once."""
 
-    direct = True
-
     def __init__(self, *, unpriced: bool = False, everything: bool = False) -> None:
+        super().__init__()
         self.takes_unpriced, self.takes_all = unpriced, everything
-        self.events: list[str] = []
 
-    def write(self, batch: Batch) -> None:
-        self.events += [one.event for one in batch if isinstance(one, Log)]
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None: ...
+    @property
+    def events(self) -> list[str]:
+        return [one.event for one in self.records]
 
 
-class Tables:
+class Tables(tests.sinks.Tables):
     """Prices that are there when they are said to be; the price of a call is told by an event `<call> costs`."""
 
     def __init__(self) -> None:
-        self.busy = threading.Lock()
-        self.ready = False
-
-    def is_ready(self) -> bool:
-        return self.ready
-
-    def load(self) -> None: ...
+        super().__init__(ready=False)
 
     def complete(self, batch: Batch) -> tuple[Batch, Batch]:
         rest = batch_of(*(f"{name} costs" for name in batch.unpriced))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,10 @@ from hypothesis import strategies as st
 from instrument.analysis.diff import Change, compare
 from instrument.analysis.tree import traces
 from instrument.cli.main import main
-from instrument.model import encode
 from instrument.views.changed_words import changed_words
 from instrument.views.difference import NOTHING, difference, place
 from instrument.views.theme import Theme, cells
-from tests.recorded import span
+from tests.recorded import span, write
 from tests.simulated import Plan, Step, Tool, Twist, simulate
 
 Capture = pytest.CaptureFixture[str]
@@ -28,16 +26,12 @@ TWIST = Twist("prompt", 1)
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(alone: Path) -> Path:
     """A folder with three runs recorded in it, as the working directory: two alike, one with another prompt."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith(("INSTRUMENT_", "COLUMNS", "FORCE_COLOR"))]:
-        monkeypatch.delenv(name)
-    (tmp_path / ".instrument/events").mkdir(parents=True)
+    (alone / ".instrument/events").mkdir(parents=True)
     for seed, twist in ((1, Twist()), (2, Twist()), (3, TWIST)):
-        lines = [encode(span) + b"\n" for span in simulate(PLAN, twist, seed).spans]
-        (tmp_path / f".instrument/events/{seed}.jsonl").write_bytes(b"".join(lines))
-    return tmp_path
+        write(alone / f".instrument/events/{seed}.jsonl", *simulate(PLAN, twist, seed).spans)
+    return alone
 
 
 def told(capsys: Capture, *words: str, code: int = 0) -> str:
@@ -57,8 +51,8 @@ def trace(seed: int) -> str:
 def test_refused_calls_have_a_row_where_there_are_any(here: Path, capsys: Capture) -> None:
     """They are no errors: without it a run that a budget ended shows an error in its status alone."""
     before = told(capsys)
-    write = (here / ".instrument/events/4.jsonl").write_bytes
-    write(encode(span(1, start_ns=2**61)) + b"\n" + encode(span(2, 1, status="refused", start_ns=2**61)) + b"\n")
+    records = span(1, start_ns=2**61), span(2, 1, status="refused", start_ns=2**61)
+    write(here / ".instrument/events/4.jsonl", *records)
     row = re.search(r"^refused +0 +1 +\+1$", told(capsys), re.MULTILINE)
     assert (False, True) == ("\nrefused" in before, row is not None)
 
@@ -72,7 +66,7 @@ def test_the_last_two_runs_are_compared(here: Path, capsys: Capture) -> None:
 def test_that_the_last_two_runs_are_of_two_agents_is_said(here: Path, capsys: Capture) -> None:
     """Where nobody named them; they are compared all the same."""
     other = span(1, name="other", start_ns=2**61)
-    (here / ".instrument/events/4.jsonl").write_bytes(encode(other) + b"\n")
+    write(here / ".instrument/events/4.jsonl", other)
     assert (0, 0) == (main(["diff"]), main(["diff", "last~1", "last"]))
     assert ["note: the last two runs are of review and other: "] == re.findall("note: .*: ", capsys.readouterr().err)
 

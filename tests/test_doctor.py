@@ -21,11 +21,8 @@ from instrument.cli.doctor import Check, examine
 
 
 @pytest.fixture(autouse=True)
-def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty working directory, no variable of ours, and no ranks to load."""
-    for name in [name for name in os.environ if name.startswith("INSTRUMENT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+def _alone(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an empty folder, with no variable of ours and no ranks to load."""
     monkeypatch.setattr(doctor, "_ENCODINGS", ())
 
 
@@ -82,6 +79,7 @@ def test_wrong_settings_are_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 )
 def test_a_recording_that_is_off_is_told(variable: str, value: str, note: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """That nothing is recorded, or nothing kept, is said, and is no fault."""
+    monkeypatch.setenv("INSTRUMENT_DIR", "here")  # or a folder above this one would be told of
     monkeypatch.setenv(variable, value)
     examination = examine()
     assert ([note], []) == (examination.notes, examination.faults)
@@ -203,7 +201,8 @@ def test_built_in_sinks_work(name: str, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_collector_is_asked(status: int, works: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a request that says nothing: it may refuse that (400), but not us (401), and must be there (0: it is not)."""
     pytest.importorskip("opentelemetry.exporter.otlp.proto.common", reason="needs the extra otlp")
-    from tests.otlp_receiver import Answer, free_port, receiver
+    from tests.loopback import free_port
+    from tests.otlp_receiver import Answer, receiver
 
     with receiver() as collector:
         collector.answer = Answer(status)

@@ -10,22 +10,18 @@ import pytest
 
 from instrument.cli.export import FORMATS
 from instrument.cli.main import main
-from instrument.model import encode
-from tests.recorded import TRACE, review
+from tests.recorded import TRACE, review, write
 
 Capture = pytest.CaptureFixture[str]
 NAMES = [form.name for form in FORMATS]
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(alone: Path) -> Path:
     """A folder with one review recorded in it, as the working directory."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("INSTRUMENT_")]:
-        monkeypatch.delenv(name)
-    (tmp_path / ".instrument/events").mkdir(parents=True)
-    (tmp_path / ".instrument/events/a.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in review()))
-    return tmp_path
+    (alone / ".instrument/events").mkdir(parents=True)
+    write(alone / ".instrument/events/a.jsonl", *review())
+    return alone
 
 
 def printed(capsys: Capture, *words: str, code: int = 0) -> str:

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from instrument.store import folder as folders
 from instrument.store.folder import BLOB_REST_SECONDS, contents, create, prune, trim
 from instrument.store.processes import is_there
+from tests.programs import python
 
-ROOT = Path(__file__).parent.parent
 DEAD_PID = 2**22 + 1
 """Above the largest number that Linux gives a process."""
 LONG_AGO = time.time() - 2 * BLOB_REST_SECONDS
@@ -103,8 +103,7 @@ def test_a_file_in_its_place_is_an_error(tmp_path: Path) -> None:
 def test_loading_it_loads_no_settings() -> None:
     """The module is loaded when recording starts and must not bring pydantic along."""
     code = "import sys, instrument.store.folder; sys.exit('pydantic' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, timeout=60)
-    assert 0 == found.returncode
+    assert 0 == python("-c", code).returncode
 
 
 # Measuring

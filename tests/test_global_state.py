@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,7 +11,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.programs import environment
+
 PROGRAM = """
 import atexit, asyncio, concurrent.futures, contextvars, decimal, faulthandler, functools, gc, http.client, inspect
 import json, locale, logging, multiprocessing, os, pickle, queue, random, resource, signal, socket, sqlite3, subprocess
@@ -175,12 +175,11 @@ class Left(NamedTuple):
 
 
 def left_by(folder: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("INSTRUMENT_", "TRACEPARENT"))}
     (folder / "program.py").write_text(PROGRAM)
     return subprocess.Popen(
         [sys.executable, "program.py", *arguments],
         cwd=folder,
-        env={**plain, "PYTHONPATH": str(ROOT), **more},
+        env=environment(**more),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -22,12 +22,6 @@ CALLER = f"00-{'a' * 32}-{'b' * 16}-01"
 def leaf() -> None: ...
 
 
-@pytest.fixture
-def recording() -> Any:
-    with record() as recording:
-        yield recording
-
-
 def test_session_and_user_go_along(recording: Recording) -> None:
     """Spans in the called process belong to the caller's session and user, whatever characters their names have."""
     with session("conversation, 7; ä=%", user="ann@b"), span("caller"):
@@ -106,7 +100,7 @@ def test_headers_never_raise(headers: dict[str, Any]) -> None:
 
 def test_a_process_begins_in_its_callers_session(recording: Recording) -> None:
     """Roots of a process that was started inside a session belong to it, also below a session of their own."""
-    recorder = instrument.record.switch.switch.recorder  # type: ignore[attr-defined]  # loaded by now
+    recorder = instrument.record.switch.switch.recorder
     recorder.origin = origin_of({"TRACEPARENT": CALLER, "BAGGAGE": "session.id=s,user.id=u"})
     leaf()
     with session("own"):

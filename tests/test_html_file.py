@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from instrument.analysis.tree import traces
-from instrument.model import encode
 from instrument.store.blobs import Blobs
 from instrument.views import html
 from tests.browser import Browser
-from tests.recorded import MS, NOON, TRACE, log, review, span
+from tests.recorded import MS, NOON, TRACE, log, review, span, write
 from tests.test_page import HOSTILE, complaints, hostile, names, row
 
 __all__ = ["complaints"]
@@ -189,7 +188,7 @@ def test_the_verb_writes_it(
     from instrument.cli.main import main
 
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in review()))
+    write(tmp_path / "a.jsonl", *review())
     assert (0, "out.html\n", "<!doctype html>") == (
         main(["export", "--html", "out.html", "a.jsonl"]),
         capsys.readouterr().out,

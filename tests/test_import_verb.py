@@ -16,7 +16,7 @@ from instrument.cli.main import main
 from instrument.model import Score, encode
 from instrument.store.jsonl import files
 from instrument.store.ledger import added_up, totals
-from tests.recorded import NOON, TRACE, log, review
+from tests.recorded import NOON, TRACE, log, review, write
 from tests.test_import_claude_code import SESSION as CLAUDE
 from tests.test_import_codex import SESSION as CODEX
 from tests.test_import_messages import TALK
@@ -85,7 +85,7 @@ def test_twice_is_once(tmp_path: Path, folder: Path) -> None:
 def test_what_was_recorded_here_is_not_told_twice(tmp_path: Path, folder: Path) -> None:
     """An export of our own, imported where it came from, adds no log, score or finding."""
     (folder / "events").mkdir(parents=True)
-    (folder / "events/a.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in (*review(), score())))
+    write(folder / "events/a.jsonl", *review(), score())
     before = [(len(trace.spans), len(trace.logs), len(trace.scores), len(trace.findings)) for trace in read(folder)]
     main(["export", "last", str(folder), "--otlp", str(tmp_path / "own.json")])
     main(["import", str(tmp_path / "own.json"), "--dir", str(folder)])
@@ -99,7 +99,7 @@ def test_what_was_recorded_here_is_not_told_twice(tmp_path: Path, folder: Path) 
 def test_what_was_paid_here_is_not_paid_twice(form: str, tmp_path: Path, folder: Path) -> None:
     """The ledger has one row for a call that comes back to where it was made, in whatever format."""
     (folder / "events").mkdir(parents=True)
-    (folder / "events/a.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in review()))
+    write(folder / "events/a.jsonl", *review())
     entered(review(), str(folder / "ledger.db"))
     before = added_up(totals(folder / "ledger.db"))
     main(["export", "last", str(folder), form, str(tmp_path / "own.json")])
@@ -111,7 +111,7 @@ def test_a_log_with_a_secret_is_not_told_twice(tmp_path: Path, folder: Path, mon
     """Files with the same content are compared as they are stored, and the folder is read once for all of them."""
     secret = "sk-proj-" + "a1B2c3D4" * 6
     there = tmp_path / "there.jsonl"
-    there.write_bytes(b"".join(encode(one) + b"\n" for one in (*review(), log(1, 1, message=f"the key is {secret}"))))
+    write(there, *review(), log(1, 1, message=f"the key is {secret}"))
     main(["export", "last", str(there), "--otlp", str(tmp_path / "0.json")])
     main(["import", str(tmp_path / "0.json"), "--dir", str(folder)])
     before = [len(trace.logs) for trace in read(folder)]

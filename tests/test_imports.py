@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.programs import python
 
 DECORATION = """
 from instrument import agent, llm_call, tool, traced
@@ -40,8 +41,7 @@ HEAVY = (
 def loaded_by(program: str) -> set[str]:
     """The modules that a fresh interpreter has loaded after the program."""
     told = f"{program}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=60)
-    return set(json.loads(done.stdout))
+    return set(json.loads(python("-c", told).stdout))
 
 
 @pytest.fixture(scope="module")
@@ -122,14 +122,12 @@ def test_no_call_loads_what_a_module_of_ours_imports(tmp_path: Path) -> None:
         "\nadd(1, 2)\nours = [m for name, m in list(sys.modules.items()) if name.startswith('instrument')]"
         "\nprint(len(ours) > 50, [n for m in ours for n, v in vars(m).items() if type(v) is types.LazyImportType])"
     )
-    command = [sys.executable, "-X", "lazy_imports=all", "-c", program]
-    assert "True []\n" == subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    assert "True []\n" == python("-X", "lazy_imports=all", "-c", program).stdout
 
 
 @pytest.mark.skipif(sys.version_info < (3, 15), reason="Python 3.15 can be told to import lazily")
 def test_hooks_of_the_library_come_before_ours() -> None:
     """What has hooks for forks is loaded before ours are registered, also where imports are lazy: they would wait for us."""
     program = "import os, sys\nos.register_at_fork = lambda **_: print('logging' in sys.modules, 'concurrent.futures.thread' in sys.modules)\nimport instrument.forks\ninstrument.forks.watch"
-    command = [sys.executable, "-X", "lazy_imports=all", "-c", program]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout.splitlines()
-    assert "True True" == told[-1]
+    told = python("-X", "lazy_imports=all", "-c", program).stdout
+    assert "True True" == told.splitlines()[-1]

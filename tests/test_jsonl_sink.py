@@ -6,8 +6,6 @@ import errno
 import multiprocessing
 import os
 import stat
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import pytest
 from instrument.model import Batch, encode
 from instrument.sinks.jsonl import JsonlSink
 from instrument.store.jsonl import event_file
+from tests.programs import python
 from tests.recorded import NOON, call, finding, log, read, review, run, span
 
 
@@ -100,7 +99,7 @@ def test_a_closed_stderr_does_not_become_the_file(tmp_path: Path) -> None:
         pass
     sink.close()
     """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(program), str(tmp_path)], check=True)
+    python("-c", textwrap.dedent(program), tmp_path)
     assert ([span(1)], []) == read(tmp_path)
 
 

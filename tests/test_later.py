@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -17,8 +15,7 @@ from instrument.model import Update
 from instrument.reading import read
 from instrument.store.jsonl import records
 from instrument.store.ledger import rows, totals
-
-ROOT = Path(__file__).parent.parent
+from tests.programs import ROOT, python
 
 CALLS = """
 import os, signal, sys, time
@@ -54,12 +51,7 @@ for module, name in ((tokens, "_specification"), (pricing, "load")):
 
 
 def run(folder: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("INSTRUMENT_", "TRACEPARENT"))}
-    told = {"PYTHONPATH": str(ROOT), "INSTRUMENT_SINKS": "jsonl,ledger"}
-    return subprocess.run(
-        [sys.executable, "-c", CALLS + program], cwd=folder, env={**kept, **told, **environment},
-        capture_output=True, text=True, timeout=150, check=False,
-    )  # fmt: skip
+    return python("-c", CALLS + program, cwd=folder, **{"INSTRUMENT_SINKS": "jsonl,ledger", **environment})
 
 
 def spans(folder: Path) -> dict[str, Any]:

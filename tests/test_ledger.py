@@ -6,7 +6,6 @@ import os
 import signal
 import sqlite3
 import stat
-import subprocess
 import sys
 import tempfile
 import threading
@@ -29,6 +28,7 @@ from instrument.sinks.ledger import LedgerSink
 from instrument.store import ledger
 from instrument.store.ledger import Row, Total, added_up, rows, totals
 from instrument.store.ledgers import file_of
+from tests.programs import begun, python
 
 DAY = 86_400 * 10**9
 NOW = 20_000 * DAY
@@ -247,21 +247,16 @@ sink.close()
 """
 
 
-def writer(path: Path, run: str, calls: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WRITER, str(path), run, str(calls)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def test_processes_share_a_ledger(path: Path) -> None:
     """Four processes that begin at once and write 1,000 calls each leave 4,000 rows and 400 dollars."""
-    processes = [writer(path, f"r{n}", 1000) for n in range(4)]
+    processes = [begun("-c", WRITER, path, f"r{n}", "1000") for n in range(4)]
     said = [process.communicate(timeout=60)[1] for process in processes]
     assert (4000, Decimal(400), [""] * 4) == (total(path).calls, total(path).usd, said)
 
 
 def test_a_killed_writer_leaves_whole_batches(path: Path) -> None:
     """After a kill -9 in the middle of writing the file is sound and no batch that was written is lost."""
-    process = writer(path, "r", 1_000_000)
+    process = begun("-c", WRITER, path, "r", "1_000_000")
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(20)]
     process.send_signal(signal.SIGKILL)
@@ -279,7 +274,7 @@ def test_two_connections_of_a_process_keep_their_locks(path: Path) -> None:
     other = (
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT 1 FROM calls').fetchone(); c.close()"
     )
-    subprocess.run([sys.executable, "-c", other, str(path)], check=True)
+    assert 0 == python("-c", other, path).returncode
     first.write(Batch([span(2)]))
     second.write(Batch([span(3)]))
     first.close()
@@ -584,6 +579,6 @@ def test_a_ledger_can_be_read_where_nothing_can_be_written() -> None:
         enter(path, span())
         path.chmod(0o444)
         Path(folder).chmod(0o555)
-        read = subprocess.check_output([sys.executable, "-c", READER, str(path)], text=True)
+        read = python("-c", READER, path)
         Path(folder).chmod(0o755)
-    assert "1" == read.strip()
+    assert "1\n" == read.stdout

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -29,8 +28,8 @@ from instrument.store.ledger import By, Row, added_up
 from instrument.store.processes import Process
 from instrument.store.reservations import Account, Claim, Standing, accounts_at
 from tests.engines.postgres import Postgres, missing, postgres
+from tests.programs import begun
 
-ROOT = Path(__file__).parent.parent
 NOW = 1_800_000_000 * 10**9
 
 
@@ -334,9 +333,7 @@ sys.stdin.read()
 
 def test_a_killed_process_gives_back_what_it_had_not_sent(address: str) -> None:
     """What it had sent counts as what was reserved for it."""
-    with subprocess.Popen(
-        [sys.executable, "-c", RESERVES, address], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with begun("-c", RESERVES, address) as process:
         assert process.stdout is not None
         assert "ready\n" == process.stdout.readline()
         accounts = accounts_at(address)

@@ -13,19 +13,13 @@ import pytest
 
 import instrument
 from instrument.model import Usage
-from instrument.testing import Recording, record
+from instrument.testing import Recording
 from tests.openai_endpoint import Endpoint, as_events, chunk
 from tests.openai_styles import MESSAGES, MODEL, client_of, every, got, inside, only, said
 from tests.test_pieces import MESSAGE
 
 ASKING: Any = {"stream": True, "stream_options": {"include_usage": True}}
 CHAT = Usage(input=11, cached=4, output=7)
-
-
-@pytest.fixture
-def recording() -> Iterator[Recording]:
-    with record() as recording:
-        yield recording
 
 
 def test_stream_that_is_returned(client: Any, recording: Recording) -> None:

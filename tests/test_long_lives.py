@@ -17,6 +17,7 @@ from instrument import agent, current_span, span, tool, traced
 from instrument.record.switch import switch
 from instrument.testing import record
 from tests.faults.programs import run, worked
+from tests.sinks import Direct
 
 
 @tool
@@ -27,18 +28,6 @@ def work(n: int) -> int:
 @traced
 def counts(n: int) -> Iterator[int]:
     yield from range(n)
-
-
-class Nothing:
-    """A sink that keeps nothing."""
-
-    direct = True
-
-    def write(self, batch: Any) -> None: ...
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None: ...
 
 
 def bytes_more(spans: int, **settings: Any) -> int:
@@ -74,13 +63,13 @@ def test_a_call_is_let_go_of_before_it_is_written() -> None:
     live: list[weakref.ref[Any]] = []
     alive = []
 
-    class Looks(Nothing):
+    class Looks(Direct):
         def write(self, batch: Any) -> None:
             alive.extend(one() for one in live)
 
     @tool
     def call() -> None:
-        live.append(weakref.ref(current_span()))  # type: ignore[arg-type]  # it is inside one
+        live.append(weakref.ref(current_span()))
 
     with record(sinks=(Looks(),)) as recording:
         for _ in range(3):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,6 @@ from instrument.analysis.metrics import measure
 from instrument.errors import LoopDetected
 from instrument.integrations.mcp import TraceMiddleware, trace_requests
 from instrument.testing import Recording, record
-
-
-@pytest.fixture
-def recording() -> Iterator[Recording]:
-    with record() as recording:
-        yield recording
 
 
 @tool

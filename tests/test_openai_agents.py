@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import agents
@@ -15,19 +15,13 @@ import instrument
 from instrument import tool
 from instrument.analysis.metrics import measure
 from instrument.integrations.openai_agents import AgentsProcessor
-from instrument.testing import Recording, record
+from instrument.testing import Recording
 from tests.openai_endpoint import Endpoint, as_json, chat, response
 
 
 @pytest.fixture(scope="module", autouse=True)
 def processor() -> None:
     agents.set_trace_processors([AgentsProcessor()])
-
-
-@pytest.fixture
-def recording() -> Iterator[Recording]:
-    with record() as recording:
-        yield recording
 
 
 @tool
@@ -138,7 +132,7 @@ def test_nothing_stays_open(server: Endpoint, recording: Recording) -> None:
     """After a run no span is open and none is current."""
     server.answer = calling("weather")
     run(server, weather)
-    assert (None, {}) == (instrument.current_span(), dict(instrument.record.switch.switch.recorder.open))  # type: ignore[attr-defined, union-attr]  # loaded by now
+    assert (None, {}) == (instrument.current_span(), dict(instrument.record.switch.switch.recorder.open))  # type: ignore[union-attr]  # loaded by now
 
 
 class Unspeakable:

@@ -6,8 +6,6 @@ import copy
 import json
 import os
 import pickle
-import subprocess
-import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import sha256
@@ -22,17 +20,10 @@ from openai._base_client import SyncAPIClient
 
 import instrument
 from instrument.model import Span
-from instrument.testing import Recording, record
+from instrument.testing import Recording
 from tests.openai_endpoint import Endpoint, as_json, respond
 from tests.openai_styles import MODEL, client_of
-
-ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def recording() -> Iterator[Recording]:
-    with record() as recording:
-        yield recording
+from tests.programs import python
 
 
 def ask(client: Any, **more: Any) -> Any:
@@ -137,8 +128,8 @@ def test_forked_child_records_for_itself(server: Endpoint, tmp_path: Path) -> No
         "if pid: os.waitpid(pid, 0)\n"
         "instrument.flush()\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "INSTRUMENT_SINKS": "jsonl", "INSTRUMENT_DIR": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
+    done = python("-c", program, INSTRUMENT_SINKS="jsonl", INSTRUMENT_DIR=str(tmp_path))
+    assert 0 == done.returncode, done.stderr
     files = [file.read_text() for file in tmp_path.glob("events/*.jsonl")]
     assert [1, 2] == sorted(text.count('"type":"span"') for text in files)
 
@@ -287,7 +278,7 @@ def test_provider_by_address(host: str, provider: str | None, recording: Recordi
         transport=httpx2.MockTransport(
             lambda request: httpx2.Response(200, json=json.loads(respond("/responses", {})[2]))
         )
-    )  # type: ignore[arg-type]  # it is bytes
+    )
     span = asked(client_of(f"https://{host}/v1", http_client=http), recording)
     assert (host, provider) == (span.attributes["server.address"], span.attributes.get("gen_ai.provider.name"))
 

@@ -24,6 +24,7 @@ from instrument.analysis.metrics import measure
 from instrument.integrations.opentelemetry import InstrumentSpanProcessor
 from instrument.record import otel_context
 from instrument.testing import Recording, record
+from tests.sinks import Nothing
 
 LLM = {
     "gen_ai.operation.name": "chat",
@@ -301,15 +302,11 @@ def test_a_span_that_is_current_again_within_itself(tracer: Any, recording: Reco
     assert ["inside"] == [found.name for found in recording.spans if found.usage is not None]
 
 
-class Slow:
+class Slow(Nothing):
     """A sink that takes a moment."""
-
-    def write(self, batch: Any) -> None: ...
 
     def flush(self) -> None:
         time.sleep(0.05)
-
-    def close(self) -> None: ...
 
 
 @pytest.mark.parametrize(("milliseconds", "expected"), [(1, False), (10_000, True)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -28,7 +27,9 @@ from instrument.sinks.otlp.sink import OtlpSink
 from instrument.sinks.otlp.target import SIGNALS, Target, resource_of, target_of
 from instrument.sinks.otlp.waiting import nothing
 from instrument.store.outbox import Outbox, Parcel
-from tests.otlp_receiver import REQUESTS, Answer, Receiver, free_port, grpc_receiver, receiver
+from tests.loopback import free_port
+from tests.otlp_receiver import REQUESTS, Answer, Receiver, grpc_receiver, receiver
+from tests.programs import python
 from tests.recorded import NOON, TRACE, call, finding, log, span
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.common", reason="needs the extra otlp")
@@ -467,6 +468,12 @@ def test_a_target_that_hangs_does_not_hold_up_the_exit(tmp_path: Path, protocol:
         assert (1, {}) == (waiting(tmp_path), dict(found.lost))
 
 
+def sending_to(target: Receiver, folder: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A program that records into the folder and sends to the target."""
+    ours = {"INSTRUMENT_SINKS": "otlp", "INSTRUMENT_OTLP__ENDPOINT": target.url, "INSTRUMENT_DIR": str(folder)}
+    return python("-c", program, **ours, **environment)
+
+
 def test_a_program_ends_in_time_while_the_target_hangs(tmp_path: Path) -> None:
     """A real process: its result is right, one line on stderr at most, its records wait on disk.
 
@@ -477,9 +484,7 @@ def test_a_program_ends_in_time_while_the_target_hangs(tmp_path: Path) -> None:
     )
     with receiver() as target:
         target.answer = Answer(hang=20.0)
-        environ = {**os.environ, "INSTRUMENT_SINKS": "otlp", "INSTRUMENT_OTLP__ENDPOINT": target.url, "INSTRUMENT_DIR": str(tmp_path)}  # fmt: skip
-        environ["PYTHON_LAZY_IMPORTS"] = "all"
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environ, timeout=60)
+        done = sending_to(target, tmp_path, program, PYTHON_LAZY_IMPORTS="all")
     assert ("39800\n", True, True) == (done.stdout, done.stderr.count("\n") <= 1, waiting(tmp_path) >= 200)
 
 
@@ -532,8 +537,7 @@ threading.Thread(target=lambda: [loading.join(), look()]).start()
 def test_a_program_that_ends_while_the_encoders_are_loaded_loses_nothing(tmp_path: Path) -> None:
     """A real process: they cannot be loaded once Python ends; what was recorded before and after that waits on disk."""
     at_once = "-X", "lazy_imports=normal"  # those that Python 3.15 was told to import lazily are there before
-    program = [sys.executable, *at_once, "-c", ENDING, str(tmp_path)]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    done = python(*at_once, "-c", ENDING, tmp_path)
     assert ("", 2) == (done.stderr, waiting(tmp_path))
 
 
@@ -609,8 +613,7 @@ print(alone, flush().lost)
 
 def test_no_thread_is_there_at_a_fork(tmp_path: Path, target: Receiver) -> None:
     """A real process, while its thread imports what the child needs as well: that does not hang, and all arrives."""
-    environ = {**os.environ, "INSTRUMENT_SINKS": "otlp", "INSTRUMENT_OTLP__ENDPOINT": target.url, "INSTRUMENT_DIR": str(tmp_path)}  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, env=environ, timeout=60)
+    done = sending_to(target, tmp_path, FORKING)
     assert ("[1] {}\n", 3, 3) == (done.stdout, len(target.spans), len({one.span_id for one in target.spans}))
 
 

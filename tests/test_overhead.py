@@ -67,14 +67,14 @@ def test_a_lost_call_fails_the_contestant(tmp_path: Path) -> None:
 
 def test_the_median_ratio_is_shown_in_the_reference_s_own_time() -> None:
     """µs are the median ratio times what the reference costs; floor and OpenTelemetry SDK are units of the last columns."""
-    rows = summary.rows(result_of(floor=[1.5, 1.5, 1.5], ours=[3.0, 2.0, 9.0], otel=[30.0, 30.0, 30.0]))  # type: ignore[arg-type]
+    rows = summary.rows(result_of(floor=[1.5, 1.5, 1.5], ours=[3.0, 2.0, 9.0], otel=[30.0, 30.0, 30.0]))
     ours = next(row for row in rows if row.name == "ours").cells["a"]
     assert (6.0, 2.0, 0.1) == (ours.cpu, ours.floors, ours.peers)
 
 
 def test_bars_are_as_long_as_their_values() -> None:
     """The axes are linear: half the cost is half the length."""
-    rows = summary.rows(result_of(floor=[1.0] * 3, ours=[5.0] * 3, otel=[10.0] * 3))  # type: ignore[arg-type]
+    rows = summary.rows(result_of(floor=[1.0] * 3, ours=[5.0] * 3, otel=[10.0] * 3))
     drawn = chart.svg(rows, "caption")
     lengths = [float(part.split('"')[0]) for part in drawn.split('width="')[3:]]
     assert lengths[1] * 2 == pytest.approx(lengths[2])

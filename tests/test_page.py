@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +10,10 @@ from urllib.parse import quote
 import pytest
 from msgspec.structs import replace
 
-from instrument.model import Event, Record, Score, Update, Usage, encode
+from instrument.model import Event, Record, Score, Update, Usage
 from tests.browser import Browser, serving
-from tests.recorded import MS, NOON, TRACE, call, finding, log, review, run, span
+from tests.programs import begun
+from tests.recorded import MS, NOON, TRACE, as_lines, call, finding, log, review, run, span, write
 from tests.simulated import Plan, Step, Tool, Twist, simulate
 
 HOSTILE = "bad0" * 8
@@ -117,7 +115,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     late = Update(run="r3", trace_id=LONG, span_id=calls[0].span_id, usage=Usage(input=100, output=10, web_searches=7))
     (place / "events").mkdir(parents=True)
     for name, records in {"a": review(), "b": hostile(), "c": [long, refused, *calls, late, *told], "d": big()}.items():
-        (place / f"events/{name}.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in records))
+        write(place / f"events/{name}.jsonl", *records)
     return place
 
 
@@ -321,8 +319,7 @@ def test_a_run_says_whose_it_was_and_how_it_was_judged(browser: Browser, address
 def test_a_pattern_that_goes_on_is_shown_once(browser: Browser, tmp_path: Path) -> None:
     """As it was told last, also where both tellings come one after the other."""
     again = finding(2, message="four times", data={"again_of": span(1).span_id}, time_ns=NOON + 9 * MS)
-    lines = [encode(one) + b"\n" for one in (span(1), span(2, 1), finding(1, message="twice"), again)]
-    (tmp_path / "a.jsonl").write_bytes(b"".join(lines))
+    write(tmp_path / "a.jsonl", span(1), span(2, 1), finding(1, message="twice"), again)
     with serving(tmp_path) as address, browser.page(f"{address}#/run/{TRACE}?tab=findings") as page:
         page.locator(".findings").wait_for()
         assert ["four times"] == page.locator(".findings .finding > p").all_inner_texts()[:1]
@@ -478,7 +475,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Two runs of one agent, each in a file of its own; in the second one, one argument is another."""
     place = tmp_path_factory.mktemp("pair")
     for number, trace in enumerate(PAIR):
-        (place / f"{number}.jsonl").write_bytes(b"".join(encode(one) + b"\n" for one in trace.spans))
+        write(place / f"{number}.jsonl", *trace.spans)
     with serving(place) as found:
         yield found
 
@@ -526,15 +523,15 @@ def test_a_comparison_grows_with_its_runs(browser: Browser, tmp_path: Path) -> N
     calls = [span(n, 1, name=f"call{n}", kind="tool") for n in range(2, 60)]
     head = span(1, name="root", kind="agent", duration_ns=900 * MS)
     other = [replace(one, trace_id=LONG, run="r2") for one in (head, *calls)]
-    (tmp_path / "a.jsonl").write_bytes(b"".join(encode(one) + b"\n" for one in (head, *calls)))
-    (tmp_path / "b.jsonl").write_bytes(b"".join(encode(one) + b"\n" for one in (other[0], *other[31:])))
+    write(tmp_path / "a.jsonl", head, *calls)
+    write(tmp_path / "b.jsonl", other[0], *other[31:])
     with serving(tmp_path) as address, browser.page(f"{address}#/diff/{TRACE}/{LONG}?all&at={40:016x}") as page:
         page.locator(".panel .versus").wait_for()
         page.evaluate("document.querySelector('.diffrows').scrollTop += 60")
         page.evaluate(DRAWN)
         _, top = page.evaluate(CHOSEN)
         with (tmp_path / "b.jsonl").open("ab") as file:
-            file.writelines(encode(one) + b"\n" for one in other[1:31])
+            file.write(as_lines(*other[1:31]))
         page.locator(".diff .said", has_text="all the same").wait_for()
         page.evaluate(DRAWN)
         assert ["call40", pytest.approx(top, abs=1)] == page.evaluate(CHOSEN)
@@ -609,12 +606,9 @@ with span("live agent", kind="agent") as live:
 
 def test_a_run_of_another_process_grows_while_it_runs(browser: Browser, address: str, folder: Path) -> None:
     """It appears in the list, its spans come as they end, and at its end it is no longer running and says whose it was."""
-    environment = {**os.environ, "INSTRUMENT_DIR": str(folder), "PYTHONPATH": str(Path(__file__).parent.parent)}
     with browser.page(address) as page:
         page.locator(".runname").first.wait_for()
-        with subprocess.Popen(
-            [sys.executable, "-c", AGENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        ) as process:
+        with begun("-c", AGENT, INSTRUMENT_DIR=str(folder)) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             try:

@@ -28,10 +28,10 @@ def by_value(function: Any) -> tuple[Callable[..., Any], tuple[bytes, str, str]]
     return rebuilt, (marshal.dumps(function.__code__), function.__name__, function.__module__)
 
 
-class AsDill(pickle._Pickler):  # type: ignore[name-defined]  # typeshed leaves it out
+class AsDill(pickle._Pickler):
     """Knows a function by its very type, as dill does."""
 
-    dispatch = pickle._Pickler.dispatch.copy()  # type: ignore[attr-defined]  # nor this
+    dispatch = pickle._Pickler.dispatch.copy()
 
     @classmethod
     def register(cls, kind: type) -> Callable[[Any], None]:

@@ -13,24 +13,7 @@ from instrument.model import Batch, Log
 from instrument.record.pipeline import Pipeline
 from instrument.record.shift import Shift
 from instrument.signals import left_to_others
-
-
-class Keeping:
-    """A sink that keeps what it gets."""
-
-    direct = False
-
-    def __init__(self) -> None:
-        self.records: list[Any] = []
-        self.closed = 0
-
-    def write(self, batch: Batch) -> None:
-        self.records.extend(batch)
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None:
-        self.closed += 1
+from tests.sinks import Keeping, Tables
 
 
 class Failing(Keeping):
@@ -320,14 +303,7 @@ def test_what_comes_after_a_fault_in_a_price_is_written() -> None:
         batch.unpriced = {"call": None}
         return batch
 
-    class Prices:
-        busy = threading.Lock()
-
-        def is_ready(self) -> bool:
-            return True
-
-        def load(self) -> None: ...
-
+    class Prices(Tables):
         def complete(self, batch: Batch) -> tuple[Batch, Batch]:
             if batch[0].time_ns == 1:  # type: ignore[attr-defined]  # only logs here
                 raise MemoryError

@@ -26,24 +26,7 @@ from tests.faults.programs import run as run_program
 from tests.faults.programs import worked
 from tests.recorded import call, finding, head, log, run
 from tests.recorded import span as span_record
-
-
-class Keeping:
-    """A sink that keeps what it gets."""
-
-    def __init__(self) -> None:
-        self.records: list[Any] = []
-
-    def write(self, batch: Batch) -> None:
-        self.records.extend(batch)
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class Direct(Keeping):
-    direct = True
+from tests.sinks import Direct, Keeping
 
 
 class Gated(Keeping):
@@ -194,7 +177,7 @@ def test_a_live_span_is_worth_what_its_record_is() -> None:
     """A call that failed is worth more than one that went well, before they are records, too."""
     with record(), span("root") as root, span("inner") as inner:
         before = worth(root), worth(inner)
-        inner.status = "error"  # type: ignore[attr-defined]  # of the live span
+        inner.status = "error"
         assert ((2, 1), 3) == (before, worth(inner))
 
 
@@ -364,7 +347,7 @@ def noted(n: int) -> int:
 def test_a_sink_that_calls_decorated_code(direct: bool, rate: float) -> None:
     """What a sink calls is not recorded, or it would never end."""
     sink = Calling()
-    sink.direct = direct  # type: ignore[attr-defined]
+    sink.direct = direct
     with record(sinks=(sink,), sample_rate=rate) as recording:
         for n in range(20):
             noted(n)
@@ -416,7 +399,7 @@ def test_what_a_finalizer_calls_on_a_thread_of_ours_is_recorded(direct: bool) ->
             super().write(batch)
 
     sink, ended = Ours(), [Ends()]
-    sink.direct = direct  # type: ignore[attr-defined]
+    sink.direct = direct
     with record(sinks=(sink,)) as recording:
         noted(0)
         recording.flush()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import UTC, datetime, time
 from decimal import Decimal, localcontext
 from typing import Any
@@ -20,6 +18,7 @@ from instrument.errors import SettingsError
 from instrument.model import Cost, Usage
 from instrument.money import EXACT, decimal_text
 from instrument.pricing import QUARTER_NS, Prices
+from tests.programs import python
 
 LISTED = Prices()
 OWN = Prices({"mine": {"input": "1", "cached": "0.1", "cache_write": "1.25", "output": "3"}})
@@ -113,7 +112,7 @@ def test_parts_add_up_exactly(model: str, provider: str, tier: str | None, usage
 def test_costs_are_additive(one: Usage, other: Usage) -> None:
     """Two calls cost what one call with all their tokens costs, where the price has no steps."""
     names = ("input", "cached", "cache_write", "output", "reasoning")
-    both = Usage(**{name: getattr(one, name) + getattr(other, name) for name in names})  # type: ignore[arg-type]
+    both = Usage(**{name: getattr(one, name) + getattr(other, name) for name in names})
     assert usd(OWN.cost(one, "mine")) + usd(OWN.cost(other, "mine")) == usd(OWN.cost(both, "mine"))
 
 
@@ -313,7 +312,7 @@ def test_own_prices_do_not_load_the_list() -> None:
         "Prices({'mine': {'input': 1, 'output': 2}}).cost(Usage(input=1, output=1), 'mine')\n"
         "print('genai_prices' in sys.modules)"
     )
-    assert "False" == subprocess.check_output([sys.executable, "-c", program], text=True).strip()
+    assert "False\n" == python("-c", program).stdout
 
 
 @pytest.mark.parametrize("price", ["-1", float("nan"), "Infinity", "cheap"])

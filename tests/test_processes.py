@@ -18,21 +18,15 @@ import pytest
 from instrument import read, records, span
 from instrument.model import Span
 from instrument.testing import record
+from tests.programs import python
 from tests.same import COUNTS_LATE, QUIET_FORKS
-
-ROOT = Path(__file__).parents[1]
 
 
 def run(folder: Path, program: str, **more: str) -> str:
     """What a program prints that records into `folder` by default settings but for its sinks; it must succeed."""
-    script = folder / "program.py"
-    script.write_text(textwrap.dedent(program))
-    environment = {**os.environ, "INSTRUMENT_SINKS": "jsonl", "PYTHONPATH": str(ROOT), **more}
-    environment |= QUIET_FORKS if COUNTS_LATE else {}
-    environment.pop("TRACEPARENT", None)
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
-    )
+    (folder / "program.py").write_text(textwrap.dedent(program))
+    quiet = QUIET_FORKS if COUNTS_LATE else {}
+    done = python("program.py", cwd=folder, **{"INSTRUMENT_SINKS": "jsonl", **more, **quiet})
     assert (0, "") == (done.returncode, done.stderr)
     return done.stdout
 

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from instrument.cli.main import main
+from tests.programs import begun
 
 DAY = 86_400
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(alone: Path) -> Path:
     """The working directory's folder with three event files of 1000 bytes, a, b and c, written 3, 2 and 1 days ago."""
-    for name in [name for name in os.environ if name.startswith("INSTRUMENT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    events = tmp_path / ".instrument" / "events"
+    events = alone / ".instrument" / "events"
     events.mkdir(parents=True)
     for age, name in ((3, "a"), (2, "b"), (1, "c")):
         path = events / f"{name}.jsonl"
@@ -125,12 +121,11 @@ def test_a_running_program_keeps_its_file(folder: Path, capsys: pytest.CaptureFi
         "import json, os, sys, time; print(json.dumps({'type': 'run', 'pid': os.getpid(), 'start_ns': time.time_ns()}),"
         "file=open(sys.argv[1], 'w'), flush=True); print(flush=True); input()"
     )
-    command = [sys.executable, "-c", program, str(folder / "events" / "live.jsonl")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    with begun("-c", program, folder / "events" / "live.jsonl") as child:
         assert child.stdout is not None
         child.stdout.readline()
         assert (0, ["live.jsonl"]) == (call("--max-bytes", "0"), left(folder))
-        child.communicate(b"\n")
+        child.communicate("\n")
     assert "kept 1 event file that running processes may still write to" in capsys.readouterr().out
 
 

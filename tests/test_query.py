@@ -7,7 +7,6 @@ import gzip
 import io
 import json
 import os
-import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -23,8 +22,9 @@ from instrument.analysis.tree import traces
 from instrument.cli.main import main
 from instrument.model import Cost, Record, Usage, encode
 from instrument.query.views import VIEWS, database, select
+from tests.programs import left_after_a_line
 from tests.random_recordings import recordings, written
-from tests.recorded import MS, call, finding, head, log, review, span, update
+from tests.recorded import MS, as_lines, call, finding, head, log, review, span, update, write
 
 pytest.importorskip("duckdb", reason="DuckDB is not installed")
 
@@ -136,7 +136,7 @@ def test_broken_lines_are_skipped_and_said(tmp_path: Path) -> None:
     """What stands behind a torn line on the same line is kept; whole files are read as they are."""
     torn = encode(span(1))[:40] + encode(span(2)) + b"\nnonsense\n" + encode(span(3)) + b"\n" + encode(span(4))[:50]
     (tmp_path / "a.jsonl").write_bytes(torn)
-    (tmp_path / "b.jsonl").write_bytes(encode(span(5)) + b"\n")
+    write(tmp_path / "b.jsonl", span(5))
     notices: list[str] = []
     assert [("span2",), ("span3",), ("span5",)] == rows(tmp_path, "select name from spans order by name", notices)
     assert 1 == len(notices)
@@ -146,8 +146,7 @@ def test_broken_lines_are_skipped_and_said(tmp_path: Path) -> None:
 
 def test_gzipped_files_are_read(tmp_path: Path) -> None:
     """Also one that a crash cut short, as far as it goes."""
-    lines = b"".join(encode(one) + b"\n" for one in review())
-    (tmp_path / "a.1.jsonl.gz").write_bytes(gzip.compress(lines))
+    (tmp_path / "a.1.jsonl.gz").write_bytes(gzip.compress(as_lines(*review())))
     (tmp_path / "b.jsonl.gz").write_bytes(
         gzip.compress(encode(span(99)) + b"\n" + os.urandom(5000).hex().encode())[:-200]
     )
@@ -317,12 +316,4 @@ def test_without_duckdb_the_cure_is_named(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     """`instrument query … | head -1`: no complaint, exit code 0."""
     path = written(tmp_path, [log(n, message="x" * 500) for n in range(3000)])
-    words = [sys.executable, "-m", "instrument", "query", "select * from logs", str(path), "--csv"]
-    asked = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path(__file__).parent.parent)
-    assert asked.stdout is not None
-    assert asked.stderr is not None
-    asked.stdout.readline()
-    asked.stdout.close()
-    with asked.stderr:
-        said = asked.stderr.read()
-    assert (b"", 0) == (said, asked.wait())
+    assert ("", 0) == left_after_a_line("-m", "instrument", "query", "select * from logs", path, "--csv")

@@ -15,7 +15,7 @@ from instrument.model import Failure, Record, Usage, encode
 from instrument.query import overview as duck
 from instrument.store.heads import heads
 from tests.random_recordings import recordings, written
-from tests.recorded import MS, NOON, call, finding, log, review, span, update
+from tests.recorded import MS, NOON, as_lines, call, finding, log, review, span, update, write
 
 pytest.importorskip("duckdb", reason="DuckDB is not installed")
 
@@ -112,7 +112,7 @@ def test_files_with_something_odd_are_left_to_the_loop(tmp_path: Path, odd: str)
 def test_a_gzip_file_cut_short_is_left_to_the_loop(tmp_path: Path) -> None:
     """As a disk that was full left it."""
     path = tmp_path / "a.jsonl.gz"
-    path.write_bytes(gzip.compress(b"".join(encode(record) + b"\n" for record in review()))[:-20])
+    path.write_bytes(gzip.compress(as_lines(*review()))[:-20])
     assert None is duck.overall(tmp_path)
 
 
@@ -125,9 +125,9 @@ def test_a_trace_of_which_a_finding_is_left_counts(tmp_path: Path) -> None:
 
 def test_gzipped_and_rotated_files_are_read_together(tmp_path: Path) -> None:
     """A folder is one recording, however its files are kept."""
-    lines = [encode(record) + b"\n" for record in review()]
-    (tmp_path / "a.jsonl").write_bytes(b"".join(lines[:9]))
-    (tmp_path / "a.1.jsonl.gz").write_bytes(gzip.compress(b"".join(lines[9:])))
+    records = review()
+    write(tmp_path / "a.jsonl", *records[:9])
+    (tmp_path / "a.1.jsonl.gz").write_bytes(gzip.compress(as_lines(*records[9:])))
     assert loop.overview(lambda: heads(tmp_path, [])) == duck.overview(tmp_path)
 
 

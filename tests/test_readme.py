@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +10,8 @@ import pytest
 import instrument
 from instrument.cli.main import VERBS
 from instrument.settings import Settings
+from tests.programs import ROOT, python
 
-ROOT = Path(__file__).parent.parent
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "README.md", *ROOT.glob("[bd]*/*.md"))}
 TEXT = PAGES["README.md"]
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -84,14 +81,5 @@ def test_names_exist(name: str) -> None:
 @pytest.mark.parametrize("program", ["weather_agent.py", "async_agent.py"])
 def test_examples_run(program: str, tmp_path: Path) -> None:
     """The programs that the README points at run and show a tree."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("INSTRUMENT_", "TRACEPARENT"))}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / program)],
-        cwd=tmp_path,
-        env={**plain, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = python(ROOT / "examples" / program, cwd=tmp_path)
     assert (0, True) == (done.returncode, "├─" in done.stderr)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -28,7 +25,8 @@ from instrument.model import Batch
 from instrument.sinks.otlp.sink import OtlpSink
 from instrument.store.ledgers import totals
 from tests import recorded
-from tests.otlp_receiver import free_port
+from tests.loopback import free_port
+from tests.programs import begun
 
 SECRET = "sk-proj-" + "a1B2c3D4" * 6
 
@@ -48,9 +46,7 @@ def endpoint(folder: Path) -> Iterator[str]:
 @contextmanager
 def receiving(folder: Path, *options: str, end: signal.Signals = signal.SIGINT) -> Iterator[str]:
     """A server of its own, ended by that signal."""
-    command = [sys.executable, "-m", "instrument", "serve", str(folder), "--otlp", *options]
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("INSTRUMENT_", "OTEL_"))}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=plain) as process:
+    with begun("-m", "instrument", "serve", folder, "--otlp", *options) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip().rstrip("/")
         process.send_signal(end)

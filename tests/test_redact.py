@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
-import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -25,6 +23,7 @@ from instrument.model import Event, Failure, Log, Score, Span
 from instrument.record.texts import shown_bytes
 from instrument.redact import Redactor, installation_key
 from instrument.testing import record
+from tests.programs import begun
 
 SECRET = "zQ7xK2mP9vLw4RtY"
 MIXED = "aB3dE5gH7jK9mN1pQ3sT5vW7xY9zA1cE3gI5kM7oQ9sU1wY3"
@@ -926,13 +925,7 @@ def test_key_is_kept_for_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_processes_agree_on_the_key(tmp_path: Path) -> None:
     """Processes that start at once get the same key."""
     code = "from instrument.redact import installation_key; print(installation_key().hex())"
-    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, cwd=Path(redact.__file__).parents[1]
-        )
-        for _ in range(4)
-    ]
+    started = [begun("-c", code, XDG_STATE_HOME=str(tmp_path)) for _ in range(4)]
     assert 1 == len({process.communicate(timeout=60)[0] for process in started})
 
 

@@ -10,13 +10,11 @@ from instrument.analysis.report import analyse
 from instrument.analysis.tree import traces
 from instrument.model import encode
 from instrument.reading import read
-from tests.recorded import call, review, span
+from tests.recorded import call, review, span, write
 
 
 def written(folder: Path) -> Path:
-    path = folder / "a.jsonl"
-    path.write_bytes(b"".join(encode(record) + b"\n" for record in review()))
-    return path
+    return write(folder / "a.jsonl", *review())
 
 
 def test_a_report_holds_trace_metrics_and_findings() -> None:
@@ -64,6 +62,6 @@ def test_a_notebook_shows_the_tree_and_runs_nothing(tmp_path: Path) -> None:
 def test_costs_of_a_read_trace_are_added_once(tmp_path: Path) -> None:
     """A folder with a copy of a file gives the trace once."""
     for name in ("a.jsonl", "b.jsonl"):
-        (tmp_path / name).write_bytes(encode(call(1)) + b"\n")
+        write(tmp_path / name, call(1))
     (trace,) = read(tmp_path)
     assert 110 == trace.cost.tokens

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from instrument.analysis.reprice import compared, priced_anew
 from instrument.cli.amounts import WITHOUT_TOKENS
 from instrument.cli.main import main
-from instrument.model import Batch, Cost, Span, Usage, encode
+from instrument.model import Batch, Cost, Span, Usage
 from instrument.pricing import Prices
 from instrument.sinks.ledger import LedgerSink
 from instrument.store.ledger import By, Row, added_up, rows, totals
-from tests.recorded import span
+from tests.recorded import span, write
 
 DAY = 86_400 * 10**9
 MAY_2025, JULY_2025 = 20_210 * DAY, 20_270 * DAY
@@ -41,19 +41,16 @@ Shown = Callable[..., Any]
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def ledger(alone: Path) -> Path:
     """A ledger of one priced call, one of a model that had no price, and one that was not billed."""
-    monkeypatch.delenv("INSTRUMENT_CONFIG", raising=False)
-    monkeypatch.delenv("COLUMNS", raising=False)
-    monkeypatch.chdir(tmp_path)
-    sink = LedgerSink(f"sqlite:///{tmp_path}/ledger.db")
+    sink = LedgerSink(f"sqlite:///{alone}/ledger.db")
     sink.write(Batch([
         call(0, "o3", Cost(usd="0.05", basis="priced", price_date="then"), input=1000, output=1000),
         call(1, "mine", Cost(), input=1000, output=10),
         call(2, "gpt-4.1", Cost(usd="0", basis="free"), input=1000, output=10),
     ]))  # fmt: skip
     sink.close()
-    return tmp_path / "ledger.db"
+    return alone / "ledger.db"
 
 
 @pytest.fixture
@@ -143,7 +140,7 @@ def test_json_of_no_call_has_the_same_form(tmp_path: Path, shown: Shown, capsys:
     """Where no model was called there is no group, and the total is of nothing."""
     folder = tmp_path / "tools"
     folder.mkdir()
-    (folder / "a.jsonl").write_bytes(encode(span(1)) + b"\n")
+    write(folder / "a.jsonl", span(1))
     assert 0 == run(str(folder), "--reprice", "--json")
     found = json.loads(capsys.readouterr().out)
     assert (shown().keys(), []) == (found.keys(), found["groups"])

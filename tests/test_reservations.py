@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,8 +18,8 @@ from hypothesis import strategies as st
 from instrument.store import ledger, reservations
 from instrument.store.processes import Process, is_dead, this_process
 from instrument.store.reservations import Account, Claim, Reservations, Standing, accounts_at
+from tests.programs import begun
 
-ROOT = Path(__file__).parent.parent
 TEAM = Account("team", "2026-11-27")
 
 
@@ -150,10 +149,7 @@ sys.stdin.read()
 
 def dying(path: Path, state: str) -> subprocess.Popen[str]:
     """A process that has a reservation, `sent` or not, and waits to be killed."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", DYING, str(path), state], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    process = begun("-c", DYING, path, state)
     assert process.stdout is not None
     assert "reserved\n" == process.stdout.readline()
     return process

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import gc
 import os
-import threading
 import time
 from collections import Counter
 from decimal import Decimal
@@ -30,6 +29,7 @@ from instrument.testing import Recording, record
 from tests.faults.programs import found, run
 from tests.faults.programs import traces as traces_in
 from tests.recorded import span as span_record
+from tests.sinks import Direct, Keeping, Tables
 
 NEVER = {"sample_rate": 1e-12}
 """A rate that chooses none of the few traces here, but leaves it to see what becomes of them."""
@@ -198,24 +198,15 @@ def test_what_was_decided_of_a_trace_holds_as_long_as_it_goes_on(monkeypatch: py
 def test_ledger_and_detectors_see_every_trace() -> None:
     """Sinks that take all, as the ledger does, get what is not stored; findings are made of it."""
 
-    class Ledger:
+    class Ledger(Keeping):
         takes_all = True
-
-        def __init__(self) -> None:
-            self.seen: list[Any] = []
-
-        def write(self, batch: Batch) -> None:
-            self.seen.extend(one for one in batch if isinstance(one, Span))
-
-        def flush(self) -> None: ...
-
-        def close(self) -> None: ...
 
     for rate in (0.0, 1e-12):
         ledger = Ledger()
         with record(sample_rate=rate, sinks=(ledger,), loops={"action": "off"}) as recording:
             thinks(1000)
-        assert (["thinks"], []) == ([one.name for one in ledger.seen if one.usage], recording.spans)
+        seen = [one.name for one in ledger.records if isinstance(one, Span) and one.usage]
+        assert (["thinks"], []) == (seen, recording.spans)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), max_size=30), st.floats(0.01, 1.0))
@@ -534,34 +525,10 @@ def test_a_finalizer_may_begin_a_trace_while_the_rest_is_decided() -> None:
     assert 1000 <= len(sampling._decided)
 
 
-class Priced:
-    """Model calls whose price is there as soon as it is asked for."""
-
-    busy = threading.Lock()
-
-    def is_ready(self) -> bool:
-        return True
-
-    def load(self) -> None: ...
-
-    def complete(self, batch: Batch) -> tuple[Batch, Batch]:
-        return batch, Batch([])
-
-
-class Disk:
+class Disk(Direct):
     """A sink as our files are: it is written to at once, with or without prices."""
 
-    direct = takes_unpriced = True
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def write(self, batch: Batch) -> None:
-        self.names.extend(one.name for one in batch if isinstance(one, Span))
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None: ...
+    takes_unpriced = True
 
 
 def test_a_trace_that_others_want_is_stored_while_a_call_waits_for_its_price(
@@ -571,7 +538,7 @@ def test_a_trace_that_others_want_is_stored_while_a_call_waits_for_its_price(
     monkeypatch.setattr(sampling, "GRACE_SECONDS", 0.0)
     spool = Spool(tmp_path / "spool", "one.jsonl")
     sieve, disk = Sampling(Rules(0.5, keep=frozenset({"error"})), spool, list), Disk()
-    delivery = Delivery([disk], Bounds(), lambda *words: None, sieve, Priced())
+    delivery = Delivery([disk], Bounds(), lambda *words: None, sieve, Tables())
     root, call = span_record(1, name="wanted"), span_record(2, 1, trace_id="b" * 32, name="call")
     sieve.met(root.trace_id, is_root=True)
     sieve.share(root.trace_id)
@@ -581,4 +548,4 @@ def test_a_trace_that_others_want_is_stored_while_a_call_waits_for_its_price(
     unpriced.unpriced = {call.span_id: None}
     delivery.write(unpriced)
     delivery.catch_up()
-    assert ["call", "wanted"] == disk.names
+    assert ["call", "wanted"] == [one.name for one in disk.records]

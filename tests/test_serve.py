@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +15,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from instrument.cli.main import main
-from instrument.model import Batch, encode
+from instrument.model import Batch
 from instrument.sinks.ledger import LedgerSink
 from instrument.store import history
 from instrument.views.server import application
 from tests.browser import serving
-from tests.recorded import MS, TRACE, call, review, span
+from tests.programs import begun
+from tests.recorded import MS, TRACE, call, review, span, write
 
 SLOW = "510f" * 8
 Capture = pytest.CaptureFixture[str]
@@ -41,7 +40,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         duration_ns=9_000 * MS,
         attributes={"instrument.sampling.rate": 0.5},
     )
-    file.write_bytes(b"".join(encode(record) + b"\n" for record in (*review(), slow)))
+    write(file, *review(), slow)
     history.save(file.parent, {"duration": {"search": {"200": 40}}})
     with serving(file) as found:
         yield found
@@ -232,11 +231,7 @@ def test_a_span_is_given_whole(address: str) -> None:
 def test_it_ends_when_it_is_interrupted(tmp_path: Path) -> None:
     """At once, though somebody watches, and without a traceback."""
     (tmp_path / "a.jsonl").write_bytes(b"")
-    command = [sys.executable, "-m", "instrument", "serve", str(tmp_path)]
-    environment = {**os.environ, "INSTRUMENT_DIR": str(tmp_path)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as server:
+    with begun("-m", "instrument", "serve", tmp_path) as server:
         try:
             assert server.stdout is not None
             parts = urlsplit(server.stdout.readline().strip())

@@ -23,14 +23,10 @@ from instrument.settings import PRICE_PARTS, Budget, Settings, explain, find_fol
 from instrument.thresholds import DEFAULTS
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+UNIQUE = "recorded-by-this-test"
+"""No folder above the one for temporary files has it, as `.instrument` may lie there since somebody tried us."""
 
-
-@pytest.fixture(autouse=True)
-def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty working directory and no variable of ours."""
-    for name in [name for name in os.environ if name.startswith("INSTRUMENT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 def refusal(**overrides: object) -> str:
@@ -263,7 +259,7 @@ def test_settings_cannot_be_changed() -> None:
     """Settings are frozen, tables too."""
     loaded = load()
     with pytest.raises(ValidationError):
-        loaded.capture.max_bytes = 1  # type: ignore[misc]
+        loaded.capture.max_bytes = 1
 
 
 # What is refused
@@ -739,17 +735,18 @@ def test_find_folder_looks_upward(tmp_path: Path) -> None:
     """The nearest folder at or above the working directory is found."""
     (tmp_path / "a/b").mkdir(parents=True)
     os.chdir("a/b")
-    assert find_folder(load()) is None
-    (tmp_path / ".instrument").mkdir()
-    assert tmp_path / ".instrument" == find_folder(load())
-    (tmp_path / "a/.instrument").mkdir()
-    assert tmp_path / "a/.instrument" == find_folder(load())
+    settings = load(dir=UNIQUE)
+    assert find_folder(settings) is None
+    (tmp_path / UNIQUE).mkdir()
+    assert tmp_path / UNIQUE == find_folder(settings)
+    (tmp_path / "a" / UNIQUE).mkdir()
+    assert tmp_path / "a" / UNIQUE == find_folder(settings)
 
 
 def test_find_folder_takes_no_file(tmp_path: Path) -> None:
     """A file of that name is no folder."""
-    (tmp_path / ".instrument").write_text("")
-    assert find_folder(load()) is None
+    (tmp_path / UNIQUE).write_text("")
+    assert find_folder(load(dir=UNIQUE)) is None
 
 
 def test_find_folder_obeys_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -23,8 +20,8 @@ from instrument.record.scopes import Ask, scope_of
 from instrument.store import ledger
 from instrument.store.reservations import Reservations
 from instrument.testing import Recording, record
+from tests.programs import begun
 
-ROOT = Path(__file__).parent.parent
 PRICE = {"m": {"input": "0", "output": "10000"}}  # a cent a token of output
 
 
@@ -287,14 +284,8 @@ print(made)
 def test_processes_share(path: Path) -> None:
     """Four processes that want 0.50 each come to no more than the 1.00 that they share."""
     (path.parent / "own.toml").write_text("sinks = []\n[prices.m]\ninput = 0\noutput = 10000\n")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("INSTRUMENT_", "TRACEPARENT"))}
-    told = {"PYTHONPATH": str(ROOT), "INSTRUMENT_CONFIG": "own.toml", "INSTRUMENT_LEDGER__URL": f"sqlite:///{path}"}
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER], cwd=path.parent, env={**kept, **told}, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(4)
-    ]
+    told = {"INSTRUMENT_CONFIG": "own.toml", "INSTRUMENT_LEDGER__URL": f"sqlite:///{path}"}
+    workers = [begun("-c", WORKER, cwd=path.parent, **told) for _ in range(4)]
     made = [int(worker.communicate(timeout=150)[0]) for worker in workers]
     [(_, usd, _, calls)] = account(path)
     assert sum(made) == calls

@@ -25,11 +25,10 @@ TALK, BROKEN = talk().span_id, broken().span_id
 
 
 @pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def path(alone: Path) -> str:
     """A file with a review, a conversation and a failure, away from any recording folder."""
-    monkeypatch.chdir(tmp_path)
     records: list[Record] = [*review(), talk(), broken(), log(72, 71, event="TRIED"), finding(70, 71, message="both")]
-    return str(written(tmp_path, records))
+    return str(written(alone, records))
 
 
 def shown(capsys: Capture, *words: str, code: int = 0) -> str:

@@ -19,14 +19,12 @@ from instrument.cli.main import main
 from instrument.model import encode
 from instrument.views.live import Live
 from instrument.views.theme import Theme, bare, cells
+from tests.programs import begun, environment
 from tests.random_recordings import written
-from tests.recorded import MS, NOON, call, finding, head, log, review, run, span
+from tests.recorded import MS, NOON, as_lines, call, finding, head, log, review, run, span, write
 
 Capture = pytest.CaptureFixture[str]
 WIDE = Theme(None)
-ROOT = Path(__file__).parent.parent
-INHERITED = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-ENVIRON = {**INHERITED, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
 def taken(*records: Any, alive: bool = True) -> tuple[Live, list[str]]:
@@ -155,7 +153,7 @@ def test_the_latest_lines(tmp_path: Path, capsys: Capture) -> None:
 def test_the_file_that_was_written_last_is_told_last(tmp_path: Path, capsys: Capture) -> None:
     """Whatever its name: two programs that begin in one second differ by chance."""
     for age, name in ((9, "b"), (5, "a")):
-        (tmp_path / f"{name}.jsonl").write_bytes(encode(log(0, event=name.upper())) + b"\n")
+        write(tmp_path / f"{name}.jsonl", log(0, event=name.upper()))
         os.utime(tmp_path / f"{name}.jsonl", (1000 - age, 1000 - age))
     assert 0 == main(["tail", str(tmp_path)])
     assert "[INFO] B\n[INFO] A\n" == capsys.readouterr().out
@@ -206,8 +204,7 @@ def following(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """`instrument tail -f` of a folder with one line in it, which it has printed."""
     (tmp_path / "events").mkdir()
     written(tmp_path / "events", [log(0, event="BEFORE")])
-    words = [sys.executable, "-m", "instrument", "tail", "-f", str(tmp_path)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRON) as process:
+    with begun("-m", "instrument", "tail", "-f", tmp_path) as process:
         assert process.stdout is not None
         assert "[INFO] BEFORE\n" == process.stdout.readline()
         yield process
@@ -218,9 +215,9 @@ def test_what_comes_later_is_printed(tmp_path: Path, following: subprocess.Popen
     """In files that were there and in new ones; an interrupt is the way out, without a complaint."""
     assert following.stdout is not None
     with open(tmp_path / "events/a.jsonl", "ab") as file:
-        file.write(encode(log(1, event="SAME")) + b"\n")
+        file.write(as_lines(log(1, event="SAME")))
     assert "[INFO] SAME\n" == following.stdout.readline()
-    (tmp_path / "events/b.jsonl").write_bytes(encode(span(2, name="other")) + b"\n")
+    write(tmp_path / "events/b.jsonl", span(2, name="other"))
     assert "✔ other  5 ms\n" == following.stdout.readline()
     following.send_signal(signal.SIGINT)
     out, err = following.communicate(timeout=20)
@@ -229,8 +226,7 @@ def test_what_comes_later_is_printed(tmp_path: Path, following: subprocess.Popen
 
 def test_what_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     """A folder before the first run: that is said, and what comes is printed."""
-    words = [sys.executable, "-m", "instrument", "tail", "-f", str(tmp_path / "later")]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRON) as process:
+    with begun("-m", "instrument", "tail", "-f", tmp_path / "later") as process:
         assert process.stdout is not None and process.stderr is not None
         assert "waiting for it" in process.stderr.readline()
         (tmp_path / "later").mkdir()
@@ -246,7 +242,7 @@ def test_a_reader_that_goes_away_ends_it(tmp_path: Path, following: subprocess.P
     assert following.stderr is not None
     following.stdout.close()
     with open(tmp_path / "events/a.jsonl", "ab") as file:
-        file.write(encode(log(1)) + b"\n")
+        file.write(as_lines(log(1)))
     assert ("", 0) == (following.stderr.read(), following.wait(timeout=20))
 
 
@@ -274,14 +270,14 @@ def test_a_run_of_another_process_in_a_real_terminal(tmp_path: Path, columns: in
     tmux = ["tmux", "-S", str(tmp_path / "tmux"), "-f", os.devnull]
     follow = f"exec {sys.executable} -m instrument tail -f"
     new = ["new-session", "-d", "-s", "a", "-x", str(columns), "-y", "20", "-c", str(tmp_path), follow]
-    subprocess.run([*tmux, *new], check=True, env={**ENVIRON, "LC_ALL": "C.UTF-8", "TERM": "screen"})
-    agent = subprocess.Popen([sys.executable, "-c", AGENT], stdin=subprocess.PIPE, cwd=tmp_path, env=ENVIRON)
+    subprocess.run([*tmux, *new], check=True, env=environment(LC_ALL="C.UTF-8", TERM="screen"))
+    agent = begun("-c", AGENT, cwd=tmp_path)
     try:
         running = _screen_with(tmux, "… iteration")
         assert ["▸ research", "    ✔ fetch", "… research", "  … iteration"] == [
             _head_of(text) for text in running if _head_of(text) != "  ▸ iteration"
         ]
-        agent.communicate(b"\n", timeout=30)
+        agent.communicate("\n", timeout=30)
         ended = _screen_with(tmux, "✔ research")
         assert [] == [text for text in ended if "…" in text.split("  ")[0]]
         assert max(map(cells, ended)) <= columns

@@ -9,7 +9,6 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
 from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -24,13 +23,6 @@ from instrument.record.context import current
 from instrument.record.switch import switch
 from instrument.testing import Recording, record
 from tests.same import outcome
-
-
-@pytest.fixture
-def recording() -> Iterator[Recording]:
-    """What the test records."""
-    with record() as recording:
-        yield recording
 
 
 @tool

@@ -5,9 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +18,7 @@ from tiktoken_ext import openai_public
 from instrument import tokens
 from instrument.errors import InstrumentError
 from instrument.tokens import count, encoding, encoding_name, estimate_messages
+from tests.programs import python
 
 DATA = Path(tokens.__file__).parent / "data"
 SHIPPED = {"o200k_base", "cl100k_base"}
@@ -58,8 +56,7 @@ from instrument.tokens import count
 from tiktoken import registry
 print(count("hello world", "gpt-4o"), count("hello world", "gpt-4"), len(registry.ENCODINGS))
 """
-    env = {**os.environ, "TIKTOKEN_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
+    done = python("-c", program, TIKTOKEN_CACHE_DIR=str(tmp_path))
     assert (["2", "2", "0"], []) == (done.stdout.split(), list(tmp_path.iterdir())), done.stderr
 
 

@@ -22,7 +22,7 @@ from instrument import session, span, tool
 from instrument.integrations.asgi import TraceMiddleware
 from instrument.integrations.httpx import trace_requests
 from instrument.record.context import current
-from instrument.testing import Recording, record
+from instrument.testing import Recording
 
 
 @tool
@@ -66,12 +66,6 @@ class Unreadable:
     @property
     def path(self) -> str:
         raise ZeroDivisionError
-
-
-@pytest.fixture
-def recording() -> Iterator[Recording]:
-    with record() as recording:
-        yield recording
 
 
 @pytest.fixture

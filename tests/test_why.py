@@ -16,9 +16,9 @@ from instrument.analysis.report import analyse
 from instrument.analysis.tree import traces
 from instrument.analysis.why import Reason, Why, why
 from instrument.cli.main import main
-from instrument.model import Failure, Record, Span, Usage, encode
+from instrument.model import Failure, Record, Span, Usage
 from instrument.views.theme import duration
-from tests.recorded import MS, call, finding, head, log, review, span
+from tests.recorded import MS, call, finding, head, log, review, span, write
 from tests.test_critical_path import Work, at, simulate, work
 
 Capture = pytest.CaptureFixture[str]
@@ -346,9 +346,7 @@ def test_a_trace_of_logs_only_has_answers() -> None:
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> str:
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(b"".join(encode(record) + b"\n" for record in review()))
-    return str(path)
+    return str(write(tmp_path / "a.jsonl", *review()))
 
 
 def test_it_fits_on_one_screen(recorded: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,8 +29,8 @@ from instrument.sinks.jsonl import JsonlSink
 from instrument.sinks.ledger import LedgerSink
 from instrument.sinks.memory import MemorySink
 from instrument.testing import record
+from tests.programs import ROOT, python
 
-ROOT = Path(__file__).parent.parent
 PROGRAM = """
 from instrument import agent, log, span, tool
 
@@ -48,18 +48,8 @@ print(run())
 
 
 def run(folder: Path, program: str = PROGRAM, **environment: str) -> subprocess.CompletedProcess[str]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("INSTRUMENT_", "TRACEPARENT"))}
-    file = folder / "program.py"
-    file.write_text(program)
-    return subprocess.run(
-        [sys.executable, str(file)],
-        cwd=folder,
-        env={**plain, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    (folder / "program.py").write_text(program)
+    return python("program.py", cwd=folder, **environment)
 
 
 def names(folder: Path) -> list[str]:
@@ -213,7 +203,7 @@ def test_what_is_said_heeds_what_the_settings_call_secret(monkeypatch: pytest.Mo
     told: list[str] = []
     monkeypatch.setattr(notices, "_log", told.append)
     monkeypatch.setattr(notices, "hide", None)
-    settings = instrument.Settings(dir=str(tmp_path), redact={"patterns": [r"INT-\d+"]})  # type: ignore[arg-type]  # as TOML has it
+    settings = instrument.Settings(dir=str(tmp_path), redact={"patterns": [r"INT-\d+"]})
     wiring.build(settings, []).close()
     notices.notice("it failed at INT-4711")
     assert ["it failed at [redacted"] == [line.partition(":")[0] for line in told]
@@ -509,7 +499,7 @@ def test_wrong_use_of_a_class() -> None:
 
 def test_settings_for_processes_that_are_not_forked() -> None:
     """They go along whole, but for a function that decides on loops and cannot go: there they warn."""
-    given = Settings(capture={"content": False}, loops={"action": lambda finding: None})  # type: ignore[arg-type]
+    given = Settings(capture={"content": False}, loops={"action": lambda finding: None})
     found = wiring._unpickled(wiring._pickled(given))
     assert (False, "warn", given.folder) == (found.capture.content, found.loops.action, found.folder)
 

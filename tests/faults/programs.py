@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -13,8 +12,8 @@ from typing import Any
 from instrument import read, records
 from instrument.model import Record, Span
 from instrument.reading import Trace
+from tests import programs
 
-ROOT = Path(__file__).parents[2]
 HEAD = """
 import os, sys, time, threading, signal
 import instrument
@@ -34,9 +33,8 @@ def command(folder: Path, program: str, name: str = "program.py") -> list[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a program: our package, JSONL only, no settings of whoever runs the tests."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("INSTRUMENT_", "TRACEPARENT"))}
-    return {**plain, "PYTHONPATH": str(ROOT), "INSTRUMENT_SINKS": "jsonl", **more}
+    """The environment of a program: our package, JSONL only."""
+    return programs.environment(**{"INSTRUMENT_SINKS": "jsonl", **more})
 
 
 def run(folder: Path, program: str, *, prefix: Sequence[str] = (), **more: str) -> subprocess.CompletedProcess[str]:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from instrument import read, records, span, tool
-from instrument.model import Batch, Span
+from instrument.model import Span
 from instrument.testing import record
 from tests.faults.programs import environment
 
@@ -235,18 +235,6 @@ FAULTS: dict[str, Callable[[Path, random.Random], Round]] = {
     "stderr unread": unread,
     "forks under load": forked,
 }
-
-
-class Nothing:
-    """A sink that keeps nothing."""
-
-    direct = True
-
-    def write(self, batch: Batch) -> None: ...
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None: ...
 
 
 @tool
