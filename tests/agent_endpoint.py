@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import openai
 
 from agent.model import Endpoint
+from tests import loopback
 
 Item = dict[str, Any]
 
@@ -136,33 +135,21 @@ def response(model: str, output: Sequence[Item]) -> bytes:
 def serving(script: Script) -> Iterator[str]:
     """The base URL of a server that answers by the script."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(loopback.Handler):
         def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            request = json.loads(self.body())
             answer = script.answer(request)
             if not isinstance(answer, Raw):
                 items = [answer] if isinstance(answer, dict) else answer
                 answer = Raw(body=response(request["model"], items))
-            self.send_response(answer.status)
-            self.send_header("Content-Type", answer.type)
-            self.send_header("Content-Length", str(len(answer.body) if answer.length is None else answer.length))
-            self.send_header("retry-after-ms", "1")
-            self.end_headers()
-            self.wfile.write(answer.body)
+            headers = {"content-type": answer.type, "retry-after-ms": "1"}
+            if answer.length is not None:
+                headers["content-length"] = str(answer.length)
+            self.reply(answer.status, answer.body, headers)
             self.close_connection = answer.length is not None
 
-        def log_message(self, *args: Any) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with loopback.serving(Handler) as server:
         yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @contextmanager

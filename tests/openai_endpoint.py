@@ -6,8 +6,9 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests import loopback
 
 Answer = tuple[int, str, bytes | Iterator[bytes]]
 
@@ -27,47 +28,26 @@ class Endpoint:
         self.broken = threading.Event()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64  # of six clients at once one would be left to try again a second later
-
-
 @contextmanager
 def endpoint() -> Iterator[Endpoint]:
     """Serve on loopback until the block ends."""
     told = Endpoint()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = 20
-        disable_nagle_algorithm = True  # head and body are two writes: the second would wait 40 ms for a late ACK
-
+    class Handler(loopback.Handler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or b"{}")
-            self._reply(body)
-
-        def do_GET(self) -> None:
-            self._reply({})
-
-        def _reply(self, body: dict[str, Any]) -> None:
-            path = self.path.split("?")[0].removeprefix("/v1")
+            path, body = self.path.split("?")[0].removeprefix("/v1"), json.loads(self.body() or b"{}")
             told.requests.append((path, body))
             status, kind, content = told.answer(path, body)
-            self.send_response(status)
-            self.send_header("content-type", kind)
-            self.send_header("x-request-id", "req_1")
-            for name, value in told.extra.items():
-                self.send_header(name, value)
+            headers = {"content-type": kind, "x-request-id": "req_1", **told.extra}
             if isinstance(content, bytes):
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                self.reply(status, content, headers)
             else:
+                self.begin(status, headers | {"transfer-encoding": "chunked"})
                 self._send_pieces(content)
 
+        do_GET = do_POST
+
         def _send_pieces(self, pieces: Iterator[bytes]) -> None:
-            self.send_header("transfer-encoding", "chunked")
-            self.end_headers()
             try:
                 for piece in pieces:
                     self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
@@ -80,17 +60,9 @@ def endpoint() -> Iterator[Endpoint]:
                 self.connection.close()
                 self.close_connection = True
 
-        def log_message(self, *args: Any) -> None: ...
-
-    server = _Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    told.base_url = f"http://127.0.0.1:{server.server_port}/v1"
-    try:
+    with loopback.serving(Handler) as server:
+        told.base_url = f"http://127.0.0.1:{server.server_port}/v1"
         yield told
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def as_json(value: Any, status: int = 200) -> Answer:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import gzip
-import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests import loopback
 
 REQUESTS: dict[str, Any] = {
     "traces": ExportTraceServiceRequest,
@@ -103,12 +103,10 @@ def receiver(port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Recei
     found = Receiver()
     found.scheme = "http" if tls is None else "https"
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(loopback.Handler):
         def do_POST(self) -> None:
-            raw = self.rfile.read(int(self.headers["Content-Length"]))
-            body = gzip.decompress(raw) if self.headers.get("Content-Encoding") == "gzip" else raw
+            raw = self.body()
+            body = gzip.decompress(raw) if self.headers.get("content-encoding") == "gzip" else raw
             signal = self.path.rpartition("/")[2]
             answer = Answer(404) if signal in found.lacks else found.next_answer()
             if answer.hang:
@@ -116,29 +114,15 @@ def receiver(port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Recei
                 return
             if 200 <= answer.status < 300:
                 found.take(signal, body, {key.lower(): value for key, value in self.headers.items()})
-            self.send_response(answer.status)
-            for key, value in (*answer.headers, ("Content-Length", str(len(answer.body)))):
-                self.send_header(key, value)
-            self.end_headers()
-            self.wfile.write(answer.body)
+            self.reply(answer.status, answer.body, dict(answer.headers))
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
-    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # handshakes that fail are what tests are about
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    found.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield found
-    finally:
-        found.stopped.set()
-        server.shutdown()
-        server.server_close()
+    with loopback.serving(Handler, port, tls) as server:
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # handshakes that fail are what tests are about
+        found.port = server.server_port
+        try:
+            yield found
+        finally:
+            found.stopped.set()
 
 
 @contextmanager
@@ -177,10 +161,3 @@ def grpc_receiver(tls: Any = None) -> Iterator[Receiver]:
         yield found
     finally:
         server.stop(0)
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 import openai
 import pytest
 
@@ -12,6 +10,7 @@ from agent.errors import InputError, ModelError
 from agent.memory import message
 from agent.model import Endpoint, connect, function_calls, online_models, said, text_of
 from tests.agent_endpoint import Raw, Script, call, endpoint, reasoning, says, serving, verdict
+from tests.loopback import free_port
 
 
 def asked(script: Script, model: str = "gpt-4.1") -> openai.types.responses.Response:
@@ -106,9 +105,7 @@ def test_nonsense_is_one_clear_sentence(answer: Raw, sentence: str) -> None:
 
 def test_an_endpoint_that_is_down_is_one_clear_sentence() -> None:
     """A refused connection names the address; a user name and password in it are not shown."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
+    port = free_port()
     url = f"http://user:pass@127.0.0.1:{port}/v1"
     with openai.OpenAI(base_url=url, api_key="test", max_retries=0) as client, pytest.raises(ModelError) as caught:
         Endpoint(client, "a", "b").ask("a", "", [], REVIEW)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +17,8 @@ from openai.types.responses import Response
 
 from instrument.model import Usage
 from instrument.usage import Answer, answer, request, usage_of
+from tests.openai_endpoint import as_json, endpoint
+from tests.openai_styles import client_of
 
 CHAT = {
     "id": "chatcmpl-1",
@@ -209,34 +208,11 @@ def test_the_library_tells_the_provider(package: str, value: dict[str, Any], pro
     assert (plain.usage, plain.output_messages, provider) == (found.usage, found.output_messages, found.provider)
 
 
-@contextmanager
-def endpoint(body: dict[str, Any]) -> Iterator[openai.OpenAI]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            content = json.dumps(body).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *args: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        with openai.OpenAI(api_key="none", base_url=f"http://127.0.0.1:{server.server_port}/v1") as client:
-            yield client
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def test_raw_responses_are_read_without_parsing_them() -> None:
     """A response taken by `with_raw_response` is read from its body; one that still streams is left alone."""
     question: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": "?"}]}
-    with endpoint(CHAT) as client:
+    with endpoint() as server, client_of(server.base_url) as client:
+        server.answer = lambda path, body: as_json(CHAT)
         raw = client.chat.completions.with_raw_response.create(**question)
         with client.chat.completions.with_streaming_response.create(**question) as streaming:
             assert (EXPECTED["chat"], None) == (answer(raw), answer(streaming))

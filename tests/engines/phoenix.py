@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.engines.server import FOLDER, asked, running
-from tests.otlp_receiver import free_port
+from tests.loopback import free_port
 
 NAME = "phoenix"
 

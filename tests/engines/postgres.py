@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.loopback import free_port
 
 PROGRAMS = ("initdb", "pg_ctl")
 
@@ -88,10 +89,7 @@ def postgres() -> Iterator[Postgres]:
     try:
         if (user := _user()) is not None:
             shutil.chown(folder, user)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        server = Postgres(programs, folder, port)
+        server = Postgres(programs, folder, free_port())
         server._run("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", "postgres", "-N")
         server.start()
         try:

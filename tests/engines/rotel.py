@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.engines.server import FOLDER
-from tests.otlp_receiver import free_port
+from tests.loopback import free_port
 
 START_SECONDS = 20.0
 
