@@ -302,6 +302,8 @@ def test_a_finding_at_the_very_end_is_in_sight(browser: Browser, address: str) -
     """Its pins stand within the time line and the strip."""
     with browser.page(f"{address}#/run/{LONG}") as page:
         page.locator(".waterfall .finding").wait_for()
+        page.locator(".pin").wait_for()
+        page.evaluate(DRAWN)
         places = [page.locator(pin).bounding_box() for pin in (".waterfall .finding", ".pin")]
         assert [True, True] == [1200 < place["x"] + 0.8 * place["width"] < 1280 for place in places], places
 
