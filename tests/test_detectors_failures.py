@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -192,3 +194,54 @@ def test_unknown_inputs_may_fail_in_a_storm() -> None:
         tape.spans.append(msgspec.structs.replace(tape.tool("send", failed="away"), input=None))
         del tape.spans[-2]
     assert {"error_storm"} == alarms(feed(tape.spans))
+
+
+TOLD_ERRORS = [
+    'ERROR: column "{n}" does not exist',
+    "Error executing tool search: no such place {n}",
+    "Traceback (most recent call last):\n  File x.py, line {n}",
+    "sqlite3.OperationalError: no such table: {n}",
+    '{{"error": "not found: {n}"}}',
+    {"error": {"message": "not found", "code": 404}},
+    {"ok": False, "message": "not found"},
+    {"isError": True, "content": "not found"},
+]
+
+
+@pytest.mark.parametrize("told", TOLD_ERRORS)
+def test_errors_that_are_given_back_as_results_are_failures(told: Any) -> None:
+    """The tool succeeds each time and the model tries one name after the other."""
+    tape = Tape()
+    for n in ("amount", "total", "price"):
+        tape.tool("run_sql", told.format(n=n) if isinstance(told, str) else told, column=n)
+    (found,) = feed(tape.spans)
+    assert "3 calls in a row gave errors as results (run_sql)" in found.message
+
+
+NO_ERRORS = [
+    "error rates fell by {n} percent",
+    "Errors and how to handle them, chapter {n}",
+    "Error: and so on, line {n}\n" * 200,
+    "0 errors, {n} warnings",
+    "failed 1, passed {n}",
+    '{{"error": null, "rows": "{n}"}}',
+    {"errors": [], "ok": True},
+    {"success": None, "status": "done"},
+]
+
+
+@pytest.mark.parametrize("told", NO_ERRORS)
+def test_what_only_speaks_of_errors_is_none(told: Any) -> None:
+    """Texts about errors, logs that begin with one, and fields for errors that say that there was none."""
+    tape = Tape()
+    for n in ("one", "two", "three", "four"):
+        tape.tool("read", told.format(n=n) if isinstance(told, str) else told, part=n)
+    assert [] == feed(tape.spans)
+
+
+def test_a_busy_service_may_say_so_in_a_result() -> None:
+    """What passes of itself is tried again by careful programs, however it is told."""
+    tape = Tape()
+    for told in ("Error: 429 too many requests", "Error: 429 too many requests", "the text"):
+        tape.tool("fetch", told, page=1)
+    assert [] == feed(tape.spans)

@@ -214,6 +214,108 @@ def test_a_missed_cache_is_told() -> None:
     assert "0% of the input came from the cache" in [one.text for one in found]
 
 
+def text_message(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "parts": [{"type": "text", "content": text}]}
+
+
+def result(text: str) -> dict[str, Any]:
+    return {"role": "tool", "parts": [{"type": "tool_call_response", "id": "1", "response": text}]}
+
+
+WISH = {"role": "assistant", "parts": [{"type": "tool_call", "id": "1", "name": "fetch", "arguments": {}}]}
+GUIDE = "Cite each source with its address. " * 10
+PAGES = [f"{number} pages of text " * 200 for number in range(3)]
+
+
+def sent(number: int, *messages: dict[str, Any], tools: tuple[str, ...] = (), **fields: Any) -> Span:
+    """A model call with a long prompt of these messages."""
+    offered = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in tools]
+    fields.setdefault("output", {"messages": [text_message("assistant", "so")]})
+    return call(number, 1, tokens=(20_000, 1), input={"messages": [*messages], "tools": offered}, **fields)
+
+
+def told(*calls: Span, begins: str) -> list[str]:
+    found = answers(span(1, kind="agent", name="agent"), *calls)
+    return [one.text for one in (*found.expensive, *found.failed) if one.text.startswith(begins)]
+
+
+def test_a_clock_in_the_instructions_is_why_nothing_was_cached() -> None:
+    """The place at which each prompt parts from the one before it, in its own words."""
+    calls = [
+        sent(n, text_message("system", f"Now: 12:0{n}. {GUIDE}"), WISH, *map(result, PAGES[: n - 1])) for n in (2, 3, 4)
+    ]
+    (found,) = told(*calls, begins="prompts of think differ")
+    assert "in message 1 (system), at “Now: 12:03. Cite each source" in found
+
+
+def test_other_tools_in_each_prompt_are_why_nothing_was_cached() -> None:
+    """They come before all messages."""
+    calls = [sent(n, text_message("system", GUIDE), WISH, result(PAGES[0]), tools=("a",) * n) for n in (2, 3, 4)]
+    (found,) = told(*calls, begins="prompts of think differ")
+    assert "in the tools on offer, which come first" in found
+
+
+def test_prompts_that_go_on_do_not_differ() -> None:
+    """Each begins with all of the one before: a service without a cache is then the reason."""
+    calls = [sent(n, text_message("system", GUIDE), WISH, *map(result, PAGES[: n - 1])) for n in (2, 3, 4)]
+    assert [] == told(*calls, begins="prompts of think differ")
+
+
+def test_questions_of_a_batch_do_not_go_on() -> None:
+    """They have nothing in common that a cache could find."""
+    calls = [sent(n, text_message("user", f"{n}"), text_message("user", PAGES[n - 2])) for n in (2, 3, 4)]
+    assert [] == told(*calls, begins="prompts of think differ")
+
+
+def test_what_fills_the_longest_prompt_is_told() -> None:
+    """Results by the tool that gave them."""
+    found = told(sent(2, text_message("system", GUIDE), WISH, *map(result, PAGES)), begins="the longest prompt is")
+    assert ["the longest prompt is 96% results of fetch, 3 messages of 5"] == found
+
+
+def test_a_message_that_a_prompt_holds_twice_is_told() -> None:
+    """Instructions that two places of a program add."""
+    twice = text_message("system", GUIDE)
+    found = told(
+        sent(2, twice, twice, text_message("user", "yes"), text_message("user", "yes")),
+        begins="the longest prompt holds",
+    )
+    assert [
+        "the longest prompt holds one message 2 times: system, “Cite each source with its address. Cite …”"
+    ] == found
+
+
+def test_the_very_same_asked_again_is_told_with_its_price() -> None:
+    """What a program pays that tries until it likes the answer."""
+    found = told(*(sent(n, text_message("user", "when?")) for n in (2, 3, 4)), begins="2 calls")
+    assert ["2 calls asked the very same as one before: 67% of the money"] == found
+
+
+def test_what_a_function_was_given_may_not_be_all() -> None:
+    """A method that is called with nothing, or the next turn of what the service remembers."""
+    calls = [call(n, 1, input={}) for n in (2, 3)]
+    known = {"gen_ai.request.previous_response.id": "resp_1"}
+    calls += [sent(n, text_message("user", "go on"), attributes=known) for n in (4, 5)]
+    assert [] == told(*calls, begins="2 calls")
+
+
+def test_tools_that_were_offered_and_never_called_are_told() -> None:
+    """A model that says that it has booked what it has not."""
+    asks = sent(2, tools=("fetch", "book"), output={"messages": [WISH]})
+    assert ["offered and never called: book"] == told(asks, sent(3, tools=("fetch", "book")), begins="offered")
+
+
+def test_answers_that_are_not_known_may_have_called_any_tool() -> None:
+    """Where contents are not recorded nothing is said."""
+    assert [] == told(sent(2, tools=("fetch",), output=None), begins="offered")
+
+
+def test_errors_that_tools_gave_back_are_told() -> None:
+    """The calls succeeded, so nothing else shows them."""
+    calls = [span(n, 1, kind="tool", name="run_sql", output=f"ERROR: no column {n}") for n in (2, 3)]
+    assert ["run_sql gave an error as its result 2 times: ERROR: no column 3"] == told(*calls, begins="run_sql")
+
+
 def test_one_call_that_stands_out() -> None:
     """Three times the mean and more."""
     calls = [call(n, 1, usd="0.001") for n in range(2, 10)]

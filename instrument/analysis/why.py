@@ -10,12 +10,25 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from instrument.analysis.asked import (
+    Parting,
+    Whole,
+    as_it_is,
+    asked_before,
+    early_partings,
+    filling,
+    messages,
+    never_called,
+    twice,
+)
 from instrument.analysis.critical_path import CriticalPath, critical_path, shortest_without
 from instrument.analysis.facts import NOBODY, agent_of, attribute, is_timed, model_of, operation_of, retries_of
 from instrument.analysis.failures import exception_of, held_by, identity, is_group
 from instrument.analysis.report import Report
 from instrument.analysis.totals import Total, carries, dollars, total
 from instrument.analysis.tree import Trace
+from instrument.detectors.calls import TOOL_KINDS, plain
+from instrument.detectors.error_text import error_text
 from instrument.model import Finding, Span
 from instrument.statuses import FAILED, OPEN, REFUSED, UNENDED, UNFINISHED
 from instrument.views.theme import bill, count, duration, many, percent
@@ -23,6 +36,9 @@ from instrument.views.theme import bill, count, duration, many, percent
 WORTH_TELLING = 0.05
 """What makes up less of the time or the money than this is not an answer."""
 MOST_CAUSES = 4
+AROUND = 40
+"""Letters of a message that show which one it is."""
+MOST_NAMES = 6
 GROWN = 2.0
 """Prompts of one operation that have grown by this factor are told."""
 RISING = 0.75
@@ -49,12 +65,12 @@ class Why(Struct, frozen=True):
     failed: Sequence[Reason]
 
 
-def why(report: Report) -> Why:
-    """The answers for one trace."""
+def why(report: Report, whole: Whole = as_it_is) -> Why:
+    """The answers for one trace; `whole` gives contents with what is stored apart from them."""
     trace = report.trace
     return Why(
         [*_time(trace), *_told(report.findings, lambda one: one.detector in OF_TIME)],
-        [*_money(trace), *_told(report.findings, lambda one: one.detector in OF_MONEY)],
+        [*_money(trace, whole), *_told(report.findings, lambda one: one.detector in OF_MONEY)],
         [*_failure(trace), *_told(report.findings, lambda one: one.detector not in OF_TIME | OF_MONEY)],
     )
 
@@ -159,7 +175,7 @@ def _tried_again(trace: Trace) -> Iterator[Reason]:
 # Money
 
 
-def _money(trace: Trace) -> Iterator[Reason]:
+def _money(trace: Trace, whole: Whole) -> Iterator[Reason]:
     calls = [span for span in trace.spans if carries(span)]
     if not calls:
         yield Reason("no model was called")
@@ -176,8 +192,10 @@ def _money(trace: Trace) -> Iterator[Reason]:
                 yield share
             told.append(share.span_ids)
     yield from _one_dear_call(calls)
+    yield from _asked_again(calls)
     yield from _growing_prompts(calls)
-    yield from _of_tokens(calls, spent)
+    yield from _longest_prompt(calls, whole)
+    yield from _of_tokens(calls, spent, whole)
     yield from _unpaid_doubts(calls, spent)
 
 
@@ -230,12 +248,59 @@ def _have_grown(sizes: Sequence[int]) -> bool:
     return len(sizes) > 2 and is_longest and rises >= RISING * (len(sizes) - 1)
 
 
-def _of_tokens(calls: Sequence[Span], spent: Total) -> Iterator[Reason]:
+def _asked_again(calls: Sequence[Span]) -> Iterator[Reason]:
+    """What it cost to ask the very same once more, as programs do that try until they like the answer."""
+    again = [call for group in asked_before(calls) for call in group[1:]]
+    share, whole = sum(map(weight, again)), sum(map(weight, calls))
+    if whole and share >= Decimal(str(WORTH_TELLING)) * whole:
+        what = f"{many(len(again), 'call')} asked the very same as one before"
+        text = f"{what}: {percent(share, whole)} of the {_measure(calls)}"
+        yield Reason(text, [call.span_id for call in again])
+
+
+def _longest_prompt(calls: Sequence[Span], whole: Whole) -> Iterator[Reason]:
+    """What a long prompt consists of, and what stands in it more than once."""
+    longest = max(calls, key=_prompt)
+    prompt = messages(longest, whole)
+    if not prompt:
+        return
+    whose, share, number = filling(prompt)
+    if _prompt(longest) >= MUCH_INPUT and len(prompt) > 1:
+        text = f"the longest prompt is {share:.0%} {whose}, {many(number, 'message')} of {len(prompt)}"
+        yield Reason(text, [longest.span_id])
+    said, times = twice(prompt) or (prompt[0], 1)
+    if (times - 1) * len(said.text) > WORTH_TELLING * sum(len(one.text) for one in prompt):
+        text = f"the longest prompt holds one message {times} times: {said.whose}, “{said.text[:AROUND]}…”"
+        yield Reason(text, [longest.span_id])
+
+
+def _of_tokens(calls: Sequence[Span], spent: Total, whole: Whole) -> Iterator[Reason]:
     if spent.input >= MUCH_INPUT and len(calls) > 1 and spent.cached < spent.input / 10:
         text = f"{percent(spent.cached, spent.input) or '0%'} of the input came from the cache"
         yield Reason(text, [call.span_id for call in sorted(calls, key=_prompt, reverse=True)])
+        yield from _no_cache(calls, whole)
     if spent.reasoning > spent.output / 2:
         yield Reason(f"{percent(spent.reasoning, spent.output)} of the output was reasoning")
+
+
+def _no_cache(calls: Sequence[Span], whole: Whole) -> Iterator[Reason]:
+    """What keeps the prompts of an operation from beginning as the one before did, such as a clock."""
+    groups: dict[tuple[str, str, str], list[Span]] = defaultdict(list)
+    for call in calls:
+        groups[operation_of(call), agent_of(call), model_of(call)].append(call)
+    for group in sorted(groups.values(), key=lambda group: -sum(map(_prompt, group))):
+        found = early_partings(group, whole)
+        if 2 * len(found) > len(group) - 1:
+            where = _where(found[0][1])
+            whose = f"prompts of {operation_of(group[0])} differ from the one before"
+            yield Reason(f"{whose} {where}: no cache finds what follows", [call.span_id for call, _ in found])
+            return
+
+
+def _where(parting: Parting) -> str:
+    if not parting.number:
+        return "in the tools on offer, which come first"
+    return f"in message {parting.number} ({parting.whose}), at “{parting.around}”"
 
 
 def _unpaid_doubts(calls: Sequence[Span], spent: Total) -> Iterator[Reason]:
@@ -282,6 +347,8 @@ def _failure(trace: Trace) -> Iterator[Reason]:
     if outcome:
         yield Reason(f"its outcome: {outcome}", _ids(trace))
     yield from _survived(trace)
+    yield from _errors_as_results(trace)
+    yield from _left_alone(trace)
     for log in trace.logs:
         if log.level.upper() in BAD_LOGS:
             yield Reason(f"log {log.event}: {log.message}", [log.span_id] if log.span_id else [])
@@ -363,6 +430,28 @@ def _survived(trace: Trace) -> Iterator[Reason]:
         what = "was refused" if spans[-1].status == REFUSED else "failed"
         text = f"{name}{_among(trace.spans, spans)} {what} {times} and the run went on: {_error(spans[-1])}"
         yield Reason(text, [span.span_id for span in spans])
+
+
+def _errors_as_results(trace: Trace) -> Iterator[Reason]:
+    """Tools whose calls succeeded with an error as what they gave back."""
+    groups: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for span in trace.spans:
+        if span.kind in TOOL_KINDS and span.status == "ok" and (said := error_text(plain(span.output))):
+            groups[span.name].append((span.span_id, said))
+    for name, found in sorted(groups.items(), key=lambda item: -len(item[1]))[:MOST_CAUSES]:
+        times = "once" if len(found) == 1 else f"{count(len(found))} times"
+        text = f"{name} gave an error as its result {times}: {' '.join(found[-1][1][:200].split())}"
+        yield Reason(text, [span_id for span_id, _ in found])
+
+
+def _left_alone(trace: Trace) -> Iterator[Reason]:
+    """Tools that were offered and never called, as when a model says that it has done what it has not."""
+    names = never_called(trace.spans) if trace.root.kind != "llm" else []
+    if names:
+        more = f" and {count(len(names) - MOST_NAMES)} more" if len(names) > MOST_NAMES else ""
+        offered = [span for span in trace.spans if span.kind == "llm"]
+        text = f"offered and never called: {', '.join(names[:MOST_NAMES])}{more}"
+        yield Reason(text, [offered[-1].span_id])
 
 
 def _leads(inner: Span, outer: Span) -> bool:

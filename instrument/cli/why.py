@@ -35,12 +35,15 @@ def run(args: argparse.Namespace) -> int:
     """Print the answers."""
     from instrument.analysis.report import analyse
     from instrument.analysis.why import why
+    from instrument.store import blobs
 
     place_trace(args)
     notices: list[str] = []
     path = path_of(args)
     trace = find_trace(path, args.trace, notices)
-    answers = why(analyse(trace, limits(args), usual(path, notices)))
+    stored = blobs.folder_for(path)
+    report = analyse(trace, limits(args), usual(path, notices))
+    answers = why(report, lambda value: blobs.whole(value, stored))
     if args.json:
         from msgspec import to_builtins
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from instrument.attributes import AGENT_ID
+from instrument.detectors.error_text import error_text, may_be_error
 from instrument.detectors.similarity import (
     PROSE_SPACES,
     Question,
@@ -135,8 +136,8 @@ class Call(Done, eq=False, gc=False):
     """A call with the text that detectors may have to read; `wordy` says that its arguments may hold prose.
 
     Where a glance was enough `unread` says so instead, until the call is read to be compared with a later one.
-    `may_pass` says that it failed by what passes of itself, `answers` how many model calls of the run came before,
-    `agent` who made it.
+    `by_word` says that it failed by what it gave back, `may_pass` by what passes of itself, `answers` how many model
+    calls of the run came before, `agent` who made it.
     `given_plain` and `told_plain` are arguments and result as they came; None where that would be much to keep, and for
     the result of what failed.
     """
@@ -150,6 +151,7 @@ class Call(Done, eq=False, gc=False):
     given_plain: Any = None
     told_plain: Any = None
     unread: bool = False
+    by_word: bool = False
     may_pass: bool = False
     answers: int = 0
     agent: str = ""
@@ -274,7 +276,9 @@ def marks_of(span: Span, readable: int) -> Marks:
 def call_of(span: Span, readable: int = _READABLE) -> Call:
     """The span as a call, with at most `readable` bytes of its text."""
     marks = marks_of(span, readable)
-    name, start, failed, mark = span.name, span.start_ns, span.status == "error", marks.fingerprint
+    name, start, mark = span.name, span.start_ns, marks.fingerprint
+    by_word = _says_error(span, marks.told)
+    failed = by_word or span.status == "error"
     call = Call(
         name,
         mark,
@@ -292,7 +296,8 @@ def call_of(span: Span, readable: int = _READABLE) -> Call:
         _plain(span.input, marks.asked) if readable else None,
         _plain(span.output, marks.told) if readable and not failed else None,
     )
-    call.may_pass = failed and span.error is not None and _may_pass(span.error)
+    call.by_word = by_word
+    call.may_pass = failed and _may_pass(span)
     call.agent = agent_of(span)
     return call
 
@@ -368,8 +373,16 @@ def _length_of_texts(value: dict[str, Any]) -> int:
         return 0
 
 
-def _may_pass(failure: Failure) -> bool:
-    return bool(_PASSING(f"{failure.type}: {failure.message[:500]}"))
+def _says_error(span: Span, told: Any) -> bool:
+    """Whether a tool that succeeded gave an error as its result."""
+    is_of_tool = span.status == "ok" and span.kind in TOOL_KINDS
+    return is_of_tool and may_be_error(told) and error_text(plain(span.output)) != ""
+
+
+def _may_pass(span: Span) -> bool:
+    if span.error is None:
+        return bool(_PASSING(encoded(span.output)[:500].decode("utf-8", "replace")))
+    return bool(_PASSING(f"{span.error.type}: {span.error.message[:500]}"))
 
 
 def _failure(span: Span) -> int:

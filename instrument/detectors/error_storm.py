@@ -1,4 +1,7 @@
-"""Failures piling up: several in a row, one tool failing on and on between other work, or half of all calls."""
+"""Failures piling up: several in a row, one tool failing on and on between other work, or half of all calls.
+
+A tool that catches its errors and gives their text back, for the model to read, has failed as well.
+"""
 
 from __future__ import annotations
 
@@ -43,19 +46,19 @@ class ErrorStorm:
         if len(row) < self._in_a_row:
             return None
         whole = row if self._straight == len(row) else [self._begin, *row]  # the window holds only the last of many
-        return self._told(whole, f"{self._straight} calls in a row failed ({names(row)})")
+        return self._told(whole, f"{self._straight} calls in a row {_how(row)} ({names(row)})")
 
     def _tool(self, call: Call, calls: list[Call]) -> Finding | None:
         of_tool = _failing_end([one for one in calls if one.name == call.name])
         if len(of_tool) < self._of_one_tool:
             return None
-        return self._told(of_tool, f"{call.name} failed {len(of_tool)} times without a success")
+        return self._told(of_tool, f"{call.name} {_how(of_tool)} {len(of_tool)} times without a success")
 
     def _half(self, calls: list[Call]) -> Finding | None:
         failed = [one for one in calls if one.failed]
         if len(failed) < self._share * len(calls):
             return None
-        return self._told(failed, f"{len(failed)} of the last {len(calls)} calls failed ({names(failed)})")
+        return self._told(failed, f"{len(failed)} of the last {len(calls)} calls {_how(failed)} ({names(failed)})")
 
     def _told(self, failed: list[Call], sentence: str) -> Finding | None:
         """One call that fails over and over is not told here: `again_after_failure` and `repeated_call` say more."""
@@ -68,3 +71,10 @@ class ErrorStorm:
 def _failing_end(calls: list[Call]) -> list[Call]:
     successes = [number for number, one in enumerate(calls) if not one.failed]
     return calls[successes[-1] + 1 :] if successes else calls
+
+
+def _how(failed: list[Call]) -> str:
+    by_word = sum(one.by_word for one in failed)
+    if not by_word:
+        return "failed"
+    return "gave errors as results" if by_word == len(failed) else "failed or gave errors as results"

@@ -21,7 +21,7 @@ _ROLE = b'"role":'
 _SIGNS = b"{}[], "
 _MOSTLY = 0.5
 _NEARLY = 0.75
-_ONLY_WHAT_IS_NEW = (REQUEST["previous_response_id"], REQUEST["conversation"], MESSAGES)
+ONLY_WHAT_IS_NEW = (REQUEST["previous_response_id"], REQUEST["conversation"], MESSAGES)
 """Attributes of calls whose input holds what is new, while the service, or the record, has the rest."""
 
 Pieces = dict[int, int]
@@ -100,7 +100,7 @@ class Prompt(Struct, eq=False, gc=False):
 
 def prompt_of(span: Span, tokens: int) -> Prompt | None:
     """What was sent; None where that is not recorded, or plainly more than what is: of pictures, or by an id."""
-    if not span.attributes.keys().isdisjoint(_ONLY_WHAT_IS_NEW):
+    if not span.attributes.keys().isdisjoint(ONLY_WHAT_IS_NEW):
         return None
     raw = encoded(span.input)
     is_apart = b'{"$blob"' in raw
