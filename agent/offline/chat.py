@@ -9,7 +9,7 @@ from typing import Any
 
 from . import parameters as checks
 from . import request, words
-from .refusal import RefusalError, bad, missing, wrong_type
+from .refusal import empty_array, missing, no_such_model, wrong_type
 from .reply import Reply, new_id
 from .request import Asked, Call, Format, Item, Message, Output, Tool
 
@@ -30,19 +30,11 @@ parameters: Mapping[str, checks.Check] = {
 def read(body: Mapping[str, Any]) -> Asked:
     """The request in a body. Raises RefusalError."""
     checks.check_parameters(body, parameters)
-    name = body.get("model")
-    unknown = RefusalError(
-        404, f"The model `{name}` does not exist or you do not have access to it.", code="model_not_found"
-    )
-    model = request.known_model(name, unknown)
+    model = request.known_model(body.get("model"), no_such_model(body.get("model")))
     if body.get("messages") is None:
         raise missing("messages")
     if not body["messages"]:
-        raise bad(
-            "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
-            "messages",
-            "empty_array",
-        )
+        raise empty_array("messages")
     items = tuple(
         item for index, message in enumerate(body["messages"]) for item in read_message(f"messages[{index}]", message)
     )

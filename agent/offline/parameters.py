@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .refusal import bad, wrong_type, wrong_value
+from .refusal import bad, unknown_parameter, wrong_type, wrong_value
 
 includables = (
     "file_search_call.results", "web_search_call.results", "web_search_call.action.sources",
@@ -134,6 +134,6 @@ def check_parameters(body: Mapping[str, Any], known: Mapping[str, Check]) -> Non
     """Refuse parameters that do not exist and values of the wrong type or size; null stands for left out."""
     for name, value in body.items():
         if name not in known:
-            raise bad(f"Unknown parameter: '{name}'.", name, "unknown_parameter")
+            raise unknown_parameter(name)
         if value is not None:
             known[name](name, value)

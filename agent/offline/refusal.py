@@ -52,6 +52,23 @@ def missing(param: str) -> RefusalError:
     return bad(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
 
 
+def unknown_parameter(param: str) -> RefusalError:
+    """A 400 for a parameter that does not exist."""
+    return bad(f"Unknown parameter: '{param}'.", param, "unknown_parameter")
+
+
+def empty_array(param: str) -> RefusalError:
+    """A 400 for an array that must hold something."""
+    told = "empty array. Expected an array with minimum length 1, but got an empty array instead"
+    return bad(f"Invalid '{param}': {told}.", param, "empty_array")
+
+
+def no_such_model(name: object) -> RefusalError:
+    """A 404, but for the Responses API, which has a 400 of its own."""
+    told = f"The model `{name}` does not exist or you do not have access to it."
+    return RefusalError(404, told, code="model_not_found")
+
+
 def json_type(value: object) -> str:
     """The JSON type of a value, with its article."""
     if value is None:

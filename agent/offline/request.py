@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import parameters, shapes, words
-from .refusal import RefusalError, bad, json_type, missing, wrong_type, wrong_value
+from .refusal import RefusalError, bad, empty_array, json_type, missing, unknown_parameter, wrong_type, wrong_value
 
 models = ("offline-reviewer", "offline-analyst")
 context_window = 400_000
@@ -163,11 +163,7 @@ def input_items(given: Any, continues: bool) -> tuple[Item, ...]:
     if not isinstance(given, list):
         raise wrong_type("input", "one of an array of objects or a string", given)
     if not given and not continues:
-        raise bad(
-            "Invalid 'input': empty array. Expected an array with minimum length 1, but got an empty array instead.",
-            "input",
-            "empty_array",
-        )
+        raise empty_array("input")
     return tuple(read for index, item in enumerate(given) for read in input_item(f"input[{index}]", item))
 
 
@@ -183,14 +179,10 @@ def input_item(param: str, item: Any) -> tuple[Item, ...]:
     parameters.mapping(param, item)
     kind = item.get("type") or ("message" if "role" in item else "")
     if kind not in item_keys:
-        raise (
-            wrong_value(f"{param}.type" if kind else param, kind, tuple(item_keys))
-            if kind
-            else missing(f"{param}.type")
-        )
+        raise wrong_value(f"{param}.type", kind, tuple(item_keys)) if kind else missing(f"{param}.type")
     unknown = next((key for key in item if key not in item_keys[kind]), None)
     if unknown:
-        raise bad(f"Unknown parameter: '{param}.{unknown}'.", f"{param}.{unknown}", "unknown_parameter")
+        raise unknown_parameter(f"{param}.{unknown}")
     if kind == "reasoning":
         return ()
     if kind == "message":
@@ -271,20 +263,13 @@ def tool(param: str, given: Any) -> Tool:
         raise wrong_value(f"{param}.type", given["type"], ("function",))
     unknown = next((key for key in given if key not in tool_keys), None)
     if unknown:
-        raise bad(f"Unknown parameter: '{param}.{unknown}'.", f"{param}.{unknown}", "unknown_parameter")
+        raise unknown_parameter(f"{param}.{unknown}")
     return function(param, given)
 
 
 def function(param: str, given: Mapping[str, Any]) -> Tool:
     """A function's name, description and schema, wherever an API puts them."""
-    name = needed(param, given, "name")
-    if not name_pattern.fullmatch(name):
-        raise bad(
-            f"Invalid '{param}.name': string does not match pattern. Expected a string that matches the pattern "
-            "'^[a-zA-Z0-9_-]+$'.",
-            f"{param}.name",
-            "invalid_value",
-        )
+    name = name_in(param, given)
     if given.get("description") is not None:
         parameters.text(f"{param}.description", given["description"])
     if given.get("strict") is not None:
@@ -300,6 +285,19 @@ def function(param: str, given: Mapping[str, Any]) -> Tool:
             "invalid_function_parameters",
         )
     return Tool(name, given.get("description") or "", schema or {"type": "object", "properties": {}})
+
+
+def name_in(param: str, given: Mapping[str, Any]) -> str:
+    """The name of a function or of a form."""
+    name = needed(param, given, "name")
+    if not name_pattern.fullmatch(name):
+        raise bad(
+            f"Invalid '{param}.name': string does not match pattern. Expected a string that matches the pattern "
+            "'^[a-zA-Z0-9_-]+$'.",
+            f"{param}.name",
+            "invalid_value",
+        )
+    return name
 
 
 def check_names(tools: Sequence[Tool]) -> None:
@@ -336,7 +334,7 @@ def form(given: Mapping[str, Any]) -> Format | None:
     """The JSON form that `text.format` asks for; None for plain text."""
     unknown = next((key for key in given if key not in ("format", "verbosity")), None)
     if unknown:
-        raise bad(f"Unknown parameter: 'text.{unknown}'.", f"text.{unknown}", "unknown_parameter")
+        raise unknown_parameter(f"text.{unknown}")
     if given.get("verbosity") is not None:
         parameters.one_of("low", "medium", "high")("text.verbosity", given["verbosity"])
     wanted = given.get("format")
@@ -352,14 +350,7 @@ def form(given: Mapping[str, Any]) -> Format | None:
 
 
 def json_form(param: str, wanted: Mapping[str, Any]) -> Format:
-    name = needed(param, wanted, "name")
-    if not name_pattern.fullmatch(name):
-        raise bad(
-            f"Invalid '{param}.name': string does not match pattern. Expected a string that matches the pattern "
-            "'^[a-zA-Z0-9_-]+$'.",
-            f"{param}.name",
-            "invalid_value",
-        )
+    name = name_in(param, wanted)
     if "schema" not in wanted:
         raise missing(f"{param}.schema")
     if wanted.get("strict") is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import parameters as checks
 from . import request, words
-from .refusal import RefusalError, bad, missing, wrong_type
+from .refusal import bad, missing, no_such_model, wrong_type
 
 model = "offline-embedding"
 size = 256
@@ -29,9 +29,7 @@ def answer(body: Mapping[str, Any]) -> dict[str, Any]:
     if not name:
         raise missing("model")
     if name not in (model, *request.models):
-        raise RefusalError(
-            404, f"The model `{name}` does not exist or you do not have access to it.", code="model_not_found"
-        )
+        raise no_such_model(name)
     texts = read_texts(body.get("input"))
     vectors = [vector(text, body.get("dimensions") or size) for text in texts]
     as_text = body.get("encoding_format") == "base64"
