@@ -14,13 +14,15 @@ insecure = {
     "sql-injection", "shell-injection", "hard-coded-secret", "guessable-secret", "eval", "exec", "weak-hash",
     "unsafe-deserialisation", "unsafe-yaml", "unverified-tls",
 }  # fmt: skip
+left_open = {"resource-leak", "use-after-close", "lock-not-released"}
 focuses = {
     "secur": insecure,
-    "resource": {"resource-leak", "use-after-close", "lock-not-released"},
-    "leak": {"resource-leak", "use-after-close", "lock-not-released"},
+    "resource": left_open,
+    "leak": left_open,
     "except": {"bare-except", "swallowed-exception", "exception-order", "jump-in-finally", "raise-not-implemented"},
     "async": {"missing-await", "blocking-in-async", "dangling-task"},
 }
+"""Rules by what a task says that asks for them in particular."""
 
 
 def analysis(asked: Asked) -> dict[str, Any]:

@@ -220,12 +220,9 @@ def told(ledger: Ledger) -> str:
         lines += [f"READ {path}"] if known.read else []
         lines += [f"ANALYSED {path} {known.analyses}x: {count(len(known.faults))}"] if known.faults is not None else []
         lines += [
-            f"FAULT {path}:{fault.line} [{fault.severity} {fault.rule}] {fault.message} => {fault.suggestion}"
-            for fault in known.faults or ()
-        ]
-        lines += [
-            f"LEFT {path}:{fault.line} [{fault.severity} {fault.rule}] {fault.message} => {fault.suggestion}"
-            for fault in known.after or ()
+            f"{kind} {path}:{fault.line} [{fault.severity} {fault.rule}] {fault.message} => {fault.suggestion}"
+            for kind, faults in (("FAULT", known.faults), ("LEFT", known.after))
+            for fault in faults or ()
         ]
         lines += [f"PARTLY {path}"] if known.partly else []
         lines += [f"REANALYSED {path}"] if known.after is not None else []
@@ -271,11 +268,11 @@ def take(ledger: Ledger, kind: str, rest: str) -> None:
         case "FAULT" | "LEFT":
             if found := told_fault.match(rest):
                 path, line, severity, rule, message, suggestion = found.groups()
-                known = ledger.of(path)
-                held = known.faults if kind == "FAULT" else known.after
-                held = [] if held is None else held
-                held.append(Fault(int(line), severity, rule, message, suggestion))
-                known.faults, known.after = (held, known.after) if kind == "FAULT" else (known.faults, held)
+                known, fault = ledger.of(path), Fault(int(line), severity, rule, message, suggestion)
+                if kind == "FAULT":
+                    known.faults = [*(known.faults or ()), fault]
+                else:
+                    known.after = [*(known.after or ()), fault]
         case "REANALYSED":
             ledger.of(rest).after = ledger.of(rest).after or []
         case "PATCHED":

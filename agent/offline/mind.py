@@ -15,8 +15,7 @@ from .rules import examine
 
 introduction = (
     "I am an offline model that reviews Python code by static analysis. I can plan a review, call the tools of a "
-    "review agent, "
-    "and name faults in source that I am given; I cannot hold a conversation or answer other questions."
+    "review agent, and name faults in source that I am given; I cannot hold a conversation or answer other questions."
 )
 reviewing = {"analyze_code", "read_file", "patch_file", "write_test", "run_test", "remember", "recall"}
 fence = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)```", re.S)

@@ -24,7 +24,6 @@ def with_repairs(verdict: Verdict) -> list[Finding]:
 
 
 def repaired(source: Source, finding: Finding) -> Finding:
-    mender = menders.get(finding.rule)
-    mending = mender(source, finding) if mender else None
+    mending = menders[finding.rule](source, finding)
     patch = patch_of(source, mending.edits) if mending else None
     return replace(finding, patch=patch, test=mending.test) if mending and patch else finding

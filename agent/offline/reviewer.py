@@ -14,7 +14,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from . import notes, shapes
-from .conversation import Assignment, Deed, assignment_of, deeds, said
+from .analyst import focuses
+from .conversation import Assignment, assignment_of, deeds, said
 from .ledger import Fault, Known, Ledger, count, fault_of, gathered
 from .reply import ToolCall
 from .request import Asked
@@ -59,10 +60,9 @@ class Repair:
 
 
 def mind_of(asked: Asked) -> Mind:
-    done: list[Deed] = deeds(asked)
     tools = frozenset(tool.name for tool in asked.tools) if asked.choice != "none" else frozenset()
     given = assignment_of(asked)
-    return Mind(asked, given, gathered(said(asked, "user", "assistant", "developer", "system"), done), tools)
+    return Mind(asked, given, gathered(said(asked, "user", "assistant", "developer", "system"), deeds(asked)), tools)
 
 
 def next_calls(mind: Mind) -> list[ToolCall]:
@@ -103,30 +103,25 @@ def analysing(mind: Mind) -> Iterator[Wanted]:
         for path in mind.given.files:
             known = mind.ledger.of(path)
             unknown = known.faults is None or (mind.fixing and known.recalled and not known.patched)
-            if unknown and known.analyses < most_tries and is_worth_it(path, known):
+            if unknown and known.analyses < most_tries and is_python(path, known.source):
                 yield "analyze_code", {"path": path, "focus": focus(mind)}
-
-
-def is_worth_it(path: str, known: Known) -> bool:
-    return is_python(path, known.source)
 
 
 def focus(mind: Mind) -> str | None:
     """What the task asks for in particular, in its own words, when it names a kind of fault."""
-    words = ("secur", "resource", "leak", "except", "async")
-    return mind.given.task[:200] if any(word in mind.given.task.lower() for word in words) else None
+    return mind.given.task[:200] if any(word in mind.given.task.lower() for word in focuses) else None
 
 
 def repairs(mind: Mind) -> list[Repair]:
     """The faults with a patch, each with the path of its test beside the file: its own name if that is free."""
     if not mind.fixing:
         return []
-    found = []
-    for path in mind.given.files:
-        for fault in mind.ledger.of(path).faults or ():
-            if fault.patch:
-                found.append(Repair(path, fault, free_name(mind, path, fault)))
-    return found
+    return [
+        Repair(path, fault, free_name(mind, path, fault))
+        for path in mind.given.files
+        for fault in mind.ledger.of(path).faults or ()
+        if fault.patch
+    ]
 
 
 def free_name(mind: Mind, path: str, fault: Fault) -> str:
@@ -139,12 +134,8 @@ def free_name(mind: Mind, path: str, fault: Fault) -> str:
 
 def testing(mind: Mind) -> Iterator[Wanted]:
     for repair in repairs(mind):
-        taken = (
-            repair.test_path in mind.ledger.written
-            or repair.test_path in mind.ledger.runs
-            or repair.test_path in mind.ledger.refused
-        )
-        if repair.fault.test and not taken:
+        taken = {*mind.ledger.written, *mind.ledger.runs, *mind.ledger.refused}
+        if repair.fault.test and repair.test_path not in taken:
             yield "write_test", {"path": repair.test_path, "content": repair.fault.test}
 
 
@@ -275,11 +266,11 @@ def summary(mind: Mind, findings: Sequence[Mapping[str, Any]]) -> str:
 
 
 def overview(mind: Mind, findings: Sequence[Mapping[str, Any]]) -> str:
+    looked_at = [(path, mind.ledger.of(path)) for path in mind.given.files]
     seen = [
         path
-        for path in mind.given.files
-        if mind.ledger.of(path).faults is not None
-        or (mind.ledger.of(path).source and is_python(path, mind.ledger.of(path).source))
+        for path, known in looked_at
+        if known.faults is not None or (known.source and is_python(path, known.source))
     ]
     files = seen[0] if len(seen) == 1 else f"{len(seen)} files"
     if not seen:

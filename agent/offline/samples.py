@@ -131,20 +131,17 @@ def whole_file(
     """A whole test file for pytest with one test, to lie beside the file that it tests."""
     name = PurePosixPath(path).name
     wanted = {
-        "sys",
         "from pathlib import Path",
         *imports,
-        *(["importlib.util"] if loads else []),
+        *(["importlib.util", "sys"] if loads else []),
         *(["unittest.mock"] if mocked in body else []),
     }
-    if not loads:
-        wanted.discard("sys")
     lines = sorted(
         (item if item.startswith("from ") else f"import {item}" for item in wanted),
         key=lambda line: (line.startswith("from "), line),
     )
-    parts = ["\n".join(lines), f'PATH = Path(__file__).with_name("{name}")\n{constants}'.rstrip("\n")]
-    head = "\n\n".join(parts)
+    constants = f'PATH = Path(__file__).with_name("{name}")\n{constants}'.rstrip("\n")
+    head = "\n".join([*lines, "", constants])
     loading = f"\n\n\n{loader}" if loads else ""
     start = "    module = load()\n" if loads else ""
     return f"{head}{loading}\n\n\ndef test_{subject.strip('_')}_{rule}():\n{start}{body}"

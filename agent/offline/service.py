@@ -23,7 +23,7 @@ class Result:
 
 
 class Service:
-    """The API. Its only state is what was stored and how many requests came."""
+    """The API. Its only state is what was stored."""
 
     def __init__(self) -> None:
         self.shelf = Shelf()
