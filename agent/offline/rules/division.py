@@ -223,7 +223,8 @@ def may_be_empty(source: Source, node: ast.expr, function: Function) -> bool:
     match node:
         case ast.Name(id=name):
             if parameter(function, name) is not None:
-                return is_collection(function, name) and not rebound_larger(function, name)
+                # bound again it is no longer the caller's value
+                return is_collection(function, name) and not assignments(function, name)
             return is_filtered(function, name)
         case ast.Attribute(value=ast.Name(id="self")):
             return starts_at_zero(source, function, written(node))
@@ -239,11 +240,6 @@ def may_be_empty(source: Source, node: ast.expr, function: Function) -> bool:
 def is_collection(function: Function, name: str) -> bool:
     arg = parameter(function, name)
     return arg is not None and written(arg.annotation).strip("'\"") not in ("str", "bytes")
-
-
-def rebound_larger(function: Function, name: str) -> bool:
-    """A parameter bound again is no longer the caller's value."""
-    return bool(assignments(function, name))
 
 
 def is_filtered(function: Function, name: str) -> bool:

@@ -171,10 +171,10 @@ def is_used_as_value(source: Source, call: ast.Call, name: str) -> bool:
         bool(uses)
         and any(isinstance(node, plain) for node in above)
         and not any(
-            isinstance(node, ast.Await | ast.Call | ast.List | ast.Tuple) and not is_len(node) for node in above
+            isinstance(node, ast.Await | ast.Call | ast.List | ast.Tuple) and not keeps_nothing(node) for node in above
         )
     )
 
 
-def is_len(node: ast.AST | None) -> bool:
+def keeps_nothing(node: ast.AST | None) -> bool:
     return isinstance(node, ast.Call) and dotted(node.func) in ("len", "print", "str")
