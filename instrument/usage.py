@@ -123,6 +123,11 @@ class Request(Struct, frozen=True, kw_only=True):
     tools: list[Any] = []
     settings: dict[str, Any] = {}
 
+    def said(self) -> dict[str, Any]:
+        """What is asked as the input of a span: messages, tools and settings, those that there are."""
+        parts = {"messages": self.input_messages, "tools": self.tools, "settings": self.settings}
+        return {part: value for part, value in parts.items() if value}
+
     def attributes(self) -> dict[str, Any]:
         """Model and settings, by the names of the conventions."""
         found = {"model": self.model, **self.settings}

@@ -50,15 +50,15 @@ class InstrumentCallbacks(BaseCallbackHandler):
         said = safely(_plain, given)
         self._told.begin(run_id, name, kind, above=parent_run_id, input=said, attributes=_described(tags, metadata))
 
-    def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **more: Any) -> None:
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **more: Any) -> None:
         """It gave its result."""
         self._told.end(run_id, safely(_plain, outputs))
 
-    def on_chain_error(
-        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **more: Any
-    ) -> None:
-        """It raised."""
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **more: Any) -> None:
+        """A chain, a model, a tool or a retriever failed."""
         self._told.fail(run_id, error)
+
+    on_llm_error = on_tool_error = on_retriever_error = on_chain_error
 
     def on_chat_model_start(
         self,
@@ -89,15 +89,9 @@ class InstrumentCallbacks(BaseCallbackHandler):
         """A model that completes texts is asked."""
         self._ask(run_id, parent_run_id, list(prompts), tags, metadata, more)
 
-    def on_llm_end(self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **more: Any) -> None:
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **more: Any) -> None:
         """The model has answered."""
         self._told.end_call(run_id, safely(_answer, response))
-
-    def on_llm_error(
-        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **more: Any
-    ) -> None:
-        """The model, or the way to it, failed."""
-        self._told.fail(run_id, error)
 
     def on_tool_start(
         self,
@@ -116,15 +110,9 @@ class InstrumentCallbacks(BaseCallbackHandler):
         given = inputs if inputs is not None else {"input": input_str}
         self._told.begin(run_id, name, "tool", above=parent_run_id, input=given, attributes=_described(tags, metadata))
 
-    def on_tool_end(self, output: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **more: Any) -> None:
+    def on_tool_end(self, output: Any, *, run_id: UUID, **more: Any) -> None:
         """The tool gave its result."""
         self._told.end(run_id, getattr(output, "content", None) if isinstance(output, BaseMessage) else output)
-
-    def on_tool_error(
-        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **more: Any
-    ) -> None:
-        """The tool raised."""
-        self._told.fail(run_id, error)
 
     def on_retriever_start(
         self,
@@ -148,19 +136,11 @@ class InstrumentCallbacks(BaseCallbackHandler):
             attributes=_described(tags, metadata),
         )
 
-    def on_retriever_end(
-        self, documents: Sequence[Any], *, run_id: UUID, parent_run_id: UUID | None = None, **more: Any
-    ) -> None:
+    def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **more: Any) -> None:
         """Documents were found."""
         self._told.end(run_id, safely(_found, documents))
 
-    def on_retriever_error(
-        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **more: Any
-    ) -> None:
-        """Looking for them failed."""
-        self._told.fail(run_id, error)
-
-    def on_retry(self, retry_state: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **more: Any) -> None:
+    def on_retry(self, retry_state: Any, *, run_id: UUID, **more: Any) -> None:
         """Something is tried again."""
         self._told.note(run_id, "retry", attempt=getattr(retry_state, "attempt_number", None))
 

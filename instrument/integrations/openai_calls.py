@@ -248,9 +248,7 @@ def _described(recorder: Recorder, client: Any, call: Call, outer: Outer) -> Any
     kind = "embedding" if call.operation == "embeddings" else "llm"
     plan = ClientPlan(f"{services.SEMANTIC[call.operation]} {call.model}", kind, attributes=attributes)
     plan.sending, plan.retries = (id(client), call.url), 0
-    said = {"messages": asked.input_messages, "tools": asked.tools, "settings": asked.settings}
-    captured = recorder.arguments({name: value for name, value in said.items() if value})
-    return plan, outer, None, captured, call.body
+    return plan, outer, None, recorder.arguments(asked.said()), call.body
 
 
 def _server(call: Call) -> dict[str, Any]:

@@ -160,8 +160,7 @@ class ToldSpans:
 def _described(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Input and attributes of a model call."""
     told = request(asked)
-    said = {"messages": told.input_messages, "tools": told.tools, "settings": told.settings}
-    return {part: value for part, value in said.items() if value}, told.attributes()
+    return told.said(), told.attributes()
 
 
 def _innermost(outer: Outer, parent: LiveSpan | None) -> Outer:
