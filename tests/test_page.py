@@ -201,10 +201,12 @@ def test_a_run_whose_calls_were_refused_says_so(runs: Any) -> None:
         ("dur<6ms", ["long"]),
         ("tokens>1k -id:bad0", ["review"]),
         ('"faults"', ["review"]),
+        ('score:"thumbs up" age>2s', ["long"]),
+        ("age<1m", []),
     ],
 )
 def test_runs_are_filtered(runs: Any, query: str, expected: list[str]) -> None:
-    """By text, kind, status, model, tool, cost, duration, finding."""
+    """By text, kind, status, model, tool, cost, duration, finding, score, age."""
     runs.locator("input[type=search]").fill(query)
     runs.wait_for_url(f"**#/runs?q={quote(query, safe='()')}")
     runs.locator(".said", has_text=f"{len(expected)} of 4 runs").wait_for()

@@ -23,7 +23,7 @@ from instrument.analysis.totals import Sum, call_of, carries
 from instrument.analysis.tree import NOT_RECORDED, Trace, last_sign, traces
 from instrument.attributes import SESSION, USER
 from instrument.kinds import MODEL_KINDS
-from instrument.model import Finding, Log, Open, Record, Run, Span, Update, decode, is_counted
+from instrument.model import Finding, Log, Open, Record, Run, Score, Span, Update, decode, is_counted
 from instrument.statuses import OPEN, UNFINISHED
 from instrument.store.follow import Follower, Place
 from instrument.store.processes import is_running
@@ -32,6 +32,8 @@ from instrument.views.columns import Columns, OpenRow, SpanRow, columns, row_of
 
 WORDS_KEPT = 50
 """So many different models, tools, agents and detectors of one run can be filtered for."""
+MOST_SCORES, SHORT = 20, 60
+"""So many scores of a run are in its row, each in so many letters at most."""
 MOST_FOUND = 20_000
 """So many spans are named at most in which a text was found."""
 
@@ -233,6 +235,7 @@ class Catalog:
             "kinds": list(run.kinds),
             "agents": list(run.agents),
             "detectors": list(run.detectors),
+            "scores": run.scores,
             "session": session,
             "user": user,
             "service": head.service if head is not None else None,
@@ -266,6 +269,7 @@ class _Run:
         self.kinds: dict[str, None] = {}
         self.agents: dict[str, None] = {}
         self.detectors: dict[str, None] = {}
+        self.scores: list[tuple[str, float | None, str | None]] = []
         self.outdated = False
         self._late: dict[str, Update] = {}
         self._root: tuple[bool, int] | None = None
@@ -308,6 +312,8 @@ class _Run:
         elif isinstance(row, Finding):
             self.findings += is_counted(row)
             _keep(self.detectors, row.detector)
+        elif isinstance(row, Score) and len(self.scores) < MOST_SCORES:
+            self.scores.append((row.name[:SHORT], row.value, row.label and row.label[:SHORT]))
 
     def _begin(self, span: Any) -> None:
         self._moment(span.start_ns)

@@ -55,6 +55,11 @@ export function bill(usd, { estimated, unpriced }) {
   return `${estimated ? "~" : ""}${money(usd)}${unpriced ? "+" : ""}`;
 }
 
+// A judgement: `helpful 0.8`, as a row of a run holds it.
+export function scoreTold([name, value, label]) {
+  return `${name} ${value ?? label ?? ""}`.trim();
+}
+
 export function bytes(number) {
   if (number < 1000) return `${number}${GAP}B`;
   if (number < 999_500) return `${threeDigits(number / 1e3)}${GAP}kB`;

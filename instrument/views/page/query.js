@@ -1,9 +1,9 @@
 // The filter: words, `key:value`, `key>number`, a minus before what is not wanted, quotes around phrases.
 
 const PART = /(-?)(?:([a-z]+)(:|>=|<=|>|<))?("(?:[^"\\]|\\.)*"?|\S+)/gi;
-const NUMBERS = new Set(["cost", "dur", "duration", "tokens", "spans", "errors"]);
-const WORDS = new Set(["kind", "status", "model", "tool", "agent", "finding", "name", "id", "is", "session", "user"]);
-const UNITS = { ns: 1, us: 1e3, "µs": 1e3, ms: 1e6, s: 1e9, m: 6e10, h: 3.6e12 };
+const NUMBERS = new Set(["age", "cost", "dur", "duration", "tokens", "spans", "errors"]);
+const WORDS = new Set(["kind", "status", "model", "tool", "agent", "finding", "name", "id", "is", "session", "user", "score"]);
+const UNITS = { ns: 1, us: 1e3, "µs": 1e3, ms: 1e6, s: 1e9, m: 6e10, h: 3.6e12, d: 8.64e13 };
 
 // Conditions, each `{not, key, sign, text, number}`; a part that says nothing known is a word to look for.
 export function parse(query) {
@@ -39,7 +39,7 @@ function unquoted(value) {
 }
 
 function amount(text) {
-  const found = /^\$?(\d*\.?\d+)(ns|us|µs|ms|s|m|h|k)?$/.exec(text);
+  const found = /^\$?(\d*\.?\d+)(ns|us|µs|ms|s|m|h|d|k)?$/.exec(text);
   if (!found) return NaN;
   if (found[2] === "k") return Number(found[1]) * 1000;
   return Number(found[1]) * (UNITS[found[2]] ?? 1);

@@ -145,7 +145,9 @@ function tester(tree, { key, sign, text, number, ...rest }, found) {
     case "is":
       return (row) => text === "critical" && trace.critical.has(row);
     case "session":
-    case "user": // those of the run as a whole
+    case "user":
+    case "score":
+    case "age": // those of the run as a whole
       return () => true;
     case "id":
       return (row) => trace.ids[row].startsWith(text);

@@ -1,7 +1,7 @@
 // The head of a run: what it is, and what it came to.
 
 import { h, button } from "./dom.js";
-import { bill, count, duration, moment, short } from "./format.js";
+import { bill, count, duration, moment, scoreTold, short } from "./format.js";
 import { line } from "./text.js";
 import { withWord } from "./query.js";
 import { kindClass } from "./theme.js";
@@ -45,7 +45,7 @@ export class RunHead {
   // How it ended, whose it was, and how it was judged; session and user lead to all runs that they had.
   told({ whole, scores }) {
     const whose = (name) => (this.compare ? h("a", { href: `#/runs?${new URLSearchParams({ q: withWord("", name, whole[name]) })}`, title: `all runs of this ${name}` }, line(whole[name], 40)) : line(whole[name], 40));
-    const judged = scores.slice(0, SCORES).map((score) => `${line(score.name, 40)} ${score.value ?? line(score.label ?? "", 40)}`);
+    const judged = scores.slice(0, SCORES).map((score) => line(scoreTold([score.name, score.value, score.label]), 80));
     return [
       whole.outcome && ["Outcome", line(whole.outcome, 40)],
       whole.session && ["Session", whose("session")],

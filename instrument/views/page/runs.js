@@ -1,7 +1,7 @@
 // All runs: filter, table, totals; new ones come in by themselves.
 
 import { h } from "./dom.js";
-import { bill, count, short, duration, moment, when, plural } from "./format.js";
+import { bill, count, short, duration, moment, scoreTold, when, plural } from "./format.js";
 import { FilterBar } from "./filterbar.js";
 import { List } from "./list.js";
 import { parse, misread, compare, nanoseconds } from "./query.js";
@@ -93,7 +93,8 @@ export class RunsView {
       row.cost = row.usd === null ? NaN : Number(row.usd);
       row.tokens = row.input + row.output;
       row.model = row.models.join(", ");
-      row.words = [row.id, row.name, row.brief, row.outcome ?? "", row.session ?? "", row.user ?? "", row.service ?? "", row.model, row.agents.join(" "), row.tools.join(" "), row.detectors.join(" ")].join("\n").toLowerCase();
+      row.judged = row.scores.map(scoreTold);
+      row.words = [row.id, row.name, row.brief, row.outcome ?? "", row.session ?? "", row.user ?? "", row.service ?? "", row.model, row.agents.join(" "), row.tools.join(" "), row.detectors.join(" "), row.judged.join(" ")].join("\n").toLowerCase();
       this.rows.set(row.id, row);
     }
     this.loaded = true;
@@ -187,7 +188,7 @@ export class RunsView {
     cells.state.replaceChildren(h("span", { class: `status s-${row.status}`, title: row.status }, row.status));
     cells.link.href = `#/run/${row.id}`;
     cells.link.textContent = line(row.name, 120);
-    cells.brief.textContent = line(row.brief, 200);
+    cells.brief.textContent = line([...row.judged, row.brief].join(" · "), 200);
     cells.began.textContent = when(row.start_ms);
     cells.began.title = moment(row.start_ms);
     cells.took.firstChild.textContent = duration(row.duration_ns);
@@ -290,6 +291,8 @@ function rowTest({ not, key, sign, text, number }) {
     session: (row) => has([row.session ?? ""]),
     user: (row) => has([row.user ?? ""]),
     finding: (row) => (text === "any" ? row.detectors.length > 0 : has(row.detectors)),
+    score: (row) => has(row.judged),
+    age: (row) => compare(sign, (Date.now() - row.start_ms) * 1e6, nanoseconds({ text, number })),
     cost: (row) => compare(sign, row.cost, number),
     dur: (row) => compare(sign, row.duration_ns, nanoseconds({ text, number })),
     tokens: (row) => compare(sign, row.tokens, number),
