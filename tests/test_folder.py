@@ -232,6 +232,8 @@ def test_files_that_are_not_ours_stay(folder: Path) -> None:
     for name in ("ledger.db", "notes.jsonl", "events/notes.txt", "blobs/notes.txt"):
         (folder / name).write_text("mine")
     (folder / "events" / "link.jsonl").symlink_to(folder / "notes.jsonl")
+    (folder / "spool").mkdir()
+    (folder / "spool" / "elsewhere").symlink_to(folder)
     events(folder, "a")
     prune(folder, max_bytes=0)
     left = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextvars import copy_context
+from types import SimpleNamespace
 from typing import Any, TypedDict
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -22,7 +25,9 @@ from instrument import current_span, span, tool
 from instrument.analysis.metrics import measure
 from instrument.errors import LoopDetected
 from instrument.integrations.langchain import InstrumentCallbacks
+from instrument.integrations.told import ToldSpans
 from instrument.model import Usage
+from instrument.record.switch import installed
 from instrument.testing import Recording, record
 
 USAGE = {
@@ -101,9 +106,10 @@ def test_a_chain_is_one_tree(call: Any, recording: Recording, config: Any) -> No
 
 
 def test_a_model_call_has_messages_usage_and_price(recording: Recording, config: Any) -> None:
-    """Cached and reasoned tokens are parts of the inclusive counts."""
+    """Cached and reasoned tokens are parts of the inclusive counts; what LangChain notes for itself is left out."""
     (PROMPT | model("hello")).invoke({"question": "hi"}, config=config)
     [found] = [one for one in recording.spans if one.kind == "llm"]
+    assert [] == [name for name in found.attributes if name.startswith("langchain.ls_")]
     assert (20, 8, 5, 2) == (found.usage.input, found.usage.cached, found.usage.output, found.usage.reasoning)
     assert ["Be brief.", "hi"] == [message["parts"][0]["content"] for message in found.input["messages"]]
     assert ("hello", ["stop"], "m") == (
@@ -111,6 +117,44 @@ def test_a_model_call_has_messages_usage_and_price(recording: Recording, config:
         found.attributes["gen_ai.response.model"],
     )  # fmt: skip
     assert "0.00003" == found.cost.usd
+
+
+class Named(GenericFakeChatModel):
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"model_name": "m-1"}
+
+
+def test_services_name_models_and_ends_in_their_own_ways(recording: Recording, config: Any) -> None:
+    """The model that is asked, and why the answer ended."""
+    answer = AIMessage(content="ho", response_metadata={"stop_reason": "end_turn"})
+    Named(messages=iter([answer])).invoke("hi", config=config)
+    found = recording.span("chat m-1")
+    assert ("m-1", ["end_turn"]) == (
+        found.attributes["gen_ai.request.model"],
+        found.attributes["gen_ai.response.finish_reasons"],
+    )
+
+
+def test_what_is_tried_again_is_noted(recording: Recording) -> None:
+    """With the number of the try, as services tell of it that wait and ask anew."""
+    told, run_id = InstrumentCallbacks(), uuid4()
+    told.on_llm_start({}, ["hi"], run_id=run_id)
+    told.on_retry(SimpleNamespace(attempt_number=1), run_id=run_id)
+    told.on_llm_error(ValueError("busy"), run_id=run_id)
+    assert [("retry", {"attempt": 1})] == [(event.name, event.attributes) for event in recording.span("chat").events]
+
+
+def test_what_was_begun_elsewhere_hangs_where_it_was_told_to(recording: Recording) -> None:
+    """Also in a thread in which a span is current that lies further up."""
+    told = ToldSpans()
+    with span("run"):
+        outside = copy_context()
+        told.begin("a", "chain", "step")
+        outside.run(told.begin, "b", "branch", "step", above="a")
+        outside.run(told.end, "b")
+        told.end("a")
+    assert "chain" == tree(recording)["branch"]
 
 
 def test_a_tool(recording: Recording, config: Any) -> None:
@@ -248,7 +292,10 @@ def test_a_result_that_holds_itself(recording: Recording, config: Any) -> None:
 def test_nothing_is_kept(recording: Recording, config: Any) -> None:
     """What was told of is released when it has ended."""
     (PROMPT | model("hello")).invoke({"question": "hi"}, config=config)
-    assert {} == config["callbacks"][0]._told._open
+    shout.invoke({"text": "hey"}, config=config)
+    recorder = installed()
+    assert recorder is not None
+    assert ({}, {}) == (config["callbacks"][0]._told._open, recorder.told_tools)
 
 
 @pytest.mark.parametrize(
@@ -257,6 +304,7 @@ def test_nothing_is_kept(recording: Recording, config: Any) -> None:
         ({"cache_read": 3, "cache_creation": 0, "ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 4}, {}, "",
          Usage(input=20, cached=3, cache_write=6, cache_write_1h=4, output=5)),
         ({"flex_cache_read": 3, "flex": 17}, {"service_tier": "flex"}, "", Usage(input=20, cached=3, output=5)),
+        ({"priority_cache_read": 3}, {"service_tier": "priority"}, "", Usage(input=20, cached=3, output=5)),
         ({}, {"usage": {"server_tool_use": {"web_search_requests": 2}}}, "", Usage(input=20, output=5, web_searches=2)),
         ({}, {}, [{"type": "server_tool_use", "name": "web_search", "id": "s", "input": {}}],
          Usage(input=20, output=5, web_searches=1)),

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -93,6 +94,43 @@ def test_a_server_alone_counts_its_tools(recording: Recording) -> None:
 
     asyncio.run(later())
     assert ("tool", {"city": "Rome"}) == (recording.span("weather").kind, recording.span("weather").input)
+
+
+def test_what_comes_after_a_call_is_beside_it(recording: Recording) -> None:
+    """The call is over when its answer has come."""
+    call(server(middleware=[TraceMiddleware()]), "weather", times=3)
+    caller = recording.span("caller").span_id
+    assert [caller] * 3 == [found.parent_id for found in recording.spans if found.name == "weather"]
+
+
+def test_what_a_client_says_of_a_request_arrives(recording: Recording) -> None:
+    """Beside our span, which is in no span's input."""
+    seen: list[Any] = []
+
+    async def listens(ctx: Any, call_next: Any) -> Any:
+        seen.append(dict(ctx.meta or {}))
+        return await call_next(ctx)
+
+    async def later() -> None:
+        async with Client(server(middleware=[TraceMiddleware(), listens])) as client:
+            trace_requests(client)
+            await client.call_tool("weather", {"city": "Rome"}, meta={"who": "ann"})
+            await client.list_tools()
+
+    asyncio.run(later())
+    assert ("ann", True) == next((one["who"], "traceparent" in one) for one in seen if "who" in one)
+    assert [] == [found.name for found in recording.spans if "traceparent" in str(found.input)]
+
+
+def test_a_notification_has_no_span(recording: Recording) -> None:
+    """Nobody waits for an answer to it."""
+
+    async def answered(ctx: Any) -> Any:
+        return ctx.method
+
+    told: Any = SimpleNamespace(request_id=None, method="notifications/progress", params={}, meta=None)
+    assert "notifications/progress" == asyncio.run(TraceMiddleware()(told, answered))  # type: ignore[arg-type, comparison-overlap]  # stands for the SDK's
+    assert [] == recording.spans
 
 
 def test_strangers_are_not_believed(recording: Recording) -> None:

@@ -81,6 +81,11 @@ def test_a_trace_that_has_not_ended_is_open() -> None:
     assert ("agent", "open", 2, 49 * MS) == (row.name, row.status, row.spans, row.duration_ns)
 
 
+def test_an_open_span_of_no_special_kind_is_one() -> None:
+    """Its kind is not written."""
+    assert ["span"] == list(overall(from_disk(head(1))).metrics.by_kind)
+
+
 def test_a_span_in_two_files_counts_once() -> None:
     """A copied file does not double the bill."""
     assert (1, 110) == (one(call(1), call(1)).spans, one(call(1), call(1)).total.tokens)

@@ -112,12 +112,9 @@ def heads(path: str | os.PathLike[str], notices: list[str] | None = None) -> Ite
     return decoded(path, _decoder.decode, notices, otherwise=_other)
 
 
-def head_of(line: bytes) -> Head | Other:
-    """The head of one line; a record of an unknown type comes whole. Raises `ValueError` where there is no record."""
-    try:
-        return _decoder.decode(line)
-    except msgspec.ValidationError:
-        return _other(line)
+def head_of(line: bytes) -> Head:
+    """The head of one line. Raises `ValueError` where there is none of a type that is known."""
+    return _decoder.decode(line)
 
 
 def _other(line: bytes) -> Other:

@@ -61,8 +61,8 @@ class Spool:
 
     def wanted(self, trace_id: str) -> str | None:
         """Why another process wants the trace to be kept."""
-        found = [name for name in self._names(trace_id) if name.startswith(WANTED)]
-        return min(found).removeprefix(WANTED) if found else None
+        names = self._names(trace_id)
+        return next((name.removeprefix(WANTED) for name in names if name.startswith(WANTED)), None)
 
     def verdict(self, trace_id: str) -> str | None:
         """What was decided about a shared trace."""
