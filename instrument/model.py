@@ -12,10 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 SCHEMA = 1
 """Version of the record format, written into every `run` record."""
+
+
+def _always(value: Any) -> Any:
+    """A default that is written out all the same: whoever reads the lines with a tool of their own looks for it."""
+    return field(default_factory=lambda: value)
 
 
 class Failure(Struct, frozen=True, omit_defaults=True):
@@ -46,7 +51,7 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache_write_1h: int | None = None
     web_searches: int | None = None
     file_searches: int | None = None
-    source: str = "reported"
+    source: str = _always("reported")
 
 
 BASES = ("priced", "estimated", "unpriced", "free")
@@ -68,7 +73,7 @@ class Cost(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cached: str | None = None
     cache_write: str | None = None
     output: str | None = None
-    basis: str = "unpriced"
+    basis: str = _always("unpriced")
     price_date: str | None = None
 
 
@@ -102,7 +107,7 @@ UNWATCHED = "instrument.unwatched"
 class Run(Record, frozen=True, kw_only=True, omit_defaults=True, tag="run", gc=False):
     """The head of one process's recording."""
 
-    schema: int = SCHEMA
+    schema: int = _always(SCHEMA)
     start_ns: int = 0
     agent_id: str | None = None
     service: str | None = None
@@ -122,7 +127,7 @@ class Open(Record, frozen=True, kw_only=True, omit_defaults=True, tag="open", gc
     span_id: str
     parent_id: str | None = None
     start_ns: int
-    kind: str = "span"
+    kind: str = _always("span")
     name: str
     input: Any = None
     attributes: dict[str, Any] = {}
@@ -187,7 +192,7 @@ class Log(Record, frozen=True, kw_only=True, omit_defaults=True, tag="log", gc=F
     trace_id: str | None = None
     span_id: str | None = None
     time_ns: int
-    level: str = "INFO"
+    level: str = _always("INFO")
     event: str = ""
     message: str = ""
     agent_id: str | None = None
@@ -202,7 +207,7 @@ class Finding(Record, frozen=True, kw_only=True, omit_defaults=True, tag="findin
     span_ids: list[str] = []
     time_ns: int = 0
     detector: str
-    severity: str = "warning"
+    severity: str = _always("warning")
     message: str
     data: dict[str, Any] = {}
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instrument.model import Other, Record, Span, decode, encode
+from instrument.model import Cost, Finding, Log, Open, Other, Record, Run, Span, Usage, decode, encode
 from instrument.store import jsonl
 from instrument.store.jsonl import decoded, files, record_of, records
 from tests.recorded import read, review, span
@@ -25,6 +25,21 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     """Every record comes back equal, in the order of the lines."""
     made = review()
     assert made == read(written(tmp_path / "a.jsonl", *made))[0]
+
+
+def test_lines_say_what_goes_without_saying() -> None:
+    """The version, and words that readers of their own look for, stand in the line; where a line lacks them they are meant."""
+    head = {"trace_id": "a", "span_id": "b", "start_ns": 1, "name": "x"}
+    called = Span(**head, duration_ns=1, kind="llm", status="ok", usage=Usage(), cost=Cost())
+    lines = [encode(one) for one in (Run(), Log(time_ns=1), Finding(detector="d", message=""), Open(**head), called)]
+    said = [
+        '"schema":1',
+        '"level":"INFO"',
+        '"severity":"warning"',
+        '"kind":"span"',
+        '"reported"},"cost":{"basis":"unpriced"}',
+    ]
+    assert [True] * 5 == [word in line.decode() for word, line in zip(said, lines, strict=True)]
 
 
 def test_the_half_written_last_line_is_skipped_with_a_notice(tmp_path: Path) -> None:

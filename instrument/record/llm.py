@@ -60,7 +60,8 @@ def read_answer(span: LiveSpan, result: object) -> None:
     span.model = span.model or found.model
     if found.usage is not None:
         nothing_said = {"output": 0} if span.kind == "embedding" else {}
-        add_unsaid(span, "tokens", {**nothing_said, **msgspec.to_builtins(found.usage)})
+        told = {name: count for name, count in msgspec.to_builtins(found.usage).items() if name != "source"}
+        add_unsaid(span, "tokens", {**nothing_said, **told})
     if span.plan.capture_output and not isinstance(result, str) and found.output_messages:
         span.output = span.recorder.value({"messages": found.output_messages})
 
