@@ -27,7 +27,7 @@ from instrument.errors import InstrumentError
 from instrument.model import UNWATCHED, Log, Run, Sink
 from instrument.origins import here
 from instrument.pricing import Prices
-from instrument.record import bridges, budgets, launched, notices, otel_context, threads
+from instrument.record import bridges, budgets, headers, launched, notices, otel_context, threads
 from instrument.record.budgets import BudgetGuard
 from instrument.record.capture import Camera
 from instrument.record.context import current
@@ -192,14 +192,15 @@ def installed(build: Callable[[], Recorder], *, propagate_threads: bool = True) 
     global _install_again
     with switch.lock:
         before, again, carrying = (switch.recorder, switch.decided), _install_again, threads.carrying
-        told = launched.told
+        told, environment = launched.told, headers.for_children
         recorder = build()
         _put_in_force(recorder)
         _install_again = lambda: None  # noqa: E731 - in a forked child
         bridges.attach()
         otel_context.attach()
         threads.attach(propagate_threads)
-        launched.hand_on(_switched_off, {})
+        headers.for_children = {}
+        launched.hand_on(_switched_off, headers.for_children)
     outer = current.get()
     current.set(None)
     try:
@@ -209,7 +210,7 @@ def installed(build: Callable[[], Recorder], *, propagate_threads: bool = True) 
         with switch.lock:
             configured = switch.recorder
             (switch.recorder, switch.decided), _install_again, threads.carrying = before, again, carrying
-            launched.told = told
+            launched.told, headers.for_children = told, environment
             recorder.close()
             if configured is not None and configured not in (recorder, before[0]):
                 configured.close()
@@ -219,8 +220,8 @@ def _start_with(settings: Settings, before: Recorder | None = None) -> None:
     global _install_again, _latest
     _latest = settings
     _install_again = lambda: _start_with(settings)  # noqa: E731 - in a forked child
-    threads.for_children = for_children(settings) if settings.enabled else {}
-    launched.hand_on(partial(_pickled, settings), threads.for_children)
+    headers.for_children = for_children(settings) if settings.enabled else {}
+    launched.hand_on(partial(_pickled, settings), headers.for_children)
     if settings.enabled:
         with suppress(RuntimeError):  # the process ends: no thread can start
             threading.Thread(target=_trim, args=(settings,), name="instrument-trim", daemon=True).start()

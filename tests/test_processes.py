@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from instrument import read, records, span
+from instrument import inject, read, records, span
 from instrument.model import Span
+from instrument.record import headers
 from instrument.testing import record
 from tests.programs import python
 from tests.same import COUNTS_LATE, QUIET_FORKS
@@ -105,6 +106,14 @@ def test_explicit_environment_is_left_alone(caller: str) -> None:
         process.communicate()[0],
         said(env={**given, "TRACEPARENT": "mine"}),
     )
+
+
+def test_environment_of_ones_own_has_the_folder(caller: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`inject` puts the folder's absolute path into a copy of the environment where the copy has no other one."""
+    monkeypatch.setenv("INSTRUMENT_DIR", "recorded")
+    monkeypatch.setattr(headers, "for_children", {"INSTRUMENT_DIR": "/here/recorded"})
+    given = {**os.environ}, {**os.environ, "INSTRUMENT_DIR": "mine"}, {"traceparent": ""}
+    assert ["/here/recorded", "mine", None] == [inject(mapping).get("INSTRUMENT_DIR") for mapping in given]
 
 
 def test_subprocess_outside_of_spans_is_plain() -> None:

@@ -6,6 +6,7 @@ budgets that processes share. Baggage of others in the same headers stays.
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -29,6 +30,9 @@ MOST_BAGGAGE = 8192
 MOST_STATES = 1024
 """Traces whose `tracestate` is remembered."""
 
+for_children: Mapping[str, str] = {}
+"""What tells child processes where to record, for the environment of those that are started below a span."""
+
 _states: OrderedDict[str, str] = OrderedDict()
 
 
@@ -37,7 +41,7 @@ def inject(headers: MutableMapping[str, str]) -> MutableMapping[str, str]:
 
     The session, its user and shared budgets (those with a `period`) go along as `baggage`, a `tracestate` that came
     with the trace as it came. For the environment of a subprocess give a copy of `os.environ`: there the names are
-    written in capitals.
+    written in capitals, and the folder goes along, so that the process records into the same one wherever it runs.
     """
     place = current.get()
     if place is None or not place.trace_id or not place.span_id or not _is_stored(place):
@@ -54,6 +58,8 @@ def inject(headers: MutableMapping[str, str]) -> MutableMapping[str, str]:
         joined = ",".join((*theirs, *members))
         if len(joined) <= MOST_BAGGAGE:
             _write(headers, BAGGAGE, joined)
+    if _is_environment(headers):
+        headers.update({name: told for name, told in for_children.items() if _is_inherited(headers, name)})
     return headers
 
 
@@ -150,8 +156,17 @@ def _read(headers: Mapping[str, str], name: str) -> Any:
 
 def _write(headers: MutableMapping[str, str], name: str, value: str) -> None:
     """Under the name that stands there already; else as suits the environment of a process, or HTTP."""
-    usual = name.upper() if "PATH" in headers else name
+    usual = name.upper() if _is_environment(headers) else name
     headers[next((key for key in headers if isinstance(key, str) and key.lower() == name), usual)] = value
+
+
+def _is_environment(headers: Mapping[str, str]) -> bool:
+    return "PATH" in headers
+
+
+def _is_inherited(environment: Mapping[str, str], name: str) -> bool:
+    """Whether the variable is as it is here: a path may be relative, and the process may run elsewhere."""
+    return environment.get(name) == os.environ.get(name)
 
 
 def _baggage(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:

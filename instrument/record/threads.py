@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from instrument.record import pools
+from instrument.record import headers, pools
 from instrument.record.context import call_at, current
 from instrument.record.headers import extract, inject
 from instrument.record.launched import record_as_told
@@ -21,9 +21,6 @@ from instrument.record.patching import patch, patch_later
 
 _ENV_POSITION = 11  # of `env` among the parameters of Popen.__init__, `self` counted
 _PROCESS_POOLS = "concurrent.futures.process", "loky.process_executor", "joblib.externals.loky.process_executor"
-for_children: Mapping[str, str] = {}
-"""What tells child processes where to record, for the environment of those that are started below a span."""
-
 
 __tracebackhide__ = True  # as in `wrappers`
 carrying = True
@@ -123,17 +120,17 @@ class CarriedAcross:
 
 
 def _submit_across(wrapped: Callable[..., Any], executor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    headers = inject({})
-    if not args or not headers:
+    told = inject({})
+    if not args or not told:
         return wrapped(*args, **kwargs)
-    return call_at(None, wrapped, CarriedAcross(args[0], headers, for_children), *args[1:], **kwargs)
+    return call_at(None, wrapped, CarriedAcross(args[0], told, headers.for_children), *args[1:], **kwargs)
 
 
 def _popen(wrapped: Callable[..., Any], process: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     given = kwargs.get("env") if len(args) < _ENV_POSITION else args[_ENV_POSITION - 1]
     if given is None and len(args) < _ENV_POSITION:
-        headers = inject({})
-        if headers:
-            handed = {name.upper(): value for name, value in headers.items()}
-            kwargs = {**kwargs, "env": {**os.environ, **for_children, **handed}}
+        told = inject({})
+        if told:
+            handed = {name.upper(): value for name, value in told.items()}
+            kwargs = {**kwargs, "env": {**os.environ, **headers.for_children, **handed}}
     return wrapped(*args, **kwargs)
