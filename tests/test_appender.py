@@ -118,6 +118,15 @@ def test_a_full_file_is_set_aside_under_a_number(tmp_path: Path) -> None:
     assert {"a.1.jsonl": b"01", "a.2.jsonl": b"23", "a.jsonl": b"44"} == held
 
 
+def test_what_is_longer_than_a_file_may_be_has_one_of_its_own(tmp_path: Path) -> None:
+    """It is written, once, and the next one begins another file."""
+    appender = Appender(tmp_path / "a.jsonl", rotate_bytes=5)
+    for line in (b"rather long", b"b"):
+        appender.append([line])
+    appender.close()
+    assert {"a.1.jsonl": b"rather long\n", "a.jsonl": b"b\n"} == {one.name: one.read_bytes() for one in files(tmp_path)}
+
+
 def test_numbers_go_on_behind_the_highest(tmp_path: Path) -> None:
     """Where older parts were deleted no newer one gets a number below those that are there."""
     (tmp_path / "a.3.jsonl").write_bytes(b"old\n")

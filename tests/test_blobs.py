@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from instrument.store.blobs import Blobs, read
+from instrument.store.blobs import Blobs, folder_for, read
 from tests.programs import begun, python
 
 
@@ -26,6 +26,16 @@ def test_value_comes_back(tmp_path: Path) -> None:
     reference = store.put([b'"one ', b'two"'])
     assert reference is not None
     assert b'"one two"' == read(tmp_path / "blobs", reference)
+
+
+@pytest.mark.parametrize("path", [".", ".instrument", ".instrument/events", ".instrument/events/a.jsonl"])
+def test_values_are_found_from_whatever_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """A project, its recording folder, the events in it or one file of them."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".instrument" / "blobs").mkdir(parents=True)
+    (tmp_path / ".instrument" / "events").mkdir()
+    (tmp_path / ".instrument" / "events" / "a.jsonl").touch()
+    assert Path(".instrument/blobs").resolve() == folder_for(path).resolve()
 
 
 def test_reference_is_the_hash_of_the_content(tmp_path: Path) -> None:

@@ -53,6 +53,15 @@ def test_what_is_usual_is_known_to_check(tmp_path: Path, capsys: pytest.CaptureF
     assert ["slow"] == [one["detector"] for one in json.loads(capsys.readouterr().out)["findings"]]
 
 
+@pytest.mark.parametrize("path", ["", ".instrument", ".instrument/events", ".instrument/events/a.jsonl"])
+def test_it_is_found_from_whatever_is_read(tmp_path: Path, path: str) -> None:
+    """A project, its recording folder, the events in it or one file of them."""
+    (tmp_path / ".instrument" / "events").mkdir(parents=True)
+    (tmp_path / ".instrument" / "events" / "a.jsonl").touch()
+    history.save(tmp_path / ".instrument", USUAL)
+    assert USUAL == history.near(tmp_path / path, print).save()
+
+
 def test_checking_teaches_nothing(tmp_path: Path) -> None:
     """The history is the same after a check as before it."""
     place = written(tmp_path, *slow())

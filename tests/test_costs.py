@@ -99,6 +99,29 @@ def test_by_day_since(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [("2024-10-05", "0.0000002")] == [(group["key"], group["usd"]) for group in shown["groups"]]
 
 
+def test_days_come_in_their_order(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whichever was the dearest."""
+    sink = LedgerSink(str(folder / ".instrument" / "ledger.db"))
+    sink.write(Batch([call(9, "gpt-4.1", "7", day=20_002)]))
+    sink.close()
+    run("--json", "--by", "day")
+    days = [group["key"] for group in json.loads(capsys.readouterr().out)["groups"]]
+    assert ["2024-10-04", "2024-10-05", "2024-10-06"] == days
+
+
+@pytest.mark.parametrize(("calls", "usd"), [([], "0"), ([call(0, "secret", None, "unpriced")], None)])
+def test_what_is_not_known_is_not_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], calls: list[Span], usd: str | None
+) -> None:
+    """Calls of which none has a price cost an unknown amount, no call costs nothing."""
+    (tmp_path / "x.db").touch()
+    sink = LedgerSink(str(tmp_path / "x.db"))
+    sink.write(Batch(calls))
+    sink.close()
+    run(str(tmp_path / "x.db"), "--json", "--by", "model")
+    assert usd == json.loads(capsys.readouterr().out)["total"]["usd"]
+
+
 def test_control_characters_do_not_reach_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A model's name, which a service chose, cannot move the cursor."""
     sink = LedgerSink(str(folder / ".instrument" / "ledger.db"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
 import copy
 import gzip
 import json
+import lzma
 import random
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +60,8 @@ ENCODED: dict[str, Callable[[bytes], bytes]] = {
     "UTF-16": lambda text: text.decode().encode("utf-16"),
     "ends of lines as on Windows": lambda text: text.replace(b"\n", b"\r\n"),
     "packed without a name that says so": gzip.compress,
+    "packed as xz": lzma.compress,
+    "packed as bzip2": bz2.compress,
     "a line that is nested without end": lambda text: text + b"[" * 100_000 + b"\n",
 }
 
@@ -73,6 +78,18 @@ def test_how_a_text_is_written_changes_nothing(form: str, way: str, tmp_path: Pa
     """Marks of byte order, other ends of lines, packed files, a line that cannot be read: the same spans."""
     file = tmp_path / "given.jsonl"
     assert kinds(file, TEXTS[form], form) == kinds(file, ENCODED[way](TEXTS[form]), form)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress])
+def test_a_packed_file_that_is_damaged_is_no_crash(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    """Wherever the damage is: one error, which the verb tells of the file before it goes on with the next."""
+    file, packed = tmp_path / "given", pack(TEXTS["openai"])
+    for place in range(6, len(packed), len(packed) // 12):
+        damaged = packed[:place] + bytes([packed[place] ^ 255]) + packed[place + 1 :]
+        for content in (packed[:place], damaged):
+            file.write_bytes(content)
+            with suppress(InstrumentError, OSError):
+                read(file)
 
 
 @pytest.mark.parametrize("form", sorted(FILES.keys() - {"codex"}))

@@ -377,6 +377,15 @@ def test_a_file_that_is_no_ledger_is_set_aside(path: Path) -> None:
     assert (1, 1, b"this") == (total(path).calls, len(notices), aside.read_bytes()[:4])
 
 
+def test_the_log_of_a_damaged_ledger_goes_with_it(path: Path) -> None:
+    """Beside a new one it would be taken for that one's own."""
+    for name in ("", "-wal", "-shm"):
+        Path(f"{path}{name}").write_text("old")
+    aside = ledger.set_aside(path, ledger.identity(path))
+    assert aside is not None
+    assert sorted(f"{aside.name}{name}" for name in ("", "-wal", "-shm")) == sorted(os.listdir(path.parent))
+
+
 def test_damage_while_writing_costs_no_row(path: Path) -> None:
     """When pages break under an open ledger, the rows of that batch begin the new one."""
     sink = LedgerSink(str(path), notice=lambda sentence: None)
@@ -540,7 +549,7 @@ def test_a_newer_ledger_is_refused(path: Path) -> None:
     """A ledger of a later version is neither written nor read."""
     enter(path, span())
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 99")
+        connection.execute(f"PRAGMA user_version = {len(ledger.MIGRATIONS) + 1}")
     with pytest.raises(InstrumentError, match="newer version"):
         enter(path, span(1))
     with pytest.raises(InstrumentError, match="newer version"):

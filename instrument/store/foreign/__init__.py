@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -202,5 +203,5 @@ def _content(place: Path) -> bytes:
     try:
         with opener(place) as stream:
             return bytes(stream.read())
-    except (EOFError, lzma.LZMAError) as fault:
-        raise InstrumentError(f"{place} cannot be unpacked ({fault}): it may have been cut off") from None
+    except (EOFError, lzma.LZMAError, zlib.error) as fault:
+        raise InstrumentError(f"{place} cannot be unpacked ({fault}): it is damaged, or was cut off") from None
