@@ -193,6 +193,7 @@ def test_only_files_of_the_page_are_given(address: str, path: str) -> None:
         "api/run/none",
         "api/run/none/span/1",
         "api/run/none/findings",
+        "api/run/none/file",
         f"api/run/{TRACE}/span/none",
         "api/blob/none",
         f"api/diff/{TRACE}/none",
@@ -214,6 +215,13 @@ def test_costs_are_those_of_the_ledger(tmp_path: Path, path: str) -> None:
     client = TestClient(application(tmp_path / path, "token", 8080), base_url="http://127.0.0.1:8080")
     told = client.get("/token/api/costs").json()
     assert ("ledger", 1) == (told["source"], len(told["rows"]))
+
+
+def test_a_run_is_given_as_one_file(address: str) -> None:
+    """To keep or to send: what `export --html` writes."""
+    status, headers, body = asked(address, f"api/run/{TRACE}/file")
+    assert (200, f'attachment; filename="run-{TRACE[:8]}.html"') == (status, headers["content-disposition"])
+    assert b'<script type="text/plain" id="columns">' in body
 
 
 def test_a_span_is_given_whole(address: str) -> None:

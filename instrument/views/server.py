@@ -39,7 +39,7 @@ from instrument.store.sampled import STORED, is_sampled
 from instrument.views.catalog import Catalog, day_of, spent_told
 from instrument.views.columns import columns
 from instrument.views.compared import both_calls, compared, run_of
-from instrument.views.html import PAGE, TYPES, Judge, script, shell
+from instrument.views.html import PAGE, TYPES, Judge, pieces, script, shell
 
 T = TypeVar("T")
 
@@ -49,6 +49,7 @@ HEARTBEAT_SECONDS = 10.0
 MOST_KEPT = 3
 MOST_EXAMINED = 30_000
 """Lines of the longest run that the detectors look at again; what was found while it was recorded is shown anyway."""
+UNKNOWN = "this is not recorded here (any more)"
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -151,6 +152,7 @@ class _Served:
             "/api/run/{trace}/span/{span}": self.span,
             "/api/run/{trace}/findings": self.findings,
             "/api/run/{trace}/search": self.search,
+            "/api/run/{trace}/file": self.saved,
             "/api/diff/{a}/{b}": self.diff,
             "/api/blob/{digest}": self.blob,
         }
@@ -219,6 +221,16 @@ class _Served:
         text = request.query_params.get("q", "")[:200]
         return await self._of(request, lambda catalog, trace: catalog.lines_with(trace, text) if text else [])
 
+    async def saved(self, request: Request) -> Response:
+        """The run as one file to keep or to send."""
+        wanted = request.path_params["trace"]
+        trace = await self._asked(lambda catalog: catalog.trace(wanted) if catalog.find(wanted) else None)
+        if trace is None:
+            return _missing(UNKNOWN)
+        content = pieces(trace, blobs.folder_for(self._path), self._findings)
+        kept = {"Content-Disposition": f'attachment; filename="run-{trace.trace_id[:8]}.html"'}
+        return StreamingResponse(content, headers=kept, media_type="text/html; charset=utf-8")
+
     async def diff(self, request: Request) -> Response:
         """Two runs beside each other or, where spans are named, one call of the one and one of the other."""
         ids = request.path_params["a"], request.path_params["b"]
@@ -283,7 +295,7 @@ class _Served:
         """What `tell` says of the run that the request names."""
         trace = request.path_params["trace"]
         told = await self._asked(lambda catalog: tell(catalog, trace) if catalog.find(trace) else None)
-        return _json(told) if told is not None else _missing("this is not recorded here (any more)")
+        return _json(told) if told is not None else _missing(UNKNOWN)
 
     async def _asked(self, tell: Callable[[Catalog], T]) -> T:
         return await asyncio.to_thread(self._ask, tell)

@@ -32,6 +32,7 @@ export const RUN_KEYS = [
   ["p", "only the critical path"],
   ["c", "copy a link to the span"],
   ["d", "compare with the run before of the same name"],
+  ["w", "save the run as one file"],
   ["1 2 3 4", "time line, steps, findings, logs"],
   ["[ ]", "narrower, wider names"],
 ];

@@ -25,8 +25,9 @@ export class List {
   // The rows are others now. Who looks at the last of `growing` rows goes on looking at the last.
   reset(count, growing = false) {
     const { scroller } = this;
-    const atEnd = growing && scroller.scrollTop > 0 && scroller.scrollTop + scroller.clientHeight > scroller.scrollHeight - this.height;
+    const atEnd = (growing || this.growing) && scroller.scrollTop > 0 && scroller.scrollTop + scroller.clientHeight > scroller.scrollHeight - this.height;
     this.count = count;
+    this.growing = growing; // what comes with the news that it is over is the end of it
     this.version += 1;
     this.body.style.height = `${count * this.height}px`;
     if (atEnd) scroller.scrollTop = scroller.scrollHeight;

@@ -25,13 +25,13 @@ const WIDE = matchMedia("(min-width: 1000px)");
 export class RunView {
   constructor(page, address) {
     this.page = page;
-    this.keyHelp = RUN_KEYS.filter(([key]) => key !== "d" || !page.source.isFile);
+    this.keyHelp = RUN_KEYS.filter(([key]) => !["d", "w"].includes(key) || !page.source.isFile);
     this.id = address.trace;
     this.trace = new Trace(this.id);
     this.sight = new Sight(this.trace);
     this.tab = TABS[0];
     this.window = null;
-    this.head = new RunHead(page.source.isFile ? null : () => this.compare());
+    this.head = page.source.isFile ? new RunHead(null, null) : new RunHead(() => this.compare(), `api/run/${encodeURIComponent(this.id)}/file`);
     this.overview = new Overview({ chosen: (from, to) => this.zoom(from, to), opened: (one) => this.openFinding(one) });
     this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "views of the run" }, TABS.map((name) => button(name, () => this.turnTo(TABS.indexOf(name)), { role: "tab", id: `tab-${name.slice(0, 4)}`, "aria-controls": "tabpanel" })));
     this.logsButton = button("logs", () => this.toggleLogs(), { class: "quiet toggle", "aria-pressed": "false", title: "logs among the spans (l)" });

@@ -9,8 +9,9 @@ import { kindClass } from "./theme.js";
 const SCORES = 6;
 
 export class RunHead {
-  // `compared` compares the run with the one before; null where there are no others.
-  constructor(compared) {
+  // `compared` compares the run with the one before, `file` is where it is one file; null where there is no server.
+  constructor(compared, file) {
+    this.file = file && h("a", { class: "quiet save", href: file, download: "", title: "save this run as one file, to keep or to send (w)" }, "Save");
     this.compare = compared && button("Compare", compared, { class: "quiet compare", title: "with the run before of the same name (d)" });
     this.title = h("div", { class: "runtitle" });
     this.figures = h("dl", { class: "figures" });
@@ -30,7 +31,8 @@ export class RunHead {
       h("span", { class: "brief" }, root === undefined ? "" : line(trace.brief[root], 200)),
       h("span", { class: "gap" }),
       h("span", { class: "hint when" }, moment(trace.wallMs(tree.start))),
-      this.compare ?? "");
+      this.compare ?? "",
+      this.file ?? "");
     const facts = figuresOf(tree).filter(([, value]) => value !== "" && value !== "0");
     this.figures.replaceChildren(...[...facts, ...this.told(trace)].map(([label, value, name]) => h("div", {}, h("dt", {}, label), h("dd", { class: name ?? "" }, value))));
     const kinds = wordsIn(trace, trace.kind);
