@@ -49,6 +49,8 @@ TOKENS_PER_SECOND = "instrument.stream.tokens_per_second"
 CLOSED_EARLY = "instrument.closed_early"
 RETRIES = "instrument.retries"
 """How often the client sent the request of a model call again by itself."""
+RETRIED_FOR = "instrument.retries.seconds"
+"""How long it was under way by then: failed tries and the client's sleep between them, which no model worked in."""
 CACHE_HIT = "instrument.cache.hit"
 """Set to true on a model call that a cache of the program's own answered: it was not billed."""
 UNREAD_BODY = "instrument.unread_body_bytes"
@@ -102,7 +104,7 @@ TELLS_NO_CONTENT = frozenset(
         *RESPONSE.values(),
         *(OPERATION, PROVIDER, API_TYPE, SERVER_ADDRESS, SERVER_PORT, STATUS_CODE, ERROR_TYPE),
         *(STREAM, FIRST_CHUNK, FIRST_TOKEN, CHUNKS, TOKENS_PER_SECOND, CLOSED_EARLY),
-        *(RETRIES, CACHE_HIT, UNREAD_BODY, NO_ITERATION),
+        *(RETRIES, RETRIED_FOR, CACHE_HIT, UNREAD_BODY, NO_ITERATION),
         *(AGENT_ID, AGENT_NAME, LEDGER_OPERATION, SESSION, USER, TAGS, TIMES, MESSAGES),
         *("gen_ai.tool.name", "gen_ai.tool.call.id", "gen_ai.tool.type", "exception.type", "otel.scope.name"),
     }

@@ -152,6 +152,14 @@ def test_retries_are_counted(status: int, asynchronous: bool, server: Endpoint) 
     )
 
 
+@BOTH
+def test_the_time_until_a_request_was_sent_last_is_told(asynchronous: bool, server: Endpoint) -> None:
+    """Failed tries and the client's sleep between them are in the call's time, and no model worked in them."""
+    refusals(429, **{"retry-after": "0.05"})(server)
+    _, _, [span] = both_ways(server, chat_with(), asynchronous, max_retries=2)
+    assert 0.1 <= span.attributes["instrument.retries.seconds"] <= span.duration_ns / 1e9
+
+
 def test_a_call_that_is_not_sent_again_says_nothing_of_it(server: Endpoint) -> None:
     """As most are."""
     _, _, [span] = both_ways(server, chat_with(), asynchronous=False)

@@ -16,7 +16,7 @@ from instrument.analysis.report import analyse
 from instrument.analysis.tree import traces
 from instrument.analysis.why import Reason, Why, why
 from instrument.cli.main import main
-from instrument.model import Failure, Record, Span, Usage
+from instrument.model import Event, Failure, Record, Span, Usage
 from instrument.views.theme import duration
 from tests.recorded import MS, call, finding, head, log, review, span, write
 from tests.test_critical_path import Work, at, simulate, work
@@ -407,6 +407,14 @@ def test_calls_that_the_client_sent_again() -> None:
     found = answers(span(1), call(2, 1, attributes=tried), call(3, 1), call(4, 1, attributes=tried)).slow[-1]
     expected = "the client sent 2 model calls again, 4 times in all: busy services, timeouts"
     assert (expected, [2, 4]) == (found.text, numbers(found))
+
+
+def test_what_was_lost_until_a_call_was_sent_for_the_last_time() -> None:
+    """Why it was sent again, and how much of its time passed before the model could work on it."""
+    busy = [Event(name="retry", time_ns=0, attributes={"http.response.status_code": 429})] * 2
+    tried = {"instrument.retries": 2, "instrument.retries.seconds": 2.5}
+    found = answers(call(1, events=busy, attributes=tried, duration_ns=4000 * MS)).slow[-1].text
+    assert found.endswith("2 times in all: 429 2 times; 2.5 s of its 4 s had passed by the last try")
 
 
 def test_a_run_that_never_ended() -> None:

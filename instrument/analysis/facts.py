@@ -13,6 +13,7 @@ from instrument.attributes import (
     LEDGER_OPERATION,
     REQUEST_MODEL,
     RESPONSE_MODEL,
+    RETRIED_FOR,
     RETRIES,
     SESSION,
     TIMES,
@@ -48,6 +49,14 @@ def retries_of(span: Any) -> int:
     """How often the client sent the request of a model call again by itself."""
     told = attribute(span, RETRIES) or ""
     return int(told[:9]) if told.isdecimal() else 0
+
+
+def retried_for(span: Any) -> int:
+    """The nanoseconds of such a call until its request was sent for the last time, as far as they are known."""
+    try:
+        return int(float(attribute(span, RETRIED_FOR) or 0) * 1e9)
+    except (ValueError, OverflowError):
+        return 0
 
 
 class Whose:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
@@ -22,11 +22,21 @@ from instrument.analysis.asked import (
     twice,
 )
 from instrument.analysis.critical_path import CriticalPath, critical_path, shortest_without
-from instrument.analysis.facts import NOBODY, agent_of, attribute, is_timed, model_of, operation_of, retries_of
+from instrument.analysis.facts import (
+    NOBODY,
+    agent_of,
+    attribute,
+    is_timed,
+    model_of,
+    operation_of,
+    retried_for,
+    retries_of,
+)
 from instrument.analysis.failures import exception_of, held_by, identity, is_group
 from instrument.analysis.report import Report
 from instrument.analysis.totals import Total, carries, dollars, total
 from instrument.analysis.tree import Trace
+from instrument.attributes import ERROR_TYPE, STATUS_CODE
 from instrument.detectors.calls import TOOL_KINDS, plain
 from instrument.detectors.error_text import error_text
 from instrument.model import Finding, Span
@@ -168,8 +178,23 @@ def _tried_again(trace: Trace) -> Iterator[Reason]:
     """Model calls whose client waited and sent them again, which is in their time."""
     known = {span.span_id: tries for span in trace.spans if (tries := retries_of(span))}
     if known:
-        text = f"the client sent {many(len(known), 'model call')} again, {many(sum(known.values()), 'time')} in all"
-        yield Reason(f"{text}: busy services, timeouts", sorted(known, key=lambda span_id: -known[span_id]))
+        spans = [span for span in trace.spans if span.span_id in known]
+        times = f"{many(len(known), 'model call')} again, {many(sum(known.values()), 'time')} in all"
+        text = f"the client sent {times}: {_faults(spans) or 'busy services, timeouts'}{_lost_by_then(spans)}"
+        yield Reason(text, sorted(known, key=lambda span_id: -known[span_id]))
+
+
+def _faults(spans: Sequence[Span]) -> str:
+    """`429 3 times, APITimeoutError once`."""
+    retries = [event for span in spans for event in span.events if event.name == "retry"]
+    found = Counter(attribute(event, STATUS_CODE, ERROR_TYPE) for event in retries).most_common()
+    return ", ".join(f"{why} {'once' if times == 1 else f'{count(times)} times'}" for why, times in found if why)
+
+
+def _lost_by_then(spans: Sequence[Span]) -> str:
+    lost = sum(map(retried_for, spans))
+    whole = f"{'its' if len(spans) == 1 else 'their'} {duration(sum(span.duration_ns for span in spans))}"
+    return f"; {duration(lost)} of {whole} had passed by the last try" if lost else ""
 
 
 # Money

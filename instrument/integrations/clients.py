@@ -17,7 +17,14 @@ import wrapt
 
 from instrument import forks
 from instrument.integrations import openai_later
-from instrument.integrations.openai_calls import Args, Keywords, begin_exchange, note_retry, options_of
+from instrument.integrations.openai_calls import (
+    Args,
+    Keywords,
+    begin_exchange,
+    note_retry,
+    note_sending_again,
+    options_of,
+)
 from instrument.record.safely import safely
 
 WAIT = "_sleep_for_retry"
@@ -67,12 +74,13 @@ class Library:
             token = object()
             watchers = self._everyone if client is None else self._clients.setdefault(client, set())
             watchers.add(token)
-            for base, wrapper in ((sync, self._request), (asynchronous, self._arequest)):
+            watched = ((sync, self._request, _tried_again), (asynchronous, self._arequest, _atried_again))
+            for base, wrapper, wait in watched:
                 for kind in _family(base):
                     if "request" in vars(kind):
                         self._wrap(kind, "request", wrapper)
                     if WAIT in vars(kind):
-                        self._wrap(kind, WAIT, _tried_again)
+                        self._wrap(kind, WAIT, wait)
             if client is not None:
                 self._wrap_copies(type(client))
         return Patched(lambda: self._unwatch(watchers, token))
@@ -165,7 +173,16 @@ class Library:
 
 def _tried_again(wrapped: Callable[..., Any], client: Any, args: Args, kwargs: Keywords) -> Any:
     safely(note_retry, client, kwargs.get("response"))
-    return wrapped(*args, **kwargs)
+    slept = wrapped(*args, **kwargs)
+    safely(note_sending_again, client)
+    return slept
+
+
+async def _atried_again(wrapped: Callable[..., Any], client: Any, args: Args, kwargs: Keywords) -> Any:
+    safely(note_retry, client, kwargs.get("response"))
+    slept = await wrapped(*args, **kwargs)
+    safely(note_sending_again, client)
+    return slept
 
 
 def _unwrap(place: tuple[type, str], methods: tuple[Any, Any]) -> None:

@@ -11,6 +11,7 @@ from instrument.attributes import (
     ERROR_TYPE,
     OPERATION,
     PROVIDER,
+    RETRIED_FOR,
     RETRIES,
     SERVER_ADDRESS,
     SERVER_PORT,
@@ -195,14 +196,31 @@ def begin_exchange(client: Any, args: Args, kwargs: Keywords) -> Exchange | None
 
 def note_retry(client: Any, response: Any) -> None:
     """The client waits before it sends the request of the call that is under way again."""
-    span = current.get()
-    plan = span.plan if isinstance(span, LiveSpan) else None
-    if isinstance(span, LiveSpan) and isinstance(plan, ClientPlan) and plan.sending and plan.sending[0] == id(client):
+    under_way = _under_way(client)
+    if under_way is not None:
+        span, plan = under_way
         plan.retries += 1
         span.set({RETRIES: plan.retries})
         failure = sys.exc_info()[0]
         why = {ERROR_TYPE: failure.__name__} if failure is not None else {}
         span.event("retry", **(why if response is None else {STATUS_CODE: response.status_code}))
+
+
+def note_sending_again(client: Any) -> None:
+    """The client has waited: what has passed so far is none of the time in which the model answers."""
+    under_way = _under_way(client)
+    if under_way is not None:
+        span, _ = under_way
+        span.set({RETRIED_FOR: round((span.recorder.clock() - span.started) / 1e9, 6)})
+
+
+def _under_way(client: Any) -> tuple[LiveSpan, ClientPlan] | None:
+    """The call that this client is sending."""
+    span = current.get()
+    plan = span.plan if isinstance(span, LiveSpan) else None
+    if isinstance(span, LiveSpan) and isinstance(plan, ClientPlan) and plan.sending and plan.sending[0] == id(client):
+        return span, plan
+    return None
 
 
 def read_call(client: Any, args: Args, kwargs: Keywords) -> Call | None:
