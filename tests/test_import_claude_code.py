@@ -83,6 +83,15 @@ def test_tokens_are_inclusive() -> None:
     assert Usage(input=112, cached=100, cache_write=10, output=5) == spans(SESSION)[1].usage
 
 
+def test_tokens_of_an_answer_are_those_that_were_told_last() -> None:
+    """They grow while it streams in; a line that no model wrote has none."""
+    first, last = (answer(f"b{n}", n, {"type": "text", "text": "x"}, "m9") for n in (8, 9))
+    first["message"]["usage"] = {**USED, "output_tokens": 1}
+    ours = answer("b0", 10, {"type": "text", "text": "limit reached"}, "m10")
+    ours["message"]["usage"] = dict.fromkeys(USED, 0)
+    assert [5, None] == [one.usage and one.usage.output for one in spans([*SESSION, first, last, ours])[-2:]]
+
+
 def test_times() -> None:
     """The model worked from the prompt to the last line of its answer, the tool until its result came."""
     assert [7 - 1, 3, 1, 2] == [one.duration_ns // 10**9 for one in spans(SESSION)]

@@ -112,9 +112,19 @@ def test_tokens_that_a_message_tells() -> None:
 
 
 def test_a_reward_is_a_score() -> None:
-    """A number beside the messages that judges them is a score of the trace."""
-    found = [one for one in messages.records({"messages": TALK, "reward": 0.5}, "x", 1) if isinstance(one, Score)]
-    assert [("reward", 0.5)] == [(one.name, one.value) for one in found]
+    """Numbers beside the messages that judge them are scores of the trace."""
+    row = {"messages": TALK, "reward": 0.5, "score": 2}
+    found = [one for one in messages.records(row, "x", 1) if isinstance(one, Score)]
+    assert [("reward", 0.5), ("score", 2)] == [(one.name, one.value) for one in found]
+
+
+def test_a_result_of_the_old_kind_is_one_of_a_tool() -> None:
+    """It is told by a `function`."""
+    called = {"role": "assistant", "content": None, "function_call": {"name": "stock", "arguments": "{}"}}
+    found = spans([{"role": "user", "content": "a"}, called, {"role": "function", "name": "stock", "content": "7"}])
+    assert [("agent", None), ("llm", None), ("tool", "7")] == [
+        (one.kind, one.output if one.kind == "tool" else None) for one in found
+    ]
 
 
 def test_what_else_a_row_holds_is_kept() -> None:

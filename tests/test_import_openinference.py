@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
+
+import pytest
 
 from instrument.analysis.metrics import measure
 from instrument.model import Failure, Run, Span, Usage
 from instrument.store.foreign import detect, openinference
+from instrument.store.foreign.shape import moment
 
 TRACE, ROOT, STEP, CALL = "a" * 32, "1" * 16, "2" * 16, "3" * 16
 
@@ -74,6 +78,17 @@ def test_steps_with_a_number_are_iterations() -> None:
 def test_times() -> None:
     """ISO texts become nanoseconds."""
     assert (1_767_323_045_123_456_000, 62_500_000_000) == (spans(TREE)[0].start_ns, spans(TREE)[0].duration_ns)
+
+
+def test_times_are_utc_unless_they_say_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever they are imported."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert moment("2026-01-02T03:04:05Z") == moment("2026-01-02T03:04:05")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_tokens_are_those_of_model_calls() -> None:

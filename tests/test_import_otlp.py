@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from instrument.model import Cost, Failure, Run, Span, Usage
+from instrument.model import Cost, Failure, Log, Run, Span, Usage
 from instrument.pricing import Prices
 from instrument.store.foreign import detect, otlp
 from instrument.store.foreign.attributes import priced
@@ -70,6 +71,30 @@ def test_base64_ids() -> None:
     """Ids as protobuf tools write them are the same ids."""
     found = read({}, traceId="W47/95gDgQPSabYzgT/GDA==", spanId="7uGbfsPBsXQ=")
     assert (TRACE, CHILD) == (found.trace_id, found.span_id)
+
+
+def test_ids_of_another_kind_are_as_long_as_ids_are() -> None:
+    """Whatever is in their place."""
+    found = read({}, traceId="W47/", spanId="7uGb")
+    assert (32, 16) == (len(found.trace_id), len(found.span_id))
+
+
+def test_spans_of_older_exporters_are_read() -> None:
+    """What is a scope now was called a library."""
+    old = {"resourceSpans": [{"instrumentationLibrarySpans": [{"spans": [span({})]}]}]}
+    assert ["chat m"] == [one.name for one in otlp.records(old, "x.json") if isinstance(one, Span)]
+
+
+@pytest.mark.parametrize(
+    ("severity", "level"),
+    [(1, "TRACE"), (5, "DEBUG"), (9, "INFO"), (12, "INFO"), (13, "WARNING"), (17, "ERROR"), (21, "CRITICAL")],
+)
+def test_a_log_has_the_level_of_its_number_and_a_time(severity: int, level: str) -> None:
+    """When it was observed, where nobody knows when it was written."""
+    line = {"severityNumber": severity, "observedTimeUnixNano": str(START), "body": {"stringValue": "x"}}
+    (found,) = otlp.records({"resourceLogs": [{"scopeLogs": [{"logRecords": [line]}]}]}, "x.json")
+    assert isinstance(found, Log)
+    assert (level, START, "x") == (found.level, found.time_ns, found.message)
 
 
 def test_the_service_is_in_the_run() -> None:
@@ -148,14 +173,15 @@ def test_unknown_attributes_are_kept() -> None:
 
 
 def test_an_error_with_its_exception() -> None:
-    """The exception event is the error and no event any more."""
+    """The last exception event is the error and no event any more."""
     event = {
         "name": "exception",
         "timeUnixNano": str(START),
         "attributes": [pair("exception.type", "KeyError"), pair("exception.message", "'x'")],
     }
-    found = read({}, status={"code": "STATUS_CODE_ERROR"}, events=[event])
-    assert ("error", Failure("KeyError", "'x'"), []) == (found.status, found.error, found.events)
+    earlier = {**event, "attributes": [pair("exception.type", "ValueError")]}  # it was borne
+    found = read({}, status={"code": "STATUS_CODE_ERROR"}, events=[earlier, event])
+    assert ("error", Failure("KeyError", "'x'"), 1) == (found.status, found.error, len(found.events))
 
 
 def test_an_error_without_an_exception() -> None:
@@ -176,6 +202,19 @@ def test_what_is_nested_deeply_costs_no_span() -> None:
     result, flattened = "[" * 600 + "]" * 600, "llm.input_messages.0" + ".a" * 600
     assert result == json.dumps(read({"gen_ai.tool.call.result": result, flattened: "x"}).output)
     assert "llm" == read({"gen_ai.operation.name": "chat", flattened: "x"}).kind
+
+
+def test_counts_below_zero_are_none() -> None:
+    """No provider gives tokens back."""
+    assert None is read({"gen_ai.usage.input_tokens": -1}).usage
+
+
+def test_a_call_costs_what_the_model_costs_that_answered() -> None:
+    """Not the one that was asked, which may be a name for several."""
+    told = {"gen_ai.request.model": "a", "gen_ai.response.model": "b", "gen_ai.usage.input_tokens": 1_000_000}
+    cost = priced(read(told), Prices({"a": {"input": "1", "output": "1"}, "b": {"input": "2", "output": "2"}})).cost
+    assert cost is not None
+    assert "2" == cost.usd
 
 
 def test_what_our_own_export_says_of_money_stays() -> None:

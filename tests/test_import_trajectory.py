@@ -51,6 +51,13 @@ def test_what_is_not_known_is_kept() -> None:
     )
 
 
+def test_what_is_there_twice_is_kept_once() -> None:
+    """The history of a row is its steps again."""
+    row = {"trajectory": STEPS, "history": ["a"], "environment": "e"}
+    (root, *_) = [one for one in trajectory.records(row, "x") if isinstance(one, Span)]
+    assert ["imported.environment"] == [name for name in root.attributes if name.startswith("imported.")]
+
+
 def test_its_times_are_an_order_only() -> None:
     """And the trace says so."""
     assert "order only" == spans({"trajectory": STEPS})[0].attributes["instrument.times"]
