@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import instrument
 from instrument.cli.main import main
 from instrument.errors import BudgetExceeded, InstrumentError, SettingsError
-from instrument.model import Batch, Cost, Span, Usage
+from instrument.model import Batch, Cost, Span, Update, Usage
 from instrument.sinks.ledger import LedgerSink
 from instrument.sinks.postgres import PostgresLedgerSink
 from instrument.store import ledgers
@@ -211,13 +211,16 @@ def test_a_database_that_cannot_be_written_for_a_while_costs_no_row(database: st
 
 
 def test_rows_of_a_server_that_stays_away_are_put_aside(tmp_path: Path) -> None:
-    """At the end they go to a file on this machine, and it is said how to bring them over; no password is shown."""
+    """At the end they go to a file on this machine, and it is said how many calls and how to bring them over; no
+    password is shown. A price that came later is no call of its own.
+    """
     notices: list[str] = []
     sink = PostgresLedgerSink("postgresql://ann:geheim@127.0.0.1:9/none", tmp_path / "aside.db", notices.append)
-    sink.write(Batch([span(0)]))
+    late = Update(run="r", trace_id=span(0).trace_id, span_id="s0", usage=Usage(input=1), cost=Cost(usd="1"))
+    sink.write(Batch([span(0), late, span(1)]))
     sink.close()
-    assert ["s0"] == [one.span_id for one in ledgers.rows(tmp_path / "aside.db")]
-    assert (True, False) == ("ledger copy" in notices[-1], "geheim" in "".join(notices))
+    assert ["s0", "s1"] == [one.span_id for one in ledgers.rows(tmp_path / "aside.db")]
+    assert ("2 calls", True, False) == (notices[-1][:7], "ledger copy" in notices[-1], "geheim" in "".join(notices))
 
 
 # Copying

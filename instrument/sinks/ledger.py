@@ -85,7 +85,7 @@ class LedgerSink:
     @property
     def kept(self) -> dict[str, int]:
         """Calls that could not be entered so far and will be tried again."""
-        return {"the ledger cannot be written, to be tried again": len(self._waiting)} if self._try_again else {}
+        return {"the ledger cannot be written, to be tried again": self._calls()} if self._try_again else {}
 
     def leaves(self, has_tokens: bool) -> Path | None:
         """The file, when the calls of a trace that took tokens are in it, or will be as soon as it is made."""
@@ -113,9 +113,13 @@ class LedgerSink:
         while self._waiting and not self._enter() and self._is_worth_waiting and time.monotonic() < patience:
             time.sleep(0.05)
         self._connection.close()
-        self.lost += len(self._waiting)
+        self.lost += self._calls()
         if self.lost:
             raise InstrumentError(f"{self.lost} calls could not be entered in {self.path}: it could not be written")
+
+    def _calls(self) -> int:
+        """How many calls are waiting: of one whose price came later there are two rows."""
+        return len({(row.trace_id, row.span_id) for row in self._waiting})
 
     def _row(self, record: Record) -> Row | None:
         if isinstance(record, Span):

@@ -61,7 +61,7 @@ class PostgresLedgerSink(LedgerSink):
         finally:
             with_file.close()
         self._notice(
-            f"{len(self._waiting)} calls could not be entered in {postgres.shown(self._database.url)} and are in "
+            f"{self._calls()} calls could not be entered in {postgres.shown(self._database.url)} and are in "
             f"{self.path}: instrument ledger copy {self.path} URL brings them over"
         )
         self._waiting.clear()
