@@ -34,6 +34,7 @@ PASSING = [
     "HTTP 429: too many requests",
     "the service is temporarily unavailable",
     "connection reset by peer",
+    "Internal Server Error",
 ]
 
 
@@ -45,6 +46,14 @@ def test_a_second_retry_after_what_passes_of_itself_is_no_finding(fault: str) ->
         tape.tool("fetch", failed=fault, page=1)
     tape.tool("fetch", "text", page=1)
     assert [] == feed(tape.spans)
+
+
+def test_a_second_failure_that_does_not_pass_of_itself_is_found() -> None:
+    """Whatever the first one was."""
+    tape = Tape()
+    for fault in ("timed out", "no such page"):
+        tape.tool("fetch", failed=fault, page=1)
+    assert {"again_after_failure"} == alarms(feed(tape.spans))
 
 
 def test_a_third_failure_is_found_whatever_the_fault() -> None:

@@ -66,7 +66,7 @@ def test_programs_that_name_their_tools_otherwise_are_left_alone() -> None:
     assert [] == feed(tape.spans)
 
 
-@pytest.mark.parametrize("reason", ["length", "max_tokens", "incomplete", "content_filter"])
+@pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "incomplete", "content_filter", "SAFETY"])
 def test_an_answer_that_was_cut_is_found(reason: str) -> None:
     """Length limits and content filters, by the finish reason."""
     tape = Tape()

@@ -217,6 +217,26 @@ def test_costs_are_those_of_the_ledger(tmp_path: Path, path: str) -> None:
     assert ("ledger", 1) == (told["source"], len(told["rows"]))
 
 
+def test_costs_are_those_of_the_records_where_the_ledger_is_damaged(tmp_path: Path) -> None:
+    """The page is there all the same."""
+    write(tmp_path / "a.jsonl", call(1))
+    (tmp_path / "ledger.db").write_text("no ledger")
+    client = TestClient(application(tmp_path, "token", 8080), base_url="http://127.0.0.1:8080")
+    told = client.get("/token/api/costs").json()
+    assert ("records", 1) == (told["source"], len(told["rows"]))
+
+
+def test_a_run_that_has_grown_is_given_as_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not as it was when it was asked for first."""
+    monkeypatch.setattr("instrument.views.server.POLL_SECONDS", 0)
+    client = TestClient(application(tmp_path, "token", 8080), base_url="http://127.0.0.1:8080")
+    counts = []
+    for records in ([span(1)], [span(1), span(2, 1)]):
+        write(tmp_path / "a.jsonl", *records)
+        counts.append(len(client.get(f"/token/api/run/{TRACE}").json()["spans"]["id"]))
+    assert [1, 2] == counts
+
+
 def test_a_run_is_given_as_one_file(address: str) -> None:
     """To keep or to send: what `export --html` writes."""
     status, headers, body = asked(address, f"api/run/{TRACE}/file")
