@@ -516,6 +516,17 @@ def test_records_that_were_never_encoded_are_sent_by_the_next_process(tmp_path: 
         assert (1, NOON) == (point.count, point.start_time_unix_nano)
 
 
+@pytest.mark.parametrize(("environ", "lines"), [({}, 1), ({"TRACEPARENT": "00-1-1-00"}, 0)])
+def test_a_program_that_ends_too_soon_to_send_says_so(tmp_path: Path, environ: dict[str, str], lines: int) -> None:
+    """Where its records wait, and how to have them sent; but not on the stderr of what another program started."""
+    said: list[str] = []
+    found = sink(tmp_path, "http://127.0.0.1:9", environ=environ, report=said.append)
+    found._can_encode = lambda _: False  # type: ignore[method-assign]
+    found.write(Batch([span(1)]))
+    found.close()
+    assert lines == len([line for line in said if str(tmp_path) in line and "flush()" in line])
+
+
 ENDING = """
 import sys, threading
 import instrument
@@ -535,10 +546,10 @@ threading.Thread(target=lambda: [loading.join(), look()]).start()
 
 
 def test_a_program_that_ends_while_the_encoders_are_loaded_loses_nothing(tmp_path: Path) -> None:
-    """A real process: they cannot be loaded once Python ends; what was recorded before and after that waits on disk."""
+    """A real process: they cannot be loaded once Python ends; what was recorded before and after that waits on disk, and is said."""
     at_once = "-X", "lazy_imports=normal"  # those that Python 3.15 was told to import lazily are there before
     done = python(*at_once, "-c", ENDING, tmp_path)
-    assert ("", 2) == (done.stderr, waiting(tmp_path))
+    assert (1, 2) == (done.stderr.count("\n"), waiting(tmp_path))
 
 
 def test_records_on_disk_that_cannot_be_read_hold_up_nothing(tmp_path: Path, target: Receiver) -> None:

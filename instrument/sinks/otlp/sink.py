@@ -93,6 +93,7 @@ class OtlpSink:
             first_pause,
         )
         self._is_told: set[bool | None] = set()
+        self._is_below = "TRACEPARENT" in environ
         self._courier.start()
 
     @property
@@ -132,6 +133,10 @@ class OtlpSink:
             else:
                 self._pack_raw()
         self._courier.close()
+
+    @property
+    def _shown(self) -> str:
+        return next((target.shown for target in self._targets.values()), "no target")
 
     # Gathering
 
@@ -209,6 +214,11 @@ class OtlpSink:
         if lines:
             head = [encode(self._run)] if self._run is not None else []
             self._courier.keep(self._parcel(RAW, len(lines), b"\n".join([*head, *lines])))
+            if not self._is_below:  # the program that started this one may read its stderr, and sends soon itself
+                self._report(
+                    f"{self._shown}: the program ended before its first records could be sent; they wait in "
+                    f"{self._folder} for the next one that sends there (one that calls flush() sends its own)"
+                )
 
     def _encoded_late(self, parcel: Parcel) -> list[Parcel]:
         """What an earlier process could not encode any more, by its own resource; its metrics are these alone."""
@@ -238,15 +248,14 @@ class OtlpSink:
         if is_lost in self._is_told:
             return
         self._is_told.add(is_lost)
-        shown = next(iter(self._targets.values())).shown
         if is_lost is None:
-            self._report(f"{shown} takes all and says: {why}")
+            self._report(f"{self._shown} takes all and says: {why}")
         elif is_lost:
-            self._report(f"{shown}: {why}; what it does not take is left out and counted, your program goes on")
+            self._report(f"{self._shown}: {why}; what it does not take is left out and counted, your program goes on")
         else:
             self._report(
-                f"{shown}: {why}; records wait in {self._folder} (up to {self._spool_mib} MiB) and are sent when it "
-                "is back, your program goes on"
+                f"{self._shown}: {why}; records wait in {self._folder} (up to {self._spool_mib} MiB) and are sent when "
+                "it is back, your program goes on"
             )
 
 
