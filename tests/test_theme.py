@@ -10,24 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from instrument.analysis.in_words import bill, count, duration
 from instrument.analysis.metrics import ALARMING
 from instrument.analysis.totals import Total
 from instrument.model import Log
 from instrument.money import money
 from instrument.views.otel import line
-from instrument.views.theme import (
-    LEVELS,
-    RANKS,
-    bill,
-    cells,
-    clean,
-    count,
-    cut,
-    cut_painted,
-    duration,
-    theme_for,
-    wrapped,
-)
+from instrument.views.theme import LEVELS, RANKS, cells, clean, cut, cut_painted, theme_for, wrapped
 
 # Text from records is data
 

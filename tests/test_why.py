@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from instrument.analysis.critical_path import critical_path
+from instrument.analysis.in_words import duration
 from instrument.analysis.report import analyse
 from instrument.analysis.tree import traces
 from instrument.analysis.why import Reason, Why, why
 from instrument.cli.main import main
 from instrument.model import Event, Failure, Record, Span, Usage
-from instrument.views.theme import duration
 from tests.recorded import MS, call, finding, head, log, review, span, write
 from tests.test_critical_path import Work, at, simulate, work
 

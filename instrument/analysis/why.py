@@ -33,6 +33,7 @@ from instrument.analysis.facts import (
     retries_of,
 )
 from instrument.analysis.failures import exception_of, held_by, identity, is_group
+from instrument.analysis.in_words import bill, count, duration, many, percent
 from instrument.analysis.report import Report
 from instrument.analysis.totals import Total, carries, dollars, total
 from instrument.analysis.tree import Trace
@@ -41,7 +42,6 @@ from instrument.detectors.calls import TOOL_KINDS, plain
 from instrument.detectors.error_text import error_text
 from instrument.model import Finding, Span
 from instrument.statuses import FAILED, OPEN, REFUSED, UNENDED, UNFINISHED
-from instrument.views.theme import bill, count, duration, many, percent
 
 WORTH_TELLING = 0.05
 """What makes up less of the time or the money than this is not an answer."""

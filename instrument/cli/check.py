@@ -161,8 +161,9 @@ def _as_json(trace: Trace, findings: Sequence[Finding]) -> list[Any]:
 
 
 def _as_text(stream: TextIO) -> Callable[[Trace, Sequence[Finding]], str]:
+    from instrument.analysis.in_words import moment
     from instrument.views.evidence import as_text
-    from instrument.views.theme import clean, moment, theme_for, wrapped
+    from instrument.views.theme import clean, theme_for, wrapped
 
     theme = theme_for(stream)
 
@@ -177,7 +178,8 @@ def _as_text(stream: TextIO) -> Callable[[Trace, Sequence[Finding]], str]:
 
 
 def _print(checked: Sequence[_Checked], least: str, failing: int) -> None:
-    from instrument.views.theme import many, theme_for, wrapped
+    from instrument.analysis.in_words import many
+    from instrument.views.theme import theme_for, wrapped
 
     for one in checked:
         if one.shown:

@@ -170,7 +170,8 @@ def _counted(file: Path, imported: Imported, records: Sequence[Record], written:
 
 
 def _as_text(done: Sequence[dict[str, Any]], folder: Path) -> str:
-    from instrument.views.theme import clean, many
+    from instrument.analysis.in_words import many
+    from instrument.views.theme import clean
 
     lines = [
         f"{one['file']}: {one['format']}, {many(one['traces'], 'trace')}, {many(one['spans'], 'span')} "

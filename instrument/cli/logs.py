@@ -86,8 +86,9 @@ def _level(text: str) -> str:
 def _print_lines(logs: list[Log]) -> None:
     from msgspec.structs import replace
 
+    from instrument.analysis.in_words import iso
     from instrument.views.text import line
-    from instrument.views.theme import broken, clean, cut_painted, iso, theme_for
+    from instrument.views.theme import broken, clean, cut_painted, theme_for
 
     theme = theme_for(sys.stdout)
     uncut = replace(theme, width=None)

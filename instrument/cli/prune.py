@@ -83,7 +83,7 @@ def _as_json(pruned: Pruned, dry_run: bool) -> str:
 
 
 def _as_text(pruned: Pruned, dry_run: bool) -> str:
-    from instrument.views.theme import many
+    from instrument.analysis.in_words import many
 
     events = sum(file.path.parent.name == "events" for file in pruned.removed)
     blobs = len(pruned.removed) - events

@@ -109,8 +109,9 @@ def _by_loop(path: str, notices: list[str]) -> Overview:
 
 
 def _print(found: Overview, rows: list[Row], path: str) -> None:
+    from instrument.analysis.in_words import many
     from instrument.views.tables import runs_table
-    from instrument.views.theme import clean, many, theme_for
+    from instrument.views.theme import clean, theme_for
 
     theme = theme_for(sys.stdout)
     if rows:
@@ -125,8 +126,8 @@ def _print(found: Overview, rows: list[Row], path: str) -> None:
 
 def _sums(rows: Sequence[Row], of: int) -> str:
     """What some of the traces come to: `3 of 40 traces: 1,234 tokens, $0.12, 2 errors`."""
+    from instrument.analysis.in_words import bill, many
     from instrument.analysis.totals import Sum
-    from instrument.views.theme import bill, many
 
     spent = Sum()
     for row in rows:
@@ -140,7 +141,7 @@ def told(row: Row) -> dict[str, Any]:
     """A row for JSON."""
     from msgspec.structs import asdict
 
+    from instrument.analysis.in_words import iso
     from instrument.views.files import total_told
-    from instrument.views.theme import iso
 
     return {**asdict(row), "start": iso(row.start_ns), "total": total_told(row.total)}

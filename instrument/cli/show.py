@@ -76,11 +76,12 @@ def _refuse_choice(args: argparse.Namespace) -> None:
 
 
 def _print_tree(trace: Trace, args: argparse.Namespace, history: History) -> None:
+    from instrument.analysis.in_words import count
     from instrument.analysis.report import analyse
     from instrument.views.folding import matching
     from instrument.views.outline import outline
     from instrument.views.text import summary
-    from instrument.views.theme import count, theme_for
+    from instrument.views.theme import theme_for
 
     theme = theme_for(sys.stdout)
     report = analyse(trace, limits(args), history)

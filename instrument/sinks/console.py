@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from instrument.analysis.in_words import count
 from instrument.analysis.metrics import Metrics
 from instrument.analysis.tree import Trace
 from instrument.model import Batch, Failure, Finding, Log, Open, Score, Span
@@ -22,7 +23,7 @@ from instrument.statuses import REFUSED
 from instrument.views.nesting import Nesting
 from instrument.views.outline import outline
 from instrument.views.text import line, summary
-from instrument.views.theme import PLAIN, RANKS, SEVERITIES, Theme, clean, count, encodable, theme_for
+from instrument.views.theme import PLAIN, RANKS, SEVERITIES, Theme, clean, encodable, theme_for
 
 Paths = Iterable[str | Path] | Callable[[Metrics], Iterable[str | Path]]
 

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from instrument.analysis.in_words import iso
 from instrument.analysis.totals import call_of
 from instrument.analysis.tree import Trace
 from instrument.model import Run, Span
 from instrument.version import __version__
 from instrument.views.lanes import lanes
-from instrument.views.theme import iso
 
 Fields = dict[str, Any]
 

@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 
 from instrument.analysis.facts import agent_of, model_of, operation_of
+from instrument.analysis.in_words import iso
 from instrument.analysis.totals import carries, dollars
 from instrument.analysis.tree import Trace, walk
 from instrument.model import Cost, Span, Usage
-from instrument.views.theme import iso
 
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """What a formula begins with, in some spreadsheet; blanks and controls in front of it are skipped by some."""

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from instrument.analysis.facts import attribute, is_timed
+from instrument.analysis.in_words import count, duration, iso, moment
 from instrument.analysis.totals import total
 from instrument.analysis.tree import Trace, ancestors, parents
 from instrument.messages import messages_of
@@ -17,7 +18,7 @@ from instrument.statuses import OPEN, UNFINISHED
 from instrument.views.code import code, prose
 from instrument.views.outline import name_of, said, took
 from instrument.views.text import as_json, fact, line, money_in_words, scores_in_words, tokens_in_words
-from instrument.views.theme import KINDS, STATUSES, Theme, bare, broken, cells, clean, count, cut, duration, iso, moment
+from instrument.views.theme import KINDS, STATUSES, Theme, bare, broken, cells, clean, cut
 
 WHOLE = 1 << 40
 INDENT = "  "

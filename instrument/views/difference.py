@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from instrument.analysis.in_words import bill, count, duration, moment
 from instrument.analysis.volatile import steady_text
 from instrument.money import money
 from instrument.views.changed_words import changed_words
 from instrument.views.tables import Cell, Column, table
-from instrument.views.theme import Theme, bill, broken, cells, clean, count, cut, duration, moment, wrapped
+from instrument.views.theme import Theme, broken, cells, clean, cut, wrapped
 
 if TYPE_CHECKING:
     from instrument.analysis.diff import Change, Diff

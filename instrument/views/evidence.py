@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from instrument.analysis.beyond import BEYOND, TAKEN
+from instrument.analysis.in_words import count, iso, moment
 from instrument.analysis.tree import Trace
 from instrument.detectors import ADVICE
 from instrument.detectors.calls import call_of
 from instrument.detectors.told import brief
 from instrument.model import Finding, Span
 from instrument.views.outline import took
-from instrument.views.theme import LEVELS, SEVERITIES, Theme, clean, count, cut, iso, moment, wrapped
+from instrument.views.theme import LEVELS, SEVERITIES, Theme, clean, cut, wrapped
 
 SHOWN = 6
 """More spans of one finding than this are counted, not listed; the first and the last ones stay."""

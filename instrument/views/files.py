@@ -13,12 +13,12 @@ import msgspec
 from msgspec.structs import asdict
 
 from instrument.analysis.facts import agent_of, model_of, operation_of
+from instrument.analysis.in_words import iso
 from instrument.analysis.metrics import Metrics, measure
 from instrument.analysis.totals import Total, carries
 from instrument.analysis.tree import Trace
 from instrument.model import Cost, Log, Span, Usage
 from instrument.statuses import UNENDED
-from instrument.views.theme import iso
 
 MS = 1_000_000
 INDENTED = 40

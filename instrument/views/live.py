@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from instrument.analysis.in_words import count, duration
 from instrument.model import Finding, Log, Open, Run, Score, Span
 from instrument.views.nesting import Nesting
 from instrument.views.outline import name_of
 from instrument.views.text import INDENT, indented, line
-from instrument.views.theme import KINDS, PLAIN, Theme, cells, count, cut, duration, pad
+from instrument.views.theme import KINDS, PLAIN, Theme, cells, cut, pad
 
 MOST_ANCESTORS = 10_000
 """So many spans are remembered that have ended, to know how deep what comes later lies."""

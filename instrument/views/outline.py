@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from instrument.analysis.facts import attribute, is_timed
 from instrument.analysis.failures import held_by
+from instrument.analysis.in_words import bill, count, duration
 from instrument.analysis.retold import latest
 from instrument.analysis.totals import Sum, Total, call_of, carries
 from instrument.analysis.tree import Trace, walk
@@ -19,22 +20,7 @@ from instrument.model import Finding, Open, Span
 from instrument.statuses import OPEN, REFUSED
 from instrument.views.brief import BRIEF, brief
 from instrument.views.folding import Fold, Shown, shown, troubles_of
-from instrument.views.theme import (
-    KINDS,
-    LEVELS,
-    PLAIN,
-    SEVERITIES,
-    STATUSES,
-    Theme,
-    bill,
-    cells,
-    clean,
-    count,
-    cut,
-    duration,
-    pad,
-    wrapped,
-)
+from instrument.views.theme import KINDS, LEVELS, PLAIN, SEVERITIES, STATUSES, Theme, cells, clean, cut, pad, wrapped
 
 ROWS = 300
 """A folded tree has at most so many rows."""

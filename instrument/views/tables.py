@@ -7,24 +7,12 @@ from typing import Any
 
 from msgspec import Struct
 
+from instrument.analysis.in_words import bill, count, duration, moment, percent
 from instrument.analysis.metrics import Metrics, Timing
 from instrument.analysis.overview import Row
 from instrument.analysis.totals import Total
 from instrument.views.text import fact, spent_in_words
-from instrument.views.theme import (
-    PLAIN,
-    STATUSES,
-    Theme,
-    bill,
-    cells,
-    clean,
-    count,
-    cut,
-    duration,
-    moment,
-    pad,
-    percent,
-)
+from instrument.views.theme import PLAIN, STATUSES, Theme, cells, clean, cut, pad
 
 
 class Column(Struct, frozen=True):

@@ -10,6 +10,7 @@ from msgspec import Raw
 from msgspec.json import decode, encode
 
 from instrument.analysis.facts import Whose, attribute, is_timed, retries_of
+from instrument.analysis.in_words import bill, count, duration, many
 from instrument.analysis.metrics import Metrics
 from instrument.analysis.totals import Total, total
 from instrument.analysis.tree import Trace
@@ -25,14 +26,10 @@ from instrument.views.theme import (
     STATUSES,
     UNBOUNDED,
     Theme,
-    bill,
     cells,
     clean,
-    count,
     cut,
     cut_painted,
-    duration,
-    many,
     pad,
     wrapped,
 )
