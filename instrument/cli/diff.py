@@ -100,6 +100,6 @@ def _told(diff: Diff) -> dict[str, Any]:
 def _side(side: Side) -> dict[str, Any]:
     from msgspec.structs import asdict
 
-    from instrument.views.files import total_told
+    from instrument.views.plain import total_told
 
     return {**asdict(side), "total": total_told(side.total)}

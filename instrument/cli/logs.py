@@ -112,6 +112,6 @@ def _print_lines(logs: list[Log]) -> None:
 
 
 def _print_json(logs: list[Log]) -> None:
-    from instrument.views.files import log_told
+    from instrument.views.plain import log_told
 
     say(json_document([log_told(log) for log in logs]))

@@ -142,6 +142,6 @@ def told(row: Row) -> dict[str, Any]:
     from msgspec.structs import asdict
 
     from instrument.analysis.in_words import iso
-    from instrument.views.files import total_told
+    from instrument.views.plain import total_told
 
     return {**asdict(row), "start": iso(row.start_ns), "total": total_told(row.total)}

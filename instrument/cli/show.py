@@ -134,7 +134,7 @@ def _print_span(trace: Trace, span_id: str, path: str, args: argparse.Namespace,
     from instrument.analysis.report import findings_of
     from instrument.store import blobs
     from instrument.views.detail import detail
-    from instrument.views.files import log_told, span_told
+    from instrument.views.plain import log_told, span_told
     from instrument.views.theme import theme_for
 
     span = next((one for one in trace.spans if one.span_id == span_id), None)

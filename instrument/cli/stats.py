@@ -82,7 +82,7 @@ def _print(found: Overall, by: str | None, names: int | None) -> None:
 def _told(found: Overall, by: str | None) -> dict[str, Any]:
     from msgspec.structs import asdict
 
-    from instrument.views.files import metrics_told, total_told
+    from instrument.views.plain import metrics_told, total_told
     from instrument.views.tables import grouped
 
     if by is None:

@@ -15,12 +15,11 @@ from msgspec.structs import asdict
 from instrument.analysis.facts import agent_of, model_of, operation_of
 from instrument.analysis.in_words import iso
 from instrument.analysis.metrics import Metrics, measure
-from instrument.analysis.totals import Total, carries
+from instrument.analysis.totals import carries
 from instrument.analysis.tree import Trace
 from instrument.model import Cost, Log, Span, Usage
-from instrument.statuses import UNENDED
+from instrument.views.plain import MS, log_told, metrics_told, record_told, span_told, total_told
 
-MS = 1_000_000
 INDENTED = 40
 """Deeper levels are not indented further."""
 
@@ -55,15 +54,15 @@ def nested(trace: Trace) -> Iterator[bytes]:
         "status": trace.root.status,
         "start": iso(trace.start_ns),
         "duration_ms": (trace.end_ns - trace.start_ns) / MS,
-        "run": _record(trace.run) if trace.run is not None else None,
+        "run": record_told(trace.run) if trace.run is not None else None,
         "usage": trace.usage,
         "cost": total_told(trace.cost),
         "metrics": metrics_told(_measured(trace)),
         "logs": list(_logs([trace], ())),
-        "findings": [{"time": iso(found.time_ns), **_record(found)} for found in trace.findings],
-        "scores": [{"time": iso(score.time_ns), **_record(score)} for score in trace.scores],
+        "findings": [{"time": iso(found.time_ns), **record_told(found)} for found in trace.findings],
+        "scores": [{"time": iso(score.time_ns), **record_told(score)} for score in trace.scores],
     }
-    yield msgspec.json.format(_encode(head), indent=1)[:-2] + b',\n "root": '
+    yield msgspec.json.format(msgspec.json.encode(head), indent=1)[:-2] + b',\n "root": '
     roots = trace.roots or (trace.root,)
     yield from _branch(trace, roots[0])
     if len(roots) > 1:
@@ -81,62 +80,13 @@ def _branch(trace: Trace, top: Span) -> Iterator[bytes]:
             yield item
             continue
         span, depth = item
-        yield b"\n" + b" " * min(depth, INDENTED) + _encode(span_told(span))[:-1] + b',"children":['
+        yield b"\n" + b" " * min(depth, INDENTED) + msgspec.json.encode(span_told(span))[:-1] + b',"children":['
         waiting.append(b"]}")
         children = trace.children(span.span_id)
         for place, child in enumerate(reversed(children)):
             waiting.append((child, depth + 1))
             if place < len(children) - 1:
                 waiting.append(b",")
-
-
-def span_told(span: Span) -> dict[str, Any]:
-    """A span for people: times as UTC and milliseconds, what is empty left out."""
-    told = {
-        "span_id": span.span_id,
-        "parent_id": span.parent_id,
-        "name": span.name,
-        "kind": span.kind,
-        "status": span.status,
-        "start": iso(span.start_ns),
-        "end": iso(span.end_ns) if span.status not in UNENDED else None,
-        "duration_ms": span.duration_ns / MS,
-        "error": span.error,
-        "input": span.input,
-        "output": span.output,
-        "attributes": span.attributes or None,
-        "usage": span.usage,
-        "cost": span.cost,
-        "events": [{"time": iso(event.time_ns), **asdict(event)} for event in span.events] or None,
-        "links": span.links or None,
-    }
-    return {**{key: value for key, value in told.items() if value is not None}, **span.extra}
-
-
-def log_told(log: Log, span_name: str | None = None) -> dict[str, Any]:
-    """A log for people, with its time as UTC and the name of the span it was written in."""
-    told = {"timestamp": iso(log.time_ns), **_record(log), "span_name": span_name}
-    return {key: value for key, value in told.items() if value is not None}
-
-
-def total_told(total: Total) -> dict[str, Any]:
-    """A total for JSON: money as a decimal string, null where no price is known."""
-    told = asdict(total)
-    return {**told, "tokens": total.tokens, "usd": None if total.usd is None else f"{total.usd:f}"}
-
-
-def metrics_told(metrics: Metrics) -> dict[str, Any]:
-    """Metrics for JSON."""
-    told = asdict(metrics)
-    told["total"] = total_told(metrics.total)
-    for group in ("by_model", "by_operation", "by_agent", "spent_by_name", "spent_by_kind"):
-        told[group] = {key: total_told(total) for key, total in told[group].items()}
-    return told
-
-
-def _record(record: Any) -> dict[str, Any]:
-    fields = {name: getattr(record, name) for name in record.__struct_fields__ if name != "extra"}
-    return {**{key: value for key, value in fields.items() if value not in (None, {}, [])}, **record.extra}
 
 
 def _logs(traces: Sequence[Trace], others: Iterable[Log]) -> Iterator[dict[str, Any]]:
@@ -189,12 +139,8 @@ def _measured(trace: Trace) -> Metrics:
 # JSON
 
 
-def _encode(value: Any) -> bytes:
-    return msgspec.json.encode(value)
-
-
 def _pretty(value: Any) -> Iterator[bytes]:
-    yield msgspec.json.format(_encode(value), indent=1)
+    yield msgspec.json.format(msgspec.json.encode(value), indent=1)
 
 
 def _list(items: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
