@@ -28,7 +28,7 @@ PATH_FAULTS = {
     "children may begin before their parent": (
         "begin, end = max(child.start_ns, start), ", "begin, end = child.start_ns, "
     ),
-    "what was left running is waited for": ("return ends_within and", "return"),
+    "what was left running is waited for": ("return _seen_end(child, parent) <= parent.end_ns", "return True"),
     "clocks are trusted to the nanosecond": ("SKEW_NS = 5_000_000", "SKEW_NS = 0"),
     "a late child of this process is forgiven": ("if child.run != parent.run and limit", "if limit"),
     "a generator hides what runs beside it": (
