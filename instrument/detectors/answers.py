@@ -19,10 +19,11 @@ _LONGEST_EMPTY = 256
 
 
 class Wish(NamedTuple):
-    """A tool call that a model asked for; `arguments` as it gave them, text or decoded."""
+    """A tool call that a model asked for; `arguments` as it gave them, text or decoded; `id` where it has one."""
 
     name: str
     arguments: Any
+    id: str = ""
 
 
 class _Offer(Struct):
@@ -47,7 +48,8 @@ def _wishes(value: Any) -> Iterator[Wish]:
     elif isinstance(value, dict):
         name, key = value.get("name"), "input" if value.get("type") == "tool_use" else "arguments"
         if isinstance(name, str) and key in value:
-            yield Wish(name, value[key])
+            given = value.get("id")
+            yield Wish(name, value[key], given if isinstance(given, str) else "")
         else:
             for part in value.values():
                 yield from _wishes(part)

@@ -16,6 +16,7 @@ from instrument.detectors.repeated_call import RepeatedCall
 from instrument.detectors.spending import Spending
 from instrument.detectors.told import some
 from instrument.detectors.tool_abuse import ToolAbuse
+from instrument.detectors.unseen import Unseen
 from instrument.detectors.window import OwnCalls, Window, is_among
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
@@ -59,6 +60,8 @@ class Run:
 
     def count(self, span: Span) -> list[Finding]:
         """Findings from a tool call that is not looked at: it is counted."""
+        if self._models is not None:
+            self._models.unseen.seen()
         return some(self.abuse.feed(span))
 
     def passes(self, row: Sequence[Span], tools: Mapping[str, list[Span]]) -> bool:
@@ -73,6 +76,7 @@ class Run:
             return False
         self.before, self._in_row = row[-1], 0
         if models is not None:
+            models.unseen.seen()
             for calls in tools.values():
                 models.hallucinated.feed_tool(calls[0])
         return True
@@ -85,6 +89,7 @@ class Run:
         call.answers = self._answers
         found = self._feed_patterns(call, breaker)
         if self._models is not None:
+            self._models.unseen.seen()
             found += some(self._models.hallucinated.feed_tool(span))
         has_several = self.patterns is not None and self.patterns.own.of(call.agent)
         return [*found, *some(self.abuse.feed(span, call.agent if has_several else None))]
@@ -150,6 +155,7 @@ class ModelCalls:
         self.window = Window(limits.window)
         self.own = OwnCalls(self.window)
         self.hallucinated = HallucinatedTool(limits)
+        self.unseen = Unseen(limits)
         self.spending = Spending(limits, history)
         self._repeated = RepeatedCall(limits, of_models=True)
         self._context = ContextGrowth(limits)
@@ -163,6 +169,7 @@ class ModelCalls:
             self._cut.feed(span, asked),
             self.hallucinated.feed(span, asked),
         )
+        found += self.unseen.feed(span, asked)
         self.window.add(call)
         self.own.add(call)
         if span.usage is not None:

@@ -12,6 +12,7 @@ from instrument.detectors import ADVICE
 from instrument.detectors.calls import call_of
 from instrument.detectors.told import brief
 from instrument.model import Finding, Span
+from instrument.views.brief import brief as of_answer
 from instrument.views.outline import took
 from instrument.views.theme import LEVELS, SEVERITIES, Theme, clean, cut, wrapped
 
@@ -66,7 +67,10 @@ def span_line(span: Span, theme: Theme, taken: str | None) -> str:
 
 
 def called(span: Span) -> str:
-    """The span's name with its arguments in brief."""
+    """The span's name with its arguments in brief, of a model call with its answer: prompts begin all the same."""
+    answer = of_answer(span) if span.kind == "llm" else ""
+    if answer:
+        return clean(f"{span.name}  {answer}", 200)
     return clean(brief(call_of(span)), 200) if span.input is not None else clean(span.name, 80)
 
 
