@@ -103,11 +103,11 @@ def test_saved_histories_are_plain_json() -> None:
     assert saved == default(history=json.loads(json.dumps(saved))).history.save()
 
 
-@pytest.mark.parametrize("damaged", [{"duration": 3}, {"duration": {"a": [1]}}, {"duration": {"a": {"-1": 2}}}])
-def test_damaged_histories_are_refused(damaged: dict[str, object]) -> None:
+@pytest.mark.parametrize("damaged", [3, {"a": [1]}, {"a": {"-1": 2}}, {"a": {"9999": 1}}, {"a": {"1": 2**60}}])
+def test_damaged_histories_are_refused(damaged: object) -> None:
     """The error says which measure is damaged."""
     with pytest.raises(InstrumentError, match="'duration'"):
-        History(damaged)
+        History({"duration": damaged})
 
 
 def steps(number: int, seconds: float = 0.2) -> list[Span]:
@@ -122,6 +122,12 @@ def test_a_call_far_beyond_its_history_is_slow() -> None:
     found = feed([*steps(30), *steps(1, seconds=10)])
     assert "slow" == found[0].detector
     assert "step took 10 s" in found[0].message
+
+
+def test_calls_that_failed_do_not_say_what_is_usual() -> None:
+    """They may have failed at once."""
+    failed = [msgspec.structs.replace(span, status="error") for span in steps(30)]
+    assert [] == feed([*failed, *steps(1, seconds=10)])
 
 
 def test_a_little_slower_is_not_slow() -> None:
@@ -191,9 +197,13 @@ def test_the_limit_is_told_until_enough_is_known() -> None:
 
 
 def test_runs_that_failed_are_no_measure() -> None:
-    """Only what successful runs needed counts."""
-    spans = [msgspec.structs.replace(span, status="error") if span.kind == "agent" else span for span in runs(6, 4)]
-    assert [] == feed([*spans, *runs(1, 30)])
+    """Only what successful runs needed and cost counts."""
+    few = runs(6, 4, usd="0.02")
+    spans = [msgspec.structs.replace(span, status="error") if span.kind == "agent" else span for span in few]
+    tape = Tape("9" * 32)
+    for n in range(30):
+        tape.model(said(f"{n}"), usd="0.02")
+    assert [] == feed([*spans, *runs(1, 30), *tape.spans])
 
 
 def test_an_expensive_call_is_spending() -> None:
@@ -206,12 +216,12 @@ def test_an_expensive_call_is_spending() -> None:
 
 
 def test_an_expensive_run_is_spending() -> None:
-    """Each call is ordinary, their sum is not."""
+    """Each call is ordinary, their sum is not: from the first to the one that was too much."""
     tape = Tape("9" * 32)
     for n in range(30):
         tape.model(said(f"{n}"), usd="0.02")
-    found = feed([*runs(6, 1, usd="0.02"), *tape.spans])
-    assert {"run_usd"} == {finding.data["measure"] for finding in found if finding.detector == "spending"}
+    found = [one for one in feed([*runs(6, 1, usd="0.02"), *tape.spans]) if one.detector == "spending"]
+    assert {("run_usd", tape.spans[0].span_id)} == {(one.data["measure"], one.span_ids[0]) for one in found}
 
 
 @pytest.mark.parametrize(("agent", "expected"), [("classifier", {"run_usd"}), ("researcher", set())])

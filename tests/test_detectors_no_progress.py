@@ -92,6 +92,14 @@ def test_the_same_answer_with_content_is_a_hint_only() -> None:
     assert ["info"] == [finding.severity for finding in feed(tape.spans)]
 
 
+def test_questions_that_are_not_known_are_not_different_ones() -> None:
+    """Where arguments are not recorded it may have been one."""
+    tape = Tape()
+    for result in ("sold out", *["in stock"] * 6):
+        tape.span("stock", "tool", output=result)
+    assert [] == feed(tape.spans)
+
+
 def test_a_tool_that_only_confirms_is_not_meant() -> None:
     """One answer to everything from the start is what this tool says."""
     tape = Tape()

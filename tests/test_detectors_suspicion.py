@@ -135,6 +135,16 @@ def test_the_free_try_that_goes_on_is_the_last() -> None:
     assert asked(watched(near_repeat, then=goes_on), *CONTINUED[near_repeat]) is not None
 
 
+def test_a_free_try_that_succeeds_is_not_the_last() -> None:
+    """What failed works now."""
+
+    def works(tape: Tape) -> None:
+        tape.tool("write", "written", text="new")
+        tape.tool("fetch", "high at noon", url="tides.example")
+
+    assert asked(watched(again_after_failure, then=works), *CONTINUED[again_after_failure]) is None
+
+
 def test_what_was_done_before_the_finding_came_counts() -> None:
     """Findings come from behind: a success that was noted meanwhile has freed the call already."""
     tape, watch = Tape(), default()
