@@ -42,14 +42,14 @@ def test_make_targets_exist(command: str) -> None:
 
 
 def settings_named() -> list[str]:
-    """The settings in the table, by their environment variables."""
-    rows = re.findall(r"^\| `(INSTRUMENT_[A-Z_]+)[^|]*\|", TEXT, re.M)
-    return sorted(set(rows) - {"INSTRUMENT_CONFIG"})
+    """The settings of all pages, by their environment variables."""
+    named = {name for text in PAGES.values() for name in re.findall(r"\bINSTRUMENT_[A-Z_]+", text)}
+    return sorted(named - {"INSTRUMENT_CONFIG"})
 
 
 @pytest.mark.parametrize("variable", settings_named())
 def test_settings_exist(variable: str) -> None:
-    """Every variable in the table is a setting."""
+    """Every variable that is shown is a setting."""
     table, _, key = variable.removeprefix("INSTRUMENT_").lower().partition("__")
     field = Settings.model_fields[table]
     assert not key or key in type(field.default).model_fields
@@ -76,6 +76,19 @@ def test_links_lead_somewhere(page: str, link: str) -> None:
 def test_names_exist(name: str) -> None:
     """Every public name that is shown can be imported."""
     assert hasattr(instrument, name)
+
+
+def imports() -> list[tuple[str, str]]:
+    """The names that all pages import from us, each with its module."""
+    found = [one for text in PAGES.values() for one in re.findall(r"from (instrument[\w.]*) import ([\w, ]+)", text)]
+    return sorted({(module, name.strip()) for module, names in found for name in names.split(",")})
+
+
+@pytest.mark.parametrize(("module", "name"), imports())
+def test_imports_exist(module: str, name: str) -> None:
+    """Every name that is shown as imported is there; what is below us is looked up in its file, without its library."""
+    text = "" if module == "instrument" else (ROOT / module.replace(".", "/")).with_suffix(".py").read_text()
+    assert name in (instrument.__all__ if module == "instrument" else re.findall(r"^(?:def|class) (\w+)", text, re.M))
 
 
 @pytest.mark.parametrize("program", ["weather_agent.py", "async_agent.py"])
