@@ -16,6 +16,7 @@ from .source import (
     is_stub,
     own_nodes,
     parameter,
+    told,
     type_of_function,
     written,
 )
@@ -74,10 +75,6 @@ def find(source: Source) -> Iterator[Finding]:
                 yield from uncalled(source, test)
 
 
-def told(node: ast.AST, rule: str, message: str, suggestion: str, severity: str = "error") -> Finding:
-    return Finding(getattr(node, "lineno", 1), severity, rule, message, suggestion)
-
-
 def called_function(source: Source, call: ast.Call) -> Function | None:
     """The one function or method of this file that a call means, where that is certain."""
     match call.func:
@@ -92,7 +89,7 @@ def called_function(source: Source, call: ast.Call) -> Function | None:
             )
         case ast.Attribute(value=ast.Name(id="self"), attr=name):
             function = source.function_of(call)
-            owner = next((above for above in source.ancestors(call) if isinstance(above, ast.ClassDef)), None)
+            owner = source.class_around(call)
             methods = (
                 [f for f in owner.body if isinstance(f, type_of_function) and f.name == name]
                 if owner and function
@@ -312,7 +309,7 @@ def uncalled(source: Source, test: ast.expr) -> Iterator[Finding]:
 
 
 def is_method_of_own(source: Source, test: ast.expr, inner: ast.expr) -> bool:
-    owner = next((above for above in source.ancestors(test) if isinstance(above, ast.ClassDef)), None)
+    owner = source.class_around(test)
     if owner is None or not isinstance(inner, ast.Attribute) or written(inner.value) != "self":
         return False
     methods = [item for item in owner.body if isinstance(item, type_of_function) and item.name == inner.attr]

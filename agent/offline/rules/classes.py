@@ -7,7 +7,7 @@ import builtins
 import difflib
 from collections.abc import Iterator
 
-from .source import Finding, Function, Source, bound_names, dotted, is_stub, own_nodes, type_of_function, written
+from .source import Finding, Function, Source, bound_names, dotted, is_stub, own_nodes, told, type_of_function, written
 
 special_receivers = {"__new__", "__init_subclass__", "__class_getitem__", "_generate_next_value_"}
 plain_decorators = {"property", "classmethod", "abstractmethod", "abc.abstractmethod"}
@@ -24,10 +24,6 @@ def find(source: Source) -> Iterator[Finding]:
         yield from never_set(source, owner)
         yield from without_super(source, owner)
         yield from init_misspelt(owner)
-
-
-def told(node: ast.AST, rule: str, message: str, suggestion: str, severity: str = "error") -> Finding:
-    return Finding(getattr(node, "lineno", 1), severity, rule, message, suggestion)
 
 
 def without_self(source: Source, owner: ast.ClassDef, function: Function) -> Iterator[Finding]:

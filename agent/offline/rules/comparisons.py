@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from .facts import is_length, literal_size, none_test
-from .source import Finding, Source, is_in_query, own_nodes, written
+from .source import Finding, Source, is_in_query, is_none, own_nodes, told, written
 
 
 def find(source: Source) -> Iterator[Finding]:
@@ -31,10 +31,6 @@ def find(source: Source) -> Iterator[Finding]:
                 | ast.Subscript(value=ast.Name() | ast.Attribute() as owner)
             ):
                 yield from used_as_none(source, node, owner)
-
-
-def told(node: ast.AST, rule: str, message: str, suggestion: str, severity: str = "error") -> Finding:
-    return Finding(getattr(node, "lineno", 1), severity, rule, message, suggestion)
 
 
 def compared(source: Source, node: ast.Compare) -> Iterator[Finding]:
@@ -75,10 +71,6 @@ def is_value(node: ast.expr) -> bool:
     if isinstance(node, ast.Constant):
         return isinstance(node.value, int | float | str | bytes | complex) and not isinstance(node.value, bool)
     return isinstance(node, ast.List | ast.Dict | ast.Set | ast.Tuple)
-
-
-def is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def is_fraction(node: ast.expr) -> bool:

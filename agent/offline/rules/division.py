@@ -6,17 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from .facts import EMPTY, UNKNOWN, Fact, caught, key_of, state_of
-from .source import (
-    Finding,
-    Function,
-    Source,
-    assignments,
-    is_idle,
-    only_value,
-    own_nodes,
-    parameter,
-    written,
-)
+from .source import Finding, Function, Source, assignments, is_stub, only_value, own_nodes, parameter, written
 
 rule = "division-by-zero"
 numbers = {"int", "float", "complex", "Decimal", "Fraction", "Number", "Real", "Integral", "decimal.Decimal"}
@@ -280,7 +270,7 @@ def is_numeric(function: Function, name: str) -> bool:
         return False
     if arg.annotation is not None:
         return bool(set(written(arg.annotation).strip("'\"").replace("|", " ").split()) & numbers)
-    return not function.name.startswith("_") and not is_thin(function)
+    return not function.name.startswith("_") and not is_stub(function)
 
 
 def has_nonzero_default(function: Function, arg: ast.arg) -> bool:
@@ -290,10 +280,6 @@ def has_nonzero_default(function: Function, arg: ast.arg) -> bool:
     keyword = {name: value for name, value in zip(given.kwonlyargs, given.kw_defaults, strict=True) if value}
     default = {**defaults, **keyword}.get(arg)
     return isinstance(default, ast.Constant) and bool(default.value)
-
-
-def is_thin(function: Function) -> bool:
-    return all(is_idle(statement) for statement in function.body)
 
 
 def starts_at_zero(source: Source, function: Function, attribute: str) -> bool:

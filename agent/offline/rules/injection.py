@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from .source import Finding, Function, Source, assignments, dotted, parameter, written
+from .source import Finding, Function, Source, assignments, dotted, parameter, short, written
 
 executes = {"execute", "executemany", "executescript", "raw", "read_sql", "read_sql_query"}
 statement = re.compile(
@@ -169,12 +169,7 @@ def shell(source: Source, call: ast.Call, name: str) -> Iterator[Finding]:
         call.lineno,
         "warning" if fixed else "error",
         "shell-injection",
-        f"`{name or written(call.func)}` in {source.place(call)} runs `{short(command)}` through a shell: whoever "
+        f"`{name or written(call.func)}` in {source.place(call)} runs `{short(command, 50)}` through a shell: whoever "
         "controls that text runs commands",
         "pass a list of arguments and leave `shell` off",
     )
-
-
-def short(node: ast.expr) -> str:
-    text = written(node)
-    return text if len(text) <= 50 else text[:47] + "…"

@@ -5,8 +5,20 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from .loops import told, walk_body
-from .source import Finding, Source, binding_targets, blocks, bound_names, leaves, names_in, own_nodes, scopes, written
+from .loops import walk_body
+from .source import (
+    Finding,
+    Source,
+    binding_targets,
+    blocks,
+    bound_names,
+    leaves,
+    names_in,
+    own_nodes,
+    scopes,
+    told,
+    written,
+)
 
 list_changes = {"append", "remove", "insert", "pop", "extend", "clear"}
 dict_changes = {"pop", "popitem", "clear", "update", "setdefault"}

@@ -16,6 +16,7 @@ from .source import (
     names_in,
     own_nodes,
     scopes,
+    told,
     written,
 )
 
@@ -30,10 +31,6 @@ def find(source: Source) -> Iterator[Finding]:
                 yield from sharing(source, node)
                 yield from swapped_targets(source, node)
                 yield from wrong_index(source, node)
-
-
-def told(node: ast.AST, rule: str, message: str, suggestion: str, severity: str = "error") -> Finding:
-    return Finding(getattr(node, "lineno", 1), severity, rule, message, suggestion)
 
 
 def endless(source: Source, loop: ast.While) -> Iterator[Finding]:

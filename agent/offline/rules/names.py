@@ -14,10 +14,13 @@ from .source import (
     assignments,
     dotted,
     every_block,
+    is_none,
     is_stub,
     names_in,
     own_nodes,
     parameters,
+    told,
+    where,
     written,
 )
 
@@ -70,10 +73,6 @@ def find(source: Source) -> Iterator[Finding]:
         yield from wrong_sign(source, block)
 
 
-def told(node: ast.AST, rule: str, message: str, suggestion: str, severity: str = "error") -> Finding:
-    return Finding(getattr(node, "lineno", 1), severity, rule, message, suggestion)
-
-
 def covered_builtins(source: Source) -> Iterator[Finding]:
     for scope in [source.tree, *source.functions]:
         seen: set[str] = set()
@@ -94,10 +93,6 @@ def covered_builtins(source: Source) -> Iterator[Finding]:
             )
 
 
-def where(scope: ast.AST) -> str:
-    return f"`{scope.name}()`" if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef) else "the module"
-
-
 def rebound(scope: ast.AST) -> Iterator[tuple[ast.AST, str]]:
     """Parameters and plain assignments that bind a builtin's name to something that is not callable by its looks."""
     if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -113,10 +108,6 @@ def rebound(scope: ast.AST) -> Iterator[tuple[ast.AST, str]]:
                     yield node, name
             case ast.For(target=ast.Name(id=name)) if name in precious - mild:
                 yield node, name
-
-
-def is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def without_global(source: Source, function: Function) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from .source import Finding, Source, assignments, dotted, is_generator, own_nodes, written
+from .source import Finding, Source, assignments, dotted, is_generator, own_nodes, short, where, written
 
 openers = {
     "open",
@@ -96,15 +96,6 @@ def left_open(source: Source, scope: ast.AST) -> Iterator[Finding]:
                         f"function returns before `{name}.close()`",
                         f"write `with {short(value)} as {name}:`",
                     )
-
-
-def where(scope: ast.AST) -> str:
-    return f"`{scope.name}()`" if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef) else "the module"
-
-
-def short(node: ast.AST) -> str:
-    text = written(node)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def is_global(scope: ast.AST, name: str) -> bool:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 
 from .facts import literal_size
-from .source import Finding, Function, Source, assignments, dotted, names_in, only_value, own_nodes, written
+from .source import Finding, Function, Source, assignments, dotted, names_in, only_value, own_nodes, told, written
 
 patterns = ("compile", "match", "search", "fullmatch", "sub", "subn", "findall", "finditer", "split")
 writing = ("write", "writelines", "truncate")
@@ -34,10 +34,6 @@ def find(source: Source) -> Iterator[Finding]:
                 yield from halved_index(source, node, name)
     for function in source.functions:
         yield from key_never_set(source, function)
-
-
-def told(node: ast.AST, rule: str, message: str, suggestion: str, severity: str = "error") -> Finding:
-    return Finding(getattr(node, "lineno", 1), severity, rule, message, suggestion)
 
 
 def over_a_number(source: Source, loop: ast.For) -> Iterator[Finding]:

@@ -43,6 +43,10 @@ class Finding:
     test: str | None = None
 
 
+def told(node: ast.AST, rule: str, message: str, suggestion: str, severity: str = "error") -> Finding:
+    return Finding(getattr(node, "lineno", 1), severity, rule, message, suggestion)
+
+
 @dataclass(frozen=True)
 class Source:
     """A file that parsed: its text, its tree and who is whose parent."""
@@ -116,6 +120,9 @@ class Source:
         above = self.parents.get(function)
         return above if isinstance(above, ast.ClassDef) else None
 
+    def class_around(self, node: ast.AST) -> ast.ClassDef | None:
+        return next((above for above in self.ancestors(node) if isinstance(above, ast.ClassDef)), None)
+
     def statement_of(self, node: ast.AST) -> ast.stmt:
         while not isinstance(node, ast.stmt):
             node = self.parents[node]
@@ -123,8 +130,11 @@ class Source:
 
     def place(self, node: ast.AST) -> str:
         """Where a node stands, in words: the function's name or the module."""
-        function = self.function_of(node)
-        return f"`{function.name}()`" if function else "the module"
+        return where(self.function_of(node))
+
+
+def where(scope: ast.AST | None) -> str:
+    return f"`{scope.name}()`" if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef) else "the module"
 
 
 def parse(path: str, text: str) -> Source:
@@ -197,6 +207,11 @@ def parameter(function: Function | None, name: str) -> ast.arg | None:
 def written(node: ast.AST | None) -> str:
     """The expression as Python text."""
     return "" if node is None else ast.unparse(node)
+
+
+def short(node: ast.AST, most: int = 60) -> str:
+    text = written(node)
+    return text if len(text) <= most else text[: most - 3] + "…"
 
 
 def forget() -> None:
@@ -288,6 +303,10 @@ def is_in_query(source: Source, node: ast.AST) -> bool:
             case ast.GeneratorExp() | ast.ListComp() | ast.SetComp() | ast.DictComp():
                 return False
     return False
+
+
+def is_none(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
 
 
 def is_stub(function: Function) -> bool:

@@ -16,6 +16,8 @@ from .source import (
     own_nodes,
     parameter,
     parameters,
+    short,
+    told,
     written,
 )
 
@@ -68,10 +70,6 @@ def find(source: Source) -> Iterator[Finding]:
                 yield from missing_comma(source, node)
 
 
-def told(node: ast.AST, rule: str, message: str, suggestion: str, severity: str = "error") -> Finding:
-    return Finding(getattr(node, "lineno", 1), severity, rule, message, suggestion)
-
-
 def added(source: Source, node: ast.AST, left: ast.expr, right: ast.expr) -> Iterator[Finding]:
     kinds = (typed(source, node, left), typed(source, node, right))
     if set(kinds) in ({"str", "int"}, {"str", "float"}):
@@ -80,14 +78,9 @@ def added(source: Source, node: ast.AST, left: ast.expr, right: ast.expr) -> Ite
         yield told(
             node,
             "text-plus-number",
-            f"{source.place(node)} adds the number `{written(number)}` to the text `{short(text)}`: TypeError",
+            f"{source.place(node)} adds the number `{written(number)}` to the text `{short(text, 40)}`: TypeError",
             f"use `str({written(number)})` or an f-string",
         )
-
-
-def short(node: ast.AST) -> str:
-    text = written(node)
-    return text if len(text) <= 40 else text[:37] + "…"
 
 
 def typed(source: Source, at: ast.AST, node: ast.expr) -> str:
@@ -159,7 +152,7 @@ def typed_binding(source: Source, function: ast.AST, node: ast.AST) -> str:
 
 
 def typed_attribute(source: Source, at: ast.AST, attr: str) -> str:
-    owner = next((above for above in source.ancestors(at) if isinstance(above, ast.ClassDef)), None)
+    owner = source.class_around(at)
     if owner is None:
         return ""
     annotated = [
@@ -198,7 +191,7 @@ def without_prefix(source: Source, node: ast.Constant) -> Iterator[Finding]:
         yield told(
             node,
             "missing-f-prefix",
-            f"`{short(node)}` in {source.place(node)} shows `{{{names[0]}}}` as it stands, because the `f` in "
+            f"`{short(node, 40)}` in {source.place(node)} shows `{{{names[0]}}}` as it stands, because the `f` in "
             "front of the string is missing",
             "put `f` in front of the string",
         )

@@ -76,7 +76,7 @@ def is_coroutine_call(source: Source, call: ast.Call, name: str) -> bool:
         or any(is_generator(f) or f.decorator_list for f in found)
     ):
         return False
-    owner = next((above for above in source.ancestors(call) if isinstance(above, ast.ClassDef)), None)
+    owner = source.class_around(call)
     in_class = source.class_of(found[0]) is not None
     return name == f"self.{last}" and owner in map(source.class_of, found) if in_class else name == last
 
