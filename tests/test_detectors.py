@@ -102,6 +102,13 @@ def inventing(tape: Tape, times: int) -> None:
         tape.model(wish("fly"), tools=["walk", "swim"])
 
 
+def mistaken(tape: Tape, times: int) -> None:
+    takes = {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}
+    for _ in range(times + 1):
+        asked = {"messages": [], "tools": [{"type": "function", "name": "walk", "parameters": takes}]}
+        tape.span("chat", "llm", input=asked, output=wish("walk", {"towards": "shed"}))
+
+
 EXAMPLES: dict[str, Example] = {
     "again_after_failure": failing_again,
     "context_growth": growing,
@@ -116,6 +123,7 @@ EXAMPLES: dict[str, Example] = {
     "slow": slowing,
     "spending": overspending,
     "tool_abuse": abusing,
+    "wrong_arguments": mistaken,
 }
 
 
@@ -213,7 +221,7 @@ def test_traces_do_not_mix(detector: str) -> None:
     """A pattern spread over traces, each with one call of it, is no pattern."""
     spans = run(EXAMPLES[detector])
     spread = [msgspec.structs.replace(span, trace_id=f"{n:032x}") for n, span in enumerate(spans)]
-    assert set() == names(feed(spread)) - {"cut_answer", "hallucinated_tool", "context_growth"}
+    assert set() == names(feed(spread)) - {"cut_answer", "hallucinated_tool", "context_growth", "wrong_arguments"}
 
 
 @pytest.mark.parametrize("detector", EXAMPLES)

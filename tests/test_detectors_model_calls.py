@@ -292,3 +292,56 @@ def test_long_documents_stored_apart_are_no_conversation() -> None:
         asked = {"messages": {"$blob": "sha256:0", "bytes": 88_000, "head": head, "tail": ""}}
         tape.span("chat", "llm", input=asked, output=said(f"{n}"), usage=Usage(input=22_000 - n % 2, output=1))
     assert [] == feed(tape.spans)
+
+
+def takes(**schema: Any) -> dict[str, Any]:
+    return {"messages": [], "tools": [{"type": "function", "function": {"name": "walk", "parameters": schema}}]}
+
+
+TO = {"to": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "given", "sentence", "severity"),
+    [
+        (
+            {"properties": TO, "required": ["to"]},
+            '{"at": 1}',
+            "walk was called without to, which it requires",
+            "warning",
+        ),
+        ({"properties": TO, "required": ["to"]}, "", "walk was called without to, which it requires", "warning"),
+        (
+            {"properties": TO},
+            {"at": 1},
+            "walk was called with at, which it does not take, once so far; it takes to",
+            "info",
+        ),
+        ({"properties": TO, "additionalProperties": False}, {"at": 1}, "walk was called with at", "warning"),
+    ],
+)
+def test_arguments_that_do_not_fit_the_schema_are_found(schema: Any, given: Any, sentence: str, severity: str) -> None:
+    """What is left out, and what is not taken: a tool that ignores it takes its defaults."""
+    tape = Tape()
+    tape.span("chat", "llm", input=takes(**schema), output=wish("walk", given))
+    (found,) = feed(tape.spans)
+    assert (True, severity) == (found.message.startswith(sentence), found.severity)
+
+
+@pytest.mark.parametrize(
+    ("schema", "given"),
+    [
+        ({"properties": TO, "required": ["to"]}, {"to": "shed"}),
+        ({"properties": TO}, {}),
+        ({"properties": {}}, {"at": 1}),
+        ({"type": "object"}, {"at": 1}),
+        ({"anyOf": [{"properties": TO}], "required": ["to"]}, {"at": 1}),
+        ({"properties": TO, "required": ["to"]}, {"$blob": "sha256:0", "bytes": 1, "head": "", "tail": ""}),
+        ({"properties": TO, "required": ["to"]}, "[1]"),
+    ],
+)
+def test_arguments_that_may_fit_are_fine(schema: Any, given: Any) -> None:
+    """Schemas that leave open or choose, and arguments that are not known."""
+    tape = Tape()
+    tape.span("chat", "llm", input=takes(**schema), output=wish("walk", given))
+    assert [] == feed(tape.spans)

@@ -15,4 +15,5 @@ ADVICE = {
     "spending": "Look for the call with the longest prompt; set a budget for the run.",
     "stalled": "Give the call a timeout.",
     "tool_abuse": "Limit the calls of this tool, or split the task.",
+    "wrong_arguments": "Say in the schema what the tool takes, and have it refuse what it does not know.",
 }

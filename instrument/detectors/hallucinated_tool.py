@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Raw
 
-from instrument.detectors.answers import Wish, offered_tools, tool_names
+from instrument.detectors.answers import Wish, tool_names
 from instrument.detectors.told import Growth, gone_on, told, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
@@ -25,11 +25,11 @@ class HallucinatedTool:
         self._total = 0
         self._growth: Growth = {}
 
-    def feed(self, span: Span, asked: list[Wish]) -> Finding | None:
+    def feed(self, span: Span, asked: list[Wish], offered: Raw | None) -> Finding | None:
         """A finding when this model call wishes for a tool that it was not given."""
         if not asked:
             return None
-        self._read_offer(span)
+        self._read(offered)
         missing = next((wish.name for wish in asked if self._offered and wish.name not in self._offered), None)
         return self._told(span, missing) if missing is not None else None
 
@@ -45,8 +45,7 @@ class HallucinatedTool:
             return None
         return self._told(span, span.name)
 
-    def _read_offer(self, span: Span) -> None:
-        definitions = offered_tools(span)
+    def _read(self, definitions: Raw | None) -> None:
         if definitions is None:
             self._offered = frozenset()
         elif definitions != self._definitions:

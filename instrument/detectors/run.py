@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from instrument.detectors.answers import wishes
+from instrument.detectors.answers import offered_tools, wishes
 from instrument.detectors.breaker import MODEL, Breaker
 from instrument.detectors.calls import Call
 from instrument.detectors.context_growth import ContextGrowth
@@ -18,6 +18,7 @@ from instrument.detectors.told import some
 from instrument.detectors.tool_abuse import ToolAbuse
 from instrument.detectors.unseen import Unseen
 from instrument.detectors.window import OwnCalls, Window, is_among
+from instrument.detectors.wrong_arguments import WrongArguments
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -156,6 +157,7 @@ class ModelCalls:
         self.own = OwnCalls(self.window)
         self.hallucinated = HallucinatedTool(limits)
         self.unseen = Unseen(limits)
+        self._wrong = WrongArguments(limits)
         self.spending = Spending(limits, history)
         self._repeated = RepeatedCall(limits, of_models=True)
         self._context = ContextGrowth(limits)
@@ -164,12 +166,13 @@ class ModelCalls:
     def feed(self, span: Span, call: Call) -> list[Finding]:
         """Findings from one model call."""
         asked = wishes(span)
+        offered = offered_tools(span) if asked else None
         found = some(
             self._repeated.feed(call, self.window, self.own.of(call.agent)),
             self._cut.feed(span, asked),
-            self.hallucinated.feed(span, asked),
+            self.hallucinated.feed(span, asked, offered),
         )
-        found += self.unseen.feed(span, asked)
+        found += self._wrong.feed(span, asked, offered) + self.unseen.feed(span, asked)
         self.window.add(call)
         self.own.add(call)
         if span.usage is not None:

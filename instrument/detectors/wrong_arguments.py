@@ -1,0 +1,105 @@
+"""Wrong arguments: the model leaves out what a tool requires, or gives what the tool does not take.
+
+A tool that ignores what it does not know takes its defaults then, and nothing fails. What a schema leaves open, as most
+do, is a hint only. Schemas that choose between forms are left alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from msgspec import Raw
+
+from instrument.detectors.answers import Wish
+from instrument.detectors.calls import plain
+from instrument.detectors.told import Growth, gone_on, some, told, worth_telling
+from instrument.model import Finding, Span
+from instrument.thresholds import Thresholds
+
+_CHOICES = frozenset(("anyOf", "oneOf", "allOf", "$ref", "patternProperties"))
+_MOST_NAMES = 8
+_MOST_PATTERNS = 64
+
+
+class Parameters(NamedTuple):
+    """What a tool takes: the names, those that it requires, and whether it takes no others."""
+
+    known: frozenset[str]
+    required: frozenset[str]
+    closed: bool
+
+
+class WrongArguments:
+    """Watches the model calls of one run."""
+
+    def __init__(self, limits: Thresholds) -> None:
+        self._definitions = Raw(b"")
+        self._tools: dict[str, Parameters] = {}
+        self._growth: Growth = {}
+        self._times: dict[str, int] = {}
+
+    def feed(self, span: Span, asked: list[Wish], offered: Raw | None) -> list[Finding]:
+        """Findings where what this model call wishes for does not fit the tools that it was offered."""
+        if offered is None:
+            return []
+        if offered != self._definitions:
+            self._definitions, self._tools = offered, _parameters(plain(offered))
+        return some(*(self._judged(span, wish) for wish in asked))
+
+    def _judged(self, span: Span, wish: Wish) -> Finding | None:
+        tool, given = self._tools.get(wish.name), _given(wish.arguments)
+        if tool is None or given is None:
+            return None
+        missing, strange = tool.required - given.keys(), given.keys() - tool.known
+        if missing:
+            return self._told(span, wish, f"without {_listed(missing)}, which it requires", "", "warning")
+        if strange and tool.known:
+            severity = "warning" if tool.closed else "info"
+            how, takes = f"with {_listed(strange)}, which it does not take", f"; it takes {_listed(tool.known)}"
+            return self._told(span, wish, how, takes, severity)
+        return None
+
+    def _told(self, span: Span, wish: Wish, how: str, takes: str, severity: str) -> Finding | None:
+        pattern = f"{wish.name} {how}"
+        times = self._times[pattern] = self._times.pop(pattern, 0) + 1
+        if len(self._times) > _MOST_PATTERNS:
+            del self._times[next(iter(self._times))]
+        if not worth_telling(self._growth, pattern, times):
+            return None
+        often = "once" if times == 1 else f"{times} times"
+        sentence = f"{wish.name} was called {how}, {often} so far{takes}"
+        found = told("wrong_arguments", sentence, [span], severity=severity, calls=[wish.name], times=times)
+        return gone_on(self._growth, pattern, found)
+
+
+def _parameters(tools: Any) -> dict[str, Parameters]:
+    """What each function takes whose schema says it in a plain way."""
+    found: dict[str, Parameters] = {}
+    for tool in tools if isinstance(tools, list) else ():
+        function = tool.get("function", tool) if isinstance(tool, dict) else None
+        name = function.get("name") if isinstance(function, dict) else None
+        schema = function.get("parameters", function.get("input_schema")) if isinstance(function, dict) else None
+        if isinstance(name, str) and isinstance(schema, dict) and _CHOICES.isdisjoint(schema):
+            found[name] = _taken(schema)
+    return found
+
+
+def _taken(schema: dict[str, Any]) -> Parameters:
+    known, required = schema.get("properties"), schema.get("required")
+    return Parameters(
+        frozenset(known) if isinstance(known, dict) else frozenset(),
+        frozenset(name for name in required if isinstance(name, str)) if isinstance(required, list) else frozenset(),
+        schema.get("additionalProperties") is False,
+    )
+
+
+def _given(arguments: Any) -> dict[str, Any] | None:
+    """The arguments as an object; None for what is none, or stored apart."""
+    if isinstance(arguments, str):
+        arguments = plain(Raw(arguments.encode("utf-8", "replace"))) if arguments.strip() else {}
+    return arguments if isinstance(arguments, dict) and not any(key.startswith("$") for key in arguments) else None
+
+
+def _listed(names: frozenset[str] | set[str]) -> str:
+    some = sorted(names)[:_MOST_NAMES]
+    return ", ".join(some) + (f" and {len(names) - len(some)} more" if len(names) > len(some) else "")
