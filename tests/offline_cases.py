@@ -219,6 +219,34 @@ class AsyncTracer(Tracer):
         return run
 """,
     ),
+    "missing-await of what holds a generator": (
+        """
+async def stored(rows):
+    def numbered():
+        yield from enumerate(rows)
+        yield "end", None
+
+    return dict(numbered())
+
+
+async def main(rows):
+    stored(rows)  # here
+    return len(rows)
+""",
+        """
+async def stored(rows):
+    def numbered():
+        yield from enumerate(rows)
+        yield "end", None
+
+    return dict(numbered())
+
+
+async def main(rows):
+    await stored(rows)
+    return len(rows)
+""",
+    ),
     "missing-return beside what never returns": (
         """
 def number(scanner) -> int:  # here

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from .source import Finding, Source, dotted, type_of_function, written
+from .source import Finding, Source, dotted, is_generator, type_of_function, written
 
 usual = {"aclose", "drain", "wait_closed", "asend", "athrow"}
 known = {
@@ -100,10 +100,6 @@ def awaited_elsewhere(source: Source) -> set[str]:
         for node in source.nodes
         if isinstance(node, ast.Await) and isinstance(node.value, ast.Call)
     } - {""}
-
-
-def is_generator(function: ast.AST) -> bool:
-    return any(isinstance(node, ast.Yield) for node in ast.walk(function))
 
 
 def is_dropped(source: Source, call: ast.Call) -> bool:
