@@ -292,6 +292,28 @@ def test_a_setting_and_a_prompt_at_once_are_two_findings() -> None:
     assert ("setting", ["prompt"], []) == (told.first and told.first.cause, [one.cause for one in told.beside], told.follows)  # fmt: skip
 
 
+def heard(*texts: str) -> Span:
+    """A model call that was told these, one message each, between instructions and a last word."""
+    said = [{"role": "user", "parts": [{"type": "text", "content": text}]} for text in ("begin", *texts, "go on")]
+    return call(2, 1, input={"messages": said})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "where"),
+    [
+        (["a", "b", "c"], ["a", "c", "b"], "messages 3 to 4, the same in another order"),
+        (["a", "b", "c"], ["c", "a", "b"], "messages 2 to 4, the same in another order"),
+        (["a", "b", "c"], ["a", "c", "c"], "message 3 (user)"),
+        (["a", "b"], ["b", "a", "c"], "message 2 (user)"),
+    ],
+)
+def test_messages_that_only_changed_places_are_said_to(before: list[str], after: list[str], where: str) -> None:
+    """As where results of tools that ran at once stand in the order in which they came."""
+    told = compare(of(span(1), heard(*before)), of(span(1), heard(*after)))
+    assert told.first is not None
+    assert ("prompt", where) == (told.first.cause, told.first.where)
+
+
 def test_a_call_that_was_under_way_does_not_follow() -> None:
     """Of two concurrent calls whose results differ, the later one is beside the first."""
     root = span(1, duration_ns=90 * MS)

@@ -54,8 +54,13 @@ def messages(call: Span, whole: Whole = as_it_is) -> list[Said]:
     """The messages that a call sent, in order; empty where they were not recorded as messages."""
     given = whole(plain(call.input))
     sent = given.get("messages") if isinstance(given, dict) else None
+    return spoken(sent) if isinstance(sent, list) else []
+
+
+def spoken(sent: Sequence[Any]) -> list[Said]:
+    """Recorded messages in words."""
     tools: dict[str, str] = {}
-    return [_said(message, tools) for message in sent if isinstance(message, dict)] if isinstance(sent, list) else []
+    return [_said(message, tools) for message in sent if isinstance(message, dict)]
 
 
 def _said(message: dict[str, Any], tools: dict[str, str]) -> Said:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from instrument.analysis.align import ended, same
+from instrument.analysis.asked import spoken
 from instrument.analysis.volatile import steady
 from instrument.kinds import MODEL_KINDS
 from instrument.model import Span
@@ -14,6 +15,9 @@ _MODEL = "gen_ai.request.model"
 _ANSWERED = "gen_ai.response.model"
 _REQUEST = "gen_ai.request."
 _NO_SETTINGS = frozenset({_MODEL, f"{_REQUEST}stream", f"{_REQUEST}previous_response.id"})
+
+_SHOWN = 30
+"""Letters of a message that tell it from others of its kind."""
 
 MISSING = type("Missing", (), {"__repr__": lambda _: "(missing)"})()
 """Stands for what one side does not have."""
@@ -101,11 +105,38 @@ def _prompt(one: list[Any], two: list[Any]) -> Iterator[Difference]:
     if place is None and len(one) == len(two):
         return
     place = min(len(one), len(two)) if place is None else place
+    end = _end_of_turned(one, two, place)
+    if end:
+        where = f"messages {place + 1} to {end}, the same in another order"
+        yield Difference("prompt", False, where, _in_order(one, place, end), _in_order(two, place, end))
+        return
     before = one[place] if place < len(one) else MISSING
     after = two[place] if place < len(two) else MISSING
     role = next((str(side.get("role")) for side in (after, before) if isinstance(side, dict)), "?")
     inner, old, new = first_difference(before, after)
     yield Difference("prompt", False, f"message {place + 1} ({role}){_inner(inner)}", old, new)
+
+
+def _end_of_turned(one: list[Any], two: list[Any], place: int) -> int:
+    """Behind which message both agree again where those from `place` on only stand in another order; else 0."""
+    if len(one) != len(two):
+        return 0
+    end = len(one)
+    while end > place and steady(one[end - 1]) == steady(two[end - 1]):
+        end -= 1
+    left = [steady(message) for message in two[place:end]]
+    for message in map(steady, one[place:end]):
+        if message not in left:
+            return 0
+        left.remove(message)
+    return end
+
+
+def _in_order(messages: list[Any], place: int, end: int) -> str:
+    """`results of flights, results of hotels`: where all are of one kind, with how they begin."""
+    part = spoken(messages)[place:end]
+    is_plain = len({said.whose for said in part}) == len(part)
+    return ", ".join(said.whose if is_plain else f"{said.whose} “{said.text[:_SHOWN]}”" for said in part)
 
 
 def _inner(where: str) -> str:
