@@ -82,6 +82,46 @@ def test_twice_is_once(tmp_path: Path, folder: Path) -> None:
     )
 
 
+def test_logs_are_there_after_a_second_import(tmp_path: Path, folder: Path) -> None:
+    """The file that held them is replaced, and holds them again."""
+    line = {"traceId": TRACE, "timeUnixNano": str(NOON), "severityNumber": 9, "body": {"stringValue": "said"}}
+    told = {**request(span({}, traceId=TRACE)), "resourceLogs": [{"scopeLogs": [{"logRecords": [line]}]}]}
+    for _ in range(2):
+        bring(tmp_path, folder, json.dumps(told))
+    assert [["said"]] == [[one.message for one in trace.logs] for trace in read(folder)]
+
+
+def test_files_that_hold_parts_of_a_trace_stand_beside_each_other(tmp_path: Path, folder: Path) -> None:
+    """Neither replaces the other."""
+    for number in (1, 2):
+        (tmp_path / f"{number}.json").write_text(json.dumps(request(span({}, spanId=f"{number}" * 16))))
+    main(["import", *(str(tmp_path / f"{number}.json") for number in (1, 2)), "--dir", str(folder)])
+    assert [2] == [len(trace.spans) for trace in read(folder)]
+
+
+def test_a_price_that_became_known_is_that_of_the_next_import(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is imported again replaces itself in the ledger too."""
+    asked = request(span({**PRICED, "gen_ai.request.model": "mine"}))
+    paid = []
+    for price in ("", "[prices.mine]\ninput = 2\noutput = 5\n"):
+        (tmp_path / "prices.toml").write_text(price)
+        monkeypatch.setenv("INSTRUMENT_CONFIG", str(tmp_path / "prices.toml"))
+        bring(tmp_path, folder, json.dumps(asked))
+        paid.append(added_up(totals(folder / "ledger.db")).usd)
+    assert [None, 2] == paid
+
+
+def test_a_folder_that_is_named_has_its_own_ledger(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is tried out in it is not in the ledger of the settings."""
+    monkeypatch.setenv("INSTRUMENT_LEDGER__URL", f"sqlite:///{tmp_path}/team.db")
+    bring(tmp_path, folder, json.dumps(request(span(PRICED))))
+    assert (True, False) == ((folder / "ledger.db").exists(), (tmp_path / "team.db").exists())
+
+
 def test_what_was_recorded_here_is_not_told_twice(tmp_path: Path, folder: Path) -> None:
     """An export of our own, imported where it came from, adds no log, score or finding."""
     (folder / "events").mkdir(parents=True)
