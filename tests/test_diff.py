@@ -236,6 +236,13 @@ def test_turned_calls_of_one_name_are_told_by_what_they_were_given() -> None:
     assert ('x({"n":1}), x({"n":2})', 'x({"n":2}), x({"n":1})') == (found.before, found.after)
 
 
+def test_a_run_whose_times_are_not_known_has_no_duration() -> None:
+    """What was taken in from a conversation knows the order of its calls alone."""
+    untimed = of(span(1, attributes={"instrument.times": "order"}))
+    found = compare(untimed, of(span(1)))
+    assert (None, 5 * MS) == (found.a.duration_ns, found.b.duration_ns)
+
+
 def test_what_begins_together_is_told_from_the_outside_in() -> None:
     """Clocks may be coarse: what a call was given comes before what was asked inside of it."""
     one, two = (

@@ -30,6 +30,11 @@ def is_timed(span: Any) -> bool:
     return not attributes or attributes.get(TIMES) is None
 
 
+def time_of(span: Any) -> int | None:
+    """How long a span took in ns; None where that is not known."""
+    return span.duration_ns if is_timed(span) else None
+
+
 def model_of(span: Any) -> str:
     """The model that answered, else the one that was asked."""
     return attribute(span, RESPONSE_MODEL, REQUEST_MODEL) or NOBODY

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from instrument.analysis.facts import is_timed, time_of
 from instrument.analysis.failures import failures_of
 from instrument.analysis.totals import Total, call_of
 from instrument.analysis.totals import total as total_of
@@ -19,13 +20,13 @@ MATTERS = 0.05
 
 
 class Side(Struct, frozen=True, kw_only=True):
-    """One run in figures. `duration_ns` is its wall time."""
+    """One run in figures. `duration_ns` is its wall time, None where its times are not known, only the order."""
 
     trace_id: str
     name: str
     status: str
     start_ns: int
-    duration_ns: int
+    duration_ns: int | None
     spans: int
     errors: int
     refused: int
@@ -51,7 +52,7 @@ def side_of(trace: Trace) -> Side:
         name=trace.root.name,
         status=trace.root.status,
         start_ns=trace.start_ns,
-        duration_ns=trace.end_ns - trace.start_ns,
+        duration_ns=trace.end_ns - trace.start_ns if is_timed(trace.root) else None,
         spans=len(trace.spans),
         errors=failures.count(),
         refused=failures.refused,
@@ -61,8 +62,10 @@ def side_of(trace: Trace) -> Side:
     )
 
 
-def takes_other_time(one: int, two: int, whole: int) -> bool:
+def takes_other_time(one: int | None, two: int | None, whole: int) -> bool:
     """Whether two durations of a call differ so much that it matters for runs that took `whole` at most."""
+    if one is None or two is None:
+        return False
     return abs(one - two) >= MATTERS * whole and max(one, two) >= 2 * min(one, two)
 
 
@@ -88,6 +91,6 @@ def _of_name(spans: Sequence[Span]) -> Spent:
     return Spent(
         calls=len(spans),
         errors=sum(span.status == "error" for span in spans),
-        duration_ns=sum(span.duration_ns for span in spans),
+        duration_ns=sum(time_of(span) or 0 for span in spans),
         total=total_of(spans),
     )

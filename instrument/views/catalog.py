@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from instrument.analysis.facts import Whose, agent_of, attribute, model_of
+from instrument.analysis.facts import Whose, agent_of, attribute, is_timed, model_of
 from instrument.analysis.failures import Failures
 from instrument.analysis.metrics import ALARMING
 from instrument.analysis.overview import Updated, both
@@ -235,6 +235,7 @@ class Catalog:
             "kinds": list(run.kinds),
             "agents": list(run.agents),
             "detectors": list(run.detectors),
+            "timed": run.is_timed,
             "scores": run.scores,
             "session": session,
             "user": user,
@@ -251,6 +252,7 @@ class _Run:
         self.places = array("q")
         self.processes: dict[str, None] = {}
         self.name = self.brief = ""
+        self.is_timed = True
         self.outcome: str | None = None
         self.whose = Whose()
         self.session: str | None = None
@@ -332,7 +334,7 @@ class _Run:
             self._describe(span)
 
     def _describe(self, root: Any) -> None:
-        self.name = root.name
+        self.name, self.is_timed = root.name, is_timed(root)
         label = attribute(root, "instrument.label")
         self.brief = label[:BRIEF] if label is not None else brief(root)
         self.session, self.user = attribute(root, SESSION), attribute(root, USER)

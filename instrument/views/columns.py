@@ -17,7 +17,7 @@ from msgspec import Raw
 from instrument.analysis.facts import Whose, attribute
 from instrument.analysis.retold import pattern_of
 from instrument.analysis.totals import dollars
-from instrument.attributes import SESSION, USER
+from instrument.attributes import SESSION, TIMES, USER
 from instrument.detectors import ADVICE
 from instrument.model import Event, Finding, Link, Log, Other, Run, Score, Update, decode
 from instrument.store.heads import OpenHead, SpanHead
@@ -200,14 +200,14 @@ def columns(records: Iterable[Any], base_ns: int) -> Columns:
     return made
 
 
-def _facts(attributes: Any) -> tuple[Any, Any, Any, Any]:
-    """Label, model, agent and iteration."""
+def _facts(attributes: Any) -> tuple[Any, Any, Any, Any, Any]:
+    """Label, model, agent, iteration, and what is known of the times where that is less than the times."""
     if not attributes:
-        return None, None, None, None
+        return None, None, None, None, None
     get = attributes.get
     agent = get("gen_ai.agent.id") or get("gen_ai.agent.name")
     model = get("gen_ai.response.model") or get("gen_ai.request.model")
-    return get("instrument.label"), model, agent, get("instrument.iteration")
+    return get("instrument.label"), model, agent, get("instrument.iteration"), get(TIMES)
 
 
 def _usage(span: Any) -> list[Any]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from instrument.analysis.changes import MISSING, Difference, differences
 from instrument.analysis.diff import Change, Row, side_by_side
+from instrument.analysis.facts import time_of
 from instrument.analysis.sides import Side, takes_other_time
 from instrument.analysis.totals import total
 from instrument.analysis.tree import Trace
@@ -91,7 +92,7 @@ def compared(a: Run, b: Run, judge: Judge) -> dict[str, Any]:
         "figures": [row for row in table if row[1] or row[2]],
         "first": None if first is None else _first(first, place_of_first, live),
         "nothing": nothing(diff),
-        **_columns(rows, first, max(diff.a.duration_ns, diff.b.duration_ns), live),
+        **_columns(rows, first, max(diff.a.duration_ns or 0, diff.b.duration_ns or 0), live),
     }
 
 
@@ -125,7 +126,7 @@ def compared_calls(a: Span | None, b: Span | None, live: Live = (False, False)) 
     one, two = total([a]), total([b])
     table = [
         _statuses(_status(a.status, live[0]), _status(b.status, live[1])),
-        times(a.duration_ns, b.duration_ns, UNBOUNDED),
+        times(time_of(a), time_of(b), UNBOUNDED),
         *(spendings(one, two) if one.calls or two.calls else ()),
     ]
     told = [[found.cause, found.where, list(_lines(*_values(found, live)))] for found in differences(a, b)]
@@ -198,7 +199,7 @@ def _side(spans: Iterable[Span | None], word: Any, is_live: bool) -> dict[str, A
     held = list(spans)
     return {
         "id": [span and span.span_id for span in held],
-        "ns": [span and span.duration_ns for span in held],
+        "ns": [span and time_of(span) for span in held],
         "tokens": [span and _tokens(span) for span in held],
         "status": [span and word(_status(span.status, is_live)) for span in held],
     }
@@ -265,7 +266,7 @@ def _rows_of_other_time(rows: Sequence[Row], whole: int) -> set[int]:
         depth, (a, b), _ = rows[number]
         if depth < level:
             level = depth  # it is above one that was found
-        elif a is not None and b is not None and takes_other_time(a.duration_ns, b.duration_ns, whole):
+        elif a is not None and b is not None and takes_other_time(time_of(a), time_of(b), whole):
             found.add(number)
             level = depth
     return found

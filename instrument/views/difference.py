@@ -89,11 +89,11 @@ def figures(a: Side, b: Side, theme: Theme) -> list[list[Cell]]:
     ]
 
 
-def times(one: int, two: int, theme: Theme) -> list[Cell]:
-    """A row of two durations and their difference."""
-    change = two - one
+def times(one: int | None, two: int | None, theme: Theme) -> list[Cell]:
+    """A row of two durations and their difference, as far as they are known."""
+    change = 0 if one is None or two is None else two - one
     told = f"{'-' if change < 0 else '+'}{duration(abs(change), theme.unicode)}" if change else ""
-    return ["time", duration(one, theme.unicode), duration(two, theme.unicode), told]
+    return ["time", *(theme.unknown if ns is None else duration(ns, theme.unicode) for ns in (one, two)), told]
 
 
 def spendings(one: Total, two: Total) -> list[list[Cell]]:
@@ -253,7 +253,7 @@ def _name_row(name: str, a: Spent, b: Spent, theme: Theme) -> list[Cell]:
         clean(name, 40),
         _both(count(a.calls), count(b.calls)),
         _both(count(a.errors), count(b.errors)) if a.errors or b.errors else "",
-        _both(*(duration(side.duration_ns, theme.unicode) if side.calls else "" for side in (a, b))),
+        _both(*(duration(side.duration_ns, theme.unicode) if side.duration_ns else "" for side in (a, b))),
         _both(count(a.total.tokens), count(b.total.tokens)) if a.total.tokens or b.total.tokens else "",
         _both(bill(a.total), bill(b.total)) if a.total.calls or b.total.calls else "",
     ]

@@ -1,6 +1,7 @@
 // Numbers and times for people.
 
 const GAP = "\u202f";
+export const UNKNOWN = "–";
 
 export function duration(ns) {
   if (ns === null || Number.isNaN(ns)) return "";

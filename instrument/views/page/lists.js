@@ -13,9 +13,9 @@ export function findingsView(tree, opened, aside) {
   if (!trace.findings.length) return h("div", { class: "sheet" }, h("p", { class: "notice" }, "Nothing was found: no repetition, no waste, no storm of errors."), aside ? h("p", { class: "aside" }, aside) : "");
   const items = trace.findings.map((one) => {
     const rows = one.spans.map((id) => trace.rows.get(id)).filter((row) => row !== undefined);
-    const evidence = rows.slice(0, 12).map((row) => h("li", {}, button(line(trace.nameOf(row), 60), () => opened(row), { class: "quiet linkish" }), h("span", { class: "hint" }, ` at ${duration(trace.start[row] - tree.start)}, ${duration(trace.lasts(row))} `), h("span", { class: "brief" }, line(trace.brief[row], 120))));
+    const evidence = rows.slice(0, 12).map((row) => h("li", {}, button(line(trace.nameOf(row), 60), () => opened(row), { class: "quiet linkish" }), h("span", { class: "hint" }, trace.isTimed(row) ? ` at ${duration(trace.start[row] - tree.start)}, ${trace.took(row)} ` : " "), h("span", { class: "brief" }, line(trace.brief[row], 120))));
     return h("li", { class: `finding s-${one.severity}` },
-      h("h3", {}, h("span", { class: `status s-${one.severity}` }, one.severity), line(one.detector, 60), h("span", { class: "hint" }, ` at ${duration(one.at - tree.start)}`)),
+      h("h3", {}, h("span", { class: `status s-${one.severity}` }, one.severity), line(one.detector, 60), tree.isTimed ? h("span", { class: "hint" }, ` at ${duration(one.at - tree.start)}`) : ""),
       h("p", {}, shown(one.message)),
       one.advice ? h("p", { class: "advice" }, one.advice) : "",
       h("ul", { class: "spans" }, evidence),

@@ -139,7 +139,7 @@ export class Overview {
     const box = this.element.getBoundingClientRect();
     this.hover.hidden = false;
     this.hover.style.left = `${event.clientX - box.left}px`;
-    this.hover.dataset.at = duration(this.timeAt(event) - this.tree.start);
+    this.hover.dataset.at = this.tree.isTimed ? duration(this.timeAt(event) - this.tree.start) : "";
     this.hover.classList.toggle("left", event.clientX - box.left > box.width - 90);
   }
 

@@ -70,8 +70,8 @@ export class Panel {
     const call = trace.calls.get(row);
     const inside = tree.end[row] - tree.place[row] - 1;
     const facts = [
-      ["Began", `${moment(trace.wallMs(trace.start[row]))}, ${duration(trace.start[row] - tree.start)} in`],
-      [this.status === "unfinished" ? "Took at least" : "Took", inside ? `${duration(trace.lasts(row))}, ${duration(tree.ownTime(row))} of it itself` : duration(trace.lasts(row))],
+      ["Began", trace.isTimed(row) && `${moment(trace.wallMs(trace.start[row]))}, ${duration(trace.start[row] - tree.start)} in`],
+      [this.status === "unfinished" ? "Took at least" : "Took", !trace.isTimed(row) ? "not known, only the order" : inside ? `${trace.took(row)}, ${duration(tree.ownTime(row))} of it itself` : trace.took(row)],
       ["Model", line(trace.fact(row, 0), 100)],
       ["Tokens", call && tokensTold(call)],
       ["Searches", call && call.searches ? count(call.searches) : ""],
@@ -180,7 +180,7 @@ function costTold(call) {
 
 function processTold(trace, row) {
   const run = trace.runs.get(trace.words[trace.run[row]]);
-  if (!run) return "";
+  if (!run?.pid) return ""; // taken in from elsewhere
   const [program = "", ...words] = run.argv ?? [];
   return line([run.pid, "·", program.split(/[\\/]/).slice(-2).join("/"), ...words].join(" "), 160);
 }

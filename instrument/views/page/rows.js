@@ -154,7 +154,7 @@ function tester(tree, { key, sign, text, number, ...rest }, found) {
     case "finding":
       return about(trace, text);
     case "dur":
-      return (row) => compare(sign, trace.lasts(row), nanoseconds({ text, number, ...rest }));
+      return (row) => compare(sign, trace.isTimed(row) ? trace.lasts(row) : NaN, nanoseconds({ text, number, ...rest }));
     case "cost":
       return (row) => compare(sign, trace.calls.get(row)?.usd ?? NaN, number);
     case "tokens":

@@ -1,7 +1,7 @@
 // The head of a run: what it is, and what it came to.
 
 import { h, button } from "./dom.js";
-import { bill, count, duration, moment, scoreTold, short } from "./format.js";
+import { bill, count, duration, moment, scoreTold, short, UNKNOWN } from "./format.js";
 import { line } from "./text.js";
 import { withWord } from "./query.js";
 import { kindClass } from "./theme.js";
@@ -61,7 +61,7 @@ function figuresOf(tree) {
   const { trace } = tree;
   const sum = (values) => tree.roots.reduce((total, row) => total + values[row], 0);
   return [
-    [tree.roots.length && trace.statusOf(tree.roots[0]) === "unfinished" ? "Took at least" : "Took", duration(tree.stop - tree.start)],
+    [tree.roots.length && trace.statusOf(tree.roots[0]) === "unfinished" ? "Took at least" : "Took", tree.isTimed ? duration(tree.stop - tree.start) : UNKNOWN],
     ["Spans", count(trace.size)],
     ["Model calls", count(sum(tree.calls))],
     ["Tool calls", count(sum(tree.tools))],

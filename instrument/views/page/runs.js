@@ -1,7 +1,7 @@
 // All runs: filter, table, totals; new ones come in by themselves.
 
 import { h } from "./dom.js";
-import { bill, count, short, duration, moment, scoreTold, when, plural } from "./format.js";
+import { bill, count, short, duration, moment, scoreTold, when, plural, UNKNOWN } from "./format.js";
 import { FilterBar } from "./filterbar.js";
 import { List } from "./list.js";
 import { parse, misread, compare, nanoseconds } from "./query.js";
@@ -89,6 +89,7 @@ export class RunsView {
     this.version = told.version;
     for (const row of told.rows) {
       row.heard = performance.now();
+      if (!row.timed) row.duration_ns = NaN;
       row.took = row.duration_ns;
       row.cost = row.usd === null ? NaN : Number(row.usd);
       row.tokens = row.input + row.output;
@@ -119,7 +120,7 @@ export class RunsView {
     this.shown = [...this.rows.values()].filter((row) => tests.every((test) => test(row)));
     const { sortBy, rising } = this;
     this.shown.sort((one, other) => order(one[sortBy], other[sortBy]) * (rising ? 1 : -1) || one.start_ms - other.start_ms);
-    this.longest = Math.max(1, ...this.shown.map((row) => row.duration_ns));
+    this.longest = Math.max(1, ...this.shown.map((row) => row.duration_ns || 0));
     this.selected = chosen ? this.shown.findIndex((row) => row.id === chosen) : this.selected;
     this.list?.reset(this.shown.length);
     this.scroller.setAttribute("aria-rowcount", this.shown.length + 1);
@@ -191,7 +192,8 @@ export class RunsView {
     cells.brief.textContent = line([...row.judged, row.brief].join(" · "), 200);
     cells.began.textContent = when(row.start_ms);
     cells.began.title = moment(row.start_ms);
-    cells.took.firstChild.textContent = duration(row.duration_ns);
+    cells.took.firstChild.textContent = row.timed ? duration(row.duration_ns) : UNKNOWN;
+    cells.bar.hidden = !row.timed;
     cells.bar.style.width = `${Math.max(2, (100 * row.duration_ns) / this.longest)}%`;
     cells.spans.textContent = count(row.spans);
     cells.calls.textContent = row.calls ? count(row.calls) : "";

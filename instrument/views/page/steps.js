@@ -1,7 +1,7 @@
 // Tokens and money step by step and as they came together, and who used them.
 
 import { h, button } from "./dom.js";
-import { bill, count, duration, short } from "./format.js";
+import { bill, count, duration, short, UNKNOWN } from "./format.js";
 import { line } from "./text.js";
 import { kindClass } from "./theme.js";
 
@@ -20,7 +20,7 @@ export function stepsView(tree, opened) {
     tokens += tree.input[row] + tree.output[row];
     usd += tree.usd[row];
     for (const name in doubts) doubts[name] += tree[name][row];
-    const times = [duration(trace.start[row] - tree.start), duration(trace.lasts(row)), tree.bill(row), bill(usd, doubts)];
+    const times = [trace.isTimed(row) ? duration(trace.start[row] - tree.start) : UNKNOWN, trace.took(row), tree.bill(row), bill(usd, doubts)];
     const counts = [tree.calls, tree.tools, tree.input, tree.cached, tree.output].map((values) => count(values[row]));
     return h("tr", { class: `${kindClass(trace.kindOf(row))} s-${trace.statusOf(row)}` },
       h("th", { scope: "row" }, h("span", { class: "mark", "aria-hidden": "true" }), button(nameOfStep(trace, row), () => opened(row), { class: "quiet linkish" }), tree.failures[row] ? h("span", { class: "bad" }, ` ${count(tree.failures[row])} failed`) : ""),
@@ -72,9 +72,10 @@ function used(tree, title, groupOf, least = 1) {
   for (const row of tree.order) {
     const name = groupOf(row);
     if (name === false || trace.statusOf(row) === "refused") continue;
-    const group = groups.get(name) ?? { count: 0, failed: 0, took: 0, longest: 0, input: 0, output: 0, usd: 0, estimated: 0, unpriced: 0 };
+    const group = groups.get(name) ?? { count: 0, failed: 0, timed: 0, took: 0, longest: 0, input: 0, output: 0, usd: 0, estimated: 0, unpriced: 0 };
     const call = trace.calls.get(row);
-    const lasts = trace.lasts(row);
+    const lasts = trace.isTimed(row) ? trace.lasts(row) : 0;
+    group.timed += trace.isTimed(row);
     group.count += 1;
     group.failed += trace.statusOf(row) === "error";
     group.took += lasts;
@@ -88,7 +89,7 @@ function used(tree, title, groupOf, least = 1) {
   }
   if (groups.size < least) return "";
   const lines = [...groups].sort(([, one], [, other]) => other.took - one.took).slice(0, 100).map(([name, group]) => {
-    const cells = [count(group.count), group.failed ? count(group.failed) : "", bill(group.usd, group), duration(group.took), duration(group.took / group.count), duration(group.longest), group.input ? count(group.input) : "", group.output ? count(group.output) : ""];
+    const cells = [count(group.count), group.failed ? count(group.failed) : "", bill(group.usd, group), ...[group.took, group.took / group.timed, group.longest].map((ns) => (group.timed ? duration(ns) : UNKNOWN)), group.input ? count(group.input) : "", group.output ? count(group.output) : ""];
     return h("tr", {}, h("th", { scope: "row" }, line(name, 80)), cells.map((cell) => h("td", { class: "num" }, cell)));
   });
   return [h("h2", {}, title), table([title.slice(0, -1), "Count", "Failed", "Money", "Time", "Mean", "Longest", "Input", "Output"], lines, title.toLowerCase())];

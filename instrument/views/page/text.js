@@ -31,8 +31,8 @@ export function shown(text) {
   return made;
 }
 
-// Whether a text is code or a table: lines that are set in, and are no items of a list.
-const SET_IN = /^(?: {2,}|\t+)(?![-*+•] |\d+[.)] )\S/gm;
+// Whether a text is code or a table: lines that are set in or numbered, and are no items of a list.
+const SET_IN = /^(?: {2,}|\t+| *\d+[:|→])(?![-*+•] |\d+[.)] )/gm;
 
 function isSet(text) {
   return (text.slice(0, FIRST).match(SET_IN)?.length ?? 0) > 1;

@@ -1,5 +1,7 @@
 // One run as columns: every span is a number, a row. Batches of columns are added as they come, in any order.
 
+import { duration, UNKNOWN } from "./format.js";
+
 export class Trace {
   constructor(id) {
     this.id = id;
@@ -17,7 +19,7 @@ export class Trace {
     this.status = [];
     this.run = [];
     this.brief = [];
-    this.facts = [[], [], []]; // model, agent, iteration
+    this.facts = [[], [], [], []]; // model, agent, iteration, what is known of the times where that is less than the times
     this.calls = new Map(); // row → tokens and money
     this.errors = new Map();
     this.events = new Map();
@@ -162,6 +164,16 @@ export class Trace {
 
   lasts(row) {
     return this.taken[row] >= 0 ? this.taken[row] : Math.max(0, (this.goneAt(row) ?? this.now()) - this.start[row]);
+  }
+
+  // How long a span took in words.
+  took(row) {
+    return this.isTimed(row) ? duration(this.lasts(row)) : UNKNOWN;
+  }
+
+  // Whether its times are known, not only its place in the order.
+  isTimed(row) {
+    return this.facts[3][row] === 0;
   }
 
   // The last sign of life of the process of an open span that is known to be gone; null where it is not.

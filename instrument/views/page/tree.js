@@ -56,6 +56,7 @@ export class Tree {
       this.start = Math.min(this.start, this.trace.start[row]);
       this.stop = Math.max(this.stop, this.trace.start[row] + this.trace.lasts(row));
     }
+    this.isTimed = !this.roots.length || this.trace.isTimed(this.roots[0]);
     if (this.start > this.stop) this.start = this.stop = 0;
   }
 

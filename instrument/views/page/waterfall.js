@@ -82,7 +82,7 @@ export class Waterfall {
     for (let at = Math.ceil((this.from - base) / step) * step; at <= this.to - base && ticks.length < 40; at += step) {
       const left = (100 * (at + base - this.from)) / (this.to - this.from);
       const said = at === 0 ? "0" : duration(at);
-      if ((width * left) / 100 + 6 * said.length + 8 < width) ticks.push(h("span", { class: "tick", style: { left: `${left}%` } }, said));
+      if (this.tree.isTimed && (width * left) / 100 + 6 * said.length + 8 < width) ticks.push(h("span", { class: "tick", style: { left: `${left}%` } }, said));
     }
     this.axis.replaceChildren(...ticks);
     const wide = (width * step) / (this.to - this.from);
@@ -140,7 +140,7 @@ export class Waterfall {
     cells.name.textContent = line(trace.nameOf(row), 120);
     cells.brief.textContent = line(`${this.retriesOf(row)}${this.briefOf(row)}`, 160);
     cells.badge.textContent = folded && tree.failures[row] > 0 && status !== "error" ? `${count(tree.failures[row])} failed` : "";
-    cells.dur.textContent = duration(trace.lasts(row));
+    cells.dur.textContent = trace.took(row);
     const tokens = tree.input[row] + tree.output[row];
     const own = trace.calls.has(row);
     cells.tok.textContent = short(tokens);
