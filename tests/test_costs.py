@@ -148,6 +148,14 @@ def test_no_ledger_is_one_sentence(tmp_path: Path, content: bytes | None, capsys
     assert ("", 1, True) == (said.out, said.err.count("\n"), "x.db" in said.err)
 
 
+def test_a_file_of_events_is_no_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Other verbs take one: what `costs` reads is named."""
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"type": "run"}\n' * 100)
+    told = f"instrument: {path} is not a ledger: name a ledger.db, or the folder that has one\n"
+    assert (2, told) == (run(str(path)), capsys.readouterr().err)
+
+
 def test_a_folder_without_anything_has_no_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """That no model was called is said of what was recorded."""
     assert (2, True) == (run(str(tmp_path)), "there is no ledger" in capsys.readouterr().err)

@@ -432,6 +432,8 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
                     _migrate(empty, path)
                     yield empty
     except sqlite3.Error as error:
+        if _code(error) == sqlite3.SQLITE_NOTADB:
+            raise InstrumentError(f"{path} is not a ledger: name a ledger.db, or the folder that has one") from error
         raise InstrumentError(f"the ledger {path} cannot be read: {error}") from error
 
 
