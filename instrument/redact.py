@@ -14,20 +14,16 @@ decode the line and walk it.
 from __future__ import annotations
 
 import hmac
-import os
 import re
-import secrets
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from instrument import secret_shapes as shapes
 from instrument.errors import SettingsError
+from instrument.installation import installation_key
 from instrument.model import AnyRecord, Cost, Event, Failure, Link, Usage
 from instrument.secret_search import (
     AHEAD,
@@ -53,7 +49,6 @@ STRETCH = 1 << 15
 """Bytes of lines that the quick look takes at once: so many are read again from the processor's nearest memory."""
 
 _BEHIND = 64
-_KEY_BYTES = 32
 
 _OURS = ("start_ns", "duration_ns", "time_ns", "pid", "schema", "status", "severity", "detector", "usage", "cost")
 """Fields of a record that hold numbers and words of ours, money as text among them: no pattern is meant for them."""
@@ -139,7 +134,14 @@ class Redactor:
 
     def value(self, value: Any) -> Any:
         """A plain JSON value (dicts, lists, strings, numbers) without its secrets; `value` itself is left alone."""
-        return self._walk(value)
+        kind = type(value)
+        if kind is str:
+            return self.text(value)
+        if kind is dict:
+            return self._walk_object(value)
+        if kind is list:
+            return self._walk_array(value)
+        return value
 
     def pieces(self, parts: list[Any], between: str = "") -> list[Any]:
         """Values that belong together, such as what a stream gave, without the secrets that only the whole shows.
@@ -228,24 +230,14 @@ class Redactor:
         if type(node) is list:
             return [self._walk_record(one) for one in node]
         if type(node) is not dict:
-            return self._walk(node)
+            return self.value(node)
         walked: dict[str, Any] = {}
         for name, value in node.items():
             if name in _FIELDS:
-                walked[name] = self._walk_record(value) if name in _PARTS else self._walk(value)
+                walked[name] = self._walk_record(value) if name in _PARTS else self.value(value)
             else:
                 walked |= self._walk_object({name: value})
         return walked
-
-    def _walk(self, node: Any) -> Any:
-        kind = type(node)
-        if kind is str:
-            return self.text(node)
-        if kind is dict:
-            return self._walk_object(node)
-        if kind is list:
-            return self._walk_array(node)
-        return node
 
     def _walk_object(self, node: dict[str, Any]) -> dict[str, Any]:
         walked = {}
@@ -255,9 +247,9 @@ class Redactor:
             if self.secret_name(name) and not (name == "token" and "logprob" in node):
                 walked[self._name(name)] = self._hide(name, value)
             elif name == "auth" and type(value) is list and len(value) == 2:
-                walked[name] = [self._walk(value[0]), self._hide("password", value[1])]
+                walked[name] = [self.value(value[0]), self._hide("password", value[1])]
             else:
-                walked[self._name(name)] = self._walk(value)
+                walked[self._name(name)] = self.value(value)
         return walked
 
     def _name(self, name: str) -> str:
@@ -275,7 +267,7 @@ class Redactor:
         walked, flag = [], None
         for element in node:
             is_text = type(element) is str
-            walked.append(self._hide(flag, element) if flag and is_text else self._walk(element))
+            walked.append(self._hide(flag, element) if flag and is_text else self.value(element))
             flag = element if is_text and element[:1] == "-" and self.secret_name(element) else None
         return walked
 
@@ -292,7 +284,7 @@ class Redactor:
         if kind is str:
             return self._hide_text(name, value)
         if kind is dict and _is_schema(value):
-            return self._walk({key: self._hide(name, one) if key in _EXAMPLES else one for key, one in value.items()})
+            return self.value({key: self._hide(name, one) if key in _EXAMPLES else one for key, one in value.items()})
         if kind is dict:
             return {self.text(key): self._hide_in(key, one, name) for key, one in value.items()}
         if kind is list:
@@ -513,47 +505,7 @@ def _rust_search(pattern: str) -> Callable[[str | bytes], bool]:
     return SchemaValidator(schema).isinstance_python
 
 
-@cache
-def installation_key() -> bytes:
-    """The 32 random bytes that make placeholders of this installation alike from run to run, and guessable to nobody.
-
-    Kept readable to the user alone in `$XDG_STATE_HOME/instrument/redaction.key` (`~/.local/state` by default), and
-    never in the recording folder: whoever is sent that folder could otherwise try out candidates for a short secret
-    until one gives the same placeholder. Where it cannot be kept, a key for this process alone.
-    """
-    try:
-        return _kept_key(_state_folder() / "redaction.key")
-    except (OSError, RuntimeError):
-        return secrets.token_bytes(_KEY_BYTES)
-
-
 def redactor_of(settings: Settings) -> Redactor:
     """What redacts by the settings, with this installation's key."""
     hidden = settings.redact
     return Redactor(installation_key(), names=hidden.names, patterns=hidden.patterns, keep=hidden.keep)
-
-
-def _state_folder() -> Path:
-    given = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(given) if os.path.isabs(given) else Path.home() / ".local" / "state"
-    return base / "instrument"
-
-
-def _kept_key(place: Path) -> bytes:
-    """The key on disk, made if there is none. A hard link appears whole or not at all, so all processes agree."""
-    for _ in range(3):
-        with suppress(FileNotFoundError):
-            kept = place.read_bytes()
-            if len(kept) == _KEY_BYTES:
-                return kept
-            place.unlink(missing_ok=True)
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, fresh = tempfile.mkstemp(dir=place.parent, prefix=".redaction.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(secrets.token_bytes(_KEY_BYTES))
-            with suppress(FileExistsError):
-                os.link(fresh, place)
-        finally:
-            os.unlink(fresh)
-    raise OSError(f"{place} cannot be kept")

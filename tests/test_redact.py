@@ -19,9 +19,10 @@ from msgspec.structs import replace
 
 from instrument import log, redact, secret_shapes, traced
 from instrument.errors import SettingsError
+from instrument.installation import installation_key
 from instrument.model import Event, Failure, Log, Score, Span
 from instrument.record.texts import shown_bytes
-from instrument.redact import Redactor, installation_key
+from instrument.redact import Redactor
 from instrument.testing import record
 from tests.programs import begun
 
@@ -924,7 +925,7 @@ def test_key_is_kept_for_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_processes_agree_on_the_key(tmp_path: Path) -> None:
     """Processes that start at once get the same key."""
-    code = "from instrument.redact import installation_key; print(installation_key().hex())"
+    code = "from instrument.installation import installation_key; print(installation_key().hex())"
     started = [begun("-c", code, XDG_STATE_HOME=str(tmp_path)) for _ in range(4)]
     assert 1 == len({process.communicate(timeout=60)[0] for process in started})
 

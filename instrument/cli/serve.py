@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _steady_token(path: str, port: int) -> str:
     """As secret as `views.server.new_token`, and the same again: programs that send here outlive a restart."""
-    from instrument.redact import installation_key
+    from instrument.installation import installation_key
 
     told = f"serve {Path(path).resolve()} {port}"
     return urlsafe_b64encode(hmac.digest(installation_key(), told.encode(), "sha256")[:18]).decode()

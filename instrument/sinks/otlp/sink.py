@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from instrument import eager
+from instrument.installation import installation_key
 from instrument.model import Batch, Run, Span, decode, encode
 from instrument.record.notices import notice
-from instrument.redact import Redactor, installation_key
+from instrument.redact import Redactor
 from instrument.sinks.otlp.courier import FIRST_PAUSE, RAW, Courier
 from instrument.sinks.otlp.outcome import Send
 from instrument.sinks.otlp.packing import packed, unpacked
