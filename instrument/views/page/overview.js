@@ -70,7 +70,7 @@ export class Overview {
     const error = trace.numbers.get("error");
     const taken = Array.from({ length: LANES }, () => -1);
     pen.globalAlpha = 0.85;
-    const place = (row, least) => [(width * (trace.start[row] - tree.start)) / whole, Math.max(least, (width * trace.lasts(row)) / whole)];
+    const place = (row, least) => [Math.min(width - least, (width * (trace.start[row] - tree.start)) / whole), Math.max(least, (width * trace.lasts(row)) / whole)];
     for (const row of tree.order) {
       const deep = Math.min(tree.depth[row], LANES - 1);
       const [left, long] = place(row, 1);

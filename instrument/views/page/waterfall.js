@@ -176,9 +176,9 @@ export class Waterfall {
     const wide = this.to - this.from;
     const left = (100 * (start - this.from)) / wide;
     const right = (100 * (start + lasts - this.from)) / wide;
-    const seen = right >= 0 && left <= 100;
+    const seen = right >= 0 && left <= 100.01;
     cells.bar.hidden = !seen;
-    cells.bar.style.left = `${Math.max(-0.5, left)}%`;
+    cells.bar.style.left = `min(${Math.max(-0.5, left)}%, 100% - 2px)`; // what began at the very end is seen
     cells.bar.style.width = `${Math.min(100.5, right) - Math.max(-0.5, left)}%`;
     const marks = [];
     for (const one of this.findingsOf(row).slice(0, 3)) marks.push(this.markAt(start + lasts, `finding s-${one.severity}`, `${one.detector}: ${line(one.message, 200)}`));
