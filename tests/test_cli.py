@@ -204,6 +204,7 @@ def test_logs_are_in_order_of_time(here: Path, capsys: Capture) -> None:
         (["--since", "2026-11-24"], []),
         (["--trace", "3F"], ["AGENT_INIT", "ACT_ERROR"]),
         (["--trace", "last"], ["AGENT_INIT", "ACT_ERROR"]),
+        (["3f2a"], ["AGENT_INIT", "ACT_ERROR"]),
         (["--trace", "last~0"], ["AGENT_INIT", "ACT_ERROR"]),
         (["--level", "error", "--event", "SETUP"], []),
     ],

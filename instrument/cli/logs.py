@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from instrument.cli.moments import since
 from instrument.cli.printing import json_document, say, tell
-from instrument.cli.source import add_path, chosen_id, path_of
+from instrument.cli.source import add_path, chosen_id, is_path, path_of
 
 if TYPE_CHECKING:
     from instrument.model import Log
@@ -27,7 +27,8 @@ def add(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "logs",
         help="print the logs in order of time",
-        description="Each line: time (UTC), trace, level, event, message, metadata. Logs outside of any trace too.",
+        description="Each line: time (UTC), trace, level, event, message, metadata. Logs outside of any trace too. "
+        "In place of a path the first digits of a trace's id, or `last`, are taken too.",
     )
     add_path(parser)
     parser.add_argument("--event", metavar="NAME", help="only this event; * and ? stand for any letters")
@@ -40,9 +41,11 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the logs."""
     notices: list[str] = []
+    word = args.path if args.path and not is_path(args.path) else None  # a trace, as other verbs take it
+    args.path = None if word else args.path
     path = path_of(args)
-    if args.trace and args.trace.startswith("last"):
-        args.trace = chosen_id(path, args.trace)
+    if word or (args.trace or "").startswith("last"):
+        args.trace = chosen_id(path, word or args.trace)
     logs = sorted(_logs(path, _wanted(args), notices), key=lambda log: log.time_ns)
     (_print_json if args.json else _print_lines)(logs)
     if not logs:
