@@ -47,6 +47,8 @@ FIRST_TOKEN = "instrument.stream.time_to_first_token"
 CHUNKS = "instrument.stream.chunks"
 TOKENS_PER_SECOND = "instrument.stream.tokens_per_second"
 CLOSED_EARLY = "instrument.closed_early"
+BROKEN_OFF = "instrument.stream.broken_off"
+"""True on a model call whose stream ended as one that is over does, without the word of the service that it is."""
 RETRIES = "instrument.retries"
 """How often the client sent the request of a model call again by itself."""
 RETRIED_FOR = "instrument.retries.seconds"
@@ -89,6 +91,8 @@ RESPONSE = {
 }
 """Fields of `usage.Answer`."""
 
+FINISH_REASONS = RESPONSE["finish_reasons"]
+
 # What is recorded of any span
 
 AGENT_ID = "gen_ai.agent.id"
@@ -103,7 +107,7 @@ TELLS_NO_CONTENT = frozenset(
         *(name for field, name in REQUEST.items() if field != "stop"),
         *RESPONSE.values(),
         *(OPERATION, PROVIDER, API_TYPE, SERVER_ADDRESS, SERVER_PORT, STATUS_CODE, ERROR_TYPE),
-        *(STREAM, FIRST_CHUNK, FIRST_TOKEN, CHUNKS, TOKENS_PER_SECOND, CLOSED_EARLY),
+        *(STREAM, FIRST_CHUNK, FIRST_TOKEN, CHUNKS, TOKENS_PER_SECOND, CLOSED_EARLY, BROKEN_OFF),
         *(RETRIES, RETRIED_FOR, CACHE_HIT, UNREAD_BODY, NO_ITERATION),
         *(AGENT_ID, AGENT_NAME, LEDGER_OPERATION, SESSION, USER, TAGS, TIMES, MESSAGES),
         *("gen_ai.tool.name", "gen_ai.tool.call.id", "gen_ai.tool.type", "exception.type", "otel.scope.name"),

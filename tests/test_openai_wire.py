@@ -19,6 +19,7 @@ import instrument
 from instrument.model import Span, Update
 from instrument.testing import Recording, record
 from tests.openai_endpoint import (
+    CHAT_USAGE,
     Endpoint,
     as_events,
     as_json,
@@ -179,6 +180,18 @@ def test_cut_stream_keeps_what_was_said(server: Endpoint, recording: Recording) 
     run(chat_with(stream=True), server.base_url, asynchronous=False)
     span = only(recording)
     assert ("hel", "estimated") == (said(span), span.usage.source)  # type: ignore[union-attr]  # there is usage
+
+
+def test_stream_that_merely_stops_is_marked(server: Endpoint, recording: Recording, client: Any) -> None:
+    """The client takes it for the end: that the service did not say so is an attribute of the span, and a finding."""
+    begun = sse(chunk({"content": "hel"}))
+    for rest in (sse(chunk({}, "stop")), sse(chunk({}, usage=CHAT_USAGE)), b'data: {"id"'):
+        server.answer = lambda path, body, rest=rest: (200, "text/event-stream", begun + rest)  # type: ignore[misc]
+        list(client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True))
+    assert ([None, None, True], ["cut_answer"]) == (
+        [span.attributes.get("instrument.stream.broken_off") for span in recording.spans],
+        [found.detector for found in recording.findings],
+    )
 
 
 def test_error_event_of_responses_fails_the_span(server: Endpoint, recording: Recording, client: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
-from instrument.attributes import REQUEST_MODEL, RESPONSE_MODEL
+from instrument.attributes import FINISH_REASONS, REQUEST_MODEL, RESPONSE_MODEL
 from instrument.detectors.calls import encoded, plain
 from instrument.model import Span
 
@@ -93,7 +93,7 @@ def model_of(span: Span) -> str | None:
 
 def finish_reasons(span: Span) -> list[str]:
     """Why the model stopped, one reason for each choice."""
-    reasons = plain(span.attributes.get("gen_ai.response.finish_reasons"))
+    reasons = plain(span.attributes.get(FINISH_REASONS))
     if isinstance(reasons, str):
         return [reasons]
     return [str(reason) for reason in reasons] if isinstance(reasons, list | tuple) else []

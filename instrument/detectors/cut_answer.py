@@ -1,9 +1,10 @@
-"""Cut answers: stopped at a length limit or a content filter, refused, empty, or with arguments that are no JSON."""
+"""Cut answers: stopped at a limit or by a filter, broken off, refused, empty, or with arguments that are no JSON."""
 
 from __future__ import annotations
 
 import msgspec
 
+from instrument.attributes import BROKEN_OFF
 from instrument.detectors.answers import Wish, finish_reasons, is_empty, is_refusal
 from instrument.detectors.told import Growth, gone_on, told, worth_telling
 from instrument.model import Finding, Span
@@ -43,6 +44,8 @@ def _fault(span: Span, asked: list[Wish]) -> str | None:
         return "was cut off at its length limit"
     if reasons & _FILTERED:
         return "was stopped by a content filter"
+    if BROKEN_OFF in span.attributes:
+        return "broke off before the service had said that it was over"
     if _REFUSED in reasons or is_refusal(span):
         return "is a refusal"
     broken = next((wish.name for wish in asked if not _is_json(wish.arguments)), None)

@@ -6,7 +6,16 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol
 
-from instrument.attributes import CHUNKS, CLOSED_EARLY, FIRST_CHUNK, FIRST_TOKEN, STREAM, TOKENS_PER_SECOND
+from instrument.attributes import (
+    BROKEN_OFF,
+    CHUNKS,
+    CLOSED_EARLY,
+    FINISH_REASONS,
+    FIRST_CHUNK,
+    FIRST_TOKEN,
+    STREAM,
+    TOKENS_PER_SECOND,
+)
 from instrument.foreign import library_of
 from instrument.pieces import AnySaid, Said
 from instrument.record.http_bodies import watch
@@ -93,6 +102,8 @@ class Chunks:
             return
         span = self.span
         took = safely(self._describe, now, early)
+        if error is None and not early:
+            safely(self._note_how_it_ended)
         if error is not None:
             span.fail(error)
         elif took is None:
@@ -121,6 +132,15 @@ class Chunks:
         if self.said.error is not None:
             mark_failed(span, *self.said.error)
         span.set({**self._times(took), STREAM: True, CHUNKS: self._count, **({CLOSED_EARLY: True} if early else {})})
+
+    def _note_how_it_ended(self) -> None:
+        """Mark what the client takes for an end where the service had begun an answer, and said neither why it ends
+        nor, as some do alone, what it took.
+        """
+        says_why = self.said.error is not None or FINISH_REASONS in (self.span.attributes or {})
+        is_counted = (self.span.tokens or {}).get("output") is not None
+        if not says_why and not is_counted and isinstance(self.said.answer(), dict):
+            self.span.set({BROKEN_OFF: True})
 
     def _times(self, took: int) -> dict[str, float]:
         """When the first chunk and the first token came, and how fast the tokens after that one."""
