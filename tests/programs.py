@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 """The checkout."""
-NOT_INHERITED = ("INSTRUMENT_", "TRACEPARENT", "OTEL_", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
+NOT_INHERITED = ("INSTRUMENT_", "OPENAI_", "OTEL_", "TRACEPARENT", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 
 
 def environment(**more: str) -> dict[str, str]:

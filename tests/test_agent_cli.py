@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from loguru import logger
@@ -20,14 +18,15 @@ from agent.workspace import locked
 from instrument.reading import read
 from instrument.testing import record
 from tests.agent_endpoint import Raw, Script, call, finding, says, serving, verdict
+from tests.programs import python
 
-CHECKOUT = Path(__file__).parent.parent
+SHOP = "def mean(prices):\n    return sum(prices) / len(prices)\n"
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     """A file to review."""
-    (tmp_path / "shop.py").write_text("def mean(prices):\n    return sum(prices) / len(prices)\n")
+    (tmp_path / "shop.py").write_text(SHOP)
     return tmp_path / "shop.py"
 
 
@@ -54,16 +53,7 @@ def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 def agent(*arguments: object, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own, started in a folder."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "INSTRUMENT_"))}
-    path = os.pathsep.join([*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), str(CHECKOUT)])
-    return subprocess.run(
-        [sys.executable, "-m", "agent", *map(str, arguments)],
-        cwd=folder,
-        env={**kept, "PYTHONPATH": path, **environment},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+    return python("-m", "agent", *map(str, arguments), cwd=folder, **environment)
 
 
 def test_a_review_that_finds_faults_exits_0(main: Any, shop: Path) -> None:
@@ -215,30 +205,44 @@ def test_the_trace_of_a_failed_review_is_kept(shop: Path) -> None:
     assert ("error", "error") == (root["status"], root["attributes"]["instrument.agent.outcome"])
 
 
-def test_money_that_is_spent_ends_the_review(shop: Path) -> None:
+class Spent(NamedTuple):
+    """A review that ran out of money, what the model was asked meanwhile, and where it was recorded."""
+
+    done: subprocess.CompletedProcess[str]
+    requests: list[Any]
+    recorded: Path
+
+
+@pytest.fixture(scope="module")
+def spent(tmp_path_factory: pytest.TempPathFactory) -> Spent:
+    folder = tmp_path_factory.mktemp("spent")
+    (folder / "shop.py").write_text(SHOP)
+    script = Script(think=[call("analyze_code", path="shop.py")])
+    with serving(script) as url:
+        environment = {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": url, "INSTRUMENT_SINKS": "jsonl"}
+        arguments = ["review", folder / "shop.py", "--json", "--model", "gpt-4.1", "--budget-usd", "0.01"]
+        done = agent(*arguments, folder=folder, INSTRUMENT_BUDGET__ASSUMED_OUTPUT="60", **environment)
+    return Spent(done, script.requests, folder / ".instrument")
+
+
+def test_money_that_is_spent_ends_the_review(spent: Spent) -> None:
     """With `--budget-usd` the call that does not fit any more is not sent, and the review is unfinished."""
-    script = Script(think=[call("analyze_code", path="shop.py")])
-    with serving(script) as url:
-        environment = {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": url, "INSTRUMENT_SINKS": "jsonl"}
-        arguments = ["review", shop, "--json", "--model", "gpt-4.1", "--budget-usd", "0.01"]
-        done = agent(*arguments, folder=shop.parent, INSTRUMENT_BUDGET__ASSUMED_OUTPUT="10", **environment)
     one_call = 100 * 2e-6 + 10 * 8e-6  # its tokens at the price of gpt-4.1, the dearer of the two models
-    assert (1, "budget") == (done.returncode, json.loads(done.stdout)["outcome"])
-    assert 0 < len(script.requests) * one_call <= 0.01
+    assert (1, "budget") == (spent.done.returncode, json.loads(spent.done.stdout)["outcome"])
+    assert 0 < len(spent.requests) * one_call <= 0.01
 
 
-def test_a_review_that_ran_out_of_money_says_so_and_keeps_its_trace(shop: Path) -> None:
-    """One clear sentence with what was spent, reserved and asked; the trace and the calls that were made are on disk."""
-    script = Script(think=[call("analyze_code", path="shop.py")])
-    with serving(script) as url:
-        environment = {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": url, "INSTRUMENT_SINKS": "jsonl"}
-        arguments = ["review", shop, "--json", "--model", "gpt-4.1", "--budget-usd", "0.01"]
-        done = agent(*arguments, folder=shop.parent, INSTRUMENT_BUDGET__ASSUMED_OUTPUT="60", **environment)
-    [trace] = [found for found in read(shop.parent / ".instrument") if found.root.kind == "agent"]
+def test_a_review_that_ran_out_of_money_says_so(spent: Spent) -> None:
+    """One clear sentence with what was spent, reserved and asked."""
     said = r"The review is unfinished: the budget allows 0\.01 USD: [\d.]+ spent, 0 reserved .* may take [\d.]+\."
-    assert re.fullmatch(said, json.loads(done.stdout)["summary"])
+    assert re.fullmatch(said, json.loads(spent.done.stdout)["summary"])
+
+
+def test_a_review_that_ran_out_of_money_keeps_its_trace(spent: Spent) -> None:
+    """With the calls that were made."""
+    [trace] = [found for found in read(spent.recorded) if found.root.kind == "agent"]
     assert "budget" == trace.root.attributes["instrument.agent.outcome"]
-    assert len(script.requests) == trace.cost.priced
+    assert len(spent.requests) == trace.cost.priced
 
 
 def test_without_a_key_the_embedded_model_reviews(shop: Path) -> None:

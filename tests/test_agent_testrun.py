@@ -35,7 +35,7 @@ LEAVES_A_CHILD = "sleep 60 & echo $! > pid; echo began; exec"
 def late(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
     """A process whose time was up, and its folder."""
     folder = tmp_path_factory.mktemp("late")
-    return run(["sh", "-c", f"{LEAVES_A_CHILD} sleep 60"], folder, 2), folder
+    return run(["sh", "-c", f"{LEAVES_A_CHILD} sleep 60"], folder, 1), folder
 
 
 def test_a_process_is_ended_when_its_time_is_up(late: tuple[Finished, Path]) -> None:

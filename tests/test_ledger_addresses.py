@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -19,7 +17,7 @@ from hypothesis import strategies as st
 
 import instrument
 from instrument.cli.main import main
-from instrument.errors import BudgetExceeded, InstrumentError, SettingsError
+from instrument.errors import InstrumentError, SettingsError
 from instrument.model import Batch, Cost, Span, Update, Usage
 from instrument.sinks.ledger import LedgerSink
 from instrument.sinks.postgres import PostgresLedgerSink
@@ -101,11 +99,14 @@ def test_rows_come_back_as_they_were(address: str) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 @given(st.lists(st.none() | st.decimals(min_value=0, max_value=1000, places=12).map("{:f}".format), max_size=6))
-def test_totals_are_exact(server: Postgres, usd: list[str | None]) -> None:
+def test_totals_are_exact(database: str, usd: list[str | None]) -> None:
     """For all amounts, PostgreSQL adds up what Python adds up, to the last digit."""
-    database = server.database()
+    import psycopg
+
     ledgers.enter(database, [row(n, usd=one) for n, one in enumerate(usd)])
     [total] = ledgers.totals(database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("TRUNCATE instrument_calls")
     known = [Decimal(one) for one in usd if one is not None]
     assert (sum(known) if known or not usd else None) == total.usd
 
@@ -374,56 +375,59 @@ def test_a_process_of_another_host_is_told_by_its_lock(database: str, monkeypatc
 
 
 LIMIT = Decimal("1.00")
-THREADS = 8
+SPENDS = """
+import sys, threading, time
+import instrument
+from instrument import BudgetExceeded
 
+url, folder = sys.argv[1:]
+prices = {"m": {"input": "0", "output": "10000"}}
+instrument.configure(dir=folder, sinks=["ledger"], ledger={"url": url}, prices=prices)
+made = []
 
-def spend(url: str, folder: str, ready: Any, told: Any) -> None:
-    """The threads of one process spend on one budget until it refuses them; while the server is away they try again."""
-    prices = {"m": {"input": "0", "output": "10000"}}
-    instrument.configure(dir=folder, sinks=["ledger"], ledger={"url": url}, prices=prices)
-    made: list[int] = []
+@instrument.llm_call
+def ask(prompt, model="m", max_tokens=9):
+    made.append(1)
+    time.sleep(0.05)  # a model takes its time
+    return "answer", {"input_tokens": 0, "output_tokens": 5}
 
-    @instrument.llm_call
-    def ask(prompt: str, model: str = "m", max_tokens: int = 9) -> Any:
-        made.append(1)
-        time.sleep(0.05)  # a model takes its time
-        return "answer", {"input_tokens": 0, "output_tokens": 5}
+def work():
+    patience = time.monotonic() + 60
+    while time.monotonic() < patience:
+        with instrument.budget(usd="1.00", name="shared", period="total", strict=True):
+            try:
+                ask("")
+            except BudgetExceeded as refused:
+                if "cannot use its ledger" not in str(refused):
+                    return
+                time.sleep(0.05)
 
-    def work() -> None:
-        patience = time.monotonic() + 60
-        while time.monotonic() < patience:
-            with instrument.budget(usd=LIMIT, name="shared", period="total", strict=True):
-                try:
-                    ask("")
-                except BudgetExceeded as refused:
-                    if "cannot use its ledger" not in str(refused):
-                        return
-                    time.sleep(0.05)
-
-    ready.wait(timeout=60)
-    threads = [threading.Thread(target=work) for _ in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    instrument.shutdown()
-    told.put(len(made))
+threads = [threading.Thread(target=work) for _ in range(8)]
+print("ready", flush=True)
+sys.stdin.readline()
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+instrument.shutdown()
+print(len(made))
+"""
+"""The threads of one process spend on one budget until it refuses them; while the server is away they try again."""
 
 
 def test_processes_on_one_budget_while_the_server_crashes(server: Postgres, database: str, tmp_path: Path) -> None:
     """Four processes of eight threads each, the server killed and started in between: never more than the limit is
     spent and reserved, and every call is a row, once."""
-    context = multiprocessing.get_context("spawn")
-    told: Any = context.Queue()
-    ready: Any = context.Barrier(5)
-    processes = [context.Process(target=spend, args=(database, str(tmp_path / str(n)), ready, told)) for n in range(4)]
+    processes = [begun("-c", SPENDS, database, tmp_path / str(n)) for n in range(4)]
+    assert ["ready\n"] * 4 == [process.stdout.readline() for process in processes if process.stdout]
     for process in processes:
-        process.start()
-    ready.wait(timeout=60)
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
     most, crashes = Decimal(0), 0
     deadline = time.monotonic() + 90
     accounts = accounts_at(database)
-    while any(process.is_alive() for process in processes) and time.monotonic() < deadline:
+    while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
         try:
             standing = accounts.standing(Account("shared", ""))
         except InstrumentError:
@@ -433,9 +437,7 @@ def test_processes_on_one_budget_while_the_server_crashes(server: Postgres, data
             server.stop("immediate")
             server.start()
             crashes += 1
-    made = sum(told.get(timeout=20) for _ in processes)
-    for process in processes:
-        process.join(timeout=20)
+    made = sum(int(process.communicate(timeout=20)[0]) for process in processes)
     spent = accounts.standing(Account("shared", ""))
     accounts.close()
     assert (1, True) == (crashes, max(most, spent.usd) <= LIMIT)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from agent.offline.edits import Edit, applied, patch_of
 from agent.offline.repair import with_repairs
 from agent.offline.rules import Finding, examine, parse
+from tests.programs import python
 
 FAULTY = {
     "mean.py": '''"""Means."""
@@ -120,19 +119,8 @@ def mendable(name: str) -> list[Finding]:
 
 def run_tests(folder: Path) -> dict[str, bool]:
     """Whether each test file in a folder passes."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-rA",
-        "--rootdir",
-        str(folder),
-        str(folder),
-    ]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=folder).stdout
+    words = "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rA", "--rootdir", folder, folder
+    told = python(*words, cwd=folder, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1").stdout
     lines = [line.split() for line in told.splitlines() if line.startswith(("PASSED ", "FAILED ", "ERROR "))]
     return {Path(words[1].split("::")[0]).name: words[0] == "PASSED" for words in lines}
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import sys
 import sysconfig
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from agent.offline.rules import examine, ruff
+from agent.offline.rules import Finding, examine, ruff
 from tests.offline_cases import CASES
 from tests.planted import clean_modules, hits, plant
 
@@ -18,11 +19,17 @@ def marked(code: str) -> int:
     return next(number for number, line in enumerate(code.splitlines(), start=1) if line.endswith("# here"))
 
 
+@cache
+def of_case(name: str) -> tuple[Finding, ...]:
+    """What is found in the faulty one of a pair."""
+    return examine("module.py", CASES[name][0]).findings
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_fault_is_named_at_its_line(name: str) -> None:
     """The rule finds its fault, at the line where it is."""
     code = CASES[name][0]
-    told = [(finding.rule, finding.line) for finding in examine("module.py", code).findings]
+    told = [(finding.rule, finding.line) for finding in of_case(name)]
     assert (name.split()[0], marked(code)) in told
 
 
@@ -65,7 +72,7 @@ def test_a_default_that_is_only_read_is_no_more_than_a_hint() -> None:
 def test_message_says_what_is_at_hand(name: str) -> None:
     """A message quotes the code it is about: no finding is canned."""
     code = CASES[name][0]
-    message = next(f.message for f in examine("module.py", code).findings if f.line == marked(code))
+    message = next(f.message for f in of_case(name) if f.line == marked(code))
     quoted = [part for part in message.split("`")[1::2] if any(word in code for word in part.strip("(){}").split())]
     assert quoted
 

@@ -181,6 +181,7 @@ def test_broken_stream_is_an_error(server: Endpoint, recording: Recording) -> No
 
 def test_retries_are_one_span(server: Endpoint, recording: Recording) -> None:
     """Two 429s before the answer are part of one call."""
+    server.extra = {"retry-after-ms": "1"}
     answers = [as_json({"error": {"message": "slow down"}}, 429)] * 2 + [as_json(chat())]
     server.answer = lambda path, body: answers.pop(0)
     openai.OpenAI(api_key="none", base_url=server.base_url, max_retries=2).chat.completions.create(

@@ -231,7 +231,8 @@ def test_cancelled_task(server: Endpoint, recording: Recording) -> None:
     async def main() -> None:
         async with client_of(server.base_url, asynchronous=True) as client:
             task = asyncio.create_task(got(chat_with()(client)))
-            await asyncio.sleep(0.1)
+            while not server.requests:
+                await asyncio.sleep(0.001)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

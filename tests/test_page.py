@@ -53,6 +53,12 @@ CHOSEN = """
 [...document.querySelectorAll(".diffrows [aria-selected=true]")]
     .flatMap((row) => [row.querySelector(".label").textContent, row.getBoundingClientRect().top])
 """
+AT_THE_END = """
+(pin) => {
+    const place = document.querySelector(pin)?.getBoundingClientRect();
+    return place && 1200 < place.left + 0.8 * place.width && place.left + 0.8 * place.width < 1280;
+}
+"""
 DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
@@ -304,11 +310,8 @@ def test_findings_are_pinned_and_lead_to_their_spans(browser: Browser, address: 
 def test_a_finding_at_the_very_end_is_in_sight(browser: Browser, address: str) -> None:
     """Its pins stand within the time line and the strip."""
     with browser.page(f"{address}#/run/{LONG}") as page:
-        page.locator(".waterfall .finding").wait_for()
-        page.locator(".pin").wait_for()
-        page.evaluate(DRAWN)
-        places = [page.locator(pin).bounding_box() for pin in (".waterfall .finding", ".pin")]
-        assert [True, True] == [1200 < place["x"] + 0.8 * place["width"] < 1280 for place in places], places
+        for pin in (".waterfall .finding", ".pin"):
+            page.wait_for_function(AT_THE_END, arg=pin)
 
 
 def test_a_run_says_whose_it_was_and_how_it_was_judged(browser: Browser, address: str) -> None:

@@ -431,12 +431,12 @@ def test_close_waits_for_what_is_slow_but_is_no_sink() -> None:
     kept = Keeping()
 
     def settle(items: list[Any]) -> Batch:
-        time.sleep(0.4)
+        time.sleep(0.1)
         return Batch(items)
 
     line = Pipeline([kept], settle, lambda: ([], None), lambda *words: None)
     line.put(note(1))
-    line.close(timeout=0.1)
+    line.close(timeout=0.02)
     assert [1] == [record.time_ns for record in kept.records]
 
 

