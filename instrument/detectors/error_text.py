@@ -10,13 +10,13 @@ from instrument.detectors.similarity import json_text
 LONGEST = 2_000
 """A longer result that begins like an error is rather a text about errors, or a log."""
 
-_BEGINS = re.compile(
+_ERROR = (
     r"\W*(?:traceback \(most recent call last\)|fatal:"
-    r"|[\w.]*(?:error|exception)(?: ?[:!]| [-(]| code\b| \d| (?:executing|running|calling|while|during|occurred)\b))",
-    re.IGNORECASE,
-).match
-_SIGNS = (b"rror", b"RROR", b"xception", b"raceback", b"ail", b"AIL", b"fatal", b"false")
-"""What the JSON of a result holds, in one of these forms, where it is an error: looked for first, as most have none."""
+    r"|[\w.]*(?:error|exception)(?: ?[:!]| [-(]| code\b| \d| (?:executing|running|calling|while|during|occurred)\b))"
+)
+_BEGINS = re.compile(_ERROR, re.IGNORECASE).match
+_MAY_BEGIN = re.compile((r'"(?:\W*\{|' + _ERROR + ")").encode(), re.IGNORECASE).match
+"""The same of the JSON of a text, or of an object in it."""
 
 _SAYS_SO = ("error", "errors", "exception")
 _SAYS_OTHERWISE = ("ok", "success")
@@ -24,10 +24,14 @@ _BAD = frozenset({"error", "failed", "failure"})
 
 
 def may_be_error(told: Any) -> bool:
-    """Whether a result, encoded or as it is, may be an error, as far as a glance tells."""
+    """Whether a result, encoded or as it is, may be an error, as far as a glance tells: most are none."""
     if type(told) is not bytes:
         return type(told) is dict or (type(told) is str and len(told) <= LONGEST)
-    return len(told) <= LONGEST and told[:1] in (b'"', b"{") and any(sign in told for sign in _SIGNS)
+    if told[:1] == b'"':
+        return len(told) <= LONGEST and _MAY_BEGIN(told) is not None
+    if told[:1] != b"{" or len(told) > LONGEST:
+        return False
+    return b"rror" in told or b"false" in told or b"ail" in told or b"xception" in told
 
 
 def error_text(output: Any) -> str:
