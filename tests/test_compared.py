@@ -48,6 +48,14 @@ def test_whole_words_around_the_first_difference_are_told(a: str, b: str | None,
     assert expected == told(of(a), of(b))["rows"]["changes"][0][1][0][-3:]
 
 
+def test_steps_and_agents_of_one_name_are_told_apart() -> None:
+    """By the number of the step, by whose run it is."""
+    step = span(2, 1, kind="step", name="step", attributes={"instrument.iteration": 3})
+    worker = span(3, 1, kind="agent", name="run", input={"n": 1}, attributes={"gen_ai.agent.id": "worker-1"})
+    trace = next(traces([span(1), step, worker]))
+    assert ["", "#3", "worker-1 n=1"] == told(trace, trace)["rows"]["brief"]
+
+
 def test_a_call_that_takes_much_longer_is_a_difference() -> None:
     """It alone, not the calls that waited for it."""
     found = told(of(1), of(1, took=95))

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 from instrument.analysis.changes import MISSING, Difference, differences
 from instrument.analysis.diff import Change, Row, side_by_side
-from instrument.analysis.facts import time_of
+from instrument.analysis.facts import attribute, time_of
 from instrument.analysis.sides import Side, takes_other_time
 from instrument.analysis.totals import total
 from instrument.analysis.tree import Trace
 from instrument.analysis.volatile import steady_text
+from instrument.attributes import AGENT_ID
 from instrument.model import Span
 from instrument.statuses import OPEN, UNFINISHED
 from instrument.views.brief import brief
@@ -188,11 +189,21 @@ def _columns(rows: Sequence[Row], first: Change | None, whole: int, live: Live) 
         "depth": [row.depth for row in rows],
         "name": [word(clean(span.name, NAME)) for span in shown if span is not None],
         "kind": [word(span.kind[:40]) for span in shown if span is not None],
-        "brief": [brief(span) for span in shown if span is not None],
+        "brief": [_brief(span) for span in shown if span is not None],
         "changes": [[n, changes] for n, changes in _changes(rows, first, whole, live)],
         **{name: _side(spans, word, is_live) for name, (spans, is_live) in sides.items()},
     }
     return {"words": list(words), "rows": told}
+
+
+def _brief(span: Span) -> str:
+    """Which of the steps or agents it is, and what it is about."""
+    which = ""
+    if span.kind == "step" and (number := attribute(span, "instrument.iteration")):
+        which = f"#{number} "
+    elif span.kind == "agent" and (agent := attribute(span, AGENT_ID)) and agent not in span.name:
+        which = f"{agent} "
+    return f"{which}{brief(span)}".rstrip()
 
 
 def _side(spans: Iterable[Span | None], word: Any, is_live: bool) -> dict[str, Any]:
