@@ -53,7 +53,7 @@ def test_steps_and_agents_of_one_name_are_told_apart() -> None:
     step = span(2, 1, kind="step", name="step", attributes={"instrument.iteration": 3})
     worker = span(3, 1, kind="agent", name="run", input={"n": 1}, attributes={"gen_ai.agent.id": "worker-1"})
     trace = next(traces([span(1), step, worker]))
-    assert ["", "#3", "worker-1 n=1"] == told(trace, trace)["rows"]["brief"]
+    assert {"", "#3", "worker-1 n=1"} == set(told(trace, trace)["rows"]["brief"])
 
 
 def test_a_call_that_takes_much_longer_is_a_difference() -> None:
