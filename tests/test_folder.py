@@ -231,6 +231,7 @@ def test_files_that_are_not_ours_stay(folder: Path) -> None:
     """Only event files and blobs are removed: not the ledger, not what someone else put there, not a link's target."""
     for name in ("ledger.db", "notes.jsonl", "events/notes.txt", "blobs/notes.txt"):
         (folder / name).write_text("mine")
+        os.utime(folder / name, (LONG_AGO, LONG_AGO))
     (folder / "events" / "link.jsonl").symlink_to(folder / "notes.jsonl")
     (folder / "spool").mkdir()
     (folder / "spool" / "elsewhere").symlink_to(folder)

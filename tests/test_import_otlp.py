@@ -206,7 +206,7 @@ def test_what_is_nested_deeply_costs_no_span() -> None:
 
 def test_counts_below_zero_are_none() -> None:
     """No provider gives tokens back."""
-    assert None is read({"gen_ai.usage.input_tokens": -1}).usage
+    assert None is read({"gen_ai.usage.input_tokens": -1.0}).usage
 
 
 def test_a_call_costs_what_the_model_costs_that_answered() -> None:

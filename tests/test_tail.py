@@ -113,9 +113,9 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 def test_what_runs_is_remembered_among_many_that_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes below it later is told at its depth."""
     monkeypatch.setattr("instrument.views.live.MOST_ANCESTORS", 5)
-    ended = [span(n, 2) for n in range(10, 40)]
-    _, lines = taken(head(1, kind="agent"), head(2, 1, kind="step"), *ended, span(50, 2))
-    assert "    ✔ span50  5 ms" == lines[-1]
+    ended = [span(n, 3) for n in range(10, 40)]
+    _, lines = taken(*(head(n, n - 1 or None, kind="step") for n in (1, 2, 3)), *ended, span(50, 3))
+    assert "      ✔ span50  5 ms" == lines[-1]
 
 
 def test_a_process_that_was_killed_is_not_running() -> None:
