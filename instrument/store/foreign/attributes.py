@@ -17,7 +17,7 @@ from instrument.model import Event, Failure, Link, Span, Usage
 from instrument.pricing import Prices
 from instrument.store.foreign import names
 from instrument.store.foreign.ours import restored
-from instrument.store.foreign.shape import Fields, fields, items, parsed, run_id, whole, words
+from instrument.store.foreign.shape import Fields, fields, parsed, run_id, whole, words
 from instrument.store.heads import SpanHead
 from instrument.usage import answer
 
@@ -317,8 +317,3 @@ def _failure(bare: Bare) -> tuple[Failure | None, list[Event]]:
         words(last.get("exception.stacktrace")),
     )
     return failure, [event for event in events if not told or event is not told[-1]]
-
-
-def events_of(value: object) -> list[Fields]:
-    """The objects in a list of events, whatever else is among them."""
-    return [event for event in items(value) if isinstance(event, dict)]

@@ -13,7 +13,7 @@ from typing import Any
 from instrument.messages import Message, message_of, said
 from instrument.model import Event, Failure, Record, Usage
 from instrument.store.foreign.conversation import Conversation, Turn, call_span_id, said_text, spans, tool_span_id
-from instrument.store.foreign.shape import Fields, digest, failure, fields, items, moment, run_of, words
+from instrument.store.foreign.shape import Fields, digest, failure, fields, moment, objects, run_of, words
 from instrument.usage import usage_of
 
 SPOKEN = ("user", "assistant")
@@ -155,8 +155,8 @@ def _usage(lines: list[Fields]) -> Usage | None:
 
 def _results(lines: list[Fields]) -> Iterator[tuple[str, Fields, Fields]]:
     for line in lines:
-        for block in items(fields(line.get("message")).get("content")):
-            if fields(block).get("type") == "tool_result":
+        for block in objects(fields(line.get("message")).get("content")):
+            if block.get("type") == "tool_result":
                 yield str(block.get("tool_use_id")), block, line
 
 

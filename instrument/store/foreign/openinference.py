@@ -10,8 +10,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from instrument.model import Event, Link, Record, Span
-from instrument.store.foreign.attributes import Bare, events_of, nested, span_of
-from instrument.store.foreign.shape import Fields, digest, fields, hex_id, items, lasted, moment, parsed, run_of, words
+from instrument.store.foreign.attributes import Bare, nested, span_of
+from instrument.store.foreign.shape import (
+    Fields,
+    digest,
+    fields,
+    hex_id,
+    lasted,
+    moment,
+    objects,
+    parsed,
+    run_of,
+    words,
+)
 
 
 def fits(row: object) -> bool:
@@ -37,8 +48,7 @@ def records(row: Any, source: str) -> Iterator[Record]:
 def _tops(row: object) -> list[Fields]:
     held = fields(row)
     inside = fields(held.get("trace")) or held
-    spans = items(inside.get("spans")) if "spans" in inside else items(row) if isinstance(row, list) else [inside]
-    return [span for span in spans if isinstance(span, dict)]
+    return objects(inside["spans"] if "spans" in inside else row if isinstance(row, list) else [inside])
 
 
 def _is_span(span: Fields) -> bool:
@@ -57,8 +67,7 @@ def _walk(top: Fields, above: str | None) -> Iterator[tuple[Fields, str | None]]
     while waiting:
         span, parent_id = waiting.pop()
         yield span, parent_id
-        children = [child for child in items(span.get("child_spans")) if isinstance(child, dict)]
-        waiting.extend((child, _id(span)) for child in reversed(children))
+        waiting.extend((child, _id(span)) for child in reversed(objects(span.get("child_spans"))))
 
 
 def _id(span: Fields) -> str:
@@ -68,7 +77,7 @@ def _id(span: Fields) -> str:
 def _span(span: Fields, trace_id: str, parent_id: str | None, beside: Fields) -> Span:
     start = moment(_of(span, "timestamp", "start_time", "startTime")) or 0
     status = _of(span, "status_code", "status")
-    logs = events_of(span.get("logs"))
+    logs = objects(span.get("logs"))
     return span_of(
         Bare(
             trace_id=trace_id,
@@ -81,10 +90,10 @@ def _span(span: Fields, trace_id: str, parent_id: str | None, beside: Fields) ->
             failed=str(fields(status).get("status_code", status)).upper().removeprefix("STATUS_CODE_") == "ERROR",
             message=words(_of(span, "status_message")) or words(fields(status).get("description")) or "",
             events=[
-                *(_event(event, start) for event in events_of(span.get("events"))),
+                *(_event(event, start) for event in objects(span.get("events"))),
                 *(_log(log, start) for log in logs if not _is_call(log)),
             ],
-            links=[_link(link, trace_id) for link in events_of(span.get("links"))],
+            links=[_link(link, trace_id) for link in objects(span.get("links"))],
             extra=beside,
         )
     )

@@ -11,8 +11,8 @@ from typing import Any
 
 from instrument.model import Event, Link, Record, Span
 from instrument.store.foreign import otlp_logs
-from instrument.store.foreign.attributes import Bare, events_of, span_of
-from instrument.store.foreign.shape import Fields, digest, fields, hex_id, items, moment, run_of, whole, words
+from instrument.store.foreign.attributes import Bare, span_of
+from instrument.store.foreign.shape import Fields, digest, fields, hex_id, items, moment, objects, run_of, whole, words
 
 _FAILED = frozenset({2, "2", "STATUS_CODE_ERROR", "Error", "ERROR"})
 
@@ -38,7 +38,7 @@ def records(row: Any, source: str) -> Iterator[Record]:
 
 def attributes_of(pairs: object) -> Fields:
     """A list of `{key, value: {…Value}}` as a plain object."""
-    return {str(pair["key"]): _value(pair.get("value")) for pair in map(fields, items(pairs)) if "key" in pair}
+    return {str(pair["key"]): _value(pair.get("value")) for pair in objects(pairs) if "key" in pair}
 
 
 def _resources(row: object) -> list[Fields]:
@@ -46,15 +46,14 @@ def _resources(row: object) -> list[Fields]:
     groups = items(_of(held, "resourceSpans", "resource_spans")) or items(held.get("batches"))
     if not groups and ("scopeSpans" in held or "scope_spans" in held):
         groups = [held]
-    return [group for group in groups if isinstance(group, dict)]
+    return objects(groups)
 
 
 def _spans(group: Fields) -> Iterator[tuple[Fields, Fields]]:
-    for scoped in items(_of(group, "scopeSpans", "scope_spans", "instrumentationLibrarySpans")):
-        scope = fields(_of(fields(scoped), "scope", "instrumentationLibrary"))
-        for span in items(fields(scoped).get("spans")):
-            if isinstance(span, dict):
-                yield span, scope
+    for scoped in objects(_of(group, "scopeSpans", "scope_spans", "instrumentationLibrarySpans")):
+        scope = fields(_of(scoped, "scope", "instrumentationLibrary"))
+        for span in objects(scoped.get("spans")):
+            yield span, scope
 
 
 def _span(span: Fields, scope: Fields) -> Span:
@@ -73,8 +72,8 @@ def _span(span: Fields, scope: Fields) -> Span:
             attributes=attributes_of(span.get("attributes")),
             failed=_is_failed(status.get("code")),
             message=words(status.get("message")) or "",
-            events=[_event(event, start) for event in events_of(span.get("events"))],
-            links=[_link(link, trace_id) for link in events_of(span.get("links"))],
+            events=[_event(event, start) for event in objects(span.get("events"))],
+            links=[_link(link, trace_id) for link in objects(span.get("links"))],
             extra={"otel.scope.name": scope["name"]} if words(scope.get("name")) else {},
         )
     )

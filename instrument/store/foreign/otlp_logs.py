@@ -11,7 +11,19 @@ from typing import Any
 from msgspec.structs import replace
 
 from instrument.model import Finding, Log, Record, Score, Span
-from instrument.store.foreign.shape import Fields, digest, fields, hex_id, items, moment, parsed, run_id, whole, words
+from instrument.store.foreign.shape import (
+    Fields,
+    digest,
+    fields,
+    hex_id,
+    items,
+    moment,
+    objects,
+    parsed,
+    run_id,
+    whole,
+    words,
+)
 
 FINDING = "instrument.finding"
 SCORE = "gen_ai.evaluation.result"
@@ -22,16 +34,15 @@ LEVELS = ((21, "CRITICAL"), (17, "ERROR"), (13, "WARNING"), (9, "INFO"), (5, "DE
 def groups(row: object) -> list[Fields]:
     """The `ResourceLogs` of a parsed value."""
     held = fields(row)
-    return [group for group in items(held.get("resourceLogs") or held.get("resource_logs")) if isinstance(group, dict)]
+    return objects(held.get("resourceLogs") or held.get("resource_logs"))
 
 
 def records(row: Any, attributes_of: Callable[[object], Fields], value_of: Callable[[object], Any]) -> Iterator[Record]:
     """The records of one request, in its order."""
     for group in groups(row):
-        for scoped in items(group.get("scopeLogs") or group.get("scope_logs")):
-            for line in items(fields(scoped).get("logRecords") or fields(scoped).get("log_records")):
-                if isinstance(line, dict):
-                    yield _record(line, attributes_of(line.get("attributes")), value_of(line.get("body")))
+        for scoped in objects(group.get("scopeLogs") or group.get("scope_logs")):
+            for line in objects(scoped.get("logRecords") or scoped.get("log_records")):
+                yield _record(line, attributes_of(line.get("attributes")), value_of(line.get("body")))
 
 
 def without_findings(span: Span) -> Iterator[Record]:

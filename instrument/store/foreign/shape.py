@@ -39,6 +39,11 @@ def items(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def objects(value: object) -> list[Fields]:
+    """The objects in a JSON array, whatever else is among them; none where it is no array."""
+    return [item for item in items(value) if isinstance(item, dict)]
+
+
 def words(value: object) -> str | None:
     """A text that is not empty, None for anything else."""
     return value if isinstance(value, str) and value else None
