@@ -145,6 +145,7 @@ def test_what_our_own_sink_sends_is_what_was_recorded(endpoint: str, folder: Pat
     """Findings, which it tells as events of spans or as log records, are findings again, each once."""
     sink = OtlpSink(tmp_path, endpoint=endpoint, signals=("traces", "logs"), environ={})
     sink.write(Batch([recorded.call(1), recorded.finding(1), recorded.finding(9, message="of another process")]))
+    sink.flush()
     sink.close()
     [trace] = [one for one in instrument.read(folder) if one.trace_id == recorded.TRACE]
     assert [([f"{1:016x}"], recorded.finding().message), ([f"{9:016x}"], "of another process")] == [
