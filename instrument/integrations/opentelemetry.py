@@ -29,7 +29,8 @@ from instrument.record.recorder import Recorder
 from instrument.record.spans import amiss
 from instrument.record.switch import installed, switch
 from instrument.record.tools import Meets, called
-from instrument.store.foreign.attributes import Bare, as_step, priced, span_of
+from instrument.store.foreign.attributes import Bare, priced, span_of
+from instrument.store.foreign.calls import as_step
 
 
 class InstrumentSpanProcessor(SpanProcessor):

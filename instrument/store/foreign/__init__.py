@@ -19,7 +19,7 @@ from instrument.model import Record, Span
 from instrument.statuses import OPEN
 from instrument.store.foreign import claude_code, codex, messages, openinference, otlp, trajectory
 from instrument.store.foreign.agents import named_by_agents
-from instrument.store.foreign.attributes import one_model_call
+from instrument.store.foreign.calls import one_model_call
 
 FORMATS = ("otlp", "openinference", "openai", "claude-code", "codex", "trajectory")
 LOOKED_AT = 50

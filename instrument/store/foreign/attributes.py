@@ -18,7 +18,6 @@ from instrument.pricing import Prices
 from instrument.store.foreign import names
 from instrument.store.foreign.ours import restored
 from instrument.store.foreign.shape import Fields, fields, parsed, run_id, whole, words
-from instrument.store.heads import SpanHead
 from instrument.usage import answer
 
 
@@ -97,36 +96,6 @@ def priced(span: Span, prices: Prices) -> Span:
         at_ns=span.start_ns,
     )
     return msgspec.structs.replace(span, cost=cost)
-
-
-def one_model_call(spans: Sequence[Span]) -> list[Span]:
-    """The spans, where of nested model calls with tokens only the innermost is one: the outer ones become steps."""
-    by_id = {(span.trace_id, span.span_id): span for span in spans}
-    outer = {id(above) for span in spans if counts(span) for above in _above(span, by_id) if counts(above)}
-    return [as_step(span) if id(span) in outer else span for span in spans]
-
-
-def counts(span: Span | SpanHead) -> bool:
-    """Whether the span is a model call with tokens."""
-    return span.kind == "llm" and span.usage is not None
-
-
-def _above(span: Span, by_id: dict[tuple[str, str], Span]) -> list[Span]:
-    path: list[Span] = []
-    above = by_id.get((span.trace_id, span.parent_id or ""))
-    while above is not None and above is not span and all(above is not one for one in path):
-        path.append(above)
-        above = by_id.get((above.trace_id, above.parent_id or ""))
-    return path
-
-
-def as_step(span: Span) -> Span:
-    """The span as a step: its tokens are those of a model call inside it, and only told as attributes."""
-    tokens = {} if span.usage is None else msgspec.to_builtins(span.usage)
-    held = {f"gen_ai.usage.{key}_tokens": tokens[key] for key in ("input", "output") if key in tokens}
-    return msgspec.structs.replace(
-        span, kind="step", usage=None, attributes={**span.attributes, **held, NO_ITERATION: True}
-    )
 
 
 def _with_content_events(bare: Bare) -> Fields:

@@ -1,4 +1,4 @@
-"""One model call is counted once, also where the spans that tell of it come in several requests.
+"""One model call is counted once, also where several spans tell of it, or these come in several requests.
 
 What was counted before the receiver was started anew is known from the spans that it stored: those of a call that was
 counted with another span are steps there.
@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
+from instrument.attributes import NO_ITERATION
 from instrument.model import Span
-from instrument.store.foreign.attributes import as_step, counts, one_model_call
 from instrument.store.heads import SpanHead, head_of
 
 MOST_TRACES = 1_000
@@ -21,6 +23,36 @@ MOST_SPANS = 10_000
 """Spans of one trace that are remembered; of a longer one those that come later are looked at request by request."""
 MOST_BYTES = 32 * 1024 * 1024
 """So much of what was stored last is read to know what was counted."""
+
+
+def one_model_call(spans: Sequence[Span]) -> list[Span]:
+    """The spans, where of nested model calls with tokens only the innermost is one: the outer ones become steps."""
+    by_id = {(span.trace_id, span.span_id): span for span in spans}
+    outer = {id(above) for span in spans if counts(span) for above in _above(span, by_id) if counts(above)}
+    return [as_step(span) if id(span) in outer else span for span in spans]
+
+
+def counts(span: Span | SpanHead) -> bool:
+    """Whether the span is a model call with tokens."""
+    return span.kind == "llm" and span.usage is not None
+
+
+def _above(span: Span, by_id: dict[tuple[str, str], Span]) -> list[Span]:
+    path: list[Span] = []
+    above = by_id.get((span.trace_id, span.parent_id or ""))
+    while above is not None and above is not span and all(above is not one for one in path):
+        path.append(above)
+        above = by_id.get((above.trace_id, above.parent_id or ""))
+    return path
+
+
+def as_step(span: Span) -> Span:
+    """The span as a step: its tokens are those of a model call inside it, and only told as attributes."""
+    tokens = {} if span.usage is None else msgspec.to_builtins(span.usage)
+    held = {f"gen_ai.usage.{key}_tokens": tokens[key] for key in ("input", "output") if key in tokens}
+    return msgspec.structs.replace(
+        span, kind="step", usage=None, attributes={**span.attributes, **held, NO_ITERATION: True}
+    )
 
 
 class CallsSeen:
