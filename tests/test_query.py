@@ -24,7 +24,7 @@ from instrument.model import Cost, Record, Usage, encode
 from instrument.query.views import VIEWS, database, select
 from tests.programs import left_after_a_line
 from tests.random_recordings import recordings, written
-from tests.recorded import MS, as_lines, call, finding, head, log, review, span, update, write
+from tests.recorded import MS, NOON, as_lines, call, finding, head, log, review, span, update, write
 
 pytest.importorskip("duckdb", reason="DuckDB is not installed")
 
@@ -92,6 +92,14 @@ def test_questions_about_a_review(tmp_path: Path, sql: str, expected: list[Any])
 def test_every_view_can_be_described(tmp_path: Path, view: str) -> None:
     """Of nothing at all, too."""
     assert len(rows(tmp_path, f"describe {view}")) > 5
+
+
+def test_a_pattern_that_goes_on_is_one_finding(tmp_path: Path) -> None:
+    """The one that told it last, as everywhere else; others stand in order of time."""
+    again = finding(1, 2, message="four times", data={"again_of": span(1).span_id}, time_ns=NOON + 9)
+    other = finding(3, message="another", time_ns=NOON + 5)
+    path = written(tmp_path, [finding(1, message="twice"), again, other])
+    assert [("another",), ("four times",)] == rows(path, "select message from findings")
 
 
 def test_attributes_learned_later_count(tmp_path: Path) -> None:

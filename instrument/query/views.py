@@ -1,7 +1,8 @@
 """The records of any files as views for SQL: `spans`, `llm_calls`, `tools`, `costs`, `logs`, `findings`, `scores`.
 
-Each span is there once, with what was learned of it later; one that never ended has the status `open`. The database
-can be read, nothing else: no statement writes, no file but the recordings is opened, no extension is fetched.
+Each span is there once, with what was learned of it later; one that never ended has the status `open`. Of a pattern
+that goes on there is the finding that told it last. The database can be read, nothing else: no statement writes, no
+file but the recordings is opened, no extension is fetched.
 """
 
 from __future__ import annotations
@@ -229,7 +230,10 @@ _OTHERS = (
     from $source where type = 'log'""",
     """create view findings as select make_timestamp(time_ns // 1000) as time, detector,
     coalesce(severity, 'warning') severity, message, trace_id, span_ids, data, run, filename file
-    from $source where type = 'finding'""",
+    from $source where type = 'finding'
+    qualify row_number() over (partition by trace_id, detector, coalesce(data ->> '$$."measure"', ''),
+        coalesce(data ->> '$$."again_of"', span_ids[-1], message) order by time_ns desc) = 1
+    order by time_ns""",
     """create view scores as select make_timestamp(time_ns // 1000) as time, name, value, label, source as given_by,
     trace_id, span_id, run, filename file from $source where type = 'score'""",
 )
