@@ -1342,6 +1342,13 @@ def test_agent_id_is_read_from_the_instance() -> None:
     assert ["worker 7", "worker 7"] == [span.attributes["gen_ai.agent.id"] for span in recording.spans]
 
 
+def test_agent_id_of_a_plain_function_is_the_text_itself() -> None:
+    """It has no instance with an attribute of that name."""
+    with record() as recording:
+        agent(id="researcher")(top_level)(1)
+    assert ["researcher"] * len(recording.spans) == [one.attributes.get("gen_ai.agent.id") for one in recording.spans]
+
+
 def test_model_calls_of_an_agent_without_id_carry_its_name() -> None:
     """So that `costs` and `stats` can add up by agent, also where its id is not found; other spans need not say it, and
     logs have no id."""
@@ -1351,14 +1358,15 @@ def test_model_calls_of_an_agent_without_id_carry_its_name() -> None:
         def ask() -> None:
             log("ASKED")
 
-        @agent(id="no_method_has_it")
-        def inner() -> None:
-            ask()
+        class Inner:
+            @agent(id="no_method_has_it", name="inner")
+            def run(self) -> None:
+                ask()
 
         @agent(name="outer")
         def run() -> None:
             ask()
-            inner()
+            Inner().run()
 
         run()
     called = [(one.name, one.attributes.get("gen_ai.agent.name")) for one in recording.spans]

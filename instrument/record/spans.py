@@ -427,8 +427,8 @@ def begin(
 
 def _take_what_is_rare(span: LiveSpan, plan: Plan, instance: object, asked: Mapping[str, Any] | None) -> None:
     """What only some spans have: the id or name of an agent, attributes of their own, the request of a model call."""
-    if plan.agent_id is not None and instance is not None:
-        span.agent_id = span.recorder.agent_id_of(instance, plan.agent_id)
+    if plan.agent_id is not None:
+        span.agent_id = plan.agent_id if instance is None else span.recorder.agent_id_of(instance, plan.agent_id)
     if plan.agent_name is not None:
         span.agent_name = plan.agent_name
     if plan.attributes is not None:
