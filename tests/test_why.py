@@ -273,6 +273,24 @@ def test_what_fills_the_longest_prompt_is_told() -> None:
     assert ["the longest prompt is 96% results of fetch, 3 messages of 5"] == found
 
 
+def test_what_fills_a_prompt_is_told_in_every_dialect() -> None:
+    """Where a function of the program's own was given the items that it sends."""
+    items = [
+        {"role": "user", "content": "when?"},
+        {"type": "function_call", "call_id": "c1", "name": "fetch", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": PAGES[0]},
+    ]
+    assert ["the longest prompt is 99% results of fetch, 1 message of 3"] == told(sent(2, *items), begins="the longest")
+
+
+@pytest.mark.parametrize(
+    "odd", [7, {"parts": 7}, {"parts": [7, {"type": 7}], "role": [1]}, {"role": None, "content": [[]]}, {}]
+)
+def test_odd_messages_have_answers(odd: Any) -> None:
+    """What others recorded may be anything."""
+    assert answers(span(1), sent(2, odd, odd), sent(3, odd, text_message("user", GUIDE), odd)).expensive
+
+
 def test_a_message_that_a_prompt_holds_twice_is_told() -> None:
     """Instructions that two places of a program add."""
     twice = text_message("system", GUIDE)

@@ -15,6 +15,7 @@ from msgspec import Struct
 from instrument.detectors.answers import offered_tools, wishes
 from instrument.detectors.calls import encoded, plain
 from instrument.detectors.prompts import ONLY_WHAT_IS_NEW
+from instrument.messages import message_of
 from instrument.model import Span
 
 AROUND = 24
@@ -58,9 +59,11 @@ def messages(call: Span, whole: Whole = as_it_is) -> list[Said]:
 
 
 def spoken(sent: Sequence[Any]) -> list[Said]:
-    """Recorded messages in words."""
+    """Recorded messages in words, also those that a function was given in the dialect of its service."""
     tools: dict[str, str] = {}
-    return [_said(message, tools) for message in sent if isinstance(message, dict)]
+    sent = [message for message in sent if isinstance(message, dict)]
+    known = [message if isinstance(message.get("parts"), list) else message_of(message) for message in sent]
+    return [_said(message, tools) for message in known]
 
 
 def _said(message: dict[str, Any], tools: dict[str, str]) -> Said:
