@@ -143,7 +143,8 @@ def agent(
     """Record every call as one run of an agent.
 
     `id` names the attribute of the instance that identifies the agent; where no method is called but a function, it is
-    the id itself. Spans and logs below carry it as `gen_ai.agent.id`. Where no agent has one, model calls carry the name of the nearest as `gen_ai.agent.name`.
+    the id itself. Spans and logs below carry it as `gen_ai.agent.id`. Where no agent has one, model calls carry
+    the name of the nearest as `gen_ai.agent.name`.
     `budget` limits each run (`{"usd": 0.5, "calls": 20}`, see `budget`), also where recording is off. Other options as
     for `traced`. Raises `SettingsError` for a limit that cannot be one.
     """
