@@ -40,6 +40,14 @@ def test_unknown_offers_prove_nothing() -> None:
     assert [] == feed(tape.spans)
 
 
+@pytest.mark.parametrize("odd", [7, {}, {"function": [7]}, {"function": "fly"}, {"name": ["fly"]}])
+def test_offers_of_an_unknown_form_prove_nothing(odd: Any) -> None:
+    """Whatever others recorded there."""
+    tape = Tape()
+    tape.span("chat", "llm", input={"messages": [], "tools": [odd, "walk"]}, output=wish("fly"))
+    assert [] == feed(tape.spans)
+
+
 def test_tools_in_the_conventions_attribute_count() -> None:
     """Imported spans carry the definitions as an attribute."""
     tape = Tape()

@@ -80,7 +80,8 @@ def _tool_name(tool: Any) -> str | None:
         return tool
     if not isinstance(tool, dict):
         return None
-    name = tool.get("name") or (tool.get("function") or {}).get("name") or tool.get("type")
+    function = tool.get("function")
+    name = tool.get("name") or (function.get("name") if isinstance(function, dict) else None) or tool.get("type")
     return name if isinstance(name, str) else None
 
 
