@@ -14,6 +14,8 @@ from agent.model import Endpoint
 from tests import loopback
 
 Item = dict[str, Any]
+SHOP = "def mean(prices):\n    return sum(prices) / len(prices)\n"
+"""A file with one fault: what the tests of the agent have it review."""
 
 
 @dataclass(frozen=True)

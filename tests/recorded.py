@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from instrument.analysis.tree import Trace, traces
 from instrument.model import Cost, Event, Failure, Finding, Log, Open, Record, Run, Span, Update, Usage, encode
 from instrument.store.jsonl import records
 
@@ -162,6 +164,19 @@ def broken() -> Span:
     given = {"path": "a.py", "text": "one\ntwo", "deep": {"a": {"b": [1, None]}}, "page": blob}
     failed = {"status": "error", "error": Failure("RuntimeError", "it broke", stack, [cause])}
     return span(71, 1, kind="tool", name="broke", input=given, **failed)
+
+
+def fold(*records: Record) -> Trace:
+    """The one trace that the records are of."""
+    (trace,) = traces(records)
+    return trace
+
+
+def parents_of(spans: Iterable[Span]) -> dict[str, str | None]:
+    """The name of each span's parent."""
+    known = list(spans)
+    names = {one.span_id: one.name for one in known}
+    return {one.name: names.get(one.parent_id or "") for one in known}
 
 
 def as_lines(*records: Record) -> bytes:

@@ -17,10 +17,8 @@ from agent.reviewer import Reviewer
 from agent.workspace import locked
 from instrument.reading import read
 from instrument.testing import record
-from tests.agent_endpoint import Raw, Script, call, finding, says, serving, verdict
+from tests.agent_endpoint import SHOP, Raw, Script, call, finding, says, serving, verdict
 from tests.programs import python
-
-SHOP = "def mean(prices):\n    return sum(prices) / len(prices)\n"
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from instrument.analysis.tree import traces
 from instrument.model import Finding
 from instrument.testing import Recording, record
 from instrument.thresholds import thresholds
-from tests.agent_endpoint import Item, Raw, Script, call, endpoint, kind_of, raw_call, response, verdict
+from tests.agent_endpoint import SHOP, Item, Raw, Script, call, endpoint, kind_of, raw_call, response, verdict
 
 Answer = Callable[[int], Any]
 
@@ -32,7 +32,7 @@ Answer = Callable[[int], Any]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with one file to review."""
-    (tmp_path / "shop.py").write_text("def mean(prices):\n    return sum(prices) / len(prices)\n")
+    (tmp_path / "shop.py").write_text(SHOP)
     return tmp_path
 
 
@@ -185,7 +185,7 @@ def warned(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Led]:
     def led_into(name: str) -> Led:
         case = STOPPED[name]
         folder = tmp_path_factory.mktemp("shop")
-        (folder / "shop.py").write_text("def mean(prices):\n    return sum(prices) / len(prices)\n")
+        (folder / "shop.py").write_text(SHOP)
         return led(folder, case.think, case.answers, **case.settings)
 
     return led_into

@@ -15,13 +15,13 @@ from agent.reviewer import Limits, Reviewer
 from agent.selection import select
 from instrument import BudgetExceeded, LoopDetected
 from instrument.testing import record
-from tests.agent_endpoint import Raw, Script, call, endpoint, finding, raw_call, reasoning, says, verdict
+from tests.agent_endpoint import SHOP, Raw, Script, call, endpoint, finding, raw_call, reasoning, says, verdict
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with one file to review."""
-    (tmp_path / "shop.py").write_text("def mean(prices):\n    return sum(prices) / len(prices)\n")
+    (tmp_path / "shop.py").write_text(SHOP)
     return tmp_path
 
 

@@ -13,11 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instrument.analysis.report import findings_of
-from instrument.analysis.tree import Trace, traces
 from instrument.cli.main import main
 from instrument.detectors import ADVICE, default
 from instrument.model import Cost, Failure, Record, Span
-from tests.recorded import MS, NOON, TRACE, call, finding, head, run, span, write
+from tests.recorded import MS, NOON, TRACE, call, finding, fold, head, run, span, write
 
 Capture = pytest.CaptureFixture[str]
 OTHER = "b0b" + "0" * 29
@@ -28,11 +27,6 @@ def looping(times: int = 3, trace: str = TRACE) -> list[Span]:
     asked: dict[str, Any] = {"kind": "tool", "name": "search", "input": {"q": "tides"}, "output": "no result was found"}
     calls = [span(10 * n, 1, trace_id=trace, **asked) for n in range(1, times + 1)]
     return [*calls, span(1, name="agent", kind="agent", duration_ns=900 * MS, trace_id=trace)]
-
-
-def fold(*records: Record) -> Trace:
-    (trace,) = traces(records)
-    return trace
 
 
 def written(folder: Path, *records: Record) -> str:

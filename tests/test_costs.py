@@ -34,11 +34,9 @@ def call(number: int, model: str, usd: str | None, basis: str = "priced", day: i
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(alone: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with a ledger of three models, the working directory inside of it."""
-    for name in ("INSTRUMENT_DIR", "INSTRUMENT_CONFIG", "INSTRUMENT_LEDGER__URL", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
-    sink = LedgerSink(f"sqlite:///{tmp_path}/.instrument/ledger.db")
+    sink = LedgerSink(f"sqlite:///{alone}/.instrument/ledger.db")
     sink.write(Batch([
         call(0, "gpt-4.1", "0.1"),
         call(1, "gpt-4.1", "0.0000002", day=20_001),
@@ -46,10 +44,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         call(3, "mini", "0.02", "estimated"),
     ]))  # fmt: skip
     sink.close()
-    below = tmp_path / "src"
-    below.mkdir()
-    monkeypatch.chdir(below)
-    return tmp_path
+    (alone / "src").mkdir()
+    monkeypatch.chdir("src")
+    return alone
 
 
 @pytest.mark.parametrize("words", [[], ["--reprice"]])

@@ -12,12 +12,11 @@ from msgspec.structs import replace
 from instrument.analysis.tree import Trace, traces
 from instrument.model import Event, Link
 from instrument.views.files import nested, save
-from tests.recorded import NOON, call, head, log, review, span
+from tests.recorded import NOON, call, fold, head, log, review, span
 
 
 def of_review() -> Trace:
-    (trace,) = traces(review())
-    return trace
+    return fold(*review())
 
 
 def saved(folder: Path, *found: Trace, **options: Any) -> dict[str, Any]:

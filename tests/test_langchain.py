@@ -29,6 +29,7 @@ from instrument.integrations.told import ToldSpans
 from instrument.model import Usage
 from instrument.record.switch import installed
 from instrument.testing import Recording, record
+from tests.recorded import parents_of
 
 USAGE = {
     "input_tokens": 20,
@@ -56,11 +57,6 @@ def model(*answers: Any) -> GenericFakeChatModel:
         for one in answers
     ]
     return GenericFakeChatModel(messages=iter(told))
-
-
-def tree(recording: Recording) -> dict[str, str | None]:
-    names = {found.span_id: found.name for found in recording.spans}
-    return {found.name: names.get(found.parent_id or "") for found in recording.spans}
 
 
 @tool
@@ -97,7 +93,7 @@ def test_a_chain_is_one_tree(call: Any, recording: Recording, config: Any) -> No
     """Prompt, model and a decorated function hang below the chain, however it is called."""
     chain = PROMPT | model("hello") | RunnableLambda(lambda message: ours(message.content), name="upper")
     assert "HELLO" == call(chain, {"question": "hi"}, config)
-    parents = tree(recording)
+    parents = parents_of(recording.spans)
     assert {
         "RunnableSequence": None, "ChatPromptTemplate": "RunnableSequence", "chat": "RunnableSequence", "upper": "RunnableSequence",
         "ours": "upper",
@@ -154,7 +150,7 @@ def test_what_was_begun_elsewhere_hangs_where_it_was_told_to(recording: Recordin
         outside.run(told.begin, "b", "branch", "step", above="a")
         outside.run(told.end, "b")
         told.end("a")
-    assert "chain" == tree(recording)["branch"]
+    assert "chain" == parents_of(recording.spans)["branch"]
 
 
 def test_a_tool(recording: Recording, config: Any) -> None:
@@ -162,7 +158,7 @@ def test_a_tool(recording: Recording, config: Any) -> None:
     shout.invoke({"text": "hey"}, config=config)
     found = recording.span("shout")
     assert ("tool", {"text": "hey"}, "HEY") == (found.kind, found.input, found.output)
-    assert "shout" == tree(recording)["ours"]
+    assert "shout" == parents_of(recording.spans)["ours"]
 
 
 @langchain_tool
@@ -271,7 +267,7 @@ def test_a_graph(call: Any, recording: Recording) -> None:
     graph.add_edge("act", END)
     config = {"callbacks": [InstrumentCallbacks()], "configurable": {"thread_id": "t-1"}}
     call(graph.compile(), {"messages": [HumanMessage("hi")]}, config)
-    parents = tree(recording)
+    parents = parents_of(recording.spans)
     assert ("act", "LangGraph", "LangGraph", None) == (
         parents["ours"],
         parents["think"],

@@ -39,6 +39,17 @@ def run(times: int) -> None:
         search("the same question")
 
 
+@agent
+def wise() -> str:
+    """It does something else when it is told that it loops."""
+    try:
+        for _ in range(8):
+            search("the same question")
+    except LoopDetected:
+        return read("x.py")
+    return ""
+
+
 def test_repeat_is_found(recorded: Recording) -> None:
     """The same call with the same result over and over is a finding, while it goes on as well."""
     run(5)
@@ -77,32 +88,12 @@ def test_refusal_lasts() -> None:
 
 def test_other_calls_go_on() -> None:
     """With scope `call` only the repeated call is refused."""
-
-    @agent
-    def wise() -> str:
-        try:
-            for _ in range(8):
-                search("the same question")
-        except LoopDetected:
-            return read("x.py")
-        return ""
-
     with record(loops={"action": "raise"}):
         assert "content of x.py" == wise()
 
 
 def test_scope_run_shuts_all() -> None:
     """With scope `run` nothing goes on after the first refusal."""
-
-    @agent
-    def wise() -> str:
-        try:
-            for _ in range(8):
-                search("the same question")
-        except LoopDetected:
-            return read("x.py")
-        return ""
-
     with record(loops={"action": "raise", "scope": "run"}), pytest.raises(LoopDetected, match="run is shut"):
         wise()
 

@@ -19,6 +19,7 @@ from instrument.analysis.metrics import measure
 from instrument.errors import LoopDetected
 from instrument.integrations.mcp import TraceMiddleware, trace_requests
 from instrument.testing import Recording, record
+from tests.recorded import parents_of
 
 
 @tool
@@ -62,11 +63,6 @@ def call(served: Any, name: str, times: int = 1) -> Any:
     return asyncio.run(later())
 
 
-def tree(spans: Any) -> dict[str, str | None]:
-    names = {found.span_id: found.name for found in spans}
-    return {found.name: names.get(found.parent_id or "") for found in spans}
-
-
 def test_a_call_is_a_tool_with_arguments_and_result(recording: Recording) -> None:
     """The client's span has what was given and what came back, and the caller sees the same."""
     assert "sunny in Rome" == call(server(), "weather").content[0].text
@@ -78,9 +74,12 @@ def test_a_call_is_a_tool_with_arguments_and_result(recording: Recording) -> Non
 def test_both_sides_are_one_tree_and_one_tool(recording: Recording) -> None:
     """The server's span hangs below the client's as a step, what the handler calls below that."""
     call(server(middleware=[TraceMiddleware()]), "weather")
-    assert {"caller": None, "weather": "caller", "tools/call weather": "weather", "ours": "tools/call weather"} == tree(
-        [found for found in recording.spans if "discover" not in found.name and "list" not in found.name]
-    )
+    assert {
+        "caller": None,
+        "weather": "caller",
+        "tools/call weather": "weather",
+        "ours": "tools/call weather",
+    } == parents_of([found for found in recording.spans if "discover" not in found.name and "list" not in found.name])
     assert ["weather"] == [found.name for found in recording.spans if found.kind == "tool" and found.name != "ours"]
     assert 0 == measure(recording.spans).iterations
 
@@ -214,7 +213,7 @@ def test_a_server_in_another_process_is_in_the_same_tree(tmp_path: Path) -> None
     finally:
         instrument.shutdown()
     [trace] = [one for one in instrument.read(tmp_path / ".instrument") if one.root.name == "caller"]
-    parents = tree(trace.spans)
+    parents = parents_of(trace.spans)
     assert ("caller", "weather", "tools/call weather") == (
         parents["weather"],
         parents["tools/call weather"],

@@ -17,6 +17,7 @@ from instrument.analysis.metrics import measure
 from instrument.integrations.openai_agents import AgentsProcessor
 from instrument.testing import Recording
 from tests.openai_endpoint import Endpoint, as_json, chat, response
+from tests.recorded import parents_of
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,17 +67,11 @@ def run(server: Endpoint, *tools: Any, model: Any = agents.OpenAIResponsesModel)
     return asyncio.run(later())
 
 
-def tree(recording: Recording) -> dict[str, str | None]:
-    """The name of each span's parent, without numbers for those of the same name."""
-    names = {found.span_id: found.name for found in recording.spans}
-    return {found.name: names.get(found.parent_id or "") for found in recording.spans}
-
-
 def test_a_run_is_one_tree(server: Endpoint, recording: Recording) -> None:
     """Workflow, agent, turns, model calls and tools are nested as they ran; turns are the iterations."""
     server.answer = calling("weather")
     run(server, weather)
-    parents = tree(recording)
+    parents = parents_of(recording.spans)
     path = ["lookup"]
     while parents[path[-1]] is not None:
         path.append(parents[path[-1]])  # type: ignore[arg-type]  # seen above

@@ -24,6 +24,7 @@ from instrument.analysis.metrics import measure
 from instrument.integrations.opentelemetry import InstrumentSpanProcessor
 from instrument.record import otel_context
 from instrument.testing import Recording, record
+from tests.recorded import parents_of
 from tests.sinks import Nothing
 
 LLM = {
@@ -54,12 +55,6 @@ def tracer(recording: Recording) -> Iterator[Any]:
 def ours() -> None: ...
 
 
-def parents(recording: Recording) -> dict[str, str | None]:
-    """The name of each span's parent."""
-    names = {found.span_id: found.name for found in recording.spans}
-    return {found.name: names.get(found.parent_id) if found.parent_id else None for found in recording.spans}
-
-
 def traces(recording: Recording) -> int:
     return len({found.trace_id for found in recording.spans})
 
@@ -71,7 +66,7 @@ def test_each_hangs_below_the_innermost_of_both(tracer: Any, recording: Recordin
     """Spans of both kinds, nested in turns, are one tree."""
     with tracer.start_as_current_span("a"), span("b"), tracer.start_as_current_span("c"):
         ours()
-    assert {"a": None, "b": "a", "c": "b", "ours": "c"} == parents(recording)
+    assert {"a": None, "b": "a", "c": "b", "ours": "c"} == parents_of(recording.spans)
     assert 1 == traces(recording)
 
 
@@ -83,7 +78,7 @@ def test_after_the_block_the_outer_one_is_current_again(tracer: Any, recording: 
         ours()
         with tracer.start_as_current_span("c"):
             pass
-    assert {"a": None, "b": "a", "ours": "a", "c": "a"} == parents(recording)
+    assert {"a": None, "b": "a", "ours": "a", "c": "a"} == parents_of(recording.spans)
 
 
 def test_the_explicit_parent_wins(tracer: Any, recording: Recording) -> None:
@@ -93,7 +88,7 @@ def test_the_explicit_parent_wins(tracer: Any, recording: Recording) -> None:
         with tracer.start_as_current_span("child", context=set_span_in_context(chosen)):
             ours()
     chosen.end()
-    assert {"chosen": None, "around": None, "child": "chosen", "ours": "child"} == parents(recording)
+    assert {"chosen": None, "around": None, "child": "chosen", "ours": "child"} == parents_of(recording.spans)
 
 
 def test_an_empty_context_begins_a_new_trace(tracer: Any, recording: Recording) -> None:
@@ -104,7 +99,7 @@ def test_an_empty_context_begins_a_new_trace(tracer: Any, recording: Recording) 
         otel.detach(token)
         with span("after"):
             pass
-    assert {"around": None, "ours": None, "after": "around"} == parents(recording)
+    assert {"around": None, "ours": None, "after": "around"} == parents_of(recording.spans)
 
 
 def test_baggage_does_not_hide_our_span(tracer: Any, recording: Recording) -> None:
@@ -115,7 +110,7 @@ def test_baggage_does_not_hide_our_span(tracer: Any, recording: Recording) -> No
         with tracer.start_as_current_span("theirs"):
             pass
         otel.detach(token)
-    assert {"around": None, "ours": "around", "theirs": "around"} == parents(recording)
+    assert {"around": None, "ours": "around", "theirs": "around"} == parents_of(recording.spans)
 
 
 def test_tasks_and_threads_keep_their_parent(tracer: Any, recording: Recording) -> None:
@@ -136,7 +131,7 @@ def test_tasks_and_threads_keep_their_parent(tracer: Any, recording: Recording) 
         thread.start()
         thread.join()
     expected = {"root": None, "a": "root", "a-inner": "a", "b": "root", "b-inner": "b", "thread": "root"}
-    assert expected == parents(recording)
+    assert expected == parents_of(recording.spans)
 
 
 def test_without_a_processor_theirs_keep_their_own_parent(recording: Recording) -> None:
@@ -339,4 +334,4 @@ def test_generators_and_their_spans(tracer: Any, recording: Recording) -> None:
     with tracer.start_as_current_span("consumer"):
         for _ in numbers():
             ours()
-    assert {"consumer": None, "numbers": "consumer", "ours": "consumer"} == parents(recording)
+    assert {"consumer": None, "numbers": "consumer", "ours": "consumer"} == parents_of(recording.spans)

@@ -18,7 +18,7 @@ from msgspec import Raw
 from instrument.analysis.metrics import measure
 from instrument.analysis.overview import overall, overview
 from instrument.analysis.tree import Trace, traces
-from instrument.model import Failure, Record, Score
+from instrument.model import Failure, Score
 from instrument.views.code import change, code, prose
 from instrument.views.detail import detail
 from instrument.views.folding import matching
@@ -27,7 +27,7 @@ from instrument.views.tables import Column, runs_table, stats_tables, table
 from instrument.views.text import line, summary
 from instrument.views.theme import Theme, bare, cells, clean
 from instrument.views.theme import broken as broken_lines
-from tests.recorded import MS, NOON, broken, call, finding, head, log, review, span, talk
+from tests.recorded import MS, NOON, broken, call, finding, fold, head, log, review, span, talk
 
 GOLDEN = Path(__file__).parent / "golden"
 THEMES = {
@@ -38,11 +38,6 @@ THEMES = {
     "unbounded": Theme(None),
 }
 PATHS = [".instrument/events/20261123T120000Z-r1.jsonl", ".instrument/ledger.db"]
-
-
-def fold(*records: Record) -> Trace:
-    (trace,) = traces(records)
-    return trace
 
 
 def of_review() -> Trace:

@@ -13,12 +13,7 @@ from hypothesis import strategies as st
 from instrument.analysis.tree import Trace, traces, traces_apart
 from instrument.model import Cost, Record, Span, Usage
 from tests.random_recordings import recordings
-from tests.recorded import MS, NOON, TRACE, call, finding, head, log, review, run, span, update
-
-
-def fold(*records: Record) -> Trace:
-    (trace,) = traces(records)
-    return trace
+from tests.recorded import MS, NOON, TRACE, call, finding, fold, head, log, review, run, span, update
 
 
 def shape(trace: Trace, span_id: str | None = None) -> list[object]:
