@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from instrument.analysis.tree import Trace, traces
 from instrument.views.compared import Run, compared, compared_calls
-from tests.recorded import MS, log, span
+from tests.recorded import MS, finding, log, span
 
 TEXTS = st.text("ab 1(\n", max_size=90)
 
@@ -63,6 +63,32 @@ def test_a_call_that_takes_much_longer_is_a_difference() -> None:
         found["first"],
         [[row, one[0][1]] for row, one in found["rows"]["changes"]],
     )
+
+
+def test_calls_beside_each_other_that_take_much_longer_are_told_each() -> None:
+    """Neither waited for the other."""
+    a, b = (
+        next(
+            traces(
+                [span(1, duration_ns=200 * MS), *(span(n, 1, name=f"call{n}", duration_ns=took * MS) for n in (2, 3))]
+            )
+        )
+        for took in (10, 60)
+    )
+    assert [1, 2] == [row for row, _ in told(a, b)["rows"]["changes"]]
+
+
+def test_hints_are_no_findings() -> None:
+    """As the list of runs counts them."""
+    a = next(traces([span(1), finding(1), finding(1, severity="info", detector="growth")]))
+    rows = told(a, next(traces([span(1)])))["figures"]
+    assert [["findings", "1", "0", "-1"]] == [row for row in rows if row[0] == "findings"]
+
+
+def test_what_lies_below_a_call_that_is_gone_is_counted() -> None:
+    """It went with it."""
+    whole = next(traces([span(1), span(2, 1), span(3, 2), span(4, 3)]))
+    assert 2 == told(whole, next(traces([span(1)])))["first"]["below"]
 
 
 def test_of_a_call_alone_its_figures_and_what_it_was_given_are_told() -> None:

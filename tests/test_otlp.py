@@ -124,8 +124,9 @@ def test_a_failure_is_a_status_and_an_exception() -> None:
 def test_logs_findings_and_scores_are_log_records() -> None:
     """On a line of their own, in order of time, with severity and event name."""
     score = Score(run="r1", trace_id=TRACE, time_ns=NOON + 9 * MS, name="helpful", value=0.5)
-    _, document = exported("1.41", span(1), log(3, 1, level="ERROR"), finding(1, time_ns=NOON + 5 * MS), score)
+    _, document = exported("1.41", span(1), log(3, 1, level="ERROR"), finding(1, 2, time_ns=NOON + 5 * MS), score)
     told = document["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    assert f"{1:016x}" == told[1]["spanId"]  # what began it
     assert [("EVENT3", 17), ("instrument.finding", 13), ("gen_ai.evaluation.result", 9)] == [
         (one["eventName"], one["severityNumber"]) for one in told
     ]
@@ -190,9 +191,22 @@ def test_openinference_flattens_messages() -> None:
         f"{at}3.message.content": "x = 1",
         "llm.output_messages.0.message.content": "x is 1",
         "llm.tools.0.tool.json_schema": '{"type":"function","name":"read"}',
+        "input.value": "so",
         "output.value": "x is 1",
     }
     assert expected == {key: told.get(key) for key in expected}
+
+
+def test_an_empty_answer_is_a_message() -> None:
+    """With its role."""
+    empty = call(2, 1, input=ASKED, output={"messages": [{"role": "assistant", "parts": []}]})
+    assert "assistant" == texts(only_span("openinference", empty))["llm.output_messages.0.message.role"]
+
+
+def test_a_session_is_a_conversation() -> None:
+    """As the conventions name it, beside the name of our own."""
+    told = texts(only_span("1.41", span(1, attributes={"session.id": "s-7"})))
+    assert ("s-7", "s-7") == (told["gen_ai.conversation.id"], told["session.id"])
 
 
 def test_openinference_has_tokens_and_money() -> None:
