@@ -8,7 +8,7 @@ import re
 import signal
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,16 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 import instrument
 from instrument.cli.main import main
+from instrument.cli.receiving import Receiver
 from instrument.model import Batch
+from instrument.pricing import Prices
+from instrument.redact import redactor_of
+from instrument.settings import only
 from instrument.sinks.otlp.sink import OtlpSink
 from instrument.store.ledgers import totals
 from tests import recorded
@@ -207,3 +213,30 @@ def test_without_the_option_nothing_is_taken(tmp_path: Path) -> None:
 
     client = TestClient(application(tmp_path, "token", 80), base_url="http://127.0.0.1:80")
     assert 403 == client.post("/token/v1/traces", content=spans("x")).status_code
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> TestClient:
+    """The same in this process."""
+    settings = only()
+    receiver = Receiver(tmp_path, str(tmp_path / "ledger.db"), Prices(settings.prices), redactor_of(settings))
+    return TestClient(Starlette(routes=receiver.routes()))
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_request_beyond_all_measure_is_refused(
+    pack: Callable[[bytes], bytes], client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it comes or unpacked: the memory of the server is not its sender's."""
+    monkeypatch.setattr("instrument.cli.receiving.MOST_BYTES", 2_000)
+    headers = {"content-type": "application/json", **({"content-encoding": "gzip"} if pack is gzip.compress else {})}
+    answer = client.post("/v1/traces", content=pack(spans(*["one"] * 50)), headers=headers)
+    assert (400, "a request may have 2,000 bytes at most") == (answer.status_code, answer.json()["message"])
+
+
+def test_the_head_of_a_run_is_written_once(client: TestClient, tmp_path: Path) -> None:
+    """In however many requests its spans come."""
+    for name in ("one", "two"):
+        client.post("/v1/traces", content=spans(name), headers={"content-type": "application/json"})
+    stored = b"".join(file.read_bytes() for file in (tmp_path / "events").iterdir())
+    assert (1, 2) == (stored.count(b'"type":"run"'), stored.count(b'"type":"span"'))
