@@ -411,6 +411,15 @@ def test_retries_of_spans_that_are_not_held_are_not_counted_out() -> None:
     ]
 
 
+def test_the_time_that_retries_took_is_told() -> None:
+    """As far as it is known: failed tries and the sleep between them are in a call's time."""
+    known = {"instrument.retries": 2, "instrument.retries.seconds": 4.125}
+    trace = fold(call(1, attributes=known))
+    assert "retries     2, of 1 model call, 4.12 s before the last try" in summary(
+        trace, measure(trace.spans), Theme(None)
+    )
+
+
 def test_ids_are_as_long_as_it_takes_to_tell_them_apart() -> None:
     """Eight digits, or more where those are the same."""
     rows = overview(lambda: [span(1, trace_id="a" * 10 + one * 22) for one in "bc"]).rows

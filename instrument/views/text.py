@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Raw
 from msgspec.json import decode, encode
 
-from instrument.analysis.facts import Whose, attribute, is_timed, retries_of
+from instrument.analysis.facts import Whose, attribute, is_timed, retried_for, retries_of
 from instrument.analysis.in_words import bill, count, duration, many
 from instrument.analysis.metrics import Metrics
 from instrument.analysis.totals import Total, total
@@ -234,7 +234,9 @@ def _retries(trace: Trace, metrics: Metrics) -> Iterator[tuple[str, str]]:
     tries = [number for span in trace.spans if (number := retries_of(span))]
     least = "at least " if metrics.spans > len(trace.spans) else ""
     if tries:
-        yield "retries", f"{least}{count(sum(tries))}, of {many(len(tries), 'model call')}"
+        lost = sum(map(retried_for, trace.spans))
+        passed = f", {duration(lost)} before the last try" if lost else ""
+        yield "retries", f"{least}{count(sum(tries))}, of {many(len(tries), 'model call')}{passed}"
 
 
 def _wrong(counts: dict[str, int]) -> str:
