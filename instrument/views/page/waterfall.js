@@ -98,6 +98,7 @@ export class Waterfall {
       twisty: h("span", { class: "twisty", "aria-hidden": "true" }),
       mark: part("mark"),
       name: part("label"),
+      which: part("which"),
       brief: part("brief"),
       badge: part("badge"),
       dur: h("div", { class: "c-dur num", role: "gridcell" }),
@@ -106,7 +107,7 @@ export class Waterfall {
       bar: h("i", { class: "bar" }),
       pins: part("marks"),
     };
-    cells.first = h("div", { class: "c-name", role: "gridcell" }, cells.twisty, cells.mark, cells.name, cells.brief, cells.badge);
+    cells.first = h("div", { class: "c-name", role: "gridcell" }, cells.twisty, cells.mark, cells.name, cells.which, cells.brief, cells.badge);
     cells.track = h("div", { class: "c-bar", role: "gridcell" }, cells.bar, cells.pins);
     const element = h("div", { class: "row", role: "row" }, cells.first, cells.dur, cells.tok, cells.usd, cells.track);
     element.cells = cells;
@@ -138,6 +139,7 @@ export class Waterfall {
     cells.twisty.className = `twisty${below ? (folded ? " shut" : " open") : ""}`;
     cells.mark.title = kind;
     cells.name.textContent = line(trace.nameOf(row), 120);
+    cells.which.textContent = line(this.whichOf(row), 60);
     cells.brief.textContent = line(`${this.retriesOf(row)}${this.briefOf(row)}`, 160);
     cells.badge.textContent = folded && tree.failures[row] > 0 && status !== "error" ? `${count(tree.failures[row])} failed` : "";
     cells.dur.textContent = trace.took(row);
@@ -156,18 +158,18 @@ export class Waterfall {
     return tries ? `(${tries === 1 ? "1 retry" : `${count(tries)} retries`}) ` : "";
   }
 
-  briefOf(row) {
+  // Which one it is of those of the same name: the number of a step, whose run it is.
+  whichOf(row) {
     const { trace } = this;
-    const agent = trace.kindOf(row) === "agent" && trace.fact(row, 1);
-    const whose = agent && !trace.nameOf(row).includes(agent) ? `${agent} ` : "";
-    return whose + this.whatOf(row);
+    const kind = trace.kindOf(row);
+    if (kind === "step") return trace.fact(row, 2) && `#${trace.fact(row, 2)}`;
+    const agent = kind === "agent" ? trace.fact(row, 1) : "";
+    return trace.nameOf(row).includes(agent) ? "" : agent;
   }
 
-  whatOf(row) {
+  briefOf(row) {
     const { trace } = this;
     if (trace.errors.has(row)) return trace.errors.get(row);
-    const number = trace.fact(row, 2);
-    if (number && trace.kindOf(row) === "step") return `#${number} ${trace.brief[row]}`;
     const model = trace.fact(row, 0);
     return model && trace.calls.has(row) && !trace.nameOf(row).includes(model) ? `${model} ${trace.brief[row]}` : trace.brief[row];
   }
@@ -216,6 +218,7 @@ export class Waterfall {
     cells.twisty.className = "twisty";
     cells.mark.title = log.level;
     cells.name.textContent = line(log.event || log.level, 80);
+    cells.which.textContent = "";
     cells.brief.textContent = line(log.message, 200);
     cells.badge.textContent = "";
     cells.dur.textContent = cells.tok.textContent = cells.usd.textContent = "";
