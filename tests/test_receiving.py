@@ -234,6 +234,33 @@ def test_a_request_beyond_all_measure_is_refused(
     assert (400, "a request may have 2,000 bytes at most") == (answer.status_code, answer.json()["message"])
 
 
+def test_a_folder_that_cannot_be_written_is_no_fault_of_the_sender(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tries again later."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Receiver, "_keep", full)
+    assert (
+        503 == client.post("/v1/traces", content=spans("x"), headers={"content-type": "application/json"}).status_code
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "answered"),
+    [
+        ("application/json; charset=utf-8", spans("x"), "application/json"),
+        ("application/x-protobuf", b"", "application/x-protobuf"),
+    ],
+)
+def test_an_answer_is_as_the_request_is(client: TestClient, kind: str, content: bytes, answered: str) -> None:
+    """Exporters read nothing else."""
+    answer = client.post("/v1/traces", content=content, headers={"content-type": kind})
+    assert (200, answered) == (answer.status_code, answer.headers["content-type"])
+
+
 def test_the_head_of_a_run_is_written_once(client: TestClient, tmp_path: Path) -> None:
     """In however many requests its spans come."""
     for name in ("one", "two"):

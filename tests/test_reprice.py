@@ -106,9 +106,26 @@ def test_prices_of_a_file_win(shown: Shown, ledger: Path) -> None:
 
 
 def test_prices_of_the_settings_are_known(shown: Shown, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A price that was added to the settings later prices the calls of before."""
+    """A price that was added to the settings later prices the calls of before; one of a file wins."""
     monkeypatch.setenv("INSTRUMENT_CONFIG", prices(ledger.parent, "[prices.mine]\ninput = 2\noutput = 5\n"))
     assert "0.00205" == usd(shown()["groups"], "new")["mine"]
+    (ledger.parent / "other.toml").write_text("[prices.mine]\ninput = 4\noutput = 10\n")
+    assert "0.0041" == usd(shown("--prices", str(ledger.parent / "other.toml"))["groups"], "new")["mine"]
+
+
+def test_what_has_a_price_now_and_what_has_none_any_more(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each in its column, and the latter by its name."""
+    sink = LedgerSink(str(ledger))
+    sink.write(Batch([call(3, "gone", Cost(usd="1", basis="priced"), input=1, output=1)]))
+    sink.close()
+    run(str(ledger), "--reprice", "--prices", prices(ledger.parent, "[prices.mine]\ninput = 2\noutput = 5\n"))
+    out = capsys.readouterr().out.splitlines()
+    rows_of = {line.split()[0]: line for line in out if line.startswith(("model", "mine", "gone"))}
+    ends = [rows_of["model"].index(title) + len(title) for title in ("was unpriced", "still unpriced")]
+    assert {"mine": ["1", " "], "gone": [" ", "1"]} == {
+        name: [rows_of[name][end - 1] for end in ends] for name in ("mine", "gone")
+    }
+    assert "1 call is unpriced by the new prices and not in their total: gone" in out
 
 
 def test_a_settings_file_will_do(shown: Shown, ledger: Path) -> None:

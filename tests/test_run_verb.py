@@ -121,6 +121,29 @@ def test_calls_are_recorded(environment: dict[str, str], tmp_path: Path) -> None
     assert (0, "", "llm", 20, False) == (code, told, span.kind, span.usage and span.usage.input, "answer" in str(span))
 
 
+@pytest.mark.parametrize(
+    ("words", "given", "command", "told"),
+    [
+        (["--", "x.py", "-a"], {}, ["x.py", "-a"], {}),
+        (["--set", "agent-id=me", "x.py"], {}, ["x.py"], {"INSTRUMENT_AGENT_ID": "me"}),
+        (["--budget-usd", "9", "x.py"], {}, ["x.py"], {"INSTRUMENT_BUDGET__PERIOD": "total"}),
+        (
+            ["--budget-usd", "9", "x.py"],
+            {"INSTRUMENT_BUDGET__PERIOD": "day", "INSTRUMENT_BUDGET__NAME": "team"},
+            ["x.py"],
+            {"INSTRUMENT_BUDGET__PERIOD": "day", "INSTRUMENT_BUDGET__NAME": "team"},
+        ),
+    ],
+)
+def test_words_become_command_and_environment(
+    words: list[str], given: dict[str, str], command: list[str], told: dict[str, str], environment: dict[str, str]
+) -> None:
+    """With the options of Python itself that this one was started with; what the environment says of a budget stays."""
+    with mock.patch.object(run_verb, "_interpreter_options", return_value=["-X", "dev"]):
+        found, after = becomes(words, {**environment, **given})
+    assert ([sys.executable, "-X", "dev", *command], told) == (found, {name: after[name] for name in told})
+
+
 def test_budget_holds(environment: dict[str, str], server: Endpoint, tmp_path: Path) -> None:
     """A call that does not fit into the budget is refused before it is sent."""
     (tmp_path / "program.py").write_text(CALL)
@@ -187,6 +210,7 @@ def test_interrupt_from_outside(environment: dict[str, str], tmp_path: Path) -> 
     [
         ([], "instrument run SCRIPT"),
         (["--set", "nonsense", "x.py"], "KEY=VALUE"),
+        (["--set", "=1", "x.py"], "KEY=VALUE"),
         (["--set", "no.such=1", "x.py"], "no such setting"),
         (["--budget-usd", "abc", "x.py"], "(--budget-usd)"),
         (["--set", "budget.usd=abc", "x.py"], "(--set budget.usd)"),
