@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import agents
-import openai
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
@@ -20,6 +19,7 @@ from instrument.record import otel_context
 from instrument.store.ledgers import totals
 from instrument.testing import Recording, record
 from tests.openai_endpoint import endpoint
+from tests.openai_styles import client_of
 
 CALL = {
     "gen_ai.operation.name": "chat",
@@ -109,7 +109,7 @@ def test_calls_of_the_agents_sdk_are_charged() -> None:
     agents.set_trace_processors([AgentsProcessor()])
 
     async def run(base_url: str) -> None:
-        async with openai.AsyncOpenAI(api_key="none", base_url=base_url, max_retries=0) as client:
+        async with client_of(base_url, asynchronous=True) as client:
             model = agents.OpenAIResponsesModel("gpt-4.1-mini", openai_client=client)
             await agents.Runner.run(agents.Agent(name="a", model=model), "hello")
 
@@ -125,7 +125,7 @@ def test_the_limit_of_each_trace_holds_the_agents_sdk_as_well() -> None:
     agents.set_trace_processors([AgentsProcessor()])
 
     async def run(base_url: str) -> None:
-        async with openai.AsyncOpenAI(api_key="none", base_url=base_url, max_retries=0) as client:
+        async with client_of(base_url, asynchronous=True) as client:
             model = agents.OpenAIResponsesModel("gpt-4.1-mini", openai_client=client)
             with agents.trace("w"):
                 await agents.Runner.run(agents.Agent(name="a", model=model), "hello")

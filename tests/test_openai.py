@@ -15,6 +15,7 @@ import instrument
 from instrument.errors import BudgetExceeded
 from instrument.model import Update, Usage
 from instrument.testing import Recording, record
+from tests import openai_styles
 from tests.openai_endpoint import Endpoint, as_events, as_json, chat, chunk, endpoint, respond
 
 MESSAGES: Any = [{"role": "user", "content": "What is two and two?"}]
@@ -45,7 +46,7 @@ _clients: list[openai.OpenAI] = []
 
 
 def client_of(server: Endpoint, **more: Any) -> openai.OpenAI:
-    client = openai.OpenAI(api_key="none", base_url=server.base_url, max_retries=0, timeout=20, **more)
+    client: openai.OpenAI = openai_styles.client_of(server.base_url, **more)
     _clients.append(client)
     return client
 
@@ -108,8 +109,7 @@ def test_caller_sees_the_same(style: str, server: Endpoint) -> None:
 
 
 async def _async_styles(server: Endpoint) -> None:
-    client = openai.AsyncOpenAI(api_key="none", base_url=server.base_url, max_retries=0, timeout=20)
-    async with client:
+    async with openai_styles.client_of(server.base_url, asynchronous=True) as client:
         await client.chat.completions.create(model=MODEL, messages=MESSAGES)
         async for _ in await client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True):
             pass
@@ -184,9 +184,7 @@ def test_retries_are_one_span(server: Endpoint, recording: Recording) -> None:
     server.extra = {"retry-after-ms": "1"}
     answers = [as_json({"error": {"message": "slow down"}}, 429)] * 2 + [as_json(chat())]
     server.answer = lambda path, body: answers.pop(0)
-    openai.OpenAI(api_key="none", base_url=server.base_url, max_retries=2).chat.completions.create(
-        model=MODEL, messages=MESSAGES
-    )
+    client_of(server, max_retries=2).chat.completions.create(model=MODEL, messages=MESSAGES)
     assert (1, 3) == (len(recording.spans), len(server.requests))
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import agents
-import openai
 import pytest
 
 import instrument
@@ -17,6 +16,7 @@ from instrument.analysis.metrics import measure
 from instrument.integrations.openai_agents import AgentsProcessor
 from instrument.testing import Recording
 from tests.openai_endpoint import Endpoint, as_json, chat, response
+from tests.openai_styles import client_of
 from tests.recorded import parents_of
 
 
@@ -59,7 +59,7 @@ def run(server: Endpoint, *tools: Any, model: Any = agents.OpenAIResponsesModel)
     """Run an agent to its end."""
 
     async def later() -> Any:
-        async with openai.AsyncOpenAI(api_key="none", base_url=server.base_url, max_retries=0) as client:
+        async with client_of(server.base_url, asynchronous=True) as client:
             agent = agents.Agent(name="forecaster", model=model("gpt-4.1-mini", openai_client=client), tools=[*tools])
             with agents.trace("Forecast", group_id="conversation-1"):
                 return await agents.Runner.run(agent, "What is the weather in Rome?")
