@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from instrument.analysis.overview import overview
-from instrument.model import Cost, Record, Usage, encode
+from instrument.model import Cost, Record, Score, Usage, encode
 from instrument.views.brief import BRIEF, brief
 from instrument.views.catalog import Catalog
 from instrument.views.columns import MESSAGE, NAME, columns, row_of
@@ -49,6 +49,25 @@ def spans(*records: Record) -> dict[str, Any]:
 
 
 # Rows
+
+
+def test_columns_say_whose_the_run_was_and_how_it_ended() -> None:
+    """By its root, else by the spans that say it; nothing where nobody does."""
+    root = span(1, attributes={"instrument.agent.outcome": "answered"})
+    inner = span(2, 1, attributes={"session.id": "talk-7"})
+    nothing = {"session": None, "user": None, "outcome": None}
+    assert [{"session": "talk-7", "user": None, "outcome": "answered"}, nothing] == [
+        told(root, inner)["whole"],
+        told(span(1))["whole"],
+    ]
+
+
+def test_a_row_says_whether_times_are_known_and_how_the_run_was_judged(file: Path) -> None:
+    """What was taken in may have no times; scores may be words."""
+    untimed = span(1, attributes={"instrument.times": "order"})
+    judged = Score(run="r1", trace_id=TRACE, time_ns=NOON, name="tone", label="friendly")
+    write(file, untimed, judged)
+    assert (False, [("tone", None, "friendly")]) == (row(file)["timed"], row(file)["scores"])
 
 
 def test_a_row_says_what_the_run_came_to(file: Path) -> None:

@@ -150,6 +150,18 @@ class TestInBrowser:
             began, moment = page.locator(".runhead .when").inner_text(), page.locator(".logrow time").first.inner_text()
             assert ("2026-11-23 07:00:00 GMT-5", "07:00:00.001") == (began, moment)
 
+    def test_times_that_nobody_knows_are_not_told(self, browser: Browser, tmp_path: Path) -> None:
+        """Of a conversation that was taken in only the order is known: no view makes up how long its calls took."""
+        untimed = {"attributes": {"instrument.times": "order"}, "duration_ns": 1000}
+        file = save(tmp_path / "a.html", span(1, kind="agent", **untimed), span(2, 1, kind="tool", **untimed))
+        with browser.page(f"{file.as_uri()}#/run/{TRACE}/{2:016x}") as page:
+            page.locator(".panel .section").first.wait_for()
+            told = page.locator("main").inner_text()
+            page.keyboard.press("2")
+            page.locator(".sums").first.wait_for()
+            told += page.locator(".stage").inner_text()
+            assert (True, []) == ("not known, only the order" in told, re.findall(r"\d\W?[nµm]?s\b", told))
+
     def test_a_link_leads_to_a_span(self, browser: Browser, file: Path) -> None:
         """In a file as well."""
         with browser.page(f"{file.as_uri()}#/run/{TRACE}/{2:016x}") as page:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -350,23 +349,6 @@ def test_steps_are_readable_beside_a_span(browser: Browser, address: str) -> Non
         page.locator(".panel .section").first.wait_for()
         wide = "[...document.querySelectorAll('.steps :is(th, td)')].filter((one) => one.scrollWidth > one.clientWidth).length"
         assert 0 == page.evaluate(wide)
-
-
-def test_times_that_nobody_knows_are_not_told(browser: Browser, tmp_path: Path) -> None:
-    """Of a conversation that was taken in only the order is known: no view makes up how long its calls took."""
-    untimed = {"attributes": {"instrument.times": "order"}, "duration_ns": 1000}
-    write(tmp_path / "a.jsonl", span(1, kind="agent", **untimed), span(2, 1, kind="tool", **untimed))
-    with serving(tmp_path) as address, browser.page(address) as page:
-        page.locator(".runname").first.wait_for()
-        told = page.locator(".rows .c-took").first.inner_text()
-        opened(page)
-        row(page, "span2").click()
-        page.locator(".panel .section").first.wait_for()
-        told += page.locator("main").inner_text()
-        page.keyboard.press("2")
-        page.locator(".sums").first.wait_for()
-        told += page.locator(".stage").inner_text()
-        assert (True, []) == (told.startswith("–"), re.findall(r"\d\W?[nµm]?s\b", told))
 
 
 def test_logs_stand_among_the_spans_and_alone(browser: Browser, address: str) -> None:
