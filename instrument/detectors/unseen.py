@@ -6,8 +6,9 @@ were recorded in between these were it. The spans that prove what is found are t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Set
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct
@@ -26,13 +27,24 @@ _MARK = "#"
 """Stands between the id of a model call and the number of the call among those it wished for."""
 
 
+class Waiting(NamedTuple):
+    """A call that a model wished for, until its result is known: what of the model call is needed then."""
+
+    wish: Wish
+    number: int
+    span_id: str
+    parent_id: str | None
+    start_ns: int
+    agent: Any
+
+
 class Unseen:
     """Watches what the models of one run wish for."""
 
     def __init__(self, limits: Thresholds) -> None:
         self._limits = limits
-        self._waiting: dict[str, Span] = {}
-        """By the id of the wish: the call as it will have been, as soon as its result is known."""
+        self._waiting: dict[str, Waiting] = {}
+        """By the id of the wish."""
         self._patterns: Patterns | None = None
 
     def seen(self) -> None:
@@ -44,18 +56,16 @@ class Unseen:
         found = [finding for call in self._answered(span) for finding in self._look(call)]
         for number, wish in enumerate(asked):
             if wish.id:
-                self._waiting[wish.id] = _to_be(span, wish, number)
+                ended, agent = span.start_ns + span.duration_ns, span.attributes.get(AGENT_ID)
+                self._waiting[wish.id] = Waiting(wish, number, span.span_id, span.parent_id, ended, agent)
         while len(self._waiting) > _MOST_WAITING:
             del self._waiting[next(iter(self._waiting))]
         return found
 
     def _answered(self, span: Span) -> Iterator[Span]:
-        if not self._waiting:
-            return
-        for wish_id, result in _results(encoded(span.input)):
-            call = self._waiting.pop(wish_id, None)
-            if call is not None:
-                yield replace(call, output=result, duration_ns=max(0, span.start_ns - call.start_ns))
+        if self._waiting:
+            for wish_id, result in _results(encoded(span.input), self._waiting.keys()):
+                yield _made(self._waiting.pop(wish_id), result, span)
 
     def _look(self, span: Span) -> list[Finding]:
         if self._patterns is None:
@@ -64,20 +74,22 @@ class Unseen:
         return [_of_models(finding) for finding in self._patterns.feed(call, self._patterns.window.holds(call.key))]
 
 
-def _to_be(span: Span, wish: Wish, number: int) -> Span:
-    given = wish.arguments
-    arguments = plain(Raw(given.encode())) if isinstance(given, str) else given
+def _made(call: Waiting, result: Any, told: Span) -> Span:
+    """The call as it would have been recorded; `told` is the model call that was told its result."""
+    given = call.wish.arguments
+    arguments = plain(Raw(given.encode("utf-8", "replace"))) if isinstance(given, str) else given
     return Span(
-        trace_id=span.trace_id,
-        span_id=f"{span.span_id}{_MARK}{number}",
-        parent_id=span.parent_id,
-        name=wish.name,
+        trace_id=told.trace_id,
+        span_id=f"{call.span_id}{_MARK}{call.number}",
+        parent_id=call.parent_id,
+        name=call.wish.name,
         kind="tool",
-        start_ns=span.start_ns + span.duration_ns,
-        duration_ns=0,
+        start_ns=call.start_ns,
+        duration_ns=max(0, told.start_ns - call.start_ns),
         status="ok",
         input=arguments if isinstance(arguments, dict) else {"arguments": given},
-        attributes={key: value for key, value in span.attributes.items() if key == AGENT_ID},
+        output=result,
+        attributes={} if call.agent is None else {AGENT_ID: call.agent},
     )
 
 
@@ -105,15 +117,25 @@ _decode = msgspec.json.Decoder(_Messages).decode
 _decode_message = msgspec.json.Decoder(_Message).decode
 
 
-def _results(prompt: bytes) -> Iterator[tuple[str, Any]]:
-    """The results in a prompt by the id of their call, in order; none where its messages are stored apart."""
-    if _ANSWERS not in prompt:
-        return
-    try:
-        answers = [_decode_message(message) for message in _decode(prompt).messages if _ANSWERS in bytes(message)]
-    except msgspec.DecodeError:
-        return
-    for answer in answers:
-        for part in answer.parts:
-            if isinstance(part.get("id"), str) and "response" in part:
-                yield part["id"], part["response"]
+def _results(prompt: bytes, waiting: Set[str]) -> list[tuple[str, Any]]:
+    """Those of the results that are waited for, by the id of their call, in order; they stand at the prompt's end.
+
+    None where its messages are stored apart.
+    """
+    found: dict[str, Any] = {}
+    if _ANSWERS in prompt:
+        with suppress(msgspec.DecodeError):
+            for message in reversed(_decode(prompt).messages):
+                if len(found) == len(waiting):
+                    break
+                if _ANSWERS in bytes(message):
+                    parts = reversed(_decode_message(message).parts)
+                    found.update(_answers(parts, waiting - found.keys()))
+    return [*found.items()][::-1]
+
+
+def _answers(parts: Iterable[dict[str, Any]], waiting: Set[str]) -> Iterator[tuple[str, Any]]:
+    for part in parts:
+        wish_id = part.get("id")
+        if isinstance(wish_id, str) and wish_id in waiting and "response" in part:
+            yield wish_id, part["response"]

@@ -48,7 +48,7 @@ class WrongArguments:
 
     def _judged(self, span: Span, wish: Wish) -> Finding | None:
         tool, given = self._tools.get(wish.name), _given(wish.arguments)
-        if tool is None or given is None:
+        if tool is None or given is None or tool.required <= given.keys() <= tool.known or _is_apart(given):
             return None
         missing, strange = tool.required - given.keys(), given.keys() - tool.known
         if missing:
@@ -94,10 +94,15 @@ def _taken(schema: dict[str, Any]) -> Parameters:
 
 
 def _given(arguments: Any) -> dict[str, Any] | None:
-    """The arguments as an object; None for what is none, or stored apart."""
+    """The arguments as an object; None for what is none."""
     if isinstance(arguments, str):
         arguments = plain(Raw(arguments.encode("utf-8", "replace"))) if arguments.strip() else {}
-    return arguments if isinstance(arguments, dict) and not any(key.startswith("$") for key in arguments) else None
+    return arguments if isinstance(arguments, dict) else None
+
+
+def _is_apart(given: dict[str, Any]) -> bool:
+    """Whether these are no arguments but what stands for them."""
+    return any(name.startswith("$") for name in given)
 
 
 def _listed(names: frozenset[str] | set[str]) -> str:
