@@ -18,6 +18,7 @@ import pytest
 
 from instrument.cli import doctor
 from instrument.cli.doctor import Check, examine
+from instrument.store.ledger import open_ledger
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +92,8 @@ def test_a_folder_found_above_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "below").mkdir()
     monkeypatch.chdir("below")
     assert [True] == [str(tmp_path / ".instrument") in note for note in examine().notes]
+    monkeypatch.chdir(tmp_path)
+    assert [] == examine().notes
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,8 +145,9 @@ def test_the_folder_is_measured(tmp_path: Path) -> None:
     for day in (1, 2):
         (events / f"{day}.jsonl").write_bytes(b"x" * 10)
         os.utime(events / f"{day}.jsonl", (day * 86_400, day * 86_400))
+    (tmp_path / ".instrument" / "ledger.db").touch()
     examination = examine()
-    assert (2, 20, "1970-01-02 00:00:00 UTC") == (examination.files, examination.bytes, examination.oldest)
+    assert (3, 20, "1970-01-02 00:00:00 UTC") == (examination.files, examination.bytes, examination.oldest)
 
 
 @pytest.fixture
@@ -259,6 +263,13 @@ def test_a_file_that_is_no_ledger_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     """A ledger that is no database does not work."""
     ledger(tmp_path).write_text("not a database at all" * 100)
     assert (False, "DatabaseError: file is not a database") == sinks("ledger", monkeypatch)["ledger"][1:]
+
+
+def test_a_ledger_of_this_version_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As programs leave it."""
+    open_ledger(tmp_path / "own.db").close()
+    monkeypatch.setenv("INSTRUMENT_LEDGER__URL", f"sqlite:///{tmp_path}/own.db")
+    assert sinks("ledger", monkeypatch)["ledger"].works
 
 
 def test_a_ledger_of_a_newer_version_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,13 @@ def test_a_link_stays_one(capsys: Capture) -> None:
     assert (True, True) == (Path("latest").is_symlink(), Path("out").read_bytes().startswith(b'"trace_id"'))
 
 
+def test_a_file_that_is_there_is_a_file_whatever_it_is_called(capsys: Capture) -> None:
+    """Its name may consist of digits of ids."""
+    Path("3f2a").touch()
+    printed(capsys, "--csv", "3f2a")
+    assert Path("3f2a").read_bytes().startswith(b'"trace_id"')
+
+
 @pytest.mark.parametrize("words", [["--csv", "last"], ["--csv", "3f2a"], ["--csv", "3f2a", ".instrument"]])
 def test_what_looks_like_a_trace_behind_a_format_is_the_trace(capsys: Capture, words: list[str]) -> None:
     """Where no other is named."""

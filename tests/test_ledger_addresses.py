@@ -240,6 +240,13 @@ def test_copy_brings_every_call_over_once(database: str, tmp_path: Path, capsys:
     assert list(ledgers.rows(file)) == list(ledgers.rows(database))
 
 
+def test_a_copy_of_an_empty_ledger_is_a_ledger(tmp_path: Path) -> None:
+    """Which can be asked."""
+    (tmp_path / "from.db").touch()
+    assert 0 == main(["ledger", "copy", str(tmp_path / "from.db"), str(tmp_path / "to.db")])
+    assert [0] == [total.calls for total in ledgers.totals(tmp_path / "to.db")]
+
+
 def test_copy_of_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A ledger that is not there is one clear sentence."""
     assert 2 == main(["ledger", "copy", str(tmp_path / "none.db"), str(tmp_path / "to.db")])

@@ -174,6 +174,23 @@ def test_a_span_that_was_opened_long_ago_is_running(tmp_path: Path, capsys: Capt
     assert shown[2].startswith("… agent ")
 
 
+def test_of_what_was_long_ago_only_what_is_open_is_told(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, with the end of its process; what has ended since is not running."""
+    monkeypatch.setattr("instrument.cli.tail.KEPT_LINES", 3)
+    hung, done = (head(n, name=name, kind="agent") for n, name in ((1, "hung"), (2, "done")))
+    path = written(tmp_path, [run(pid=2**22 - 1), hung, done, span(2, name="done"), *(log(n) for n in (3, 4, 5))])
+    out = told(capsys, str(path))
+    assert (1, True, False) == (out.count("▸ hung"), "has ended without the end of hung\n" in out, "… done" in out)
+
+
+def test_a_beginning_is_told_once(tmp_path: Path, capsys: Capture) -> None:
+    """Also where it is among the latest lines."""
+    path = written(tmp_path, [run(pid=os.getpid(), start_ns=time.time_ns()), head(1, name="agent", kind="agent")])
+    assert 1 == told(capsys, str(path)).count("▸ agent")
+
+
 def test_a_line_that_is_being_written_is_waited_for(tmp_path: Path, capsys: Capture) -> None:
     """And is no error."""
     path = tmp_path / "a.jsonl"
