@@ -156,7 +156,7 @@ def read_only() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as place:
         (Path(place) / "events").mkdir()
         with closing(sqlite3.connect(f"{place}/ledger.db")) as connection:
-            connection.execute("CREATE TABLE calls (x)")
+            connection.executescript("CREATE TABLE calls (x); PRAGMA user_version = 1")
         for path, mode in ((place, 0o555), (f"{place}/events", 0o555), (f"{place}/ledger.db", 0o444)):
             os.chmod(path, mode)
         user = os.geteuid()
@@ -239,7 +239,7 @@ def ledger(tmp_path: Path, sql: str = "") -> Path:
     (tmp_path / ".instrument").mkdir()
     path = tmp_path / ".instrument" / "ledger.db"
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(f"PRAGMA journal_mode = WAL; CREATE TABLE mine (x); {sql}")
+        connection.executescript(f"PRAGMA journal_mode = WAL; PRAGMA user_version = 1; CREATE TABLE mine (x); {sql}")
     return path
 
 
@@ -270,6 +270,13 @@ def test_a_ledger_of_this_version_works(tmp_path: Path, monkeypatch: pytest.Monk
     open_ledger(tmp_path / "own.db").close()
     monkeypatch.setenv("INSTRUMENT_LEDGER__URL", f"sqlite:///{tmp_path}/own.db")
     assert sinks("ledger", monkeypatch)["ledger"].works
+
+
+def test_a_database_of_something_else_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sink would leave it alone."""
+    path = ledger(tmp_path, "PRAGMA user_version = 0")
+    expected = f"ValueError: {path} is the database of something else: name another file for the ledger"
+    assert (False, expected) == sinks("ledger", monkeypatch)["ledger"][1:]
 
 
 def test_a_ledger_of_a_newer_version_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

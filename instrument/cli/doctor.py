@@ -210,11 +210,13 @@ def _reached(url: str) -> str:
 
 
 def _write_and_roll_back(path: Path) -> None:
-    from instrument.store.ledger import MIGRATIONS
+    from instrument.store.ledger import MIGRATIONS, holds_tables
 
     with closing(sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)) as connection:
         if (version := connection.execute("PRAGMA user_version").fetchone()[0]) > len(MIGRATIONS):
             raise ValueError(f"{path} is of version {version}, written by a newer instrument: update this one")
+        if not version and holds_tables(connection):
+            raise ValueError(f"{path} is the database of something else: name another file for the ledger")
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.execute(f"CREATE TABLE {_PROBE} (x)")

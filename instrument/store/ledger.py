@@ -293,11 +293,16 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         return
     with _backed_up(connection, path, version) if version else nullcontext(), transaction(connection):
         version = _version(connection, path)  # another process may have been faster
-        if not version and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        if not version and holds_tables(connection):
             raise InstrumentError(f"{path} is the database of something else: name another file for the ledger")
         for migrate in MIGRATIONS[version:]:
             migrate(connection)
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def holds_tables(connection: sqlite3.Connection) -> bool:
+    """Whether there is anything in the database; without a version that is something else's."""
+    return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
 
 
 @contextmanager
@@ -425,7 +430,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(_opened_to_read(path)) as connection:
             if _version(connection, path):
                 yield connection
-            elif connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            elif holds_tables(connection):
                 raise InstrumentError(f"{path} is not a ledger")
             else:  # whoever began it was killed before the first row
                 with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
