@@ -293,6 +293,24 @@ def test_a_gathering_ends_also_where_calls_ask_late() -> None:
     assert not line.is_gathering
 
 
+@pytest.mark.parametrize(("seconds", "stops"), [(0.0, False), (0.1, True)])
+def test_a_call_stops_where_what_waits_has_waited_for_long(
+    seconds: float, stops: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside threads that do nothing but call the worker gets its turn, so that a kill loses what is young."""
+    line = pipeline(Keeping())
+    line.queue.extend(map(note, range(line.room.mark)))
+    line.asleep, line.written_before = False, time.monotonic() - seconds
+    line.put(note(-1))  # from now on it is asked how long the others have waited
+    line.queue.extend(map(note, range(line.room.free)))
+    stopped: list[float] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", stopped.append)
+        line.put(note(-2))
+    line.close()
+    assert stops == bool(stopped)
+
+
 def test_a_call_that_ends_while_the_worker_goes_to_sleep_wakes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker is asked for behind the call that was queued: before it, it may have looked and found nothing."""
     woken = []

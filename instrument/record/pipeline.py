@@ -91,6 +91,7 @@ class Pipeline:
         self.report = report
         self.asleep = True
         self.is_gathering = self.writes_late = False
+        self.written_before = 0.0
         self.draining = threading.Lock()
         self.delivery = Delivery(sinks, bounds, report, sieve, later)
         self.room = Room(self.queue, bounds, self.delivery, self)
@@ -134,6 +135,8 @@ class Pipeline:
 
     def wake(self) -> None:
         """Start or wake the worker."""
+        if self.asleep:
+            self.written_before = time.monotonic()
         self.asleep = False
         try:
             if self._shift.thread is None:
@@ -372,7 +375,8 @@ class Pipeline:
     def _drain(self) -> None:
         """Settle and write what is queued now; what comes meanwhile waits for the next time."""
         current.let_go()
-        began, left = time.monotonic(), len(self.queue)
+        drained_from = began = time.monotonic()
+        left = len(self.queue)
         while left > 0 and (taken := _taken_from(self.queue, self._most())):
             many = len(taken)
             left -= many
@@ -383,6 +387,7 @@ class Pipeline:
             before, began = began, time.monotonic()
             if many >= BATCH:  # of fewer the fixed costs would count too much
                 self.room.learn(many, began - before)
+        self.written_before = drained_from
         if not self.queue:
             self.room.large = 0  # what was thinned out and has not been counted back
 

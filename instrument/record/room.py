@@ -27,12 +27,17 @@ CROWD = 4_000
 nothing but call."""
 LATE_SECONDS = 0.02
 """They do so, too, where more wait than the worker takes in this time, because what waits is lost by a `kill -9`."""
+WAITED_SECONDS = 0.03
+"""And where what waits longest has waited so long: beside threads that do nothing but call the worker hardly gets the
+interpreter's lock, and no number of things tells for how long."""
 EASE_SECONDS = 0.005
 """So long a call stops at most."""
 EASED = 16
 """So many calls go by between two stops."""
 CATCHING_UP = 4
 """The same while batches wait that waited for prices: with more calls these would not become fewer."""
+GLANCE = 64
+"""After so many more things in a queue that is crowded by none of this it is asked again."""
 STEP = 1000
 """After so many more things in the queue its size in bytes is estimated, from one in `EVERY` of the newest."""
 EVERY = 40
@@ -48,6 +53,9 @@ class Worker(Protocol):
 
     is_gathering: bool
     """It lets more come before it begins, for a moment or until it is woken."""
+
+    written_before: float
+    """What was queued before this moment of the monotonic clock has been written."""
 
     def wake(self) -> None:
         """Have it begin."""
@@ -138,7 +146,7 @@ class Room:
             self.free = 0
 
     def _end_gathering(self) -> None:
-        self._ask_from(min(STEP, self._crowd, self._bounds.records))
+        self._ask_from(min(len(self.queue) + GLANCE, self._crowd, self._bounds.records))
         if self._worker.is_gathering:
             self._worker.is_gathering = False
             self._worker.wake()
@@ -157,7 +165,7 @@ class Room:
         if self._worker.is_gathering and length < self.mark:
             self._ask_from(self.mark)
         else:
-            self._ask_from(min(self._bounds.records, length + STEP, max(self._crowd, length) + EASED))
+            self._ask_from(min(self._bounds.records, length + GLANCE, max(self._crowd, length) + EASED))
         return False
 
     def _average_weight(self, newest: int) -> float:
@@ -174,7 +182,9 @@ class Room:
         return self._bounds.waits and not self._worker.is_ours(threading.current_thread())
 
     def _is_crowded(self) -> bool:
-        return len(self.queue) > self._crowd or self._delivery.behind > 0 or self._delivery.lags(CROWD)
+        if len(self.queue) > self._crowd or self._delivery.behind > 0 or self._delivery.lags(CROWD):
+            return True
+        return not self._worker.asleep and time.monotonic() - self._worker.written_before > WAITED_SECONDS
 
     def _ease(self) -> None:
         self._wait_while(self._is_crowded, EASE_SECONDS)
