@@ -36,7 +36,7 @@ EASED = 16
 """So many calls go by between two stops."""
 CATCHING_UP = 4
 """The same while batches wait that waited for prices: with more calls these would not become fewer."""
-GLANCE = 64
+GLANCE = 256
 """After so many more things in a queue that is crowded by none of this it is asked again."""
 STEP = 1000
 """After so many more things in the queue its size in bytes is estimated, from one in `EVERY` of the newest."""
