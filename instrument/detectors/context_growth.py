@@ -206,7 +206,7 @@ class Conversation:
 
 def _sent_before(prompt: Prompt | None, tokens: int, before: Conversation) -> tuple[float, float]:
     """How many of the tokens the prompt before held, and with how many both begin; all, where sizes alone are known."""
-    known = before.prompt
+    known = None if prompt is None else before.prompt  # which may have to be read first
     if prompt is None or known is None or not (prompt.is_whole and known.is_whole):
         again = float(min(before.last, tokens))
         parts_early = prompt is not None and known is not None and prompt.parts_early_from(known)

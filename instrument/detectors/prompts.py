@@ -103,8 +103,7 @@ def prompt_of(span: Span, tokens: int) -> Prompt | None:
     if not span.attributes.keys().isdisjoint(ONLY_WHAT_IS_NEW):
         return None
     raw = encoded(span.input)
-    is_apart = b'{"$blob"' in raw
-    if len(raw) < tokens and not is_apart:
+    if len(raw) < tokens and b'{"$blob"' not in raw:
         return None
     try:
         sent = _decode_messages(raw)
