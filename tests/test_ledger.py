@@ -519,7 +519,7 @@ def test_an_older_ledger_is_read_as_it_is(path: Path, monkeypatch: pytest.Monkey
 
 def test_of_rows_that_cannot_all_be_entered_none_is(path: Path) -> None:
     """One that is no row takes the whole transaction back, and the next is entered as if nothing had been."""
-    good, bad = (Row(time_ns=time_ns, run="r", trace_id="t", span_id=f"{time_ns}") for time_ns in (1, None))  # type: ignore[arg-type]
+    good, bad = (Row(time_ns=time_ns, run="r", trace_id="t", span_id=f"{time_ns}") for time_ns in (1, None))  # type: ignore[arg-type]  # None is what is refused
     with closing(ledger.open_ledger(path)) as connection:
         with pytest.raises(sqlite3.IntegrityError):
             ledger.write(connection, [good, bad])

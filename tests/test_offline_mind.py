@@ -251,7 +251,7 @@ def test_faults_that_were_cut_off_are_owned_up_to(keep: int) -> None:
     """A review that has lost some of an analysis says so, also when only its own summary is left of that."""
     desk = Desk({"mean.py": CODE}, keep=keep)
     told = json.dumps({"findings": [{"line": 2, "rule": "division-by-zero"}]})
-    desk.analyze_code = lambda path, focus: told[:-2] + ", … (cut to fit the context)"  # type: ignore[method-assign]
+    desk.analyze_code = lambda path, focus: told[:-2] + ", … (cut to fit the context)"  # type: ignore[method-assign]  # the answer that a long file gets
     assert "There are more faults in mean.py than could be kept in view." in desk.review()["summary"]
 
 

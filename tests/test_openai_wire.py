@@ -186,7 +186,7 @@ def test_stream_that_merely_stops_is_marked(server: Endpoint, recording: Recordi
     """The client takes it for the end: that the service did not say so is an attribute of the span, and a finding."""
     begun = sse(chunk({"content": "hel"}))
     for rest in (sse(chunk({}, "stop")), sse(chunk({}, usage=CHAT_USAGE)), b'data: {"id"'):
-        server.answer = lambda path, body, rest=rest: (200, "text/event-stream", begun + rest)  # type: ignore[misc]
+        server.answer = lambda path, body, rest=rest: (200, "text/event-stream", begun + rest)  # type: ignore[misc]  # a default that binds `rest`
         list(client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True))
     assert ([None, None, True], ["cut_answer"]) == (
         [span.attributes.get("instrument.stream.broken_off") for span in recording.spans],

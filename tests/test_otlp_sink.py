@@ -492,7 +492,7 @@ def test_records_that_were_never_encoded_are_sent_by_the_next_process(tmp_path: 
     """A program that ends before the encoders are loaded loses nothing, and its model calls are counted."""
     port = free_port()
     found = sink(tmp_path, f"http://127.0.0.1:{port}")
-    found._can_encode = lambda _: False  # type: ignore[method-assign]  # as if the encoders were still loading
+    found._can_encode = lambda _: False  # type: ignore[method-assign]  # as before the libraries are loaded  # as if the encoders were still loading
     found.write(Batch([span(1), call(2, 1), log(3, 1), finding(2)]))
     found.close()
     assert 4 == waiting(tmp_path)
@@ -521,7 +521,7 @@ def test_a_program_that_ends_too_soon_to_send_says_so(tmp_path: Path, environ: d
     """Where its records wait, and how to have them sent; but not on the stderr of what another program started."""
     said: list[str] = []
     found = sink(tmp_path, "http://127.0.0.1:9", environ=environ, report=said.append)
-    found._can_encode = lambda _: False  # type: ignore[method-assign]
+    found._can_encode = lambda _: False  # type: ignore[method-assign]  # as before the libraries are loaded
     found.write(Batch([span(1)]))
     found.close()
     assert lines == len([line for line in said if str(tmp_path) in line and "flush()" in line])

@@ -5,14 +5,14 @@ before, which tools were offered in vain, and where a prompt parts from the one 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from instrument.detectors.answers import offered_tools, wishes
+from instrument.detectors.answers import functions, offered_tools, wishes
 from instrument.detectors.calls import encoded, plain
 from instrument.detectors.prompts import ONLY_WHAT_IS_NEW
 from instrument.messages import message_of
@@ -174,14 +174,5 @@ def never_called(spans: Sequence[Span]) -> list[str]:
         return []
     called = {span.name for span in spans if span.kind != "llm"}
     called.update(wish.name for span in models for wish in wishes(span))
-    offered = dict.fromkeys(name for offer in offers.values() for name in _functions(plain(offer)))
+    offered = dict.fromkeys(name for offer in offers.values() for name, _ in functions(plain(offer)))
     return [name for name in offered if name not in called]
-
-
-def _functions(tools: Any) -> Iterator[str]:
-    """The names of functions of the program's own: of what providers run themselves calls have other names."""
-    for tool in tools if isinstance(tools, list) else ():
-        function = tool.get("function", tool) if isinstance(tool, dict) else {}
-        has_parameters = isinstance(function, dict) and not function.keys().isdisjoint(("parameters", "input_schema"))
-        if has_parameters and isinstance(function.get("name"), str):
-            yield function["name"]

@@ -43,6 +43,11 @@ def many(number: int, what: str) -> str:
     return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
+def often(times: int) -> str:
+    """`once`, `3 times`."""
+    return "once" if times == 1 else f"{count(times)} times"
+
+
 def bill(total: Total) -> str:
     """The money of a total in one word: an amount, `~` before it where some is estimated, `free` or `unpriced`."""
     if not total.calls or not (total.priced or total.estimated or total.unpriced or total.free):

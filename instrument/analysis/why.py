@@ -33,7 +33,7 @@ from instrument.analysis.facts import (
     retries_of,
 )
 from instrument.analysis.failures import exception_of, held_by, identity, is_group
-from instrument.analysis.in_words import bill, count, duration, many, percent
+from instrument.analysis.in_words import bill, count, duration, many, often, percent
 from instrument.analysis.report import Report
 from instrument.analysis.totals import Total, carries, dollars, total
 from instrument.analysis.tree import Trace
@@ -188,7 +188,7 @@ def _faults(spans: Sequence[Span]) -> str:
     """`429 3 times, APITimeoutError once`."""
     retries = [event for span in spans for event in span.events if event.name == "retry"]
     found = Counter(attribute(event, STATUS_CODE, ERROR_TYPE) for event in retries).most_common()
-    return ", ".join(f"{why} {'once' if times == 1 else f'{count(times)} times'}" for why, times in found if why)
+    return ", ".join(f"{why} {often(times)}" for why, times in found if why)
 
 
 def _lost_by_then(spans: Sequence[Span]) -> str:
@@ -451,9 +451,8 @@ def _survived(trace: Trace) -> Iterator[Reason]:
         if span.status in FAILED and span.span_id not in fatal and _ways(trace, span) == [[span]]:
             groups[span.name, span.error.type if span.error else ""].append(span)
     for (name, _), spans in sorted(groups.items(), key=lambda item: -len(item[1]))[:MOST_CAUSES]:
-        times = "once" if len(spans) == 1 else f"{count(len(spans))} times"
         what = "was refused" if spans[-1].status == REFUSED else "failed"
-        text = f"{name}{_among(trace.spans, spans)} {what} {times} and the run went on: {_error(spans[-1])}"
+        text = f"{name}{_among(trace.spans, spans)} {what} {often(len(spans))} and the run went on: {_error(spans[-1])}"
         yield Reason(text, [span.span_id for span in spans])
 
 
@@ -464,8 +463,8 @@ def _errors_as_results(trace: Trace) -> Iterator[Reason]:
         if span.kind in TOOL_KINDS and span.status == "ok" and (said := error_text(plain(span.output))):
             groups[span.name].append((span.span_id, said))
     for name, found in sorted(groups.items(), key=lambda item: -len(item[1]))[:MOST_CAUSES]:
-        times = "once" if len(found) == 1 else f"{count(len(found))} times"
-        text = f"{name} gave an error as its result {times}: {' '.join(found[-1][1][:200].split())}"
+        said = " ".join(found[-1][1][:200].split())
+        text = f"{name} gave an error as its result {often(len(found))}: {said}"
         yield Reason(text, [span_id for span_id, _ in found])
 
 

@@ -25,6 +25,12 @@ class Wish(NamedTuple):
     arguments: Any
     id: str = ""
 
+    @property
+    def given(self) -> Any:
+        """The arguments decoded; None for a text that is no JSON."""
+        is_text = isinstance(self.arguments, str)
+        return plain(Raw(self.arguments.encode("utf-8", "replace"))) if is_text else self.arguments
+
 
 class _Offer(Struct):
     tools: Raw = Raw(b"null")
@@ -92,6 +98,20 @@ def model_of(span: Span) -> str | None:
     return str(model) if model else None
 
 
+def functions(tools: Any) -> Iterator[tuple[str, Any]]:
+    """The functions of the program's own among tools on offer, each with the schema of what it takes.
+
+    What providers run themselves has none, and its calls have other names.
+    """
+    for tool in tools if isinstance(tools, list) else ():
+        function = tool.get("function", tool) if isinstance(tool, dict) else None
+        if isinstance(function, dict) and isinstance(function.get("name"), str):
+            for key in ("parameters", "input_schema"):
+                if key in function:
+                    yield function["name"], function[key]
+                    break
+
+
 def finish_reasons(span: Span) -> list[str]:
     """Why the model stopped, one reason for each choice."""
     reasons = plain(span.attributes.get(FINISH_REASONS))
@@ -100,9 +120,8 @@ def finish_reasons(span: Span) -> list[str]:
     return [str(reason) for reason in reasons] if isinstance(reasons, list | tuple) else []
 
 
-def is_refusal(span: Span) -> bool:
-    """Whether the model refused, which ends as any answer does: a part of its own says so, or a field."""
-    raw = encoded(span.output)
+def is_refusal(raw: bytes) -> bool:
+    """Whether an answer in JSON refuses, which ends as any does: a part of its own says so, or a field."""
     return b'"refusal"' in raw and any(_refusals(plain(Raw(raw))))
 
 
@@ -118,9 +137,8 @@ def _refusals(value: Any) -> Iterator[bool]:
                 yield from _refusals(part)
 
 
-def is_empty(span: Span) -> bool:
-    """Whether a model call that succeeded gave nothing at all: no text, no tool call, no other part."""
-    raw = encoded(span.output)
+def is_empty(raw: bytes) -> bool:
+    """Whether an answer in JSON gives nothing at all: no text, no tool call, no other part."""
     if not raw or len(raw) >= _LONGEST_EMPTY:
         return False
     said = plain(Raw(raw))

@@ -6,7 +6,8 @@ import msgspec
 
 from instrument.attributes import BROKEN_OFF
 from instrument.detectors.answers import Wish, finish_reasons, is_empty, is_refusal
-from instrument.detectors.told import Growth, gone_on, told, worth_telling
+from instrument.detectors.calls import encoded
+from instrument.detectors.told import Growth, gone_on, often, told, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -30,8 +31,7 @@ class CutAnswer:
         times = self._times[fault] = self._times.get(fault, 0) + 1
         if not worth_telling(self._growth, fault, times):
             return None
-        often = "once" if times == 1 else f"{times} times"
-        sentence = f"the answer of {span.name} {fault}, {often} in this run"
+        sentence = f"the answer of {span.name} {fault}, {often(times)} in this run"
         found = told("cut_answer", sentence, [span], calls=[span.name], fault=fault, times=times)
         return gone_on(self._growth, fault, found)
 
@@ -46,12 +46,13 @@ def _fault(span: Span, asked: list[Wish]) -> str | None:
         return "was stopped by a content filter"
     if BROKEN_OFF in span.attributes:
         return "broke off before the service had said that it was over"
-    if _REFUSED in reasons or is_refusal(span):
+    answer = encoded(span.output)
+    if _REFUSED in reasons or is_refusal(answer):
         return "is a refusal"
     broken = next((wish.name for wish in asked if not _is_json(wish.arguments)), None)
     if broken is not None:
         return f"calls {broken} with arguments that are no JSON"
-    return "is empty" if is_empty(span) else None
+    return "is empty" if is_empty(answer) else None
 
 
 def _is_json(arguments: object) -> bool:

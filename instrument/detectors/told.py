@@ -129,6 +129,11 @@ def names(calls: Sequence[Call]) -> str:
     return distinct[0] if len(distinct) == 1 else f"{', '.join(distinct[:-1])} and {distinct[-1]}"
 
 
+def often(times: int) -> str:
+    """`once`, `3 times`."""
+    return "once" if times == 1 else f"{times} times"
+
+
 def clock(time_ns: int) -> str:
     """A moment as UTC time of day."""
     return datetime.fromtimestamp(time_ns / 1e9, UTC).strftime("%H:%M:%S UTC")

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from instrument.attributes import AGENT_ID
 from instrument.detectors.answers import Wish
-from instrument.detectors.calls import call_of, encoded, plain
+from instrument.detectors.calls import call_of, encoded
 from instrument.detectors.patterns import Patterns
 from instrument.model import AGAIN_OF, Finding, Span
 from instrument.thresholds import Thresholds
@@ -56,8 +56,8 @@ class Unseen:
         found = [finding for call in self._answered(span) for finding in self._look(call)]
         for number, wish in enumerate(asked):
             if wish.id:
-                ended, agent = span.start_ns + span.duration_ns, span.attributes.get(AGENT_ID)
-                self._waiting[wish.id] = Waiting(wish, number, span.span_id, span.parent_id, ended, agent)
+                agent = span.attributes.get(AGENT_ID)
+                self._waiting[wish.id] = Waiting(wish, number, span.span_id, span.parent_id, span.end_ns, agent)
         while len(self._waiting) > _MOST_WAITING:
             del self._waiting[next(iter(self._waiting))]
         return found
@@ -76,8 +76,7 @@ class Unseen:
 
 def _made(call: Waiting, result: Any, told: Span) -> Span:
     """The call as it would have been recorded; `told` is the model call that was told its result."""
-    given = call.wish.arguments
-    arguments = plain(Raw(given.encode("utf-8", "replace"))) if isinstance(given, str) else given
+    arguments = call.wish.given
     return Span(
         trace_id=told.trace_id,
         span_id=f"{call.span_id}{_MARK}{call.number}",
@@ -87,7 +86,7 @@ def _made(call: Waiting, result: Any, told: Span) -> Span:
         start_ns=call.start_ns,
         duration_ns=max(0, told.start_ns - call.start_ns),
         status="ok",
-        input=arguments if isinstance(arguments, dict) else {"arguments": given},
+        input=arguments if isinstance(arguments, dict) else {"arguments": call.wish.arguments},
         output=result,
         attributes={} if call.agent is None else {AGENT_ID: call.agent},
     )

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from msgspec import Raw
 
-from instrument.detectors.answers import Wish
+from instrument.detectors.answers import Wish, functions
 from instrument.detectors.calls import plain
-from instrument.detectors.told import Growth, gone_on, some, told, worth_telling
+from instrument.detectors.told import Growth, gone_on, often, some, told, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -47,8 +47,13 @@ class WrongArguments:
         return some(*(self._judged(span, wish) for wish in asked))
 
     def _judged(self, span: Span, wish: Wish) -> Finding | None:
-        tool, given = self._tools.get(wish.name), _given(wish.arguments)
-        if tool is None or given is None or tool.required <= given.keys() <= tool.known or _is_apart(given):
+        tool, given = self._tools.get(wish.name), wish.given if _is_said(wish) else {}
+        if (
+            tool is None
+            or not isinstance(given, dict)
+            or tool.required <= given.keys() <= tool.known
+            or _is_apart(given)
+        ):
             return None
         missing, strange = tool.required - given.keys(), given.keys() - tool.known
         if missing:
@@ -66,22 +71,15 @@ class WrongArguments:
             del self._times[next(iter(self._times))]
         if not worth_telling(self._growth, pattern, times):
             return None
-        often = "once" if times == 1 else f"{times} times"
-        sentence = f"{wish.name} was called {how}, {often} so far{takes}"
+        sentence = f"{wish.name} was called {how}, {often(times)} so far{takes}"
         found = told("wrong_arguments", sentence, [span], severity=severity, calls=[wish.name], times=times)
         return gone_on(self._growth, pattern, found)
 
 
 def _parameters(tools: Any) -> dict[str, Parameters]:
     """What each function takes whose schema says it in a plain way."""
-    found: dict[str, Parameters] = {}
-    for tool in tools if isinstance(tools, list) else ():
-        function = tool.get("function", tool) if isinstance(tool, dict) else None
-        name = function.get("name") if isinstance(function, dict) else None
-        schema = function.get("parameters", function.get("input_schema")) if isinstance(function, dict) else None
-        if isinstance(name, str) and isinstance(schema, dict) and _CHOICES.isdisjoint(schema):
-            found[name] = _taken(schema)
-    return found
+    plainly = ((name, schema) for name, schema in functions(tools) if isinstance(schema, dict))
+    return {name: _taken(schema) for name, schema in plainly if _CHOICES.isdisjoint(schema)}
 
 
 def _taken(schema: dict[str, Any]) -> Parameters:
@@ -93,11 +91,9 @@ def _taken(schema: dict[str, Any]) -> Parameters:
     )
 
 
-def _given(arguments: Any) -> dict[str, Any] | None:
-    """The arguments as an object; None for what is none."""
-    if isinstance(arguments, str):
-        arguments = plain(Raw(arguments.encode("utf-8", "replace"))) if arguments.strip() else {}
-    return arguments if isinstance(arguments, dict) else None
+def _is_said(wish: Wish) -> bool:
+    """Whether there are arguments: a text without any stands for none."""
+    return not isinstance(wish.arguments, str) or wish.arguments.strip() != ""
 
 
 def _is_apart(given: dict[str, Any]) -> bool:

@@ -40,8 +40,8 @@ export function stepsView(tree, opened) {
 
 function nameOfStep(trace, row) {
   const number = trace.fact(row, 2);
-  const agent = trace.kindOf(row) === "agent" ? trace.fact(row, 1) : "";
-  return line(`${trace.nameOf(row)}${number ? ` #${number}` : ""}${agent && !trace.nameOf(row).includes(agent) ? ` ${agent}` : ""}`, 80);
+  const agent = trace.whoseOf(row);
+  return line(`${trace.nameOf(row)}${number ? ` #${number}` : ""}${agent ? ` ${agent}` : ""}`, 80);
 }
 
 // Whose work a call was: what it says itself, else the nearest agent above it.

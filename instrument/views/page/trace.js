@@ -181,6 +181,12 @@ export class Trace {
     return this.ends.get(this.words[this.run[row]]) ?? null;
   }
 
+  // Whose run an agent's is, where its name does not say so.
+  whoseOf(row) {
+    const agent = this.kindOf(row) === "agent" ? this.fact(row, 1) : "";
+    return this.nameOf(row).includes(agent) ? "" : agent;
+  }
+
   nameOf(row) {
     return this.words[this.name[row]];
   }

@@ -161,10 +161,8 @@ export class Waterfall {
   // Which one it is of those of the same name: the number of a step, whose run it is.
   whichOf(row) {
     const { trace } = this;
-    const kind = trace.kindOf(row);
-    if (kind === "step") return trace.fact(row, 2) && `#${trace.fact(row, 2)}`;
-    const agent = kind === "agent" ? trace.fact(row, 1) : "";
-    return trace.nameOf(row).includes(agent) ? "" : agent;
+    if (trace.kindOf(row) === "step") return trace.fact(row, 2) && `#${trace.fact(row, 2)}`;
+    return trace.whoseOf(row);
   }
 
   briefOf(row) {
