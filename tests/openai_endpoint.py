@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from instrument.integrations import openai_stream_usage
 from tests import loopback
 
 Answer = tuple[int, str, bytes | Iterator[bytes]]
@@ -62,7 +63,14 @@ def endpoint() -> Iterator[Endpoint]:
 
     with loopback.serving(Handler) as server:
         told.base_url = f"http://127.0.0.1:{server.server_port}/v1"
+        forget(told.base_url)
         yield told
+
+
+def forget(base_url: str) -> None:
+    """Forget what was learned of an endpoint that had the same port before."""
+    for learned in (openai_stream_usage._known, openai_stream_usage._refused):
+        learned -= {endpoint for endpoint in learned if endpoint[0].startswith(base_url)}
 
 
 def as_json(value: Any, status: int = 200) -> Answer:
