@@ -25,9 +25,9 @@ HASTE = 256
 CROWD = 4_000
 """Where more things wait, in the queue or for a sink, calls stop now and then: memory stays small where a loop does
 nothing but call."""
-LATE_SECONDS = 0.02
+LATE_SECONDS = 0.012
 """They do so, too, where more wait than the worker takes in this time, because what waits is lost by a `kill -9`."""
-WAITED_SECONDS = 0.03
+WAITED_SECONDS = 0.02
 """And where what waits longest has waited so long: beside threads that do nothing but call the worker hardly gets the
 interpreter's lock, and no number of things tells for how long."""
 EASE_SECONDS = 0.005
