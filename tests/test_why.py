@@ -106,8 +106,9 @@ def test_what_would_be_saved_is_what_the_simulator_saves(todo: Work) -> None:
     for cause in said:
         if "without" in cause.text:
             (shorter,) = traces(simulate(todo, frozenset(numbers(cause))))
-            saved = duration(trace.root.duration_ns - shorter.root.duration_ns)
-            assert f"the run is {saved} shorter" in cause.text
+            saved = trace.root.duration_ns - shorter.root.duration_ns
+            worth = f"{duration(saved)} shorter" if saved >= 0.001 * trace.root.duration_ns else "no shorter"
+            assert f"the run is {worth}" in cause.text
 
 
 def test_times_that_are_not_known_are_not_invented() -> None:
@@ -328,6 +329,24 @@ def test_answers_that_are_not_known_may_have_called_any_tool() -> None:
     assert [] == told(sent(2, tools=("fetch",), output=None), begins="offered")
 
 
+def test_where_no_model_answered_no_tool_was_left_alone() -> None:
+    """A wrong name of the model, a service that is away: nothing was there that could have called them."""
+    assert [] == told(sent(2, tools=("fetch",), output=None, status="error", error=WRONG), begins="offered")
+
+
+def test_retrievals_that_found_nothing_are_told() -> None:
+    """The model answers all the same, of what it was never given."""
+    found = [span(n, 1, kind="retrieval", name="look", output=output) for n, output in ((2, []), (3, []), (4, ["a"]))]
+    assert ["look found nothing, 2 times"] == told(*found, begins="look")
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_a_question_that_got_lost_is_told(text: str) -> None:
+    """A template without its value, a variable of another name: the last message has no words."""
+    lost = sent(2, text_message("system", "be kind"), text_message("user", text), name="chat")
+    assert ["the last message that chat was sent is empty"] == told(lost, begins="the last message")
+
+
 def test_errors_that_tools_gave_back_are_told() -> None:
     """The calls succeeded, so nothing else shows them."""
     calls = [span(n, 1, kind="tool", name="run_sql", output=f"ERROR: no column {n}") for n in (2, 3)]
@@ -384,6 +403,20 @@ def test_an_exception_is_told_where_it_began() -> None:
     found = answers(*records).failed[0]
     expected = ("ValueError: no; it began in parse, passed on by 2 spans", [3, 2, 1])
     assert expected == (found.text, numbers(found))
+
+
+def test_what_an_exception_hides_is_told() -> None:
+    """Clients say `Connection error.` whatever it was: the exception that it began with stands behind it."""
+    chain = [Failure("httpx.ConnectError", "all attempts failed"), Failure("OSError", "[Errno 111] refused")]
+    lost = Failure("openai.APIConnectionError", "Connection error.", causes=chain)
+    expected = "openai.APIConnectionError: Connection error (OSError: [Errno 111] refused)"
+    assert expected == answers(failed(1, error=lost)).failed[0].text
+
+
+def test_what_an_exception_says_itself_is_not_told_twice() -> None:
+    """Its cause's words are in its own."""
+    late = Failure("APITimeoutError", "Request timed out.", causes=[Failure("ReadTimeout", "timed out")])
+    assert "APITimeoutError: Request timed out." == answers(failed(1, error=late)).failed[0].text
 
 
 def test_what_an_exception_came_of_did_not_let_the_run_go_on() -> None:
@@ -444,6 +477,19 @@ def test_a_run_that_never_ended() -> None:
 def test_cancelled_is_neither_fine_nor_failed() -> None:
     """It is said."""
     assert "it was cancelled" == answers(span(1, status="cancelled")).failed[0].text
+
+
+def test_calls_that_were_cancelled_are_told() -> None:
+    """A time limit around them that somebody caught: the run did not fail, and they may have cost money."""
+    stopped = [span(2, 1, status="cancelled"), *(span(n, 2, name="chat", status="cancelled") for n in (3, 4))]
+    assert ["2 calls of chat were cancelled"] == [one.text for one in answers(span(1), *stopped).failed[1:]]
+
+
+def test_calls_that_were_left_behind_are_told() -> None:
+    """Threads that wait for each other, a task that was forgotten: the run was over and they were not."""
+    found = answers(span(1), head(2, 1, name="left"), head(3, 1, name="right")).failed[1:]
+    expected = [("1 call of left has not ended", [2]), ("1 call of right has not ended", [3])]
+    assert expected == [(one.text, numbers(one)) for one in found]
 
 
 @pytest.mark.parametrize(

@@ -166,11 +166,12 @@ def _around(text: str, at: int) -> str:
 def never_called(spans: Sequence[Span]) -> list[str]:
     """The functions that models were offered and that nobody called, in the order in which they were offered.
 
-    Empty where it is not known what models answered, for then they may have called them.
+    Empty where it is not known what models answered, for then they may have called them, and where none answered.
     """
     models = [span for span in spans if span.kind == "llm"]
     offers = {bytes(offer): offer for span in models if (offer := offered_tools(span)) is not None}
-    if any(span.output is None and span.status == "ok" for span in models):
+    answers = [span.output for span in models if span.status == "ok"]
+    if not answers or any(answer is None for answer in answers):
         return []
     called = {span.name for span in spans if span.kind != "llm"}
     called.update(wish.name for span in models for wish in wishes(span))

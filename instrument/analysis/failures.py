@@ -37,6 +37,15 @@ def held_by(error: Failure | None) -> list[Failure]:
     return [one for one in error.causes if not is_group(one) and not one.type.endswith(CANCELLED)]
 
 
+def origin_of(error: Failure | None) -> Failure | None:
+    """The first of the exceptions that this one came of, where its own message does not say as much already."""
+    chain = () if error is None else (error, *error.causes)
+    if any(is_group(one) for one in chain):
+        return None
+    said = [one for one in chain if one.message]
+    return said[-1] if said and said[-1].message.lower() not in chain[0].message.lower() else None
+
+
 def exceptions_of(span: Any) -> list[tuple[str, str] | None]:
     """That of a span, and what it holds."""
     return [exception_of(span), *map(identity, held_by(span.error))]

@@ -32,7 +32,7 @@ from instrument.analysis.facts import (
     retried_for,
     retries_of,
 )
-from instrument.analysis.failures import exception_of, held_by, identity, is_group
+from instrument.analysis.failures import exception_of, held_by, identity, is_group, origin_of
 from instrument.analysis.in_words import bill, count, duration, many, often, percent
 from instrument.analysis.report import Report
 from instrument.analysis.totals import Total, carries, dollars, total
@@ -45,6 +45,8 @@ from instrument.statuses import FAILED, OPEN, REFUSED, UNENDED, UNFINISHED
 
 WORTH_TELLING = 0.05
 """What makes up less of the time or the money than this is not an answer."""
+WORTH_SAVING = 0.001
+"""A run that would be shorter by less than this share of it would take as long."""
 MOST_CAUSES = 4
 AROUND = 40
 """Letters of a message that show which one it is."""
@@ -57,6 +59,13 @@ MUCH_INPUT = 10_000
 """From so many input tokens on it is told how few of them came from the cache."""
 OF_TIME = frozenset({"slow", "stalled"})
 OF_MONEY = frozenset({"spending", "context_growth"})
+FATES = {
+    "cancelled": ("was cancelled", "were cancelled"),
+    UNFINISHED: ("never ended", "never ended"),
+    OPEN: ("has not ended", "have not ended"),
+}
+"""What befell a call that came to no end, of one and of several."""
+NOTHING_FOUND: Sequence[object] = ([], {}, {"documents": []})
 BAD_LOGS = frozenset({"ERROR", "CRITICAL", "FATAL"})
 
 
@@ -141,7 +150,8 @@ def _share_of_time(trace: Trace, cause: _Cause, times: dict[str, int], whole: in
         return f"{cause.name} itself, outside of what it calls: {share}"
     saved = whole - shortest_without(trace, times.keys())
     beside = _beside_them(trace, cause, times, saved)
-    without = f"without {_it(times)} the run is {duration(saved)} shorter{beside}"
+    shorter = f"{duration(saved)} shorter" if saved >= WORTH_SAVING * whole else "no shorter"
+    without = f"without {_it(times)} the run is {shorter}{beside}"
     return f"{cause.name}: {share} in {many(len(times), cause.leaves)}; {without}"
 
 
@@ -372,7 +382,9 @@ def _failure(trace: Trace) -> Iterator[Reason]:
     if outcome:
         yield Reason(f"its outcome: {outcome}", _ids(trace))
     yield from _survived(trace)
+    yield from _never_came_to_an_end(trace)
     yield from _errors_as_results(trace)
+    yield from _came_with_nothing(trace)
     yield from _left_alone(trace)
     for log in trace.logs:
         if log.level.upper() in BAD_LOGS:
@@ -401,10 +413,12 @@ def _how_it_ended(trace: Trace, root: Span) -> Iterator[Reason]:
 def _told_of(trace: Trace, passed: Sequence[Span]) -> str:
     root, first = passed[0], passed[-1]
     if root is first:
-        return _error(root)
-    how = "; it began" if _same(first, root) else f" came of {_error(first).removesuffix('.')}, which began"
+        return _with_origin(root)
     where = f"{first.name}{_among(trace.spans, [first])}, passed on by {many(len(passed) - 1, 'span')}"
-    return f"{_error(root).removesuffix('.')}{how} in {where}"
+    began = _with_origin(first).removesuffix(".")
+    if _same(first, root):
+        return f"{began}; it began in {where}"
+    return f"{_error(root).removesuffix('.')} came of {began}, which began in {where}"
 
 
 def _without_a_span(ways: Sequence[Sequence[Span]]) -> Iterator[Reason]:
@@ -452,8 +466,36 @@ def _survived(trace: Trace) -> Iterator[Reason]:
             groups[span.name, span.error.type if span.error else ""].append(span)
     for (name, _), spans in sorted(groups.items(), key=lambda item: -len(item[1]))[:MOST_CAUSES]:
         what = "was refused" if spans[-1].status == REFUSED else "failed"
-        text = f"{name}{_among(trace.spans, spans)} {what} {often(len(spans))} and the run went on: {_error(spans[-1])}"
+        text = f"{name}{_among(trace.spans, spans)} {what} {often(len(spans))} and the run went on: {_with_origin(spans[-1])}"
         yield Reason(text, [span.span_id for span in spans])
+
+
+def _never_came_to_an_end(trace: Trace) -> Iterator[Reason]:
+    """Calls that were cancelled, and those that were still open when the run was over: a deadlock, a forgotten task."""
+    if trace.root.status in UNENDED:
+        return
+    broken = [one for one in trace.spans if one is not trace.root and one.status in FATES]
+    around = {one.parent_id for one in broken}
+    groups: dict[tuple[str, str], list[Span]] = defaultdict(list)
+    for span in broken:
+        if span.span_id not in around:
+            groups[span.status, span.name].append(span)
+    for (status, name), spans in sorted(groups.items(), key=lambda item: -len(item[1]))[:MOST_CAUSES]:
+        one, several = FATES[status]
+        text = f"{many(len(spans), 'call')} of {name}{_among(trace.spans, spans)} {one if len(spans) == 1 else several}"
+        yield Reason(text, [span.span_id for span in spans])
+
+
+def _came_with_nothing(trace: Trace) -> Iterator[Reason]:
+    """Retrievals that found nothing, and questions without a word in them, on which a model answers all the same."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for span in trace.spans:
+        if span.kind == "retrieval" and span.status == "ok" and plain(span.output) in NOTHING_FOUND:
+            groups[f"{span.name} found nothing"].append(span.span_id)
+        elif span.kind == "llm" and (prompt := messages(span)) and not prompt[-1].text.strip():
+            groups[f"the last message that {span.name} was sent is empty"].append(span.span_id)
+    for what, span_ids in groups.items():
+        yield Reason(f"{what}{f', {often(len(span_ids))}' if len(span_ids) > 1 else ''}", span_ids)
 
 
 def _errors_as_results(trace: Trace) -> Iterator[Reason]:
@@ -492,6 +534,14 @@ def _same(one: Span, other: Span) -> bool:
 
 def _error(span: Span) -> str:
     return f"{span.error.type}: {span.error.message[:200]}" if span.error is not None else f"{span.name} failed"
+
+
+def _with_origin(span: Span) -> str:
+    """What a span failed with, and what that came of where it does not say so itself: `Connection error.` does not."""
+    origin = origin_of(span.error)
+    if origin is None:
+        return _error(span)
+    return f"{_error(span).removesuffix('.')} ({origin.type}: {origin.message[:200].removesuffix('.')})"
 
 
 # Words
