@@ -465,8 +465,8 @@ def _survived(trace: Trace) -> Iterator[Reason]:
         if span.status in FAILED and span.span_id not in fatal and _ways(trace, span) == [[span]]:
             groups[span.name, span.error.type if span.error else ""].append(span)
     for (name, _), spans in sorted(groups.items(), key=lambda item: -len(item[1]))[:MOST_CAUSES]:
-        what = "was refused" if spans[-1].status == REFUSED else "failed"
-        text = f"{name}{_among(trace.spans, spans)} {what} {often(len(spans))} and the run went on: {_with_origin(spans[-1])}"
+        fate = f"{'was refused' if spans[-1].status == REFUSED else 'failed'} {often(len(spans))}"
+        text = f"{name}{_among(trace.spans, spans)} {fate} and the run went on: {_with_origin(spans[-1])}"
         yield Reason(text, [span.span_id for span in spans])
 
 
