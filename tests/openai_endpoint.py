@@ -18,7 +18,7 @@ class Endpoint:
     """`answer(path, body)` gives status, content type and body; `requests` keeps what was asked.
 
     A body may be an iterator: each piece is sent as it comes, and where the iterator raises the connection breaks.
-    `extra` are headers to send, `broken` is set when a client went away before the end.
+    `extra` are headers to send, `broken` is set when a client went away before the end, `over` when the block ends.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Endpoint:
         self.answer: Callable[[str, dict[str, Any]], Answer] = respond
         self.base_url = ""
         self.extra: dict[str, str] = {}
-        self.broken = threading.Event()
+        self.broken, self.over = threading.Event(), threading.Event()
 
 
 @contextmanager
@@ -39,6 +39,9 @@ def endpoint() -> Iterator[Endpoint]:
             path, body = self.path.split("?")[0].removeprefix("/v1"), json.loads(self.body() or b"{}")
             told.requests.append((path, body))
             status, kind, content = told.answer(path, body)
+            if told.over.is_set():
+                self.close_connection = True
+                return  # nobody listens any more
             headers = {"content-type": kind, "x-request-id": "req_1", **told.extra}
             if isinstance(content, bytes):
                 self.reply(status, content, headers)
@@ -64,7 +67,10 @@ def endpoint() -> Iterator[Endpoint]:
     with loopback.serving(Handler) as server:
         told.base_url = f"http://127.0.0.1:{server.server_port}/v1"
         forget(told.base_url)
-        yield told
+        try:
+            yield told
+        finally:
+            told.over.set()
 
 
 def forget(base_url: str) -> None:

@@ -111,6 +111,7 @@ def receiver(port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Recei
             answer = Answer(404) if signal in found.lacks else found.next_answer()
             if answer.hang:
                 found.stopped.wait(answer.hang)
+                self.close_connection = True
                 return
             if 200 <= answer.status < 300:
                 found.take(signal, body, {key.lower(): value for key, value in self.headers.items()})

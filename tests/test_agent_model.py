@@ -105,10 +105,10 @@ def test_nonsense_is_one_clear_sentence(answer: Raw, sentence: str) -> None:
 
 def test_an_endpoint_that_is_down_is_one_clear_sentence() -> None:
     """A refused connection names the address; a user name and password in it are not shown."""
-    port = free_port()
-    url = f"http://user:pass@127.0.0.1:{port}/v1"
-    with openai.OpenAI(base_url=url, api_key="test", max_retries=0) as client, pytest.raises(ModelError) as caught:
-        Endpoint(client, "a", "b").ask("a", "", [], REVIEW)
+    with free_port() as port:
+        url = f"http://user:pass@127.0.0.1:{port}/v1"
+        with openai.OpenAI(base_url=url, api_key="test", max_retries=0) as client, pytest.raises(ModelError) as caught:
+            Endpoint(client, "a", "b").ask("a", "", [], REVIEW)
     assert f"The model's endpoint http://127.0.0.1:{port}/v1/ cannot be reached" in str(caught.value)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -129,7 +130,7 @@ def test_concurrent_calls_cannot_pass_the_limit_together(recording: Recording) -
     @instrument.llm_call
     def slow(n: int, model: str = "m", max_tokens: int = 9) -> tuple[str, dict[str, int]]:
         running.append(n)
-        gate.wait(10)
+        gate.wait(60)
         return "x", {"input_tokens": 1, "output_tokens": 5}
 
     def attempt(n: int) -> bool:
@@ -142,7 +143,7 @@ def test_concurrent_calls_cannot_pass_the_limit_together(recording: Recording) -
     with instrument.budget(usd="1.00"), ThreadPoolExecutor(32) as pool:
         attempts = [pool.submit(attempt, n) for n in range(32)]
         while len(running) + sum(a.done() for a in attempts) < 32:
-            pass
+            time.sleep(0.001)
         gate.set()
         made_it = sum(a.result() for a in attempts)
     assert 11 == made_it

@@ -339,12 +339,15 @@ def test_a_run_in_progress_is_shown(here: Path, capsys: Capture) -> None:
 
 WRITING = """
 import sys, time
+from pathlib import Path
 from instrument import configure, span
 configure(sinks=["jsonl"])
 with span("outer", kind="agent"):
     with span("inner"):
         pass
-    time.sleep(0.3)
+    begun = time.monotonic()
+    while time.monotonic() < begun + 0.3 or '"name":"outer"' not in next(Path(".instrument/events").glob("*")).read_text():
+        time.sleep(0.01)
     print("ready", flush=True)
     time.sleep(60)
 """

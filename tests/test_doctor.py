@@ -208,9 +208,9 @@ def test_a_collector_is_asked(status: int, works: bool, monkeypatch: pytest.Monk
     from tests.loopback import free_port
     from tests.otlp_receiver import Answer, receiver
 
-    with receiver() as collector:
+    with receiver() as collector, free_port() as port:
         collector.answer = Answer(status)
-        url = collector.url if status else f"http://127.0.0.1:{free_port()}"
+        url = collector.url if status else f"http://127.0.0.1:{port}"
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         found = sinks("otlp", monkeypatch)["otlp"]
     assert (works, True) == (found.works, url in found.detail), found

@@ -24,7 +24,7 @@ def forked(work: Callable[[], object]) -> int:
     """The pid of a child that does the work; its exit code is 0 if it could, and it is killed where it hangs."""
     pid = os.fork()
     if pid == 0:
-        signal.alarm(10)
+        signal.alarm(60)
         code = 1
         try:
             work()

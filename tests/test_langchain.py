@@ -192,21 +192,25 @@ def test_the_breaker_sees_a_decorated_tool_once(config: Any) -> None:
             temperature.invoke({"city": "Rome"}, config=config)
 
 
-async def _cancelled(chain: Any, config: Any) -> None:
-    running = asyncio.create_task(chain.ainvoke("hi", config=config))
-    await asyncio.sleep(0.02)
+async def _cancelled(config: Any) -> None:
+    slow = Slow(messages=iter(()), is_asked=asyncio.Event())
+    running = asyncio.create_task((RunnableLambda(lambda x: x) | slow).ainvoke("hi", config=config))
+    await slow.is_asked.wait()
     running.cancel()
     await asyncio.wait([running])
 
 
 class Slow(GenericFakeChatModel):
+    is_asked: Any
+
     async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
-        await asyncio.sleep(10)
+        self.is_asked.set()
+        await asyncio.sleep(60)
 
 
 def test_a_cancelled_model_call_ends(recording: Recording, config: Any) -> None:
     """LangChain has no event for a model call that is cancelled: it ends with the chain that it is in."""
-    asyncio.run(_cancelled(RunnableLambda(lambda x: x) | Slow(messages=iter(())), config))
+    asyncio.run(_cancelled(config))
     assert ({"cancelled"}, {}) == (
         {one.status for one in recording.spans if one.kind in ("llm", "workflow")}, config["callbacks"][0]._told._open,
     )  # fmt: skip

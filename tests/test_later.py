@@ -139,7 +139,7 @@ def test_prices_load_while_a_model_answers(tmp_path: Path) -> None:
     @llm_call
     def slow(prompt, model="gpt-4o"):
         quick(1)
-        until = time.monotonic() + 5
+        until = time.monotonic() + 60
         while not Prices.are_loaded() and time.monotonic() < until:
             time.sleep(0.001)
         print(Prices.are_loaded())
@@ -236,7 +236,7 @@ def test_what_a_budget_counts_prompts_with_is_there_before_the_first(
         dedent(f"""
             @instrument.agent(budget=dict({limit}))
             def work():
-                end = time.monotonic() + ({is_loaded} and 20 or 0.2)
+                end = time.monotonic() + ({is_loaded} and 60 or 0.2)
                 while time.monotonic() < end and not instrument.tokens.is_built():
                     time.sleep(0.01)
                 print(instrument.tokens.is_built())

@@ -322,7 +322,7 @@ def test_nobody_waits_at_the_end_for_a_folder_that_cannot_be_made(tmp_path: Path
     begun = time.monotonic()
     with pytest.raises(InstrumentError, match="1 calls"):
         sink.close()
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 5  # of ten
 
 
 def test_what_cannot_be_entered_is_counted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -328,7 +328,7 @@ def test_server_is_gone_after_the_block() -> None:
 def test_too_large_a_body_is_refused_unread(served: Served) -> None:
     """A body beyond the limit is answered with 413 before it was sent."""
     host, port = served.base_url.removeprefix("http://").removesuffix("/v1").split(":")
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(b"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n")
         assert b"413" in connection.recv(200).split(b"\r\n")[0]
 

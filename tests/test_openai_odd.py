@@ -105,7 +105,7 @@ def test_first_token_is_not_the_first_event(server: Endpoint, recording: Recordi
     def pieces() -> Iterator[bytes]:
         created = {"type": "response.created", "response": response("in_progress", usage=False), "sequence_number": 0}
         yield f"data: {json.dumps(created)}\n\n".encode()
-        spoken.wait(5)
+        spoken.wait(20)
         delta = {
             "type": "response.output_text.delta", "item_id": "m", "output_index": 0, "content_index": 0, "delta": "x",
             "logprobs": [], "sequence_number": 1,
@@ -157,7 +157,7 @@ def test_bytes_arrive_as_they_are_sent(asynchronous: bool, server: Endpoint, rec
     def pieces() -> Iterator[bytes]:
         for n in range(4):
             yield f"data: {json.dumps(chunk({'content': str(n)}))}\n\n".encode()
-            if not arrived.acquire(timeout=5):
+            if not arrived.acquire(timeout=20):
                 raise EOFError
 
     server.answer = lambda path, body: (200, "text/event-stream", pieces())

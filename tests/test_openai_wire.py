@@ -87,7 +87,7 @@ def error_event(server: Endpoint) -> None:
 
 def hangs(server: Endpoint) -> None:
     def answer(path: str, body: dict[str, Any]) -> Any:
-        time.sleep(0.6)
+        server.over.wait(20)
         return respond(path, body)
 
     server.answer = answer
@@ -245,14 +245,19 @@ def test_cancelled_while_reading(server: Endpoint, recording: Recording) -> None
     """A stream whose reader is cancelled is cancelled with an estimate, and its connection is closed as it is plain."""
     server.answer = lambda path, body: (200, "text/event-stream", endless())
 
+    async def read(client: Any, has_begun: asyncio.Event) -> None:
+        async for _ in await client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True):
+            has_begun.set()
+
     async def main() -> None:
         async with client_of(server.base_url, asynchronous=True) as client:
-            task = asyncio.create_task(got(chat_with(stream=True)(client)))
-            await asyncio.sleep(0.3)
+            has_begun = asyncio.Event()
+            task = asyncio.create_task(read(client, has_begun))
+            await has_begun.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert server.broken.wait(5)
+            assert server.broken.wait(20)
 
     asyncio.run(main())
     span = only(recording)
@@ -272,7 +277,7 @@ def test_closing_early_frees_the_connection(asynchronous: bool, server: Endpoint
         ended.append(len(recording.spans))
 
     run(style, server.base_url, asynchronous)
-    assert (True, [1]) == (server.broken.wait(5), ended)
+    assert (True, [1]) == (server.broken.wait(20), ended)
 
 
 def test_early_estimate_counts_the_prompt(server: Endpoint, recording: Recording, client: Any) -> None:
@@ -332,7 +337,7 @@ def in_step(arrived: threading.Semaphore) -> Iterator[bytes]:
     """Chunks of which each is sent only when the one before has arrived."""
     for n in range(5):
         yield sse(chunk({"content": str(n)}))
-        if not arrived.acquire(timeout=5):
+        if not arrived.acquire(timeout=20):
             raise EOFError
     yield b"data: [DONE]\n\n"
 
@@ -379,7 +384,7 @@ def test_stream_read_by_another_thread(server: Endpoint, recording: Recording, c
     seen: list[Any] = []
     thread = threading.Thread(target=lambda: seen.extend(stream))
     thread.start()
-    thread.join(10)
+    thread.join()
     assert (3, 7) == (len(seen), only(recording).usage.output)  # type: ignore[union-attr]  # there is usage
 
 

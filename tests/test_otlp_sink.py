@@ -253,26 +253,26 @@ def waiting(folder: Path) -> int:
 
 def test_the_next_process_sends_what_waits(tmp_path: Path) -> None:
     """Nobody listens; later somebody does: what the first left is sent before what the second records."""
-    port = free_port()
-    for number in (1, 2):
-        send(tmp_path, f"http://127.0.0.1:{port}", span(number), signals=("traces",))
-    assert 2 == waiting(tmp_path)
-    with receiver(port) as target:
-        send(tmp_path, target.url, span(3), signals=("traces",))
-        assert (["span1", "span2", "span3"], 0) == (target.names(), waiting(tmp_path))
+    with free_port() as port:
+        for number in (1, 2):
+            send(tmp_path, f"http://127.0.0.1:{port}", span(number), signals=("traces",))
+        assert 2 == waiting(tmp_path)
+        with receiver(port) as target:
+            send(tmp_path, target.url, span(3), signals=("traces",))
+            assert (["span1", "span2", "span3"], 0) == (target.names(), waiting(tmp_path))
 
 
 def test_a_target_that_comes_back_gets_what_waited(tmp_path: Path) -> None:
     """In the same process: the earliest first, then what is recorded from then on."""
-    port = free_port()
-    found = sink(tmp_path, f"http://127.0.0.1:{port}", signals=("traces",))
-    for number in (1, 2):
-        found.write(Batch([span(number)]))
-        found.flush()
-    with receiver(port) as target:
-        assert target.wait(lambda: len(target.spans) == 2)
-        found.write(Batch([span(3)]))
-        found.close()
+    with free_port() as port:
+        found = sink(tmp_path, f"http://127.0.0.1:{port}", signals=("traces",))
+        for number in (1, 2):
+            found.write(Batch([span(number)]))
+            found.flush()
+        with receiver(port) as target:
+            assert target.wait(lambda: len(target.spans) == 2)
+            found.write(Batch([span(3)]))
+            found.close()
     assert (["span1", "span2", "span3"], 0, {}) == (target.names(), waiting(tmp_path), dict(found.lost))
 
 
@@ -449,11 +449,12 @@ def test_grpc_is_tried_again(tmp_path: Path, status: int) -> None:
 def test_one_line_says_that_the_target_is_away(tmp_path: Path) -> None:
     """However often it is tried: what is wrong, and what becomes of the records."""
     said: list[str] = []
-    found = sink(tmp_path, f"http://user:secret@127.0.0.1:{free_port()}", report=said.append)
-    for number in range(3):
-        found.write(Batch([span(number)]))
-        found.flush()
-    found.close()
+    with free_port() as port:
+        found = sink(tmp_path, f"http://user:secret@127.0.0.1:{port}", report=said.append)
+        for number in range(3):
+            found.write(Batch([span(number)]))
+            found.flush()
+        found.close()
     assert (1, True, False) == (len(said), "it cannot be reached; records wait in" in said[0], "secret" in said[0])
 
 
@@ -490,30 +491,30 @@ def test_a_program_ends_in_time_while_the_target_hangs(tmp_path: Path) -> None:
 
 def test_records_that_were_never_encoded_are_sent_by_the_next_process(tmp_path: Path) -> None:
     """A program that ends before the encoders are loaded loses nothing, and its model calls are counted."""
-    port = free_port()
-    found = sink(tmp_path, f"http://127.0.0.1:{port}")
-    found._can_encode = lambda _: False  # type: ignore[method-assign]  # as before the libraries are loaded  # as if the encoders were still loading
-    found.write(Batch([span(1), call(2, 1), log(3, 1), finding(2)]))
-    found.close()
-    assert 4 == waiting(tmp_path)
-    with receiver(port) as target:
-        send(tmp_path, target.url, span(4))
-        resources = [one.resource_spans[0].resource.attributes for one in target.requests["traces"]]
-        (counted,) = target.requests["metrics"]
-        metrics = {one.name: one for one in counted.resource_metrics[0].scope_metrics[0].metrics}
-        (point,) = metrics["gen_ai.client.operation.duration"].histogram.data_points
-        assert (
-            ["span1", "chat gpt-4.1-mini", "span4"],
-            1,
-            ["reviewer"] * 2,
-            {"chat gpt-4.1-mini": [finding().message]},
-        ) == (
-            target.names(),
-            len(target.logs),
-            [told(one)["service.name"] for one in resources],
-            findings_in(target),
-        )
-        assert (1, NOON) == (point.count, point.start_time_unix_nano)
+    with free_port() as port:
+        found = sink(tmp_path, f"http://127.0.0.1:{port}")
+        found._can_encode = lambda _: False  # type: ignore[method-assign]  # as before the libraries are loaded  # as if the encoders were still loading
+        found.write(Batch([span(1), call(2, 1), log(3, 1), finding(2)]))
+        found.close()
+        assert 4 == waiting(tmp_path)
+        with receiver(port) as target:
+            send(tmp_path, target.url, span(4))
+            resources = [one.resource_spans[0].resource.attributes for one in target.requests["traces"]]
+            (counted,) = target.requests["metrics"]
+            metrics = {one.name: one for one in counted.resource_metrics[0].scope_metrics[0].metrics}
+            (point,) = metrics["gen_ai.client.operation.duration"].histogram.data_points
+            assert (
+                ["span1", "chat gpt-4.1-mini", "span4"],
+                1,
+                ["reviewer"] * 2,
+                {"chat gpt-4.1-mini": [finding().message]},
+            ) == (
+                target.names(),
+                len(target.logs),
+                [told(one)["service.name"] for one in resources],
+                findings_in(target),
+            )
+            assert (1, NOON) == (point.count, point.start_time_unix_nano)
 
 
 @pytest.mark.parametrize(("environ", "lines"), [({}, 1), ({"TRACEPARENT": "00-1-1-00"}, 0)])
@@ -631,17 +632,18 @@ def test_no_thread_is_there_at_a_fork(tmp_path: Path, target: Receiver) -> None:
 def test_a_fork_does_not_wait_for_the_target(tmp_path: Path, target: Receiver) -> None:
     """The thread that is with it stays. Once it is back it sends all there is, and ends for the next fork."""
     target.answers = [Answer(hang=20.0)]
-    found = sink(tmp_path, target.url, signals=("traces",), environ={"OTEL_EXPORTER_OTLP_TIMEOUT": "0.5"})
+    found = sink(tmp_path, target.url, signals=("traces",), environ={"OTEL_EXPORTER_OTLP_TIMEOUT": "20"})
     found.write(Batch([span(1)]))
     assert target.wait(lambda: target.asked == 1)
     before = time.monotonic()
     found._courier.before_fork(before + 10)
     took = time.monotonic() - before
     found._courier.after_fork()
+    target.stopped.set()
     assert target.wait(lambda: len(target.spans) == 1)
     found.flush()
     found._courier.before_fork(time.monotonic() + 10)
-    assert (True, False) == (took < 0.4, found._courier._shift.is_alive())
+    assert (True, False) == (took < 5, found._courier._shift.is_alive())
     found._courier.after_fork()
     found.close()
 
@@ -649,14 +651,17 @@ def test_a_fork_does_not_wait_for_the_target(tmp_path: Path, target: Receiver) -
 def test_the_thread_stays_for_a_fork_while_one_of_two_flushes_goes_on(tmp_path: Path, target: Receiver) -> None:
     """The first that ends does not speak for the other."""
     target.answers = [Answer(hang=20.0)]
-    found = sink(tmp_path, target.url, signals=("traces",), environ={"OTEL_EXPORTER_OTLP_TIMEOUT": "0.2"})
+    found = sink(tmp_path, target.url, signals=("traces",), environ={"OTEL_EXPORTER_OTLP_TIMEOUT": "20"})
     found.write(Batch([span(1)]))
     assert target.wait(lambda: target.asked == 1)
     courier = found._courier
-    long = threading.Thread(target=courier.flush, args=(5.0,))
+    long = threading.Thread(target=courier.flush, args=(20.0,))
     long.start()
+    while not courier._awaited_by:
+        time.sleep(0.001)
     courier.flush(0.03)
     assert 1 == len(courier._awaited_by)
+    target.stopped.set()
     long.join()
     found.close()
 
@@ -703,6 +708,7 @@ def test_a_child_does_not_keep_its_parents_turn(tmp_path: Path) -> None:
 
 def test_spooled_files_are_for_their_owner_only(tmp_path: Path) -> None:
     """They hold what agents said."""
-    send(tmp_path, f"http://127.0.0.1:{free_port()}", span(1), signals=("traces",))
+    with free_port() as port:
+        send(tmp_path, f"http://127.0.0.1:{port}", span(1), signals=("traces",))
     (file,) = tmp_path.rglob("otlp/*/*.gz")
     assert (0o600, 0o700) == (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777)

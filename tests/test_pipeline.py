@@ -106,7 +106,7 @@ def test_records_arrive_without_flush() -> None:
     kept = Keeping()
     line = pipeline(kept)
     line.put(note(1))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while not kept.records and time.monotonic() < deadline:
         time.sleep(0.005)
     line.close()
@@ -161,7 +161,7 @@ def test_a_sink_that_ends_its_thread_is_switched_off_alone(kind: type[Keeping], 
     line = pipeline(leaving, kept)
     for n in (1, 2):
         line.put(note(n))
-        told = line.flush(timeout=2)
+        told = line.flush()
     line.close()
     assert ([1, 2], {f"sink {kind.__name__} failed": 2}) == ([one.time_ns for one in kept.records], told.lost)
 
@@ -173,7 +173,7 @@ def test_a_sink_need_say_nothing_of_itself(direct: bool) -> None:
     kept, secretive = Keeping(), Secretive()
     line = pipeline(secretive, kept)
     line.put(note(1))
-    told = line.flush(timeout=2)
+    told = line.flush()
     line.close()
     assert (1, 1, {}) == (len(secretive.records), len(kept.records), told.lost)
 
@@ -193,7 +193,7 @@ def test_a_sink_that_ends_the_recording_loses_nothing() -> None:
     ending = Ending()
     line = pipeline(ending)
     line.put(note(1))
-    told = line.flush(timeout=2)
+    told = line.flush()
     assert ([1, 2], {}) == ([one.time_ns for one in ending.records], told.lost)
 
 
@@ -340,7 +340,7 @@ def test_flush_from_a_sink_returns() -> None:
     sink = Flushing()
     line = pipeline(sink)
     line.put(note(1))
-    line.flush(timeout=5)
+    line.flush()
     line.close()
     assert 1 == len(sink.records)
 
@@ -515,8 +515,9 @@ class Prepared(Keeping):
         self.ready.append(threading.current_thread().name)
 
 
-def test_files_are_open_when_the_first_call_goes_on() -> None:
+def test_files_are_open_when_the_first_call_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """What opening takes passes before the first call goes on, and on the worker's thread."""
+    monkeypatch.setattr("instrument.record.pipeline.READY_SECONDS", 20)
     sink = Prepared()
     line = pipeline(sink)
     line.put(note(0))

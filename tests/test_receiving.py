@@ -172,11 +172,11 @@ def chat(name: str, span: int, parent: int = 0) -> bytes:
 def test_a_call_that_is_told_of_before_and_after_a_restart_is_counted_once(tmp_path: Path) -> None:
     """The inner span comes first, because it ends first; the outer one is a step then, also for the ledger. Who sends
     need not know of the restart: the address is the same where a port was given."""
-    port = f"--port={free_port()}"
-    with receiving(tmp_path, port, end=signal.SIGKILL) as address:
-        assert (200, {}) == send(f"{address}/v1/traces", chat("inner", 2, 1))
-    with receiving(tmp_path, port, end=signal.SIGKILL):
-        assert (200, {}) == send(f"{address}/v1/traces", chat("outer", 1))
+    with free_port() as port:
+        with receiving(tmp_path, f"--port={port}", end=signal.SIGKILL) as address:
+            assert (200, {}) == send(f"{address}/v1/traces", chat("inner", 2, 1))
+        with receiving(tmp_path, f"--port={port}", end=signal.SIGKILL):
+            assert (200, {}) == send(f"{address}/v1/traces", chat("outer", 1))
     assert {"inner": "llm", "outer": "step"} == {span.name: span.kind for span in received(tmp_path, "6" * 32)}
     assert [1] == [total.calls for total in totals(tmp_path / "ledger.db", "model")]
 

@@ -67,12 +67,12 @@ def _plain(value: dict[str, Any]) -> Any:
 @contextmanager
 def mlflow(folder: Path) -> Iterator[Mlflow]:
     """A running server."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [
-        str(FOLDER / NAME / "bin" / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--default-artifact-root", str(folder / "artifacts"),
-    ]  # fmt: skip
-    environ = {"PATH": f"{FOLDER / NAME / 'bin'}:/usr/bin:/bin", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with running(command, folder, environ, f"{url}/health"):
-        yield Mlflow(url)
+    with free_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        command = [
+            str(FOLDER / NAME / "bin" / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+            "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--default-artifact-root", str(folder / "artifacts"),
+        ]  # fmt: skip
+        environ = {"PATH": f"{FOLDER / NAME / 'bin'}:/usr/bin:/bin", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        with running(command, folder, environ, f"{url}/health"):
+            yield Mlflow(url)

@@ -31,15 +31,15 @@ class Phoenix(NamedTuple):
 @contextmanager
 def phoenix(folder: Path) -> Iterator[Phoenix]:
     """A running server."""
-    port, grpc = free_port(), free_port()
-    environ = {
-        "PHOENIX_HOST": "127.0.0.1",
-        "PHOENIX_PORT": str(port),
-        "PHOENIX_GRPC_PORT": str(grpc),
-        "PHOENIX_WORKING_DIR": str(folder),
-        "PHOENIX_TELEMETRY_ENABLED": "false",
-    }
-    url = f"http://127.0.0.1:{port}"
-    command = [str(FOLDER / NAME / "bin" / "phoenix"), "serve"]
-    with running(command, folder, environ, f"{url}/v1/projects"):
-        yield Phoenix(url, f"http://127.0.0.1:{grpc}")
+    with free_port() as port, free_port() as grpc:
+        environ = {
+            "PHOENIX_HOST": "127.0.0.1",
+            "PHOENIX_PORT": str(port),
+            "PHOENIX_GRPC_PORT": str(grpc),
+            "PHOENIX_WORKING_DIR": str(folder),
+            "PHOENIX_TELEMETRY_ENABLED": "false",
+        }
+        url = f"http://127.0.0.1:{port}"
+        command = [str(FOLDER / NAME / "bin" / "phoenix"), "serve"]
+        with running(command, folder, environ, f"{url}/v1/projects"):
+            yield Phoenix(url, f"http://127.0.0.1:{grpc}")

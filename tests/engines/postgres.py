@@ -91,12 +91,13 @@ def postgres() -> Iterator[Postgres]:
     try:
         if (user := _user()) is not None:
             shutil.chown(folder, user)
-        server = Postgres(programs, folder, free_port())
-        server._run("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", "postgres", "-N")
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop("immediate")
+        with free_port() as port:
+            server = Postgres(programs, folder, port)
+            server._run("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", "postgres", "-N")
+            server.start()
+            try:
+                yield server
+            finally:
+                server.stop("immediate")
     finally:
         shutil.rmtree(folder, ignore_errors=True)

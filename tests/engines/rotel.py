@@ -47,20 +47,20 @@ def agent() -> str | None:
 @contextmanager
 def collector(program: str, onwards: str, folder: Path) -> Iterator[Rotel]:
     """A collector that sends what it takes to `onwards`, by OTLP over HTTP."""
-    http, grpc = free_port(), free_port()
-    command = [
-        program, "start", "--otlp-http-endpoint", f"127.0.0.1:{http}", "--otlp-grpc-endpoint", f"127.0.0.1:{grpc}",
-        "--exporter", "otlp", "--otlp-exporter-endpoint", onwards, "--otlp-exporter-protocol", "http", "--disable-batching",
-    ]  # fmt: skip
-    with open(folder / "rotel.log", "wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            for port in (http, grpc):
-                _wait_for(port, process)
-            yield Rotel(f"http://127.0.0.1:{http}", f"http://127.0.0.1:{grpc}")
-        finally:
-            process.kill()
-            process.wait()
+    with free_port() as http, free_port() as grpc:
+        command = [
+            program, "start", "--otlp-http-endpoint", f"127.0.0.1:{http}", "--otlp-grpc-endpoint", f"127.0.0.1:{grpc}",
+            "--exporter", "otlp", "--otlp-exporter-endpoint", onwards, "--otlp-exporter-protocol", "http", "--disable-batching",
+        ]  # fmt: skip
+        with open(folder / "rotel.log", "wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+            try:
+                for port in (http, grpc):
+                    _wait_for(port, process)
+                yield Rotel(f"http://127.0.0.1:{http}", f"http://127.0.0.1:{grpc}")
+            finally:
+                process.kill()
+                process.wait()
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

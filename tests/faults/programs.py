@@ -16,12 +16,16 @@ from tests import programs
 
 HEAD = """
 import os, sys, time, threading, signal
+from pathlib import Path
 import instrument
 from instrument import agent, flush, log, shutdown, span, tool, traced
 
 @tool
 def work(n):
     return n
+
+def on_disk(text):
+    return any(text in file.read_text() for file in Path(".instrument/events").glob("*.jsonl"))
 """
 
 

@@ -142,19 +142,22 @@ def test_servers_that_fork_their_workers_first(tmp_path: Path) -> None:
     program = """
     work(0)
     children = []
+    ready, tell = os.pipe()
     for n in range(1, 4):
         pid = os.fork()
         if pid == 0:
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
             for task in range(10):
                 work(n * 100 + task)
+            os.write(tell, b"1")
             while True:
                 time.sleep(10)
         children.append(pid)
     """
     program += """
+    for _ in children:
+        os.read(ready, 1)
     for pid in children:
-        time.sleep(0.3)
         os.kill(pid, signal.SIGTERM)
     print([os.waitpid(pid, 0)[1] for pid in children])
     """

@@ -35,7 +35,7 @@ def test_what_was_open_is_unfinished(tmp_path: Path) -> None:
         """
         @tool
         def hangs(path):
-            time.sleep(0.3)
+            while not on_disk('"hangs"'): time.sleep(0.001)
             os.kill(os.getpid(), signal.SIGKILL)
 
         @agent
@@ -73,7 +73,7 @@ def test_a_torn_last_line_is_skipped_with_a_notice(tmp_path: Path) -> None:
 )
 def test_ends_that_nobody_is_told_of(tmp_path: Path, ending: str, code: int) -> None:
     """`os._exit` and a SIGTERM that is not handled end the process as they do without us; what had ended is there."""
-    done = run(tmp_path, f"for n in range(5): work(n)\ntime.sleep(0.4)\n{ending}")
+    done = run(tmp_path, f"for n in range(5): work(n)\nwhile not on_disk('\"n\":4'): time.sleep(0.001)\n{ending}")
     assert (code, list(range(5))) == (done.returncode, worked(tmp_path))
 
 
