@@ -3,6 +3,9 @@
 Token shapes are regular expressions in the common part of Python's and Rust's syntax (no look-around), because the
 quick look of `redact` hands the very same text to both engines. They are spelled so that each begins with a
 literal: that is what makes a search over clean text nearly free.
+
+A new shape has two places: the table, by which the careful look finds it, and the beginning of it in `LOOK_FOR_TOKENS`
+(in `LOOK_FOR_SHORT` or `LOOK_FOR_REST` where the literal has three letters or two), without which nobody looks.
 """
 
 from __future__ import annotations

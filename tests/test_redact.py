@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -415,6 +415,25 @@ def test_token_goes_wherever_it_stands(token: str) -> None:
     last = token.split("/")[-1][-16:] if "KEY" not in token else token[40:60]
     told = [surrounding.format(token) for surrounding in SURROUNDINGS]
     assert [] == [text for text in told if last in redactor.text(text) or last in redactor.line(line_of(text)).decode()]
+
+
+SHAPES = [
+    *secret_shapes.DISTINCT_TOKENS,
+    *secret_shapes.BOUNDED_TOKENS,
+    *(before.removesuffix("$") + inner for inner, before in secret_shapes.INNER_TOKENS),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_quick_look_knows_every_shape(shape: str) -> None:
+    """What has a shape of the tables goes: the quick look, which stands apart from them, suspects it."""
+
+    @settings(max_examples=10)
+    @given(st.from_regex(shape, fullmatch=True, alphabet=st.characters(codec="ascii")))
+    def goes(token: str) -> None:
+        assert token not in redactor.text(f"it is {token}")
+
+    goes()
 
 
 @pytest.mark.parametrize("name", SECRET_NAMES)
