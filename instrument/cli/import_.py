@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from instrument.redact import Redactor
     from instrument.store.foreign import Imported
 
-FORMATS = ("auto", "otlp", "openinference", "openai", "claude-code", "codex", "trajectory")
 PARTLY = 1
 ROUNDED_NS = 1_000_000
 """How far formats may round the time at which a call began."""
@@ -29,6 +28,8 @@ ROUNDED_NS = 1_000_000
 
 def add(subparsers: Any) -> None:
     """Add the verb to the command line."""
+    from instrument.store.foreign import FORMATS
+
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "import",
         help="take in traces of other tools: OTLP, OpenInference, OpenAI messages, Claude Code, Codex, trajectories",
@@ -39,8 +40,8 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--dir", type=Path, metavar="DIR", help="the recording folder (default: the nearest .instrument)"
     )
-    forms = f"what the files are: {', '.join(FORMATS[1:])} (default: told by them)"
-    parser.add_argument("--format", choices=FORMATS, default="auto", metavar="FORMAT", help=forms)
+    forms = f"what the files are: {', '.join(FORMATS)} (default: told by them)"
+    parser.add_argument("--format", choices=("auto", *FORMATS), default="auto", metavar="FORMAT", help=forms)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 

@@ -1,4 +1,7 @@
-"""Traces that other tools recorded, as our records: one file for each format, pure functions from parsed JSON."""
+"""Traces that other tools recorded, as our records: one file for each format, pure functions from parsed JSON.
+
+A format is a file here and a row of `FORMATS`.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,34 @@ from instrument.store.foreign import claude_code, codex, messages, openinference
 from instrument.store.foreign.agents import named_by_agents
 from instrument.store.foreign.calls import one_model_call
 
-FORMATS = ("otlp", "openinference", "openai", "claude-code", "codex", "trajectory")
 LOOKED_AT = 50
 """How many values of a file are looked at to tell its format: sessions begin with lines that say little."""
-_FITS: dict[str, Callable[[object], bool]] = {
-    "otlp": otlp.fits,
-    "openinference": openinference.fits,
-    "claude-code": claude_code.fits,
-    "codex": codex.fits,
-    "openai": messages.fits,
-    "trajectory": trajectory.fits,
+
+
+class Format(NamedTuple):
+    """Whether a parsed value is of the format, and the records that it becomes; further what the format leaves open.
+
+    `whole`: all lines of a file are one value. `undated`: it has no times, so `records` are given that of the file.
+    `tells_all`: each span says whose it is, which is told by nesting alone in the others.
+    """
+
+    fits: Callable[[object], bool]
+    records: Callable[..., Iterator[Record]]
+    whole: bool = False
+    undated: bool = False
+    tells_all: bool = False
+
+
+FORMATS = {
+    "otlp": Format(otlp.fits, otlp.records, tells_all=True),
+    "openinference": Format(openinference.fits, openinference.records),
+    "claude-code": Format(claude_code.fits, claude_code.records, whole=True),
+    "codex": Format(codex.fits, codex.records, whole=True),
+    "openai": Format(messages.fits, messages.records, undated=True),
+    "trajectory": Format(trajectory.fits, trajectory.records, undated=True),
 }
+"""By the name that `--format` takes, in the order in which they are tried."""
+
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 """What reading parts of unexpected types may come to."""
 _OPENERS: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open, b"BZh": bz2.open}
@@ -57,7 +77,7 @@ class Imported(NamedTuple):
 
 def detect(rows: Sequence[object]) -> str | None:
     """The format of the first parsed values of a file, None where it is none of ours to read."""
-    return next((name for row in rows for name, fits in _FITS.items() if fits(row)), None)
+    return next((name for row in rows for name, form in FORMATS.items() if form.fits(row)), None)
 
 
 def read(path: str | os.PathLike[str], wanted: str | None = None) -> Imported:
@@ -81,7 +101,7 @@ def read(path: str | os.PathLike[str], wanted: str | None = None) -> Imported:
     found = list(_converted(form, rows, place, skipped))
     if not any(isinstance(record, Span) for record in found):
         raise InstrumentError(f"{place} holds nothing of the format {form}{_first(skipped)}")
-    return Imported(form, _as_a_whole(found, nested=form != "otlp"), skipped)
+    return Imported(form, _as_a_whole(found, nested=not FORMATS[form].tells_all), skipped)
 
 
 def _is_ours(value: object) -> bool:
@@ -101,29 +121,24 @@ def _first(skipped: Sequence[str]) -> str:
     return f": {skipped[0]}" if skipped else ""
 
 
-def _converted(form: str, rows: Sequence[Row], place: Path, skipped: list[str]) -> Iterator[Record]:
-    source = place.name
-    if form in ("claude-code", "codex"):
-        read_lines = claude_code.records if form == "claude-code" else codex.records
+def _converted(name: str, rows: Sequence[Row], place: Path, skipped: list[str]) -> Iterator[Record]:
+    source, form = place.name, FORMATS[name]
+    if form.whole:
         lines = [row for row in rows if isinstance(row.value, dict) or _skip(skipped, place, row, "is no JSON object")]
         try:
-            yield from list(read_lines([row.value for row in lines], source))
+            yield from list(form.records([row.value for row in lines], source))
         except _UNREADABLE as fault:
-            raise InstrumentError(f"{place} cannot be read as {form} ({fault})") from fault
+            raise InstrumentError(f"{place} cannot be read as {name} ({fault})") from fault
         return
-    written_ns = os.stat(place).st_mtime_ns
+    beside = (os.stat(place).st_mtime_ns,) if form.undated else ()
     for row in rows:
-        if not _FITS[form](row.value):
-            _skip(skipped, place, row, f"holds nothing of the format {form}")
+        if not form.fits(row.value):
+            _skip(skipped, place, row, f"holds nothing of the format {name}")
             continue
         try:
-            if form in ("openai", "trajectory"):
-                told = messages if form == "openai" else trajectory
-                yield from list(told.records(row.value, source, written_ns))
-            else:
-                yield from list((otlp if form == "otlp" else openinference).records(row.value, source))
+            yield from list(form.records(row.value, source, *beside))
         except _UNREADABLE as fault:
-            _skip(skipped, place, row, f"cannot be read as {form} ({fault})")
+            _skip(skipped, place, row, f"cannot be read as {name} ({fault})")
 
 
 def _skip(skipped: list[str], place: Path, row: Row, why: str) -> bool:
