@@ -16,8 +16,10 @@ from zlib import crc32
 
 import pytest
 
+from instrument.allowed import SINKS
 from instrument.cli import doctor
-from instrument.cli.doctor import Check, examine
+from instrument.cli.doctor import TRIALS, Check, examine
+from instrument.sinks.chosen import OURS
 from instrument.store.ledger import open_ledger
 
 
@@ -192,6 +194,11 @@ def test_a_file_in_the_folders_place_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
 
 # The sinks
+
+
+def test_every_sink_can_be_made_and_tried() -> None:
+    """Each name that the setting `sinks` takes has what makes it and what tries it."""
+    assert (set(SINKS), set(SINKS)) == (set(OURS), set(TRIALS))
 
 
 @pytest.mark.parametrize("name", ["console", "jsonl", "ledger", "memory"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import instrument
+from instrument.allowed import SINKS
 from instrument.cli.main import VERBS
 from instrument.settings import Settings
 from tests.programs import ROOT, python
@@ -53,6 +54,13 @@ def test_settings_exist(variable: str) -> None:
     table, _, key = variable.removeprefix("INSTRUMENT_").lower().partition("__")
     field = Settings.model_fields[table]
     assert not key or key in type(field.default).model_fields
+
+
+@pytest.mark.parametrize("sink", SINKS)
+def test_sinks_are_told(sink: str) -> None:
+    """Every sink of ours stands beside the setting that names it."""
+    (row,) = [line for line in TEXT.splitlines() if line.startswith("| `INSTRUMENT_SINKS`")]
+    assert f"`{sink}`" in row
 
 
 def links() -> list[tuple[str, str]]:

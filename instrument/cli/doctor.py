@@ -150,8 +150,7 @@ def _why(fault: BaseException) -> str:
 
 
 def _trial(name: str) -> Trial:
-    ours: dict[str, Trial] = {"console": _console, "jsonl": _jsonl, "ledger": _ledger, "memory": _memory, "otlp": _otlp}
-    return ours.get(name) or (lambda settings: _loaded(name))
+    return TRIALS.get(name) or (lambda settings: _loaded(name))
 
 
 def _console(settings: Settings) -> str:
@@ -247,15 +246,15 @@ def _otlp(settings: Settings) -> str:
     return f"{target.shown} answers"
 
 
+TRIALS: dict[str, Trial] = {"console": _console, "jsonl": _jsonl, "ledger": _ledger, "memory": _memory, "otlp": _otlp}
+"""What each of our own sinks is tried with."""
+
+
 def _loaded(name: str) -> str:
     """Import a sink that is not built in, as a program in this folder would, without building it."""
-    from instrument.allowed import SINKS
     from instrument.sinks.chosen import maker
 
     with _importing_from_here():
-        if name in SINKS:
-            importlib.import_module(f"instrument.sinks.{name}")
-            return "is there; it was not started"
         sink = maker(name)
     missing = [method for method in ("write", "flush", "close") if isinstance(sink, type) and not hasattr(sink, method)]
     if missing or not callable(sink):

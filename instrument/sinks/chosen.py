@@ -44,31 +44,8 @@ def _place(name: str) -> int:
 
 
 def _sink(name: str, settings: Settings, run: Run, others: Sequence[Sink]) -> Sink:
-    if name == "console":
-        from instrument.sinks.console import ConsoleSink
-
-        console = settings.console
-        paths = partial(files_of, others)
-        return ConsoleSink(level=console.level, color=console.color, summary=console.summary, paths=paths)
-    if name == "jsonl":
-        jsonl = settings.jsonl
-        return JsonlSink(
-            settings.folder,
-            run,
-            path=settings.jsonl_path,
-            rotate_bytes=jsonl.rotate_bytes,
-            durability=jsonl.durability,
-        )
-    if name == "ledger":
-        from instrument.sinks.postgres import ledger_sink
-
-        return ledger_sink(settings.ledger_url, settings.folder / "ledger.db")
-    if name == "otlp":
-        return _otlp_sink(settings, run)
-    if name == "memory":
-        from instrument.sinks.memory import MemorySink
-
-        return MemorySink()
+    if name in OURS:
+        return OURS[name](settings, run, others)
     return _complete(maker(name)(**settings.sink.get(name, {})))
 
 
@@ -90,7 +67,38 @@ def files_of(sinks: Sequence[Sink], metrics: Metrics) -> list[Path]:
     return [path for path in paths if path is not None]
 
 
-def _otlp_sink(settings: Settings, run: Run) -> Sink:
+def _console(settings: Settings, run: Run, others: Sequence[Sink]) -> Sink:
+    from instrument.sinks.console import ConsoleSink
+
+    given = settings.console
+    paths = partial(files_of, others)
+    return ConsoleSink(level=given.level, color=given.color, summary=given.summary, paths=paths)
+
+
+def _jsonl(settings: Settings, run: Run, others: Sequence[Sink]) -> Sink:
+    given = settings.jsonl
+    return JsonlSink(
+        settings.folder,
+        run,
+        path=settings.jsonl_path,
+        rotate_bytes=given.rotate_bytes,
+        durability=given.durability,
+    )
+
+
+def _ledger(settings: Settings, run: Run, others: Sequence[Sink]) -> Sink:
+    from instrument.sinks.postgres import ledger_sink
+
+    return ledger_sink(settings.ledger_url, settings.folder / "ledger.db")
+
+
+def _memory(settings: Settings, run: Run, others: Sequence[Sink]) -> Sink:
+    from instrument.sinks.memory import MemorySink
+
+    return MemorySink()
+
+
+def _otlp(settings: Settings, run: Run, others: Sequence[Sink]) -> Sink:
     from instrument.sinks.otlp.sink import OtlpSink
 
     given = settings.otlp
@@ -103,6 +111,16 @@ def _otlp_sink(settings: Settings, run: Run) -> Sink:
         spool_bytes=given.spool_bytes,
         redactor=redactor_of(settings),
     )
+
+
+OURS: dict[str, Callable[[Settings, Run, Sequence[Sink]], Sink]] = {
+    "console": _console,
+    "jsonl": _jsonl,
+    "ledger": _ledger,
+    "memory": _memory,
+    "otlp": _otlp,
+}
+"""How each of our own is made; `others` are those that were made before it."""
 
 
 def maker(name: str) -> Callable[..., object]:
