@@ -15,6 +15,7 @@ from msgspec import Struct
 from instrument.detectors.answers import functions, offered_tools, wishes
 from instrument.detectors.calls import encoded, plain
 from instrument.detectors.prompts import ONLY_WHAT_IS_NEW
+from instrument.detectors.similarity import common_start
 from instrument.messages import message_of
 from instrument.model import Span
 
@@ -135,7 +136,7 @@ def _early_parting(known: Sequence[Said], prompt: Sequence[Said]) -> Parting | N
     size, before = sum(len(one.text) for one in prompt), 0
     for number, (one, other) in enumerate(zip(known, prompt, strict=False), 1):
         if one != other:
-            at = _common_start(one.text, other.text) if one.whose == other.whose else 0
+            at = common_start(one.text, other.text) if one.whose == other.whose else 0
             is_early = before + at < EARLY * size
             return Parting(number, other.whose, _around(other.text, at)) if is_early else None
         before += len(one.text)
@@ -147,14 +148,6 @@ def _goes_on(known: Sequence[Said], prompt: Sequence[Said]) -> bool:
     held = {one.text for one in prompt}
     sizes = [(len(one.text), one.text in held) for one in known[1:]]
     return 2 * sum(size for size, is_held in sizes if is_held) > sum(size for size, _ in sizes)
-
-
-def _common_start(one: str, other: str) -> int:
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
-    return low
 
 
 def _around(text: str, at: int) -> str:

@@ -40,6 +40,7 @@ from instrument.analysis.tree import Trace
 from instrument.attributes import ERROR_TYPE, STATUS_CODE
 from instrument.detectors.calls import TOOL_KINDS, plain
 from instrument.detectors.error_text import error_text
+from instrument.detectors.told import listed
 from instrument.model import Finding, Span
 from instrument.statuses import FAILED, OPEN, REFUSED, UNENDED, UNFINISHED
 
@@ -514,9 +515,8 @@ def _left_alone(trace: Trace) -> Iterator[Reason]:
     """Tools that were offered and never called, as when a model says that it has done what it has not."""
     names = never_called(trace.spans) if trace.root.kind != "llm" else []
     if names:
-        more = f" and {count(len(names) - MOST_NAMES)} more" if len(names) > MOST_NAMES else ""
         offered = [span for span in trace.spans if span.kind == "llm"]
-        text = f"offered and never called: {', '.join(names[:MOST_NAMES])}{more}"
+        text = f"offered and never called: {listed(names, MOST_NAMES)}"
         yield Reason(text, [offered[-1].span_id])
 
 
@@ -552,8 +552,7 @@ def _among(every: Sequence[Span], some: Sequence[Span]) -> str:
     if len({agent_of(one) for one in every} - {NOBODY}) < 2:
         return ""
     known = sorted({agent_of(one) for one in some} - {NOBODY})
-    more = f" and {len(known) - MOST_CAUSES} more" if len(known) > MOST_CAUSES else ""
-    return f" [{', '.join(known[:MOST_CAUSES])}{more}]" if known else ""
+    return f" [{listed(known, MOST_CAUSES)}]" if known else ""
 
 
 def _ids(trace: Trace) -> list[str]:

@@ -188,12 +188,16 @@ def fills_blanks(one: Question, other: Question) -> bool:
     if len(first) == len(second):
         changed = [(a, b) for a, b in zip(first, second, strict=True) if a != b]
         return bool(changed) and all(a not in other.prose and b not in one.prose for a, b in changed)
-    start = _common_start(first, second)
-    end = _common_start(first[start:][::-1], second[start:][::-1])
+    start = common_start(first, second)
+    end = common_start(first[start:][::-1], second[start:][::-1])
     here, there = set(first[start : len(first) - end]), set(second[start : len(second) - end])
     return bool(here) and bool(there) and not here & there
 
 
-def _common_start(first: Sequence[str], second: Sequence[str]) -> int:
-    shorter = min(len(first), len(second))
-    return next((n for n in range(shorter) if first[n] != second[n]), shorter)
+def common_start(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many of the first letters of two texts, or of two rows of words, are the same."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
+    return low

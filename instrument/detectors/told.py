@@ -129,6 +129,12 @@ def names(calls: Sequence[Call]) -> str:
     return distinct[0] if len(distinct) == 1 else f"{', '.join(distinct[:-1])} and {distinct[-1]}"
 
 
+def listed(names: Sequence[str], most: int) -> str:
+    """The first of some names, and how many more there are: `paris, rome and 3 more`."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def often(times: int) -> str:
     """`once`, `3 times`."""
     return "once" if times == 1 else f"{times} times"

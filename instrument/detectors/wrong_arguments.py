@@ -6,13 +6,14 @@ do, is a hint only. Schemas that choose between forms are left alone.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any, NamedTuple
 
 from msgspec import Raw
 
 from instrument.detectors.answers import Wish, functions
 from instrument.detectors.calls import plain
-from instrument.detectors.told import Growth, gone_on, often, some, told, worth_telling
+from instrument.detectors.told import Growth, gone_on, listed, often, some, told, worth_telling
 from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
@@ -57,10 +58,10 @@ class WrongArguments:
             return None
         missing, strange = tool.required - given.keys(), given.keys() - tool.known
         if missing:
-            return self._told(span, wish, f"without {_listed(missing)}, which it requires", "", "warning")
+            return self._told(span, wish, f"without {_named(missing)}, which it requires", "", "warning")
         if strange and tool.known:
             severity = "warning" if tool.closed else "info"
-            how, takes = f"with {_listed(strange)}, which it does not take", f"; it takes {_listed(tool.known)}"
+            how, takes = f"with {_named(strange)}, which it does not take", f"; it takes {_named(tool.known)}"
             return self._told(span, wish, how, takes, severity)
         return None
 
@@ -101,6 +102,5 @@ def _is_apart(given: dict[str, Any]) -> bool:
     return any(name.startswith("$") for name in given)
 
 
-def _listed(names: frozenset[str] | set[str]) -> str:
-    some = sorted(names)[:_MOST_NAMES]
-    return ", ".join(some) + (f" and {len(names) - len(some)} more" if len(names) > len(some) else "")
+def _named(names: Set[str]) -> str:
+    return listed(sorted(names), _MOST_NAMES)
