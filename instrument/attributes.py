@@ -79,7 +79,7 @@ REQUEST = {
     "service_tier": REQUEST_TIER,
     "output_type": "gen_ai.output.type",
 }
-"""Fields of `usage.Request` and its settings."""
+"""Fields of `request.Request` and its settings."""
 
 RESPONSE = {
     "model": RESPONSE_MODEL,
@@ -89,7 +89,7 @@ RESPONSE = {
     "service_tier": RESPONSE_TIER,
     "system_fingerprint": "openai.response.system_fingerprint",
 }
-"""Fields of `usage.Answer`."""
+"""Fields of `answer.Answer`."""
 
 FINISH_REASONS = RESPONSE["finish_reasons"]
 

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent / "instrument"
 ROWS = {
     0: ["model", "rows", "kinds", "statuses", "errors", "money", "version", "forks", "signals", "eager", "collecting", "cutting"],
     1: [
-        "attributes", "settings", "origins", "allowed", "pricing", "tokens", "installation", "redact", "secret_shapes", "secret_search", "usage", "messages",
-        "foreign", "pieces", "detectors", "thresholds",
+        "attributes", "settings", "origins", "allowed", "pricing", "tokens", "installation", "redact", "secret_shapes", "secret_search", "usage", "answer", "request",
+        "messages", "foreign", "pieces", "detectors", "thresholds",
     ],
     2: ["analysis", "analysis.tree", "analysis.metrics", "analysis.totals", "analysis.overview"],
     3: [
@@ -44,6 +44,8 @@ READING = (
     "tokens",
     "redact",
     "usage",
+    "answer",
+    "request",
     "thresholds",
 )
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from instrument.answer import Answer, answer
 from instrument.pieces import AnySaid, ChatSaid, ContentSaid, MessageSaid, ResponseSaid, Said, WordsSaid
-from instrument.usage import Answer, answer
 
 
 def read(said: Said, *pieces: Any) -> Answer:

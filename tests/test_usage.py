@@ -15,8 +15,10 @@ from openai.types import CompletionUsage, CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
 
+from instrument.answer import Answer, answer
 from instrument.model import Usage
-from instrument.usage import Answer, answer, request, usage_of
+from instrument.request import request
+from instrument.usage import usage_of
 from tests.openai_endpoint import as_json, endpoint
 from tests.openai_styles import client_of
 

@@ -30,7 +30,7 @@ from instrument.record.safely import safely
 from instrument.record.spans import LiveSpan, begin
 from instrument.record.streams import Chunks, Closing, Nobody, Watched, put
 from instrument.record.switch import installed
-from instrument.usage import request
+from instrument.request import request
 
 RAW = "X-Stainless-Raw-Response"
 Args = tuple[Any, ...]

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from instrument import forks
+from instrument.answer import answer
 from instrument.attributes import PROVIDER
 from instrument.foreign import at, text
 from instrument.integrations.openai_bodies import body_of
@@ -22,7 +23,6 @@ from instrument.record.recorder import Recorder
 from instrument.record.spans import LiveSpan
 from instrument.record.streams import Closing, Watched, put
 from instrument.record.switch import switch
-from instrument.usage import answer
 
 MOST_EXPECTED = 10_000
 PENDING = ("queued", "in_progress")

@@ -13,7 +13,7 @@ from instrument.record.spans import LiveSpan, begin
 from instrument.record.streams import mark_failed
 from instrument.record.switch import installed
 from instrument.record.tools import around
-from instrument.usage import request
+from instrument.request import request
 
 Outer = LiveSpan | Place | None
 
@@ -47,7 +47,7 @@ class ToldSpans:
         safely(self._end, key, output, attributes)
 
     def end_call(self, key: Any, answer: Any) -> None:
-        """A model call ended with an answer of a kind that `instrument.usage.answer` knows."""
+        """A model call ended with an answer of a kind that `instrument.answer.answer` knows."""
         safely(self._end_call, key, answer)
 
     def fail(self, key: Any, error: BaseException | tuple[str, str]) -> None:

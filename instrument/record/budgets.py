@@ -28,7 +28,7 @@ from instrument.record.recorder import Recorder
 from instrument.record.scopes import Ask, Budget, Limits, Settled, scope_of
 from instrument.record.spans import LiveSpan, amiss
 from instrument.record.switch import installed
-from instrument.usage import Request, request
+from instrument.request import Request, request
 
 ASSUMED_OUTPUT = 4096
 """Output tokens that a call without an output limit reserves."""

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from instrument import tokens
+from instrument.answer import answer
 from instrument.attributes import (
     CACHE_HIT,
     NO_ITERATION,
@@ -25,7 +26,7 @@ from instrument.model import Cost, Usage
 from instrument.pricing import Prices
 from instrument.record.capture import Large
 from instrument.record.spans import LiveSpan, add_unsaid, rare
-from instrument.usage import SETUP, Request, answer, request, setup
+from instrument.request import SETUP, Request, request, setup
 
 NOT_SAID = frozenset({"role", "type", "id", "finish_reason"})
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from instrument.answer import answer
 from instrument.attributes import NO_ITERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_TIER
 from instrument.foreign import DEEPEST
 from instrument.kinds import MODEL_KINDS
@@ -18,7 +19,6 @@ from instrument.pricing import Prices
 from instrument.store.foreign import names
 from instrument.store.foreign.ours import restored
 from instrument.store.foreign.shape import Fields, fields, parsed, run_id, whole, words
-from instrument.usage import answer
 
 
 class Bare(NamedTuple):
