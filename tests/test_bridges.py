@@ -237,6 +237,19 @@ def test_loguru_outside_of_spans_is_not_taken(recording: Recording, guru: Any) -
     assert ([], 1) == (recording.logs, len(guru.lines))
 
 
+def test_what_an_exception_came_of_is_named(recording: Recording, standard: logging.Logger) -> None:
+    """A server logs one of its own that says no more than that a tool failed."""
+    with span("s"):
+        try:
+            try:
+                raise KeyError("bad")
+            except KeyError as error:
+                raise RuntimeError("tool failed") from error
+        except RuntimeError:
+            standard.exception("failed")
+    assert "RuntimeError: tool failed, from KeyError: 'bad'" == recording.logs[0].metadata["exception"]
+
+
 def test_loguru_exception(recording: Recording, guru: Any) -> None:
     """An exception is named with its text."""
     with span("outer"):

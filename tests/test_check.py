@@ -20,6 +20,7 @@ from tests.recorded import MS, NOON, TRACE, call, finding, fold, head, run, span
 
 Capture = pytest.CaptureFixture[str]
 OTHER = "b0b" + "0" * 29
+BUSY = Failure("RateLimitError", "429")
 
 
 def looping(times: int = 3, trace: str = TRACE) -> list[Span]:
@@ -93,6 +94,21 @@ def test_each_finding_is_shown_with_evidence_and_advice(tmp_path: Path, capsys: 
     out = checked(capsys, written(tmp_path, *looping()))[1]
     parts = ["warning repeated_call:", f"{20:016x}  12:00:00Z  5 ms  search({{", ADVICE["repeated_call"]]
     assert [] == [part for part in parts if part not in " ".join(out.split("\n      "))]
+
+
+def test_what_failed_again_and_again_is_not_to_be_cached(tmp_path: Path, capsys: Capture) -> None:
+    """The advice is about the failure, and the evidence names it in the place of a prompt."""
+    failed = [span(n, 1, kind="llm", name="chat", input={"messages": []}, status="error", error=BUSY) for n in (2, 3)]
+    found = finding(2, 3, detector="repeated_call", data={"failed": True})
+    out = checked(capsys, written(tmp_path, span(1), *failed, found))[1]
+    assert (False, True) == ("cache" in out, "5 ms  chat  RateLimitError: 429\n" in out)
+
+
+@pytest.mark.parametrize(("words", "said"), [((), True), (("--max-errors", "0"), False)])
+def test_that_runs_failed_is_said(tmp_path: Path, capsys: Capture, words: tuple[str, ...], said: bool) -> None:
+    """It is no finding unless that is asked for, and `0 findings` alone would look as if all were well."""
+    out = checked(capsys, written(tmp_path, span(1, status="error", error=BUSY)), *words)[1]
+    assert said == ("; 1 run failed, which only --max-errors 0 counts as found" in " ".join(out.split()))
 
 
 @pytest.mark.parametrize(("number", "left"), [(20, "… 14 more"), (7, "… 1 more")])

@@ -139,7 +139,7 @@ def test_a_flood_is_counted_instead_of_shown() -> None:
     calls = [span(n, 1, name="leaf", start_ns=NOON + n * 50_000, duration_ns=9) for n in range(2, 10_002)]
     lines = shown(*calls, span(1), summary=False).splitlines()
     hidden = [text for text in lines if "more" in text]
-    assert (30, ["… 9,970 more leaf"]) == (sum("✔ leaf" in text for text in lines), hidden)
+    assert (30, ["… 9,970 more of leaf"]) == (sum("✔ leaf" in text for text in lines), hidden)
 
 
 def test_after_a_second_a_flood_may_go_on() -> None:
@@ -197,7 +197,7 @@ def test_hostile_text_is_neutralised() -> None:
 def test_the_name_of_a_flood_is_neutralised() -> None:
     """The line about what was hidden names it, and that name is data too."""
     text = shown(*(span(n, 1, name="\x1b[2J", start_ns=NOON, duration_ns=9) for n in range(2, 99)), summary=False)
-    assert ("\x1b" in text, r"67 more \x1b[2J" in text) == (False, True)
+    assert ("\x1b" in text, r"67 more of \x1b[2J" in text) == (False, True)
 
 
 def test_encoded_parts_of_records_are_shown_decoded() -> None:

@@ -218,7 +218,7 @@ def test_no_ledger_is_fine_where_no_model_was_called(
     one = call(0, "mini", "0.1") if asked == "llm" else span(1)
     write(tmp_path / "a.jsonl", one)
     assert code == run(str(tmp_path), *words)
-    assert (code == 0) == capsys.readouterr().out.startswith("no model call that took tokens in")
+    assert (code == 0) == capsys.readouterr().out.startswith("no model call that told its tokens in")
 
 
 @pytest.mark.parametrize("words", [[], ["--reprice"], ["--json"]])

@@ -95,6 +95,17 @@ def test_a_server_alone_counts_its_tools(recording: Recording) -> None:
     assert ("tool", {"city": "Rome"}) == (recording.span("weather").kind, recording.span("weather").input)
 
 
+def test_a_greeting_is_no_run(recording: Recording) -> None:
+    """Else the last trace of a program would be that its client connected."""
+
+    async def later() -> None:
+        async with Client(server(middleware=[TraceMiddleware()])):
+            pass
+
+    asyncio.run(later())
+    assert [] == recording.spans
+
+
 def test_what_comes_after_a_call_is_beside_it(recording: Recording) -> None:
     """The call is over when its answer has come."""
     call(server(middleware=[TraceMiddleware()]), "weather", times=3)

@@ -456,3 +456,10 @@ def test_whose_a_run_was_is_shown_where_there_is_room() -> None:
     rows = overview(lambda: [span(1, attributes={"session.id": "s-42", "user.id": "ada"})]).rows
     shown = [runs_table(rows, Theme(width)).splitlines()[0].split() for width in (100, 50)]
     assert [{"session", "user"}, set()] == [{"session", "user"} & set(titles) for titles in shown]
+
+
+def test_tokens_that_no_call_told_are_not_shown_as_none() -> None:
+    """Of a model whose calls all failed nothing is known, and 0 would say otherwise."""
+    lost = span(1, kind="llm", name="chat x", status="error", attributes={"gen_ai.request.model": "x"})
+    shown = stats_tables(measure([lost]), Theme(None)).splitlines()
+    assert ["x          1"] == [line.rstrip() for line in shown if line.startswith("x ")]

@@ -510,6 +510,12 @@ def test_each_pattern_is_told_once_as_it_was_last() -> None:
     assert ["same_call: b twice", "same_call: a four times"] == [one.text for one in found.failed[-2:]]
 
 
+def test_an_error_that_was_logged_is_told_with_its_exception() -> None:
+    """The message alone often says no more than that something went wrong."""
+    said = log(2, 1, level="ERROR", event="LOG", message="tool failed", metadata={"exception": "KeyError: 'bad'"})
+    assert "log LOG: tool failed (KeyError: 'bad')" == answers(span(1), said).failed[-1].text
+
+
 def test_a_trace_of_logs_only_has_answers() -> None:
     """A process killed before its first span was written."""
     assert ("it has not ended", 1) == (answers(log(3, 1)).failed[0].text[:16], len(answers(log(3, 1)).slow))

@@ -389,7 +389,8 @@ def _failure(trace: Trace) -> Iterator[Reason]:
     yield from _left_alone(trace)
     for log in trace.logs:
         if log.level.upper() in BAD_LOGS:
-            yield Reason(f"log {log.event}: {log.message}", [log.span_id] if log.span_id else [])
+            raised = f" ({log.metadata['exception']})" if "exception" in log.metadata else ""
+            yield Reason(f"log {log.event}: {log.message}{raised}", [log.span_id] if log.span_id else [])
             return
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from instrument.money import decimal_text
 from instrument.store.ledger import Total
 
-WITHOUT_TOKENS = "calls that took no tokens, such as failed ones, have no row in the ledger and are not counted here"
+WITHOUT_TOKENS = "calls whose tokens nobody told, as of failed ones, have no row in the ledger and are not counted here"
 
 
 def in_places(usd: Decimal | None, decimals: int) -> str:

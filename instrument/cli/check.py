@@ -60,12 +60,13 @@ def add(subparsers: Any) -> None:
 
 class _Checked(NamedTuple):
     """What is kept of a trace that was checked: where it stands among the others, how many findings it has, how many of
-    those fail the check, and what is shown of them."""
+    those fail the check, what is shown of them, and whether the run itself failed."""
 
     place: Any
     findings: int
     failing: int
     shown: Any
+    went_wrong: bool
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
     checked = []
     for place, trace, history in _chosen(args, notices):
         found = [*findings_of(trace, thresholds, history), *_beyond(trace, most)]
-        checked.append(_Checked(place, len(found), _failing(found, args.fail_on), show(trace, found)))
+        failing = _failing(found, args.fail_on)
+        checked.append(_Checked(place, len(found), failing, show(trace, found), trace.root.status == "error"))
     checked.sort(key=lambda one: one.place)
     failing = sum(one.failing for one in checked)
     if args.json:
@@ -86,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         told = {"traces": len(checked), "fail_on": args.fail_on, "failing": failing, "findings": findings}
         say(json_document({**told, **({"allowed": most} if most else {})}))
     else:
-        _print(checked, args.fail_on, failing)
+        _print(checked, args.fail_on, failing, are_counted=most is not None and most.errors is not None)
     tell(notices)
     return FOUND if failing else 0
 
@@ -177,7 +179,8 @@ def _as_text(stream: TextIO) -> Callable[[Trace, Sequence[Finding]], str]:
     return shown
 
 
-def _print(checked: Sequence[_Checked], least: str, failing: int) -> None:
+def _print(checked: Sequence[_Checked], least: str, failing: int, *, are_counted: bool) -> None:
+    """The findings and how many there are; that runs failed is said where nothing has counted it."""
     from instrument.analysis.in_words import many
     from instrument.views.theme import theme_for, wrapped
 
@@ -186,6 +189,9 @@ def _print(checked: Sequence[_Checked], least: str, failing: int) -> None:
             say(one.shown)
     traces, found = many(len(checked), "trace"), many(sum(one.findings for one in checked), "finding")
     told = f"{traces} checked: {found}, {failing:,} at or above {least}"
+    failed = sum(one.went_wrong for one in checked)
+    if failed and not are_counted:
+        told += f"; {many(failed, 'run')} failed, which only --max-errors 0 counts as found"
     say("\n".join(wrapped(told, theme_for(sys.stdout).width)))
 
 

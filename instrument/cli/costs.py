@@ -106,7 +106,7 @@ def _is_unused(args: argparse.Namespace, path: Address) -> bool:
 def _of_none(path: Address) -> str:
     """What there is to say where no model was called."""
     theme = theme_for(sys.stdout)
-    lines = f"no model call that took tokens in {clean(Path(path).parent)}", WITHOUT_TOKENS
+    lines = f"no model call that told its tokens in {clean(Path(path).parent)}", WITHOUT_TOKENS
     return "\n".join(part for line in lines for part in wrapped(line, theme.width))
 
 

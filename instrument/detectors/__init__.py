@@ -19,7 +19,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from instrument.detectors.advice import ADVICE
+from instrument.detectors.advice import ADVICE, advice_of
 from instrument.detectors.breaker import Breaker
 from instrument.detectors.calls import TOOL_KINDS, Call, Done, call_of, fingerprint, outcome
 from instrument.detectors.history import History
@@ -31,7 +31,17 @@ from instrument.rows import rows_of
 from instrument.statuses import REFUSED
 from instrument.thresholds import Thresholds, thresholds
 
-__all__ = ["ADVICE", "Detectors", "History", "Thresholds", "default", "fingerprint", "outcome", "thresholds"]
+__all__ = [
+    "ADVICE",
+    "Detectors",
+    "History",
+    "Thresholds",
+    "advice_of",
+    "default",
+    "fingerprint",
+    "outcome",
+    "thresholds",
+]
 
 SHORTEST_ROW = 4
 """Fewer calls than these are looked at one by one: that is as quick."""

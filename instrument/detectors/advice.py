@@ -1,5 +1,9 @@
 """What to do about a finding, by the name of its detector, in one sentence."""
 
+from __future__ import annotations
+
+from instrument.model import Finding
+
 ADVICE = {
     "again_after_failure": "Show the model the error text and what it may change, or make the tool retry by itself.",
     "context_growth": "Drop or summarise old turns, shorten tool results, put what never changes first: it is cached.",
@@ -17,3 +21,15 @@ ADVICE = {
     "tool_abuse": "Limit the calls of this tool, or split the task.",
     "wrong_arguments": "Say in the schema what the tool takes, and have it refuse what it does not know.",
 }
+
+WHERE_IT_FAILED = {
+    "repeated_call": "Look at the failure first; where it passes of itself, wait longer between tries, in one "
+    "place only: clients of models try again by themselves.",
+}
+"""What to do instead where each of the calls failed."""
+
+
+def advice_of(finding: Finding) -> str | None:
+    """What to do about the finding; None for a detector of somebody else's."""
+    failed = WHERE_IT_FAILED.get(finding.detector) if finding.data.get("failed") is True else None
+    return failed or ADVICE.get(finding.detector)

@@ -32,6 +32,8 @@ from instrument.record.tools import around
 Client = TypeVar("Client")
 
 CALL = "tools/call"
+GREETINGS = frozenset({"initialize", "server/discover", "ping"})
+"""Requests that only make or keep a connection: where nobody's span is around they are no run of anything."""
 
 
 def trace_requests(client: Client) -> Client:
@@ -133,8 +135,11 @@ class TraceMiddleware(ServerMiddleware[Any]):
             return await call_next(ctx)
         told = (ctx.meta or {}) if self._trusts_callers else {}
         headers = {name: value for name, value in told.items() if isinstance(value, str)}
+        caller = place_of(headers)
+        if ctx.method in GREETINGS and caller is None and current.get() is None:
+            return await call_next(ctx)
         with extract(headers):
-            return await _answered(ctx, call_next, place_of(headers))
+            return await _answered(ctx, call_next, caller)
 
 
 async def _answered(ctx: ServerRequestContext[Any, Any], call_next: CallNext, caller: Place | None) -> HandlerResult:

@@ -14,7 +14,7 @@ from typing import Any
 import wrapt
 
 from instrument.record.context import current
-from instrument.record.failures import in_words
+from instrument.record.failures import in_words_whole
 from instrument.record.logs import write
 from instrument.record.recorder import Recorder
 from instrument.record.spans import amiss
@@ -64,7 +64,7 @@ def _forward_standard(recorder: Recorder, record: logging.LogRecord) -> None:
         metadata = {key: value for key, value in vars(record).items() if key not in _STANDARD}
         metadata |= {"code.file.path": record.pathname, "code.line.number": record.lineno}
         if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
-            metadata["exception"] = in_words(record.exc_info[1])
+            metadata["exception"] = in_words_whole(record.exc_info[1])
         write(recorder, "LOG", _text_of(record), record.levelname, metadata, logger=record.name)
     except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
         amiss(recorder, "logging", error)
@@ -115,7 +115,7 @@ def _forward_loguru(recorder: Recorder, record: dict[str, Any]) -> None:
         metadata = dict(record["extra"])
         metadata |= {"code.file.path": record["file"].path, "code.line.number": record["line"]}
         if record["exception"] is not None and record["exception"].value is not None:
-            metadata["exception"] = in_words(record["exception"].value)
+            metadata["exception"] = in_words_whole(record["exception"].value)
         write(recorder, "LOG", record["message"], record["level"].name, metadata, logger=record["name"])
     except Exception as error:  # noqa: BLE001 - no fault of ours reaches the user's code
         amiss(recorder, "loguru", error)

@@ -29,16 +29,20 @@ def is_cancellation(error: BaseException) -> bool:
 
 def describe(error: BaseException) -> tuple[str, str, list[Any]]:
     """Type, message and the raw frames of an exception with its causes; text is made of them on the worker."""
-    chain: list[Any] = []
-    seen: set[int] = set()
+    chain = [(_type_name(type(one)), message_of(one), _frames(one.__traceback__)) for one in _chain(error)]
+    return chain[0][0], chain[0][1], chain
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The exception and what it came of, nearest first."""
+    chain: list[BaseException] = []
     waiting = [error]
     while waiting and len(chain) < MAX_CAUSES:
         one = waiting.pop(0)
-        if id(one) not in seen:
-            seen.add(id(one))
-            chain.append((_type_name(type(one)), message_of(one), _frames(one.__traceback__)))
+        if not any(one is known for known in chain):
+            chain.append(one)
             waiting[:0] = _causes(one)
-    return chain[0][0], chain[0][1], chain
+    return chain
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -57,6 +61,11 @@ def _type_name(kind: type) -> str:
 def in_words(error: BaseException) -> str:
     """Kind and text of an exception, as the recording tells of it."""
     return f"{type(error).__name__}: {message_of(error)}"
+
+
+def in_words_whole(error: BaseException) -> str:
+    """The same of an exception and of those that it came of: servers log one of their own that says little."""
+    return ", from ".join(map(in_words, _chain(error)))
 
 
 def message_of(error: BaseException) -> str:

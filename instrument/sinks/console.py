@@ -144,7 +144,7 @@ class ConsoleSink:
         if not self._summary or seen.tally.spans < (2 if root is None or root.kind != "agent" else 1):
             return []
         trace = seen.trace()
-        flood = self._flood("summaries of traces", SUMMARIES_A_SECOND)
+        flood = self._flood("these trees and summaries", SUMMARIES_A_SECOND)
         told = flood.rest(self._theme) if flood.is_over(trace.end_ns) else []
         return [*told, *self._hidden(), *self._ending(seen, trace)] if flood.lets_pass() else told
 
@@ -220,7 +220,7 @@ class _Flood:
     def rest(self, theme: Theme) -> list[str]:
         """A line about what was hidden."""
         hidden, self.hidden = self.hidden, 0
-        told = f"{theme.ellipsis} {count(hidden)} more {clean(self.name, 60)}"
+        told = f"{theme.ellipsis} {count(hidden)} more of {clean(self.name, 60)}"
         return [theme.paint(told, "dim")] if hidden else []
 
 

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import asdict, replace
 
+from instrument.analysis.in_words import many
 from instrument.attributes import (
     AGENT_ID,
     AGENT_NAME,
@@ -115,7 +116,9 @@ class LedgerSink:
         self._connection.close()
         self.lost += self._calls()
         if self.lost:
-            raise InstrumentError(f"{self.lost} calls could not be entered in {self.path}: it could not be written")
+            raise InstrumentError(
+                f"{many(self.lost, 'call')} could not be entered in {self.path}: it could not be written"
+            )
 
     def _calls(self) -> int:
         """How many calls are waiting: of one whose price came later there are two rows."""

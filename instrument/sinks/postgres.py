@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from instrument.analysis.in_words import many
 from instrument.errors import InstrumentError
 from instrument.record.notices import notice
 from instrument.sinks.ledger import LedgerSink
@@ -61,7 +62,7 @@ class PostgresLedgerSink(LedgerSink):
         finally:
             with_file.close()
         self._notice(
-            f"{self._calls()} calls could not be entered in {postgres.shown(self._database.url)} and are in "
-            f"{self.path}: instrument ledger copy {self.path} URL brings them over"
+            f"{many(self._calls(), 'call')} could not be entered in {postgres.shown(self._database.url)} and went "
+            f"to {self.path}: instrument ledger copy {self.path} URL brings over what is there"
         )
         self._waiting.clear()

@@ -18,7 +18,7 @@ from instrument.analysis.facts import Whose, attribute
 from instrument.analysis.retold import pattern_of
 from instrument.analysis.totals import dollars
 from instrument.attributes import SESSION, TIMES, USER
-from instrument.detectors import ADVICE
+from instrument.detectors import advice_of
 from instrument.model import Event, Finding, Link, Log, Other, Run, Score, Update, decode
 from instrument.store.heads import OpenHead, SpanHead
 from instrument.views.brief import BRIEF, brief
@@ -161,7 +161,7 @@ class Columns:
 
     def _finding(self, one: Finding) -> None:
         told = [one.time_ns - self.base_ns, one.severity, one.detector, one.message[:MESSAGE], one.span_ids[:1000]]
-        self.findings.append([*told, ADVICE.get(one.detector, ""), pattern_of(one)])
+        self.findings.append([*told, advice_of(one) or "", pattern_of(one)])
 
     def _score(self, score: Score) -> None:
         told = [score.time_ns - self.base_ns, score.name, score.value, score.label, score.source]

@@ -8,7 +8,7 @@ from typing import Any
 from instrument.analysis.beyond import BEYOND, TAKEN
 from instrument.analysis.in_words import count, iso, moment
 from instrument.analysis.tree import Trace
-from instrument.detectors import ADVICE
+from instrument.detectors import advice_of
 from instrument.detectors.calls import call_of
 from instrument.detectors.told import brief
 from instrument.model import Finding, Span
@@ -25,11 +25,6 @@ def severity_of(finding: Finding) -> str:
     return finding.severity if finding.severity in SEVERITIES else "warning"
 
 
-def advice(finding: Finding) -> str | None:
-    """What to do about it; None for a detector of somebody else's."""
-    return ADVICE.get(finding.detector)
-
-
 def as_text(finding: Finding, trace: Trace, theme: Theme) -> str:
     """The finding, one line for each span that proves it, and what to do."""
     level = SEVERITIES[severity_of(finding)]
@@ -38,7 +33,7 @@ def as_text(finding: Finding, trace: Trace, theme: Theme) -> str:
     known = [spans[span_id] for span_id in finding.span_ids if span_id in spans]
     lines = [theme.paint(part, LEVELS.get(level)) for part in wrapped(head, theme.width)]
     lines += [_fitted(f"    {text}", theme) for text in _listed(known, theme, _taken(finding))]
-    return "\n".join([*lines, *_advised(advice(finding) or "", theme)])
+    return "\n".join([*lines, *_advised(advice_of(finding) or "", theme)])
 
 
 def told(finding: Finding, trace: Trace) -> dict[str, Any]:
@@ -51,7 +46,7 @@ def told(finding: Finding, trace: Trace) -> dict[str, Any]:
         "message": finding.message,
         "time": iso(finding.time_ns),
         "evidence": [_span_told(spans[span_id]) for span_id in finding.span_ids if span_id in spans],
-        "advice": advice(finding),
+        "advice": advice_of(finding),
         "data": finding.data,
     }
 
@@ -68,9 +63,8 @@ def span_line(span: Span, theme: Theme, taken: str | None) -> str:
 
 def called(span: Span) -> str:
     """The span's name with its arguments in brief, of a model call with its answer: prompts begin all the same."""
-    answer = of_answer(span) if span.kind == "llm" else ""
-    if answer:
-        return clean(f"{span.name}  {answer}", 200)
+    if span.kind == "llm" and (span.error is not None or span.output is not None):
+        return clean(f"{span.name}  {of_answer(span)}".rstrip(), 200)
     return clean(brief(call_of(span)), 200) if span.input is not None else clean(span.name, 80)
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from instrument.analysis.facts import attribute, is_timed
 from instrument.analysis.failures import held_by
-from instrument.analysis.in_words import bill, count, duration
+from instrument.analysis.in_words import bill, count, duration, many
 from instrument.analysis.retold import latest
 from instrument.analysis.totals import Sum, Total, call_of, carries
 from instrument.analysis.tree import Trace, walk
@@ -187,7 +187,7 @@ class _Tree:
         names = Counter(clean(span.name, 60) for span in fold.spans).most_common()
         told = [f"{name} {self.theme.times} {count(number)}" if number > 1 else name for name, number in names[:3]]
         others = sum(number for _, number in names[3:])
-        return ", ".join([*told, f"{count(others)} others"] if others else told)
+        return ", ".join([*told, many(others, "other")] if others else told)
 
     def _columns(self, spans: Sequence[Span], kind: str, total: Total) -> dict[str, Any]:
         start = min(span.start_ns for span in spans) - self.start

@@ -11,7 +11,7 @@ from instrument.analysis.in_words import bill, count, duration, moment, percent
 from instrument.analysis.metrics import Metrics, Timing
 from instrument.analysis.overview import Row
 from instrument.analysis.totals import Total
-from instrument.views.text import fact, spent_in_words
+from instrument.views.text import fact, is_told, spent_in_words
 from instrument.views.theme import PLAIN, STATUSES, Theme, cells, clean, cut, pad
 
 
@@ -242,9 +242,9 @@ def _spending(title: str, group: Mapping[str, Total], theme: Theme, most: int | 
         (
             clean(name, 100),
             count(total.calls),
-            count(total.input),
+            count(total.input) if is_told(total) else "",
             count(total.cached) if total.cached else "",
-            count(total.output),
+            count(total.output) if is_told(total) else "",
             bill(total),
         )
         for name, total in list(group.items())[:most]
