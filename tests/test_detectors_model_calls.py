@@ -307,6 +307,7 @@ def takes(**schema: Any) -> dict[str, Any]:
 
 
 TO = {"to": {"type": "string"}}
+STEPS = {"steps": {"type": "integer"}}
 
 
 @pytest.mark.parametrize(
@@ -326,6 +327,21 @@ TO = {"to": {"type": "string"}}
             "info",
         ),
         ({"properties": TO, "additionalProperties": False}, {"at": 1}, "walk was called with at", "warning"),
+        (
+            {"properties": STEPS, "required": ["steps"]},
+            '{"steps": "three"}',
+            "walk was called with steps as a string, which is to be of type integer, once so far",
+            "info",
+        ),
+        (
+            {"properties": TO},
+            {"to": 12},
+            "walk was called with to as an integer, which is to be of type string",
+            "info",
+        ),
+        ({"properties": TO}, {"to": ["a"]}, "walk was called with to as an array, which is to be of type", "info"),
+        ({"properties": STEPS}, {"steps": True}, "walk was called with steps as a boolean", "info"),
+        ({"properties": STEPS}, {"steps": 1.5}, "walk was called with steps as a number", "info"),
     ],
 )
 def test_arguments_that_do_not_fit_the_schema_are_found(schema: Any, given: Any, sentence: str, severity: str) -> None:
@@ -346,6 +362,10 @@ def test_arguments_that_do_not_fit_the_schema_are_found(schema: Any, given: Any,
         ({"anyOf": [{"properties": TO}], "required": ["to"]}, {"at": 1}),
         ({"properties": TO, "required": ["to"]}, {"$blob": "sha256:0", "bytes": 1, "head": "", "tail": ""}),
         ({"properties": TO, "required": ["to"]}, "[1]"),
+        *(({"properties": STEPS}, {"steps": steps}) for steps in (3, 3.0, "3", None, "[redacted:secret]")),
+        ({"properties": {"steps": {"type": ["integer", "string"]}}}, {"steps": "three"}),
+        ({"properties": {"fast": {"type": "boolean"}}}, {"fast": "True"}),
+        ({"properties": TO}, {"to": {"$blob": "sha256:0", "bytes": 1, "head": "", "tail": ""}}),
     ],
 )
 def test_arguments_that_may_fit_are_fine(schema: Any, given: Any) -> None:

@@ -1,12 +1,14 @@
-"""Wrong arguments: the model leaves out what a tool requires, or gives what the tool does not take.
+"""Wrong arguments: the model leaves out what a tool requires, gives what it does not take, or a word for a number.
 
 A tool that ignores what it does not know takes its defaults then, and nothing fails. What a schema leaves open, as most
-do, is a hint only. Schemas that choose between forms are left alone.
+do, is a hint only, and so is a value of another type: whoever checks it tells the model. Schemas that choose between
+forms are left alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Iterator, Set
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from msgspec import Raw
@@ -18,16 +20,33 @@ from instrument.model import Finding, Span
 from instrument.thresholds import Thresholds
 
 _CHOICES = frozenset(("anyOf", "oneOf", "allOf", "$ref", "patternProperties"))
+_FORMS: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
+"""What JSON has for the types of a schema. A missing value, `null`, fits each: tools mostly have a default for it."""
+_TRUTHS = {"true": True, "false": False}
+_READ_AS: dict[str, Callable[[str], object]] = {"integer": float, "number": float, "boolean": _TRUTHS.__getitem__}
+    "integer": float,
+    "number": float,
+    "boolean": {"true": True, "false": False}.__getitem__,
+}
+"""Types that frameworks read from a text as well."""
 _MOST_NAMES = 8
 _MOST_PATTERNS = 64
 
 
 class Parameters(NamedTuple):
-    """What a tool takes: the names, those that it requires, and whether it takes no others."""
+    """What a tool takes: the names, those that it requires, whether it takes no others, and the types it names."""
 
     known: frozenset[str]
     required: frozenset[str]
     closed: bool
+    types: dict[str, str]
 
 
 class WrongArguments:
@@ -49,12 +68,7 @@ class WrongArguments:
 
     def _judged(self, span: Span, wish: Wish) -> Finding | None:
         tool, given = self._tools.get(wish.name), wish.given if _is_said(wish) else {}
-        if (
-            tool is None
-            or not isinstance(given, dict)
-            or tool.required <= given.keys() <= tool.known
-            or _is_apart(given)
-        ):
+        if tool is None or not isinstance(given, dict) or _is_apart(given):
             return None
         missing, strange = tool.required - given.keys(), given.keys() - tool.known
         if missing:
@@ -63,6 +77,10 @@ class WrongArguments:
             severity = "warning" if tool.closed else "info"
             how, takes = f"with {_named(strange)}, which it does not take", f"; it takes {_named(tool.known)}"
             return self._told(span, wish, how, takes, severity)
+        for name, kind in tool.types.items():
+            if name in given and not _fits(given[name], kind):
+                how = f"with {name} as {_called(given[name])}, which is to be of type {kind}"
+                return self._told(span, wish, how, "", "info")
         return None
 
     def _told(self, span: Span, wish: Wish, how: str, takes: str, severity: str) -> Finding | None:
@@ -89,7 +107,38 @@ def _taken(schema: dict[str, Any]) -> Parameters:
         frozenset(known) if isinstance(known, dict) else frozenset(),
         frozenset(name for name in required if isinstance(name, str)) if isinstance(required, list) else frozenset(),
         schema.get("additionalProperties") is False,
+        dict(_types(known)) if isinstance(known, dict) else {},
     )
+
+
+def _types(properties: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, schema in properties.items():
+        kind = schema.get("type") if isinstance(schema, dict) else None
+        if isinstance(kind, str) and kind in _FORMS and _CHOICES.isdisjoint(schema):
+            yield name, kind
+
+
+def _fits(value: Any, kind: str) -> bool:
+    if isinstance(value, _FORMS[kind]) and (kind == "boolean" or not isinstance(value, bool)):
+        return True
+    if value is None or _stands_for_another(value):
+        return True
+    if isinstance(value, str) and kind in _READ_AS:
+        with suppress(ValueError, KeyError):
+            _READ_AS[kind](value.strip().lower())
+            return True
+    return kind == "integer" and isinstance(value, float) and value.is_integer()
+
+
+def _stands_for_another(value: Any) -> bool:
+    """Whether this was put in the place of a value: of one that is secret, or stored apart."""
+    return (isinstance(value, str) and "[redacted:" in value) or (isinstance(value, dict) and _is_apart(value))
+
+
+def _called(value: Any) -> str:
+    """What the form of a value is called by those who write schemas."""
+    form = next((kind for kind, forms in _FORMS.items() if type(value) in forms), "something else")
+    return f"{'an' if form[0] in 'aio' else 'a'} {form}"
 
 
 def _is_said(wish: Wish) -> bool:
