@@ -19,7 +19,7 @@ ADVICE = {
     "spending": "Look for the call with the longest prompt; set a budget for the run.",
     "stalled": "Give the call a timeout.",
     "tool_abuse": "Limit the calls of this tool, or split the task.",
-    "wrong_arguments": "Say in the schema what the tool takes, check what is given, and tell the model what did not fit.",
+    "wrong_arguments": "Say in the schema what the tool takes, check what is given, and tell the model what is wrong.",
 }
 
 WHERE_IT_FAILED = {

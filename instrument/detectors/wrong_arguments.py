@@ -31,10 +31,6 @@ _FORMS: dict[str, tuple[type, ...]] = {
 """What JSON has for the types of a schema. A missing value, `null`, fits each: tools mostly have a default for it."""
 _TRUTHS = {"true": True, "false": False}
 _READ_AS: dict[str, Callable[[str], object]] = {"integer": float, "number": float, "boolean": _TRUTHS.__getitem__}
-    "integer": float,
-    "number": float,
-    "boolean": {"true": True, "false": False}.__getitem__,
-}
 """Types that frameworks read from a text as well."""
 _MOST_NAMES = 8
 _MOST_PATTERNS = 64
