@@ -45,6 +45,14 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def patient_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The otlp sink takes its time at its end: whether a busy machine sends all within a second is not what is tested."""
+    for name in ("courier.CLOSE_SECONDS", "sink.LOAD_SECONDS", "sink.FLUSH_SECONDS"):
+        monkeypatch.setattr(f"instrument.sinks.otlp.{name}", 20.0)
+    monkeypatch.setattr("instrument.sinks.otlp.courier.Courier.close.__defaults__", (20.0,))
+
+
+@pytest.fixture
 def server() -> Iterator[Endpoint]:
     """An endpoint on loopback that speaks OpenAI's language."""
     with endpoint() as server:

@@ -61,11 +61,11 @@ def test_memory_returns_where_traces_are_left_out() -> None:
 def test_a_call_is_let_go_of_before_it_is_written() -> None:
     """The collector looks at every live span that is left, so none is once it has become a record."""
     live: list[weakref.ref[Any]] = []
-    alive = []
+    alive: list[bool] = []
 
     class Looks(Direct):
         def write(self, batch: Any) -> None:
-            alive.extend(one() for one in live)
+            alive.extend(one() is not None for one in live)
 
     @tool
     def call() -> None:
@@ -75,7 +75,7 @@ def test_a_call_is_let_go_of_before_it_is_written() -> None:
         for _ in range(3):
             call()
         recording.flush()
-    assert [None] * 3 == alive[-3:]
+    assert [False] * 3 == alive[-3:]
 
 
 def test_a_trace_that_never_ends_holds_itself_alone() -> None:

@@ -22,7 +22,7 @@ from instrument.errors import SettingsError
 from instrument.model import Batch, Record, Run, Score
 from instrument.redact import redactor_of
 from instrument.settings import only
-from instrument.sinks.otlp.courier import RAW
+from instrument.sinks.otlp.courier import RAW, Courier
 from instrument.sinks.otlp.sink import OtlpSink
 from instrument.sinks.otlp.target import SIGNALS, Target, resource_of, target_of
 from instrument.sinks.otlp.waiting import nothing
@@ -36,6 +36,8 @@ pytest.importorskip("opentelemetry.exporter.otlp.proto.common", reason="needs th
 
 from instrument.sinks.otlp import transport
 from instrument.sinks.otlp.encode import requests, resource
+
+pytestmark = pytest.mark.usefixtures("patient_exporter")
 
 FINDING = "instrument.finding"
 RUN = Run(run="r1", start_ns=NOON, service="reviewer", pid=42)
@@ -459,8 +461,11 @@ def test_one_line_says_that_the_target_is_away(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
-def test_a_target_that_hangs_does_not_hold_up_the_exit(tmp_path: Path, protocol: str) -> None:
+def test_a_target_that_hangs_does_not_hold_up_the_exit(
+    tmp_path: Path, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Closing keeps what is under way on disk; nothing is lost."""
+    monkeypatch.setattr(Courier.close, "__defaults__", (0.2,))
     with receiver() as target:
         target.answer = Answer(hang=20.0)
         found = sink(tmp_path, target.url, signals=("traces",), protocol=protocol)
@@ -564,8 +569,9 @@ def test_records_on_disk_that_cannot_be_read_hold_up_nothing(tmp_path: Path, tar
     assert (["span1"], 0, [7]) == (target.names(), waiting(tmp_path), list(found.lost.values()))
 
 
-def test_writing_takes_no_time_while_the_target_hangs(tmp_path: Path) -> None:
+def test_writing_takes_no_time_while_the_target_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No write waits for the network: a thousand of them end while the first request is still under way."""
+    monkeypatch.setattr(Courier.close, "__defaults__", (0.2,))
     with receiver() as target:
         target.answer = Answer(hang=20.0)
         found = sink(tmp_path, target.url, signals=("traces",))

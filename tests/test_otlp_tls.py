@@ -25,6 +25,8 @@ from instrument.sinks.otlp.transport import _reason
 from tests.otlp_receiver import grpc_receiver, receiver
 from tests.recorded import span
 
+pytestmark = pytest.mark.usefixtures("patient_exporter")
+
 VARIABLE = "OTEL_EXPORTER_OTLP_"
 SIGNS = x509.KeyUsage(
     digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,

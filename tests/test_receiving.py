@@ -147,6 +147,7 @@ def test_logs_belong_to_their_spans(endpoint: str, folder: Path) -> None:
     assert [("ERROR", "it broke", f"{1:016x}")] == [(log.level, log.message, log.span_id) for log in trace.logs]
 
 
+@pytest.mark.usefixtures("patient_exporter")
 def test_what_our_own_sink_sends_is_what_was_recorded(endpoint: str, folder: Path, tmp_path: Path) -> None:
     """Findings, which it tells as events of spans or as log records, are findings again, each once."""
     sink = OtlpSink(tmp_path, endpoint=endpoint, signals=("traces", "logs"), environ={})

@@ -58,7 +58,7 @@ def start(words: list[str], environment: dict[str, str], cwd: Path) -> tuple[int
 
 def finished(command: list[str], environment: dict[str, str], cwd: Path) -> tuple[int, str, str]:
     done = subprocess.run(
-        command, env=environment, cwd=cwd, input="given", capture_output=True, text=True, timeout=60, check=False
+        command, env=environment, cwd=cwd, input="given", capture_output=True, text=True, timeout=100, check=False
     )
     return done.returncode, done.stdout, done.stderr
 
