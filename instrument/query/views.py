@@ -112,7 +112,7 @@ def _good_line(line: bytes) -> bytes:
 
 
 def _rows(every: Sequence[Path]) -> str:
-    return rows_of(every, _COLUMNS, LONGEST_LINE, filename=True)
+    return rows_of(every, COLUMNS, LONGEST_LINE, filename=True)
 
 
 # Views
@@ -139,7 +139,7 @@ def _make_views(connection: DuckDBPyConnection, every: Sequence[Path], folder: s
         connection.execute(statement)
 
 
-_COLUMNS = {
+COLUMNS = {
     **dict.fromkeys(("type", "run", "trace_id", "span_id", "parent_id", "kind", "name", "status"), "VARCHAR"),
     **dict.fromkeys(("level", "event", "message", "agent_id", "logger", "detector", "severity"), "VARCHAR"),
     **dict.fromkeys(("label", "source"), "VARCHAR"),
