@@ -1,5 +1,7 @@
 """The settings: one frozen model, read from every source, and what could not be used.
 
+Those below a table are in `setting_tables`.
+
 Order, highest first: keywords, environment `INSTRUMENT_*` (levels joined by `__`), the TOML file that INSTRUMENT_CONFIG
 names (keys at its top level or under `[tool.instrument]`), `[tool.instrument]` in the nearest pyproject.toml, defaults.
 A value that is overridden is not looked at; an unknown key is a fault wherever it stands.
@@ -13,171 +15,38 @@ import difflib
 import os
 from collections.abc import Mapping
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, create_model
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from instrument import allowed, origins, thresholds
 from instrument.errors import SettingsError
-from instrument.money import PERIODS
 from instrument.origins import Given, Key, Unreadable, dotted
+from instrument.setting_tables import (
+    PRICE_PARTS,
+    UNSET,
+    Budget,
+    Capture,
+    Console,
+    Detectors,
+    Jsonl,
+    Ledger,
+    Loops,
+    MaybeText,
+    OpenAI,
+    Otlp,
+    Price,
+    Queue,
+    Redact,
+    Retention,
+    Sampling,
+    Switch,
+    Table,
+)
 from instrument.signals import is_of_signal
 from instrument.thresholds import Thresholds
-
-PRICE_PARTS = ("input", "output", "cached", "cache_write", "cache_write_1h", "web_searches", "file_searches")
-UNSET = {"sampling.keep": "all four", "ledger.url": "ledger.db in the folder"}
-"""What it comes to that these are not set; with others there is none of what they say."""
-
-
-def _words(*words: str) -> BeforeValidator:
-    return BeforeValidator(partial(allowed.word, words=words))
-
-
-Switch = Annotated[bool, BeforeValidator(allowed.switch)]
-Count = Annotated[int, BeforeValidator(allowed.count)]
-MaybeCount = Annotated[int | None, BeforeValidator(allowed.count_or_none)]
-MaybeText = Annotated[str | None, BeforeValidator(allowed.text_or_none)]
-Names = Annotated[tuple[str, ...], BeforeValidator(allowed.names)]
-Price = Annotated[Decimal, BeforeValidator(allowed.price)]
-Level = Literal["TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Capture(_Table):
-    """What is kept of arguments and results: whether any, and how many bytes in place and as a blob."""
-
-    content: Switch = True
-    max_bytes: Count = 65_536
-    max_blob_bytes: Count = 8_388_608
-
-
-class Redact(_Table):
-    """What is hidden beside the built-in secrets: field names, regular expressions; `keep` are names never hidden."""
-
-    names: Names = ()
-    patterns: Annotated[tuple[str, ...], BeforeValidator(allowed.patterns)] = ()
-    keep: Names = ()
-
-
-class Console(_Table):
-    """The lines on stderr: from which level on, in colours or not, with a summary at the end of a trace or not."""
-
-    level: Annotated[Level, _words(*allowed.LEVELS)] = "INFO"
-    color: Annotated[Literal["auto", "always", "never"], _words("auto", "always", "never")] = "auto"
-    summary: Switch = True
-
-
-class Jsonl(_Table):
-    """The event files; `path` is one shared file instead of one per process, `rotate_bytes` None never rotates."""
-
-    path: Annotated[Path | None, BeforeValidator(allowed.path_or_none)] = None
-    rotate_bytes: Annotated[int | None, BeforeValidator(allowed.size_or_none)] = None
-    durability: Annotated[Literal["write", "fsync"], _words("write", "fsync")] = "write"
-
-
-class Ledger(_Table):
-    """The cost ledger, an SQLite file or a PostgreSQL database; None means `ledger.db` in the folder."""
-
-    url: Annotated[str | None, BeforeValidator(allowed.ledger_url_or_none)] = None
-
-
-class Otlp(_Table):
-    """Sending by OTLP; None means what the standard variables `OTEL_EXPORTER_OTLP_*` say, or their defaults.
-
-    `names` are those of the GenAI conventions (an edition) or of OpenInference; `spool_bytes` is how much may wait on
-    disk while the target is away.
-    """
-
-    endpoint: Annotated[str | None, BeforeValidator(allowed.endpoint_or_none)] = None
-    protocol: Annotated[Literal["http/protobuf", "grpc"] | None, BeforeValidator(allowed.protocol_or_none)] = None
-    names: Annotated[
-        Literal["1.41", "latest", "both", "openinference"] | None, BeforeValidator(allowed.dialect_or_none)
-    ] = None
-    spool_bytes: Count = 67_108_864
-
-
-class Budget(_Table):
-    """Limits in US dollars, tokens, model calls and seconds; None is no limit.
-
-    They are those of each root trace by itself, or, with another `period`, of all that processes with the same `name`
-    and ledger spend in an hour, a day, …, in total.
-    """
-
-    usd: Annotated[Decimal | None, BeforeValidator(allowed.money_or_none)] = None
-    tokens: MaybeCount = None
-    calls: MaybeCount = None
-    seconds: Annotated[float | None, BeforeValidator(allowed.seconds_or_none)] = None
-    strict: Switch = False
-    assumed_output: Count = 4096
-    period: Annotated[Literal["trace", "hour", "day", "week", "month", "year", "total"], _words("trace", *PERIODS)] = (
-        "trace"
-    )
-    name: Annotated[str, BeforeValidator(allowed.budget_name)] = "all"
-
-
-class Loops(_Table):
-    """What happens when a call would only repeat what was tried: to it alone (`call`) or to all that follow (`run`).
-
-    `action` may be a function that is given the finding and says whether the call is refused, or its name as
-    `package.module:function`.
-    """
-
-    action: Annotated[Any, BeforeValidator(allowed.loop_action)] = "warn"
-    scope: Annotated[Literal["call", "run"], _words("call", "run")] = "call"
-
-
-_THRESHOLDS: dict[str, Any] = {
-    name: (Annotated[Any, BeforeValidator(partial(thresholds.checked, name=name))], default)
-    for name, default in thresholds.DEFAULTS.items()
-}
-Detectors = create_model(
-    "Detectors",
-    __base__=_Table,
-    __doc__="The thresholds of the detectors; `instrument.thresholds` says what each is and why.",
-    **_THRESHOLDS,
-)
-
-
-class OpenAI(_Table):
-    """The patched OpenAI client; `stream_usage` auto asks for the usage of streams that would not report it."""
-
-    stream_usage: Annotated[Literal["auto", "never"], _words("auto", "never")] = "auto"
-
-
-class Sampling(_Table):
-    """What is stored beside the share `sample_rate`: `names` are patterns of root names with shares of their own
-    (`health*=0`), `keep` says which traces are stored whatever the share: None is all four, but none at a share of 0.
-    """
-
-    names: Annotated[tuple[str, ...], BeforeValidator(allowed.rules)] = ()
-    keep: Annotated[tuple[str, ...] | None, BeforeValidator(allowed.keeps_or_none)] = None
-    slow_seconds: Annotated[float, BeforeValidator(allowed.seconds)] = 60.0
-    dear_usd: Annotated[Decimal, BeforeValidator(allowed.money)] = Decimal(1)
-
-
-class Queue(_Table):
-    """What may wait for the worker, and for each slow sink: how many records, how many bytes, and what happens beyond.
-
-    With the policy `wait` a call waits for room up to `wait_seconds`; with `drop`, and after waiting in vain, the
-    least valuable records are left out and counted.
-    """
-
-    limit: Annotated[int, BeforeValidator(allowed.count_from_one)] = 50_000
-    max_bytes: Annotated[int, BeforeValidator(allowed.count_from_one)] = 67_108_864
-    policy: Annotated[Literal["wait", "drop"], _words("wait", "drop")] = "wait"
-    wait_seconds: Annotated[float, BeforeValidator(allowed.seconds)] = 1.0
-
-
-class Retention(_Table):
-    """How many bytes the folder may hold before the oldest event files go; 0 never removes any."""
-
-    max_bytes: Count = 1_073_741_824
 
 
 class Settings(BaseSettings):
@@ -366,7 +235,7 @@ def _checked(*given: Given | Unreadable) -> _Read:
 
 
 def _plain(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value.model_dump() if isinstance(value, _Table) else value for name, value in overrides.items()}
+    return {name: value.model_dump() if isinstance(value, Table) else value for name, value in overrides.items()}
 
 
 def _take_refused(kept: dict[Key, Given]) -> list[_Fault]:
@@ -406,7 +275,7 @@ def _tree(kept: Mapping[Key, Given]) -> dict[str, Any]:
 def _tables() -> dict[Key, tuple[str, ...]]:
     tables: dict[Key, tuple[str, ...]] = {(): tuple(Settings.model_fields)}
     for name, field in Settings.model_fields.items():
-        if isinstance(field.default, _Table):
+        if isinstance(field.default, Table):
             tables[(name,)] = tuple(type(field.default).model_fields)
     return tables
 

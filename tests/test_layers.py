@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent / "instrument"
 ROWS = {
     0: ["model", "rows", "kinds", "statuses", "errors", "money", "version", "forks", "signals", "eager", "collecting", "cutting"],
     1: [
-        "attributes", "settings", "origins", "allowed", "pricing", "tokens", "installation", "redact", "secret_shapes", "secret_search", "usage", "answer", "request",
+        "attributes", "settings", "setting_tables", "origins", "allowed", "pricing", "tokens", "installation", "redact", "secret_shapes", "secret_search", "usage", "answer", "request",
         "messages", "foreign", "pieces", "detectors", "thresholds",
     ],
     2: ["analysis", "analysis.tree", "analysis.metrics", "analysis.totals", "analysis.overview"],
@@ -40,6 +40,7 @@ READING = (
     "query",
     "detectors",
     "settings",
+    "setting_tables",
     "pricing",
     "tokens",
     "redact",

@@ -19,7 +19,8 @@ from pydantic import ValidationError
 
 from instrument.errors import SettingsError
 from instrument.model import Finding
-from instrument.settings import PRICE_PARTS, Budget, Settings, explain, find_folder, for_children, load, load_lenient
+from instrument.setting_tables import PRICE_PARTS, Budget
+from instrument.settings import Settings, explain, find_folder, for_children, load, load_lenient
 from instrument.thresholds import DEFAULTS
 
 CONFIGS = Path(__file__).parent.parent / "configs"

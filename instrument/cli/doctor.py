@@ -346,7 +346,7 @@ def _table(rows: list[tuple[str, str, str]]) -> list[str]:
 
 def _value(value: Any, key: str) -> str:
     if value is None:
-        from instrument.settings import UNSET
+        from instrument.setting_tables import UNSET
 
         return UNSET.get(key, "none")
     return value if isinstance(value, str) else json.dumps(value, default=str)
