@@ -39,7 +39,7 @@ from instrument.record.loops import Decide, LoopGuard
 from instrument.record.notices import notice
 from instrument.record.pipeline import ENDED, Flushed
 from instrument.record.recorder import Recorder
-from instrument.record.sampling import KEEPS, Rules
+from instrument.record.sampling import Rules
 from instrument.record.scopes import Limits, limits_of, scope_of
 from instrument.record.switch import switch
 from instrument.redact import Redactor, redactor_of
@@ -348,7 +348,7 @@ def _decision(action: Any) -> Decide:
 
 def _rules(settings: Settings) -> Rules:
     given = settings.sampling
-    kept = given.keep if given.keep is not None else (KEEPS if settings.sample_rate > 0 else ())
+    kept = given.keep if given.keep is not None else (allowed.KEEPS if settings.sample_rate > 0 else ())
     return Rules(
         settings.sample_rate,
         allowed.rates(given.names),

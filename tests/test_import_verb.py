@@ -14,6 +14,7 @@ from instrument import read
 from instrument.cli.intake import entered
 from instrument.cli.main import main
 from instrument.model import Score, encode
+from instrument.store import foreign
 from instrument.store.jsonl import files
 from instrument.store.ledger import added_up, totals
 from tests.recorded import NOON, TRACE, log, review, write
@@ -305,3 +306,9 @@ def test_errors_are_counted_as_runs_counts_them(
     said = json.loads(capsys.readouterr().out)["files"][0]["errors"]
     main(["runs", str(folder), "--json"])
     assert (1, 1) == (said, json.loads(capsys.readouterr().out)[0]["errors"])
+
+
+def test_every_reader_is_a_format() -> None:
+    """A file of `store/foreign` that knows values when it sees them is a row of the table of formats."""
+    readers = [file.stem for file in Path(foreign.__path__[0]).glob("*.py") if "\ndef fits(" in file.read_text()]
+    assert sorted(readers) == sorted(form.fits.__module__.rpartition(".")[2] for form in foreign.FORMATS.values())

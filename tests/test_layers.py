@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from instrument.cli.main import VERBS
 
 ROOT = Path(__file__).parent.parent / "instrument"
 ROWS = {
@@ -118,3 +121,20 @@ def same_family(name: str, imported: str) -> bool:
 def test_reading_never_sees_recording(path: Path) -> None:
     """What reads records knows nothing of how they were recorded."""
     assert [] == [imported for imported in imports_of(path) if imported.split(".")[0] in RECORDING]
+
+
+MAPS = {
+    "the top": (ROOT.parent / "CONTRIBUTING.md", ROOT),
+    **{name: (ROOT / name / "__init__.py", ROOT / name) for name in ("record", "views", "cli", "integrations")},
+}
+"""Where the modules of a folder are named, in lines such as `subject: module module`."""
+
+
+@pytest.mark.parametrize("folder", MAPS)
+def test_every_module_has_its_place(folder: str) -> None:
+    """Whoever looks for a place finds each module of a folder below its subject; verbs are their own."""
+    page, modules = MAPS[folder]
+    named = re.findall(r"\w+", " ".join(re.findall(r"^ *[\w' ]+: ([\w ]+)$", page.read_text(), re.M)))
+    there = {path.stem for path in modules.glob("*.py") if not path.stem.startswith("__")}
+    verbs = {*VERBS, "import_"} if folder == "cli" else set()
+    assert sorted(there - verbs) == sorted(named)

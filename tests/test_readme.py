@@ -13,7 +13,10 @@ from instrument.cli.main import VERBS
 from instrument.settings import Settings
 from tests.programs import ROOT, python
 
-PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "README.md", *ROOT.glob("[bd]*/*.md"))}
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("[bd]*/*.md"))
+}
 TEXT = PAGES["README.md"]
 MAKEFILE = (ROOT / "Makefile").read_text()
 
@@ -78,6 +81,20 @@ def test_links_lead_somewhere(page: str, link: str) -> None:
     if heading:
         headings = re.findall(r"^#+ (.+)$", target.read_text(), re.M)
         assert heading in [re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings]
+
+
+def names_in_files() -> list[tuple[str, str]]:
+    """The names of CONTRIBUTING.md that stand in one of the files linked beside them, each with its sentence."""
+    cells = [cell for line in PAGES["CONTRIBUTING.md"].splitlines() for cell in line.split(" | ") if ".py)" in cell]
+    return [(name, cell) for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+
+
+@pytest.mark.parametrize(("name", "cell"), names_in_files())
+def test_names_of_places_exist(name: str, cell: str) -> None:
+    """Every name that a change has to know of is in a file, or a folder, that is linked beside it."""
+    linked = [ROOT / link for link in re.findall(r"\]\(([^)#]+)\)", cell)]
+    files = [file for place in linked for file in (place.glob("*.py") if place.is_dir() else [place])]
+    assert any(re.search(rf"\b{name}\b", file.read_text()) for file in files)
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`@?([a-z_]+)[(`]", TEXT)) & set(instrument.__all__)))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def add_path(parser: argparse.ArgumentParser) -> None:
-    """Let the verb take a path, with or without `--path`."""
+    """Let the verb take a path, with or without `--path`, and `--json`."""
     parser.add_argument("path", nargs="?", help="a file, or a folder with files (default: the nearest .instrument)")
     parser.add_argument("--path", dest="named_path", metavar="PATH", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -34,7 +34,7 @@ def add_path(parser: argparse.ArgumentParser) -> None:
 def add_trace(
     parser: argparse.ArgumentParser, told: str = "the first digits of a trace's id, `last` or `last~1` (default: last)"
 ) -> None:
-    """Let the verb take a trace and a path, in this order or with only one of them."""
+    """Let the verb take a trace and a path, in this order or with only one of them, and `--json`."""
     parser.add_argument("trace", nargs="?", help=told)
     add_path(parser)
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from instrument.allowed import KEEPS
 from instrument.attributes import SAMPLING_RATE
 from instrument.model import Batch, Finding, Record, Span, Update, decode, encode
 from instrument.statuses import FAILED
@@ -30,7 +31,7 @@ REMEMBERED = 20_000
 GRACE_SECONDS = 1.0
 """How long other processes that took part in a trace may ask to keep it after its root has ended."""
 
-ERROR, FINDING, SLOW, DEAR = KEEPS = ("error", "finding", "slow", "dear")
+ERROR, FINDING, SLOW, DEAR = KEEPS
 
 
 class Rules(NamedTuple):
