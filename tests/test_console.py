@@ -134,6 +134,14 @@ def test_the_top_span_of_a_remote_parent_ends_the_trace() -> None:
     assert "went wrong" in stream.getvalue()
 
 
+def test_calls_that_are_open_when_a_run_is_over_are_shown() -> None:
+    """Threads that wait for each other: the run has given up on them, and nothing else tells of it."""
+    heads = head(1), head(2, 1, name="left"), head(3, 1, name="right"), head(4, 1, name="done")
+    told = shown(*heads, span(4, 1, name="done"), span(1)).splitlines()
+    tree = [line.split()[2] for line in told if line[:2] in ("├─", "└─")]
+    assert (["left", "right", "done"], True) == (tree, "still open  2 (left 1, right 1)" in told)
+
+
 def test_a_flood_is_counted_instead_of_shown() -> None:
     """A function called 10,000 times within a second does not scroll everything else away."""
     calls = [span(n, 1, name="leaf", start_ns=NOON + n * 50_000, duration_ns=9) for n in range(2, 10_002)]

@@ -53,7 +53,8 @@ def select(connection: DuckDBPyConnection, sql: str) -> DuckDBPyConnection:
         return connection.execute(statements[0])
     except duckdb.Error as error:
         said = str(error).strip().partition("\n")[0]
-        raise InstrumentError(f"the query failed: {said} (the views are {', '.join(VIEWS)})") from None
+        known = f"the views are {', '.join(VIEWS)}; DESCRIBE spans tells the columns of one"
+        raise InstrumentError(f"the query failed: {said} ({known})") from None
 
 
 # Files

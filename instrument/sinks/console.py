@@ -29,7 +29,7 @@ Paths = Iterable[str | Path] | Callable[[Metrics], Iterable[str | Path]]
 
 OF_STATUS = {"error": "ERROR", REFUSED: "WARNING", "cancelled": "WARNING"}
 SHOWN = frozenset({Span, Log, Finding, Open, Score})
-COUNTED = frozenset({Span, Log, Finding, Score})
+COUNTED = frozenset({Span, Log, Finding, Open, Score})
 INFO = RANKS["INFO"]
 NO_LINES: Sequence[str] = ()
 OPEN_TRACES = 1000
@@ -117,7 +117,10 @@ class ConsoleSink:
 
     def _count(self, record: Any, depth: int, is_top: bool) -> list[str]:
         """Take the record into the account of its trace; with the root's end the trace is told."""
-        seen = self._open.get(record.trace_id) or self._new(record.trace_id)
+        seen = self._open.get(record.trace_id)
+        if seen is None and record.__class__ is Open and record.parent_id is not None:
+            return []
+        seen = seen or self._new(record.trace_id)
         self._kept += seen.add(record, depth, has_room=self._kept < KEPT_IN_ALL)
         if record.__class__ is not Span or not (record.parent_id is None or is_top):
             return []

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from instrument.analysis.metrics import Tally
 from instrument.analysis.tree import Trace, traces
 from instrument.attributes import AGENT_ID, REQUEST_MODEL, RESPONSE_MODEL, RETRIES, SESSION, USER
-from instrument.model import Failure, Finding, Log, Score, Span, decode_known, encode
+from instrument.model import Failure, Finding, Log, Open, Score, Span, decode_known, encode
 
 KEPT_SPANS = 2000
-KEPT_FINDINGS = KEPT_SCORES = 50
+KEPT_FINDINGS = KEPT_SCORES = KEPT_OPEN = 50
 KEPT_ATTRIBUTES = (
     "instrument.label",
     "instrument.iteration",
@@ -41,6 +41,7 @@ class Unfinished:
         self._depths: list[int] = []
         self._findings: list[Finding] = []
         self._scores: list[Score] = []
+        self._open: dict[str, Open] = {}
         self._deepest = sys.maxsize
 
     @property
@@ -51,6 +52,7 @@ class Unfinished:
     def add(self, record: Any, depth: int, *, has_room: bool) -> int:
         """Take in what was recorded, and say how many more spans are kept; without room only the root's row is."""
         if record.__class__ is Span:
+            self._open.pop(record.span_id, None)
             self.tally.add(record)
             return self._keep(record, depth, has_room or record.parent_id is None)
         if isinstance(record, Log):
@@ -60,11 +62,14 @@ class Unfinished:
             self._findings = [*self._findings, record][:KEPT_FINDINGS]
         elif isinstance(record, Score):
             self._scores = [*self._scores, record][:KEPT_SCORES]
+        elif isinstance(record, Open) and len(self._open) < KEPT_OPEN:
+            self._open[record.span_id] = replace(record, input=None, attributes={})
         return 0
 
     def trace(self) -> Trace:
-        """What is kept, as a trace."""
-        return next(traces([*map(decode_known, self._lines), *self._findings, *self._scores]))
+        """What is kept, as a trace; with what has not ended, as where threads wait for each other."""
+        ended = map(decode_known, self._lines)
+        return next(traces([*ended, *self._open.values(), *self._findings, *self._scores]))
 
     def _keep(self, span: Span, depth: int, has_room: bool) -> int:
         if depth > self._deepest or not has_room:

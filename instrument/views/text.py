@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -221,6 +222,9 @@ def _facts(trace: Trace, metrics: Metrics, paths: Iterable[str | Path], theme: T
         yield "iterations", count(metrics.iterations)
     if trace.scores:
         yield "scores", scores_in_words(trace.scores)
+    left = [span.name for span in trace.spans if span.status == OPEN] if trace.root.status != OPEN else []
+    if left:
+        yield "still open", f"{count(len(left))} ({counted(Counter(left))})"
     unfinished = sum(span.status == UNFINISHED for span in trace.spans)
     wrong = {"unfinished spans": unfinished, "errors": metrics.errors, "refused calls": metrics.refused}
     yield WRONG, _wrong({**wrong, "logged warnings": metrics.warnings, "findings": metrics.findings})
