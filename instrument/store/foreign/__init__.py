@@ -50,7 +50,8 @@ FORMATS = {
     "openai": Format(messages.fits, messages.records, undated=True),
     "trajectory": Format(trajectory.fits, trajectory.records, undated=True),
 }
-"""By the name that `--format` takes, in the order in which they are tried."""
+"""By the name that `--format` takes, in the order in which they are tried. `openinference` takes whatever has the id
+and attributes of a span, so what has these and is told by more stands above it."""
 
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 """What reading parts of unexpected types may come to."""
