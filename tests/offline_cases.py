@@ -976,18 +976,20 @@ async def main():
     ),
     "shadowed-builtin": (
         """
-def double(xs):
-    list = []  # here
-    for x in xs:
-        list.append(x)
-    return list
+def spread(values):
+    max = 0  # here
+    for value in values:
+        if value > max:
+            max = value
+    return max(values) - max
 """,
         """
-def double(xs):
-    found = []
-    for x in xs:
-        found.append(x)
-    return found
+def highest(values):
+    max = 0
+    for value in values:
+        if value > max:
+            max = value
+    return max
 """,
     ),
     "missing-global": (
@@ -1074,6 +1076,283 @@ def one():
 
 def two():
     return 2
+""",
+    ),
+    "slow-pattern": (
+        r"""
+import re
+
+words = re.compile(r"^(\w+\s?)+$")  # here
+""",
+        r"""
+import re
+
+words = re.compile(r"^\w+(?:\s\w+)*$")
+numbers = re.compile(r"(\d+,)+;")
+any_text = re.compile(r"(\w+)+")
+""",
+    ),
+    "slow-pattern of a whole text": (
+        r"""
+import re
+
+
+def is_host(text):
+    return re.fullmatch(r"(?:[a-z]+\.?)*", text)  # here
+""",
+        r"""
+import re
+
+
+def is_host(text):
+    return re.fullmatch(r"(?:[a-z]++\.?)*", text)
+""",
+    ),
+    "check-then-use": (
+        """
+import os
+
+
+def make(folder):
+    if not os.path.exists(folder):  # here
+        os.makedirs(folder)
+""",
+        """
+import os
+
+
+def make(folder, backup):
+    os.makedirs(folder, exist_ok=True)
+    if not os.path.exists(folder):
+        os.makedirs(backup)
+""",
+    ),
+    "check-then-use of a path": (
+        """
+def forget(path):
+    if path.exists():  # here
+        path.unlink()
+""",
+        """
+def forget(path):
+    if path.exists():
+        path.unlink(missing_ok=True)
+""",
+    ),
+    "check-then-use of a new file": (
+        """
+import os
+
+
+def begin(path, text):
+    if not os.path.exists(path):  # here
+        with open(path, "w") as file:
+            file.write(text)
+""",
+        """
+import os
+
+
+def begin(path, text):
+    if os.path.exists(path):
+        with open(path, "w") as file:
+            file.write(text)
+""",
+    ),
+    "naive-datetime": (
+        """
+from datetime import datetime
+
+
+def stamp():
+    return datetime.utcnow().isoformat()  # here
+""",
+        """
+from datetime import UTC, datetime
+
+
+def stamp():
+    return datetime.now(UTC).isoformat()
+""",
+    ),
+    "off-by-one of windows": (
+        """
+def windows(items, size):
+    return [items[i : i + size] for i in range(len(items) - size)]  # here
+""",
+        """
+def pairs(items, size):
+    return [(items[i : i + size], items[i + size]) for i in range(len(items) - size)]
+""",
+    ),
+    "mutable-default that is handed on": (
+        """
+def show(title, rows=[]):  # here
+    draw(title, rows)
+
+
+def draw(title, rows):
+    print(title, rows)
+""",
+        """
+def show(title, rows=[], names=[]):
+    print(title, ", ".join(names))
+    for row in rows:
+        print(row)
+""",
+    ),
+    "bare-except that raises again": (
+        """
+def run(work):
+    try:
+        return work()
+    except:  # here
+        print("failed")
+""",
+        """
+def run(work, ignore):
+    try:
+        return work()
+    except:
+        if not ignore:
+            raise
+""",
+    ),
+    "lock-not-released": (
+        """
+def add(total, lock):
+    lock.acquire()  # here
+    return total + 1
+""",
+        """
+def drain(queue):
+    queue.read_lock.acquire()
+    return list(queue.items)
+
+
+class Job:
+    def begin(self):
+        self.lock.acquire()
+
+    def end(self):
+        lock = self.lock
+        lock.release()
+""",
+    ),
+    "division-by-zero of a public function": (
+        """
+def share(part: int, whole: int) -> float:
+    return part / whole  # here
+""",
+        """
+def _share(part: int, whole: int) -> float:
+    return part / whole
+""",
+    ),
+    "changed-while-iterating a dict": (
+        """
+def clean(table):
+    for key in table.keys():
+        if not table[key]:
+            del table[key]  # here
+""",
+        """
+from email.message import Message
+
+
+def clean(text):
+    message = Message()
+    message.set_payload(text)
+    for name in message.keys():
+        if name.startswith("X-"):
+            del message[name]
+    return message
+""",
+    ),
+    "unreachable-code after a try": (
+        """
+def read(path):
+    try:
+        return path.read_text()
+    finally:
+        print("read")
+    print("done")  # here
+""",
+        """
+def read(path, lifecycle):
+    try:
+        path.read_text()
+    finally:
+        lifecycle.exit()
+    print("done")
+
+
+def settled(path):
+    try:
+        return path.read_text()
+    finally:
+        print("read")
+    raise AssertionError("unreachable")
+""",
+    ),
+    "infinite-loop over a list": (
+        """
+def wait(queue):
+    answers = []
+    while not answers:  # here
+        queue.turn()
+""",
+        """
+def wait(queue):
+    answers = []
+    queue.send(("hello", answers))
+    while not answers:
+        queue.turn()
+""",
+    ),
+    "shell-injection of a name": (
+        """
+import subprocess
+
+
+def version(name):
+    return subprocess.run([name, "--version"], shell=True)  # here
+""",
+        """
+import subprocess
+
+
+def version():
+    for name in ["npx.cmd", "npx"]:
+        subprocess.run([name, "--version"], shell=True)
+""",
+    ),
+    "unused-import": (
+        """
+import json  # here
+import os
+
+
+def here():
+    return os.getcwd()
+""",
+        """
+from json import JSONDecodeError
+from urllib.parse import quote, unquote, urljoin, urlparse
+""",
+    ),
+    "always-false": (
+        """
+def report(lines, debug):
+    if debug and False:  # here
+        print(lines)
+    return lines
+""",
+        """
+def report(lines, debug):
+    if 0 and debug:
+        print(lines)
+    return lines
 """,
     ),
 }

@@ -61,11 +61,20 @@ def test_a_package_may_export_what_is_beside_it() -> None:
     assert [[], ["undefined-export"]] == told
 
 
-def test_a_default_that_is_only_read_is_no_more_than_a_hint() -> None:
-    """What calls share is a fault when it is changed, a danger when it is passed on, and else only worth a word."""
-    read, passed, changed = "for x in a:\n        print(x)", "return a", "a.append(1)"
-    told = [examine("a.py", f"def f(a=[]):\n    {body}\n").findings[0].severity for body in (read, passed, changed)]
-    assert ["info", "warning", "error"] == told
+def test_what_calls_share_is_as_bad_as_what_becomes_of_it() -> None:
+    """A default that is only read is harmless, one that is handed on worth a hint, one given out a danger, else a fault."""
+    bodies = ("for x in a:\n        print(x)", "print(a)", "return a", "a.append(1)")
+    told = [
+        [finding.severity for finding in examine("a.py", f"def f(a=[]):\n    {body}\n").findings] for body in bodies
+    ]
+    assert [[], ["info"], ["warning"], ["error"]] == told
+
+
+def test_an_error_may_be_dropped_where_nobody_could_take_it() -> None:
+    """What `__del__` lets out Python would only print; any other function that drops it hides it."""
+    code = "def {}(self):\n    try:\n        self.close()\n    except Exception:\n        pass\n"
+    told = [[finding.rule for finding in examine("a.py", code.format(name)).findings] for name in ("__del__", "stop")]
+    assert [[], ["swallowed-exception"]] == told
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -23,6 +23,8 @@ from . import (
     iteration,
     loops,
     names,
+    patterns,
+    races,
     resources,
     returns,
     ruff,
@@ -40,7 +42,7 @@ rules: tuple[Rule, ...] = tuple(
     module.find
     for module in (
         division, bounds, emptiness, defaults, exceptions, comparisons, injection, secrets, resources, returns, loops,
-        iteration, calls, classes, texts, waiting, names, slips, ruff,
+        iteration, calls, classes, texts, patterns, races, waiting, names, slips, ruff,
     )
 )  # fmt: skip
 order = {"error": 0, "warning": 1, "info": 2}

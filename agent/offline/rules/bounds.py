@@ -25,10 +25,12 @@ def find(source: Source) -> Iterator[Finding]:
                 yield told(node, message, f"use `{written(node.value)}[-1]` for the last")
             case ast.For(target=ast.Name(id=name), iter=iterated, body=body):
                 yield from in_loop(source, node, name, iterated, list(body))
+                yield from last_window(iterated, name, list(body))
             case ast.ListComp() | ast.GeneratorExp() | ast.SetComp() | ast.DictComp():
                 for loop in node.generators:
                     if isinstance(loop.target, ast.Name):
                         yield from in_loop(source, loop.iter, loop.target.id, loop.iter, parts(node))
+                        yield from last_window(loop.iter, loop.target.id, parts(node))
             case ast.While(test=test):
                 yield from in_while(source, node, test)
 
@@ -140,6 +142,27 @@ def measured_by(source: Source, at: ast.AST, node: ast.expr) -> str:
             return length_of(bound[0].value)
         return ""
     return length_of(node)
+
+
+def last_window(iterated: ast.expr, name: str, body: list[ast.AST]) -> Iterator[Finding]:
+    """`range(len(x) - size)` over windows `x[i:i + size]` never comes to the last one."""
+    _, stop = range_of(iterated)
+    match stop:
+        case ast.BinOp(left=measure, op=ast.Sub(), right=size) if measured := length_of(measure):
+            own = [node for part in body for node in ast.walk(part) if is_named(node, measured)]
+            windows = {f"{measured}[{name}:{name} + {written(size)}]", f"{measured}[{name}:{written(size)} + {name}]"}
+            if own and all(written(node) in windows for node in own):
+                yield Finding(
+                    iterated.lineno,
+                    "warning",
+                    rule,
+                    f"`{written(iterated)}` stops before the last `{written(own[0])}`",
+                    f"use `range(len({measured}) - {written(size)} + 1)`",
+                )
+
+
+def is_named(node: ast.AST, measured: str) -> bool:
+    return isinstance(node, ast.Subscript) and written(node.value) == measured
 
 
 def indexed(body: list[ast.AST], measured: str, name: str) -> list[tuple[ast.Subscript, int]]:

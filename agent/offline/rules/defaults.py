@@ -56,7 +56,7 @@ def find(source: Source) -> Iterator[Finding]:
 
 def shared_defaults(function: Function) -> Iterator[Finding]:
     for arg, default in defaults(function):
-        if is_mutable(default) and not arg.arg.startswith("_") and not is_meant_to_last(function, arg.arg, default):
+        if is_mutable(default) and not arg.arg.startswith("_") and not is_harmless(function, arg.arg, default):
             severity, effect = effect_of_sharing(function, arg.arg)
             yield Finding(
                 default.lineno,
@@ -99,9 +99,14 @@ def effect_of_sharing(function: Function, name: str) -> tuple[str, str]:
     """How bad it is that all calls share a default, and why."""
     if is_changed(function, name):
         return "error", "and the function changes it, so it grows from call to call"
-    if is_only_read(function, name):
-        return "info", "which is harmless only as long as the function does no more than read it"
-    return "warning", "so a change by one caller is seen by the next"
+    if is_given_out(function, name):
+        return "warning", "so a change by one caller is seen by the next"
+    return "info", "so whatever it is handed to must not change it"
+
+
+def is_harmless(function: Function, name: str, default: ast.expr) -> bool:
+    """Whether calls may share a default: they only read it, or it is a memory on purpose."""
+    return is_only_read(function, name) or is_meant_to_last(function, name, default)
 
 
 def is_only_read(function: Function, name: str) -> bool:
@@ -118,6 +123,8 @@ def is_only_read(function: Function, name: str) -> bool:
             case ast.Call(func=ast.Attribute(value=ast.Name() as use, attr=attr)) if attr in questions:
                 reading.add(use)
             case ast.Call(func=ast.Name(id=called), args=[ast.Name() as use]) if called in copies:
+                reading.add(use)
+            case ast.Call(func=ast.Attribute(value=ast.Constant(), attr="join"), args=[ast.Name() as use]):
                 reading.add(use)
     uses = [node for node in ast.walk(function) if isinstance(node, ast.Name) and node.id == name]
     return bool(uses) and all(use in reading for use in uses)
@@ -142,6 +149,7 @@ def is_inside_subscript(function: Function, use: ast.Name) -> bool:
 
 
 def is_given_out(function: Function, name: str) -> bool:
+    """Whether it is returned, yielded or kept under another name, where others may change it."""
     return any(
         isinstance(node, ast.Return | ast.Yield | ast.Assign)
         and isinstance(node.value, ast.Name)

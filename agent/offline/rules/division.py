@@ -268,9 +268,11 @@ def is_numeric(function: Function, name: str) -> bool:
     arg = parameter(function, name)
     if arg is None or assignments(function, name) or has_nonzero_default(function, arg):
         return False
+    if function.name.startswith("_"):
+        return False  # all its callers are at hand, and know what they pass
     if arg.annotation is not None:
         return bool(set(written(arg.annotation).strip("'\"").replace("|", " ").split()) & numbers)
-    return not function.name.startswith("_") and not is_stub(function)
+    return not is_stub(function)
 
 
 def has_nonzero_default(function: Function, arg: ast.arg) -> bool:

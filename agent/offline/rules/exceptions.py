@@ -119,6 +119,9 @@ def explained(source: Source, node: ast.Try, handler: ast.ExceptHandler) -> bool
         for above in source.ancestors(node)
     ):
         return True
+    function = source.function_of(node)
+    if function is not None and function.name == "__del__":
+        return True  # Python would only print what leaves it
     last = handler.body[-1].end_lineno or handler.lineno
     return any("#" in line for line in source.lines[handler.lineno - 1 : last])
 

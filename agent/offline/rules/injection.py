@@ -162,14 +162,38 @@ def shell(source: Source, call: ast.Call, name: str) -> Iterator[Finding]:
     if not call.args or not (asks_shell or starts_shell):
         return
     command = call.args[0]
-    fixed = isinstance(command, ast.Constant)
-    if fixed and starts_shell:
+    if is_fixed(command, source.function_of(call) or source.tree):
         return
     yield Finding(
         call.lineno,
-        "warning" if fixed else "error",
+        "error",
         "shell-injection",
         f"`{name or written(call.func)}` in {source.place(call)} runs `{short(command, 50)}` through a shell: whoever "
         "controls that text runs commands",
         "pass a list of arguments and leave `shell` off",
     )
+
+
+def is_fixed(node: ast.expr, scope: ast.AST) -> bool:
+    """Text that stands in the file: a constant, a list of such, or a name that is only ever bound to such."""
+    match node:
+        case ast.Constant():
+            return True
+        case ast.List(elts=parts) | ast.Tuple(elts=parts):
+            return all(is_fixed(part, scope) for part in parts)
+        case ast.Name(id=name):
+            values = [bound_to(statement) for statement in assignments(scope, name)]
+            return bool(values) and all(value is not None and is_literal(value) for value in values)
+    return False
+
+
+def bound_to(statement: ast.AST) -> ast.expr | None:
+    match statement:
+        case ast.Assign(targets=[ast.Name()], value=value) | ast.For(target=ast.Name(), iter=value):
+            return value
+    return None
+
+
+def is_literal(node: ast.expr) -> bool:
+    parts = node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
+    return all(isinstance(part, ast.Constant) for part in parts)

@@ -12,6 +12,7 @@ from .source import (
     binding_targets,
     blocks,
     bound_names,
+    dotted,
     leaves,
     names_in,
     own_nodes,
@@ -39,6 +40,8 @@ def changing(source: Source, loop: ast.For) -> Iterator[Finding]:
     walked = walked_collection(loop.iter)
     if not walked or walked in ("self", "cls") or walked in set(bound_names(walk_body(loop))):
         return
+    if isinstance(loop.iter, ast.Call) and is_something_else(source, walked):
+        return
     for node in walk_body(loop):
         change = change_of(node, walked, loop)
         if change and not leaves_after(source, node, loop) and not is_work_added(source, node, loop):
@@ -50,6 +53,16 @@ def changing(source: Source, loop: ast.For) -> Iterator[Finding]:
                 f"loop over a copy: `list({written(loop.iter)})`",
             )
             return
+
+
+def is_something_else(source: Source, walked: str) -> bool:
+    """Made by a class that is no dict, so that its `keys()` may well be a list: an email message, a table."""
+    made = [
+        dotted(node.value.func).rsplit(".", 1)[-1]
+        for node in source.nodes
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and walked in map(written, node.targets)
+    ]
+    return any(name[:1].isupper() and name not in ("OrderedDict", "Counter", "ChainMap") for name in made)
 
 
 def is_work_added(source: Source, node: ast.AST, loop: ast.For) -> bool:

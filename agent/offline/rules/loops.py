@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from .defaults import is_mutable
 from .source import (
     Finding,
+    Function,
     Source,
     assignments,
     binding_targets,
@@ -50,6 +52,16 @@ def endless(source: Source, loop: ast.While) -> Iterator[Finding]:
             f"{written(loop.test)}:` in {source.place(loop)} never ends once it starts",
             "change it in the loop, or leave the loop",
         )
+
+
+def is_shared(function: Function, name: str) -> bool:
+    """A list or the like that a call was given, which may fill it later."""
+    made = any(
+        isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None and is_mutable(node.value)
+        for node in assignments(function, name)
+    )
+    calls = (node for node in own_nodes(function) if isinstance(node, ast.Call) and dotted(node.func) != "len")
+    return made and any(name in names_in(argument) for call in calls for argument in call.args)
 
 
 def can_leave(source: Source, loop: ast.While) -> bool:
@@ -123,7 +135,7 @@ def stuck_names(source: Source, loop: ast.While) -> set[str]:
         return set()
     return (
         set()
-        if touched(inner, names)
+        if touched(inner, names) or any(is_shared(function, name) for name in names)
         else {name for name in names if assignments(function, name) or is_parameter(function, name)}
     )
 

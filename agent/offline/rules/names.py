@@ -74,23 +74,22 @@ def find(source: Source) -> Iterator[Finding]:
 
 
 def covered_builtins(source: Source) -> Iterator[Finding]:
+    """A builtin's name that is given to something else where the builtin is called as well."""
     for scope in [source.tree, *source.functions]:
         seen: set[str] = set()
         called = {
             node.func.id for node in ast.walk(scope) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         for node, name in rebound(scope):
-            if name in seen or not (name in called or (name in precious - mild and not isinstance(node, ast.arg))):
-                continue
-            seen.add(name)
-            breaks = f", so that `{name}()` no longer works there" if name in called else ""
-            yield told(
-                node,
-                "shadowed-builtin",
-                f"`{name}` in {where(scope)} covers up the builtin `{name}`{breaks}",
-                f"use another name, such as `{name}_` or one that says what it holds",
-                "error" if name in called else "warning",
-            )
+            if name in called - seen:
+                seen.add(name)
+                yield told(
+                    node,
+                    "shadowed-builtin",
+                    f"`{name}` in {where(scope)} covers up the builtin `{name}`, so that `{name}()` no longer works "
+                    "there",
+                    f"use another name, such as `{name}_` or one that says what it holds",
+                )
 
 
 def rebound(scope: ast.AST) -> Iterator[tuple[ast.AST, str]]:
@@ -183,7 +182,7 @@ def unused_parameter(source: Source, function: Function) -> Iterator[Finding]:
     names = [arg.arg for arg in parameters(function)]
     used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
     unused = [name for name in names if name not in used and not name.startswith("_")]
-    if len(unused) != 1 or len(names) < 2 or not result or is_passed_around(source, function):
+    if len(unused) != 1 or len(names) < 2 or not result or function.name in source.passed_names:
         return
     for node in own_nodes(function):
         match node:
@@ -199,13 +198,6 @@ def unused_parameter(source: Source, function: Function) -> Iterator[Finding]:
                     f"use `{unused[0]}` for one of them",
                 )
                 return
-
-
-def is_passed_around(source: Source, function: Function) -> bool:
-    return any(
-        isinstance(node, ast.Name) and node.id == function.name and not isinstance(source.parent(node), ast.Call)
-        for node in source.nodes
-    )
 
 
 def used_up(source: Source, function: Function) -> Iterator[Finding]:

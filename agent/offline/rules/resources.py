@@ -332,7 +332,7 @@ def left_locked(source: Source, scope: ast.AST) -> Iterator[Finding]:
         match node:
             case ast.Expr(value=ast.Call(func=ast.Attribute(value=lock, attr="acquire"))) if (
                 "lock" in written(lock).lower() or "mutex" in written(lock).lower()
-            ):
+            ) and is_own(lock):
                 if not releases(source.tree, written(lock).rsplit(".", 1)[-1]):
                     yield Finding(
                         node.lineno,
@@ -344,10 +344,19 @@ def left_locked(source: Source, scope: ast.AST) -> Iterator[Finding]:
                     )
 
 
+def is_own(lock: ast.expr) -> bool:
+    """A lock by its name or on `self`; one that belongs to another object may be released there."""
+    return isinstance(lock, ast.Name) or (
+        isinstance(lock, ast.Attribute) and isinstance(lock.value, ast.Name) and lock.value.id in ("self", "cls")
+    )
+
+
 def releases(tree: ast.AST, lock: str) -> bool:
-    """Somewhere in the file this lock, by its last name, is released or used in a with."""
+    """Somewhere in the file this lock, by its last name, is released or goes under another name."""
     for node in ast.walk(tree):
         match node:
-            case ast.Attribute(attr="release", value=value) if written(value).rsplit(".", 1)[-1] == lock:
+            case (
+                ast.Attribute(attr="release", value=value) | ast.Assign(value=ast.Name() | ast.Attribute() as value)
+            ) if written(value).rsplit(".", 1)[-1] == lock:
                 return True
     return False

@@ -233,6 +233,7 @@ def unreachable(source: Source, block: list[ast.stmt]) -> Iterator[Finding]:
         if (
             leaves(earlier)
             and not is_marker(later)
+            and not any(isinstance(node, ast.Expr) and leaves(node) for node in ast.walk(earlier))
             and not isinstance(earlier, ast.Expr | ast.With | ast.AsyncWith | ast.Assert)
         ):
             word = type(earlier).__name__.lower()
@@ -253,6 +254,7 @@ def is_marker(statement: ast.stmt) -> bool:
     return (
         has_yield
         or isinstance(statement, ast.Assert | ast.Pass)
+        or (isinstance(statement, ast.Raise) and written(statement.exc).startswith("AssertionError"))
         or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
     )
 

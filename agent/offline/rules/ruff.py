@@ -14,11 +14,11 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 
-from .defaults import defaults, is_meant_to_last
 from .ruff_kinds import kinds
 from .source import Finding, Source, is_in_query, written
 
 seconds = 20.0
+most_unused = 3
 python = f"py3{min(sys.version_info.minor, 14)}"
 """Under Python 3.14 an annotation may name what is defined later."""
 
@@ -26,8 +26,8 @@ python = f"py3{min(sys.version_info.minor, 14)}"
 def find(source: Source) -> Iterator[Finding]:
     """Findings of ruff, the unlikely ones left out. Nothing when ruff is not installed."""
     seen: set[str] = set()
-    nodes = by_line(source)
-    for raw in diagnostics(source):
+    nodes = source.by_line
+    for raw in without_a_facade(diagnostics(source), source):
         code, line = raw["code"], raw["location"]["row"]
         kind = kinds.get(code)
         if kind is None or not likely(code, raw, nodes.get(line, []), source):
@@ -52,13 +52,12 @@ def shortened(line: str) -> str:
     return line.replace("`", "'") if len(line) <= 80 else line[:77].replace("`", "'") + "…"
 
 
-def by_line(source: Source) -> dict[int, list[ast.AST]]:
-    """Nodes by the line they start on, outermost first."""
-    found: dict[int, list[ast.AST]] = {}
-    for node in source.nodes:
-        if hasattr(node, "lineno"):
-            found.setdefault(node.lineno, []).append(node)
-    return found
+def without_a_facade(found: list[dict[str, Any]], source: Source) -> list[dict[str, Any]]:
+    """A module of which most imports are used by nobody in it is there to be imported from."""
+    imported = sum(isinstance(node, ast.alias) for node in source.nodes)
+    unused = sum(raw["code"] == "F401" for raw in found)
+    facade = unused > most_unused and unused > imported / 2
+    return [raw for raw in found if not (facade and raw["code"] == "F401")]
 
 
 def diagnostics(source: Source) -> list[dict[str, Any]]:
@@ -156,7 +155,7 @@ def is_not_placeholder(raw: dict[str, Any], nodes: list[ast.AST], source: Source
             for node in nodes
         )
         and not any(isinstance(node, ast.arg) and node.arg == named for node in nodes)
-        and not any(isinstance(node, ast.Global) and named in node.names for node in source.nodes)
+        and named not in source.global_names
         and not any(
             isinstance(source.parent(node), ast.If) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)
         )
@@ -167,7 +166,7 @@ def is_not_placeholder(raw: dict[str, Any], nodes: list[ast.AST], source: Source
 def earlier_is_assignment(raw: dict[str, Any], source: Source) -> bool:
     words = raw["message"].replace(":", " ").split()
     lines = {int(word) for before, word in itertools.pairwise(words) if before == "line" and word.isdigit()}
-    return any(isinstance(node, ast.Assign) and node.lineno in lines for node in source.nodes)
+    return any(isinstance(node, ast.Assign) for line in lines for node in source.by_line.get(line, []))
 
 
 def is_assignment(raw: dict[str, Any], nodes: list[ast.AST], source: Source) -> bool:
@@ -226,15 +225,9 @@ def is_not_nan_check(raw: dict[str, Any], nodes: list[ast.AST], source: Source) 
     )
 
 
-def is_not_sentinel(raw: dict[str, Any], nodes: list[ast.AST], source: Source) -> bool:
-    """`_cache={}` and `_nil=[]`, by their underscore, are meant to be shared, and so is what is used as a memory."""
-    row, column = raw["location"]["row"], raw["location"]["column"]
-    for function in source.functions:
-        for arg, default in defaults(function):
-            if default.lineno == row and is_meant_to_last(function, arg.arg, default):
-                return False
-    before = source.lines[row - 1].encode()[: column - 1].decode(errors="ignore").rstrip(" =")
-    return not before.split(",")[-1].split("(")[-1].strip().split(":")[0].startswith("_")
+def is_not_switched_off(raw: dict[str, Any], nodes: list[ast.AST], source: Source) -> bool:
+    """`if 0 and …` is how a branch is switched off by hand; a slip has its constant last, as in `x == 1 or 2`."""
+    return not any(isinstance(node, ast.BoolOp) and isinstance(node.values[0], ast.Constant) for node in nodes)
 
 
 def is_clock_or_container(raw: dict[str, Any], nodes: list[ast.AST], source: Source) -> bool:
@@ -334,7 +327,6 @@ doubts: Mapping[str, Likely] = {
     "E711": is_no_query,
     "E712": is_no_query,
     "PLR0124": is_not_nan_check,
-    "B006": is_not_sentinel,
     "B008": is_clock_or_container,
     "RUF009": is_clock_or_container,
     "PLW0127": has_no_restart,
@@ -346,4 +338,6 @@ doubts: Mapping[str, Likely] = {
     "T100": is_a_call,
     "F821": is_really_undefined,
     "S202": has_no_filter,
+    "SIM222": is_not_switched_off,
+    "SIM223": is_not_switched_off,
 }

@@ -53,12 +53,10 @@ kinds: Mapping[str, Kind] = {
     "E711": Kind("none-comparison", "warning", "use `is None` or `is not None`"),
     "E712": Kind("bool-comparison", "info", "test the value itself"),
     "E721": Kind("type-comparison", "info", "use `isinstance()`"),
-    "E722": Kind("bare-except", "warning", "name the exceptions that are expected"),
     "W605": Kind("invalid-escape", "warning", "use a raw string"),
     "B002": Kind("double-sign", "error", "use `+= 1` or `-= 1`"),
     "B003": Kind("environ-replaced", "warning", "use `os.environ.update()` or `.clear()`"),
     "B005": Kind("misused-strip", "error", "use `removeprefix()` or `removesuffix()`"),
-    "B006": Kind("mutable-default", "warning", "default to `None` and make a new one inside"),
     "B008": Kind("call-in-default", "warning", "default to `None` and call inside"),
     "B012": Kind("jump-in-finally", "error", "move it out of `finally`, where it swallows exceptions"),
     "B014": Kind("repeated-exception", "warning", "remove the redundant exception"),
@@ -142,8 +140,6 @@ kinds: Mapping[str, Kind] = {
     "S501": Kind("unverified-tls", "error", "keep certificate checks on"),
     "S506": Kind("unsafe-yaml", "error", "use `yaml.safe_load()`"),
     "S507": Kind("unverified-host", "error", "check host keys"),
-    "S602": Kind("shell-injection", "error", "pass a list of arguments without `shell=True`"),
-    "S604": Kind("shell-injection", "error", "pass a list of arguments without `shell=True`"),
     "S605": Kind("shell-injection", "error", "use `subprocess.run([...])` without a shell"),
     "S612": Kind("insecure-logging-listener", "warning", "pass `verify=`"),
     "S701": Kind("no-autoescape", "error", "turn autoescape on"),
@@ -155,5 +151,13 @@ kinds: Mapping[str, Kind] = {
     "SIM222": Kind("always-true", "error", "correct the condition"),
     "SIM223": Kind("always-false", "error", "correct the condition"),
     "T100": Kind("debugger-left", "warning", "remove the breakpoint"),
+    "DTZ003": Kind(
+        "naive-datetime",
+        "warning",
+        "use `datetime.now(UTC)`: this one does not say that it is UTC, and is taken for local time",
+    ),
+    "DTZ004": Kind(
+        "naive-datetime", "warning", "use `datetime.fromtimestamp(…, UTC)`: this one is taken for local time"
+    ),
     "LOG007": Kind("log-without-exception", "warning", "use `error()`"),
 }

@@ -97,6 +97,26 @@ class Source:
         return frozenset(bound_names(node for node in self.nodes if isinstance(node, ast.Import | ast.ImportFrom)))
 
     @cached_property
+    def global_names(self) -> frozenset[str]:
+        """Names that some function declares `global`."""
+        return frozenset(name for node in self.nodes if isinstance(node, ast.Global) for name in node.names)
+
+    @cached_property
+    def passed_names(self) -> frozenset[str]:
+        """Names that are used for more than to call what they name."""
+        names = (node for node in self.nodes if isinstance(node, ast.Name))
+        return frozenset(node.id for node in names if not isinstance(self.parent(node), ast.Call))
+
+    @cached_property
+    def by_line(self) -> Mapping[int, list[ast.AST]]:
+        """Nodes by the line they start on, outermost first."""
+        found: dict[int, list[ast.AST]] = {}
+        for node in self.nodes:
+            if hasattr(node, "lineno"):
+                found.setdefault(node.lineno, []).append(node)
+        return found
+
+    @cached_property
     def has_star_import(self) -> bool:
         return any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in self.nodes)
 
