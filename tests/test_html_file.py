@@ -14,7 +14,7 @@ from instrument.store.blobs import Blobs
 from instrument.views import html
 from tests.browser import Browser
 from tests.recorded import MS, NOON, TRACE, log, review, span, write
-from tests.test_page import HOSTILE, complaints, hostile, names, row
+from tests.test_page import FAILED, HOSTILE, complaints, failed, hostile, names, row
 
 __all__ = ["complaints"]
 
@@ -131,6 +131,20 @@ class TestInBrowser:
             page.locator(what).first.wait_for()
             seen.append(page.locator(what).count() > 0)
         assert [True] * 3 == seen
+
+    @pytest.mark.parametrize(
+        ("records", "expected"),
+        [(failed(), [["Why failed"], ["Why failed", "Why slow"]]), ([span(1, trace_id=FAILED)], [[], []])],
+        ids=["failed", "nothing to say"],
+    )
+    def test_it_says_why(self, browser: Browser, tmp_path: Path, records: list[Any], expected: list[list[str]]) -> None:
+        """At once where the run failed, all of it when asked; where there is nothing to say there is nothing to press."""
+        with browser.page(save(tmp_path / "a.html", *records, trace_id=FAILED).as_uri()) as page:
+            page.locator(".waterfall .label").first.wait_for()
+            at_first = page.locator(".why h2").all_inner_texts()
+            if page.locator(".whybutton").is_visible():
+                page.locator(".whybutton").click()
+            assert expected == [at_first, page.locator(".why h2").all_inner_texts()]
 
     def test_a_sheet_is_printed_whole(self, page: Any) -> None:
         """Not only what was in sight; what the filter counts are spans of the time line, not of the sheet."""

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from msgspec.structs import replace
 
-from instrument.model import Event, Record, Score, Update, Usage
+from instrument.model import Event, Failure, Record, Score, Update, Usage
 from tests.browser import Browser, serving
 from tests.programs import begun
 from tests.recorded import MS, NOON, TRACE, as_lines, call, finding, log, review, run, span, write
@@ -470,6 +470,75 @@ def test_a_link_leads_to_a_span(browser: Browser, address: str) -> None:
         assert ("tool2", "step") == (linked, chosen(page))
 
 
+# Why
+
+
+FAILED = "fa11" * 8
+NO = Failure("ToolError", "the service said no")
+
+
+def failed() -> list[Record]:
+    """A run that failed by what a tool of it raised."""
+    parts: dict[str, Any] = {"trace_id": FAILED, "run": "r5", "status": "error", "error": NO}
+    return [
+        span(1, name="checkout", kind="agent", duration_ns=900 * MS, **parts),
+        span(2, 1, name="charge", kind="tool", duration_ns=300 * MS, **parts),
+    ]
+
+
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A run that failed, one that went well, and one of which there is nothing to say."""
+    place = tmp_path_factory.mktemp("why")
+    write(place / "a.jsonl", *failed(), *review(), span(1, trace_id=LONG, run="r3"))
+    with serving(place) as found:
+        yield found
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_a_failed_run_says_why(browser: Browser, explained: str, width: int) -> None:
+    """Where it is opened, before anybody asks; the line leads to the span in which it began."""
+    with browser.page(f"{explained}#/run/{FAILED}", viewport={"width": width, "height": 740}) as page:
+        page.locator(".why li").first.wait_for()
+        told = page.locator(".why").inner_text()
+        page.locator(".why .linkish", has_text="charge").first.click()
+        page.locator(".panel .failure").wait_for()
+        assert "Why failed\nToolError: the service said no; it began in charge, passed on by 1 span" in told
+        assert ("charge", width) == (
+            page.locator(".panel h2").inner_text(),
+            page.evaluate("document.documentElement.scrollWidth"),
+        )
+
+
+@pytest.mark.parametrize(
+    ("trace", "expected"),
+    [
+        (TRACE, ["Why slow", "Why expensive", "Why failed"]),
+        (FAILED, ["Why failed", "Why slow"]),
+        (LONG, []),
+    ],
+    ids=["went well", "failed", "nothing to say"],
+)
+def test_why_is_told_when_asked(browser: Browser, explained: str, trace: str, expected: list[str]) -> None:
+    """By a key, what the verb of that name tells: of a question without an answer nothing."""
+    with browser.page(f"{explained}#/run/{trace}") as page:
+        page.locator(".waterfall .label").first.wait_for()
+        page.keyboard.press("y")
+        page.locator(".why", has_text="slow").wait_for()
+        assert expected == page.locator(".why h2").all_inner_texts()
+
+
+def test_why_costs_nothing_until_it_is_asked(browser: Browser, explained: str) -> None:
+    """Of a run that went well nothing is read and nothing stands in the way."""
+    with browser.page(f"{explained}#/run/{TRACE}") as page:
+        asked: list[str] = []
+        page.on("request", lambda one: asked.append(one.url))
+        page.locator(".pin").first.wait_for()
+        page.locator(".waterfall .label").first.click()
+        page.locator(".panel .section").first.wait_for()
+        assert ([], False) == ([url for url in asked if "/why" in url], page.locator(".why").is_visible())
+
+
 # Two runs
 
 
@@ -556,7 +625,9 @@ def test_recorded_text_is_never_markup(browser: Browser, address: str) -> None:
             page.locator(".waterfall .rows .row:not([hidden])").nth(index).click()
             page.locator(".panel .section > summary", has_text="Record").click()
         page.locator(".panel .block").last.wait_for()
-        inside = page.locator(".panel").inner_text()
+        page.keyboard.press("y")
+        page.locator(".why li").first.wait_for()
+        inside = page.locator(".panel").inner_text() + page.locator(".why").inner_text()
         for key in ("2", "3", "4"):
             page.keyboard.press(key)
         page.locator(".logrow:not([hidden])").first.wait_for()
@@ -628,7 +699,10 @@ def test_a_run_of_another_process_grows_while_it_runs(browser: Browser, address:
                 process.stdin.write("there\n")
                 process.stdin.flush()
                 page.get_by_text('place="there"').wait_for()
+                page.keyboard.press("y")
+                page.locator(".why", has_text="it has not ended; live agent was open").wait_for()
                 process.stdin.close()
+                page.locator(".why", has_text="it has not ended").wait_for(state="hidden")
                 page.locator(".runtitle .status.s-ok").wait_for()
                 told = row(page, "live agent").inner_text()
                 assert (["live agent", "look", "look"], True) == (names(page), "looker-7" in told), told
@@ -660,6 +734,9 @@ def test_no_view_violates_the_rules_of_accessibility(browser: Browser, address: 
         page.locator(".failure").wait_for()
         check("span")
         page.keyboard.press("Escape")
+        page.keyboard.press("y")
+        page.locator(".why li").first.wait_for()
+        check("why")
         for key, view in (("2", "steps"), ("3", "findings"), ("4", "logs")):
             page.keyboard.press(key)
             check(view)

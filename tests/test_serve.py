@@ -83,6 +83,19 @@ def test_a_run_is_judged_as_check_judges_it(address: str) -> None:
     assert b'"slow"' in asked(address, f"api/run/{SLOW}/findings")[2]
 
 
+def test_why_is_what_the_verb_tells(tmp_path: Path, capsys: Capture) -> None:
+    """Word for word, with the spans that prove each line."""
+    write(file := tmp_path / "a.jsonl", *review())
+    main(["why", "--json", str(file)])
+    expected = json.loads(capsys.readouterr().out)
+    with TestClient(application(file, "t", 1), base_url="http://127.0.0.1:1") as client:
+        told = client.get(f"/t/api/run/{TRACE}/why").json()
+    assert {name: [[one["text"], one["span_ids"]] for one in expected[name]] for name in told} == {
+        name: [line[:2] for line in lines] for name, lines in told.items()
+    }
+    assert ["failed", "slow", "expensive"] == list(told)
+
+
 def test_the_token_is_long_and_always_another(address: str) -> None:
     """So that nobody guesses it."""
     from instrument.views.server import new_token
@@ -193,6 +206,7 @@ def test_only_files_of_the_page_are_given(address: str, path: str) -> None:
         "api/run/none",
         "api/run/none/span/1",
         "api/run/none/findings",
+        "api/run/none/why",
         "api/run/none/file",
         f"api/run/{TRACE}/span/none",
         "api/blob/none",

@@ -13,11 +13,12 @@ from msgspec.structs import replace
 
 from instrument.analysis.critical_path import critical_path
 from instrument.analysis.in_words import duration
-from instrument.analysis.report import analyse
+from instrument.analysis.report import findings_of
 from instrument.analysis.tree import traces
 from instrument.analysis.why import Reason, Why, why
 from instrument.cli.main import main
 from instrument.model import Event, Failure, Record, Span, Usage
+from instrument.views.answers import answers as for_page
 from tests.recorded import MS, call, finding, head, log, review, span, write
 from tests.test_critical_path import Work, at, simulate, work
 
@@ -27,7 +28,7 @@ WRONG = Failure("ValueError", "no")
 
 def answers(*records: Record) -> Why:
     (trace,) = traces(records)
-    return why(analyse(trace))
+    return why(trace, findings_of(trace))
 
 
 def failed(number: int, parent: int | None = None, **fields: Any) -> Span:
@@ -37,6 +38,34 @@ def failed(number: int, parent: int | None = None, **fields: Any) -> Span:
 def numbers(reason: Reason) -> list[int]:
     """The numbers of the spans that prove an answer."""
     return [int(span_id, 16) for span_id in reason.span_ids]
+
+
+# In the page
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([span(1)], []),
+        ([span(1, status="cancelled")], []),
+        ([failed(1)], ["failed"]),
+        ([head(1)], ["failed"]),
+        ([span(1), finding(1, detector="slow")], ["slow"]),
+        ([span(1), call(2, 1)], ["slow"]),
+    ],
+    ids=["one span", "cancelled", "failed", "open", "one slow span", "a cheap call"],
+)
+def test_of_a_question_without_an_answer_the_page_is_told_nothing(records: list[Record], expected: list[str]) -> None:
+    """What is only said over all, as that it did not fail, the head of the run says already."""
+    (trace,) = traces(records)
+    assert expected == list(for_page(trace, trace.findings, None))
+
+
+def test_of_many_proofs_the_page_gets_some_and_their_number() -> None:
+    """However many spans a line has."""
+    (trace,) = traces([span(1), *(failed(n, 1, name="f") for n in range(2, 102))])
+    _, ids, number = for_page(trace, (), None)["failed"][1]
+    assert (50, 100) == (len(ids), number)
 
 
 # Slow
@@ -92,7 +121,7 @@ def test_the_first_cause_is_the_heaviest_of_the_path(todo: Work) -> None:
     spans = simulate(todo)
     (trace,) = traces(spans)
     times = list(critical_path(trace).self_times().values())
-    slow = why(analyse(trace)).slow
+    slow = why(trace, findings_of(trace)).slow
     if times:
         assert times[0] == critical_path(trace).self_times()[slow[1].span_ids[0]]
 
@@ -102,7 +131,7 @@ def test_what_would_be_saved_is_what_the_simulator_saves(todo: Work) -> None:
     """For all runs: without the first cause, where it is a call, the run is as much shorter as it is said to be."""
     spans = simulate(todo)
     (trace,) = traces(spans)
-    said = why(analyse(trace)).slow[1:2]
+    said = why(trace, findings_of(trace)).slow[1:2]
     for cause in said:
         if "without" in cause.text:
             (shorter,) = traces(simulate(todo, frozenset(numbers(cause))))

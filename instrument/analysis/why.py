@@ -34,7 +34,6 @@ from instrument.analysis.facts import (
 )
 from instrument.analysis.failures import exception_of, held_by, identity, is_group, origin_of
 from instrument.analysis.in_words import bill, count, duration, many, often, percent
-from instrument.analysis.report import Report
 from instrument.analysis.totals import Total, carries, dollars, total
 from instrument.analysis.tree import Trace
 from instrument.attributes import ERROR_TYPE, STATUS_CODE
@@ -46,6 +45,7 @@ from instrument.statuses import FAILED, OPEN, REFUSED, UNENDED, UNFINISHED
 
 WORTH_TELLING = 0.05
 """What makes up less of the time or the money than this is not an answer."""
+LEAST = Decimal(str(WORTH_TELLING))
 WORTH_SAVING = 0.001
 """A run that would be shorter by less than this share of it would take as long."""
 MOST_CAUSES = 4
@@ -85,13 +85,12 @@ class Why(Struct, frozen=True):
     failed: Sequence[Reason]
 
 
-def why(report: Report, whole: Whole = as_it_is) -> Why:
-    """The answers for one trace; `whole` gives contents with what is stored apart from them."""
-    trace = report.trace
+def why(trace: Trace, findings: Sequence[Finding], whole: Whole = as_it_is) -> Why:
+    """The answers for one trace and what was found in it; `whole` gives contents with what is stored apart."""
     return Why(
-        [*_time(trace), *_told(report.findings, lambda one: one.detector in OF_TIME)],
-        [*_money(trace, whole), *_told(report.findings, lambda one: one.detector in OF_MONEY)],
-        [*_failure(trace), *_told(report.findings, lambda one: one.detector not in OF_TIME | OF_MONEY)],
+        [*_time(trace), *_told(findings, lambda one: one.detector in OF_TIME)],
+        [*_money(trace, whole), *_told(findings, lambda one: one.detector in OF_MONEY)],
+        [*_failure(trace), *_told(findings, lambda one: one.detector not in OF_TIME | OF_MONEY)],
     )
 
 
@@ -255,7 +254,7 @@ def _share_of_money(what: str, key: Callable[[Span], str], calls: Sequence[Span]
 
 def _one_dear_call(calls: Sequence[Span]) -> Iterator[Reason]:
     dearest, whole = _dearest(calls), sum(map(weight, calls))
-    if len(calls) > 2 and whole and weight(dearest) >= 3 * whole / len(calls):
+    if len(calls) > 2 and whole and weight(dearest) >= whole * max(Decimal(3) / len(calls), LEAST):
         text = f"one call of {operation_of(dearest)} is {percent(weight(dearest), whole)} of the {_measure(calls)}"
         yield Reason(text, [dearest.span_id])
 
@@ -288,7 +287,7 @@ def _asked_again(calls: Sequence[Span]) -> Iterator[Reason]:
     """What it cost to ask the very same once more, as programs do that try until they like the answer."""
     again = [call for group in asked_before(calls) for call in group[1:]]
     share, whole = sum(map(weight, again)), sum(map(weight, calls))
-    if whole and share >= Decimal(str(WORTH_TELLING)) * whole:
+    if whole and share >= LEAST * whole:
         what = f"{many(len(again), 'call')} asked the very same as one before"
         text = f"{what}: {percent(share, whole)} of the {_measure(calls)}"
         yield Reason(text, [call.span_id for call in again])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.printing import json_document, say, tell
-from instrument.cli.source import add_trace, find_trace, limits, path_of, place_trace, usual
+from instrument.cli.source import add_trace, find_trace, judge_of, path_of, place_trace
 
 if TYPE_CHECKING:
     from instrument.analysis.why import Reason, Why
@@ -33,7 +33,6 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the answers."""
-    from instrument.analysis.report import analyse
     from instrument.analysis.why import why
     from instrument.store import blobs
 
@@ -42,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
     path = path_of(args)
     trace = find_trace(path, args.trace, notices)
     stored = blobs.folder_for(path)
-    report = analyse(trace, limits(args), usual(path, notices))
-    answers = why(report, lambda value: blobs.whole(value, stored))
+    found = judge_of(args, path, notices)(trace)
+    answers = why(trace, found, lambda value: blobs.whole(value, stored))
     if args.json:
         from msgspec import to_builtins
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from instrument.analysis.facts import Whose, agent_of, attribute, is_timed, model_of
 from instrument.analysis.failures import Failures
@@ -138,8 +139,15 @@ class Catalog:
         return list(found)
 
     def trace(self, trace_id: str) -> Trace | None:
-        """The whole run."""
-        return next((trace for trace in traces(self.records(trace_id)) if trace.trace_id == trace_id), None)
+        """The whole run; what is open in it is unfinished where its process is known to run no more."""
+        whole = next((trace for trace in traces(self.records(trace_id)) if trace.trace_id == trace_id), None)
+        if whole is None or all(span.status != OPEN for span in whole.spans):
+            return whole
+        return replace(whole, spans=[self._as_it_is(span) for span in whole.spans])
+
+    def _as_it_is(self, span: Span) -> Span:
+        is_gone = span.status == OPEN and not self._is_alive(span.run)
+        return replace(span, status=UNFINISHED) if is_gone else span
 
     def spending(self) -> list[list[Any]]:
         """What the model calls of all runs come to, as `spent_told` says it."""

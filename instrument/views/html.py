@@ -21,6 +21,7 @@ from instrument.analysis.report import findings_of
 from instrument.analysis.tree import Trace
 from instrument.model import Finding, Record, Span
 from instrument.store import blobs
+from instrument.views.answers import answers
 from instrument.views.columns import columns
 
 Judge = Callable[[Trace], Sequence[Finding]]
@@ -81,6 +82,7 @@ def _data(trace: Trace, blob_folder: Path | None, findings: Sequence[Finding]) -
         pieces=starts,
         blobs=list(stored),
         path=waited_for(trace),
+        why=answers(trace, findings, blob_folder),
     )
     yield _element("columns", msgspec.json.encode(told))
     for number, (_, spans) in enumerate(parts):

@@ -36,6 +36,7 @@ from instrument.errors import InstrumentError
 from instrument.model import Finding, Usage
 from instrument.store import blobs, ledger
 from instrument.store.sampled import STORED, is_sampled
+from instrument.views.answers import answers
 from instrument.views.catalog import Catalog, day_of, spent_told
 from instrument.views.columns import columns
 from instrument.views.compared import both_calls, compared, run_of
@@ -136,6 +137,8 @@ class _Served:
         self._lock = threading.Lock()
         self._comparing = threading.Lock()
         self._told: tuple[tuple[str, ...], bytes] | None = None
+        self._explaining = threading.Lock()
+        self._explained: tuple[tuple[str, str], bytes] | None = None
         self._looked = 0.0
         self._is_sampled = False
         self.ending = False
@@ -151,6 +154,7 @@ class _Served:
             "/api/run/{trace}": self.run,
             "/api/run/{trace}/span/{span}": self.span,
             "/api/run/{trace}/findings": self.findings,
+            "/api/run/{trace}/why": self.why,
             "/api/run/{trace}/search": self.search,
             "/api/run/{trace}/file": self.saved,
             "/api/diff/{a}/{b}": self.diff,
@@ -215,7 +219,42 @@ class _Served:
         return await self._of(request, lambda catalog, trace: catalog.span(trace, span_id))
 
     async def findings(self, request: Request) -> Response:
-        return await self._of(request, partial(_examined, judge=self._judge))
+        told = await asyncio.to_thread(self._examined, request.path_params["trace"])
+        return _json(told) if told is not None else _missing(UNKNOWN)
+
+    def _examined(self, trace: str) -> Any:
+        """The findings, those that only show afterwards among them, what the run waited for, and why it failed if it
+        did. Others are answered while the run is looked at.
+        """
+        lines = self._ask(lambda catalog: catalog.lines(trace) if catalog.find(trace) else 0)
+        if lines > MOST_EXAMINED:
+            return {"findings": None, "most": MOST_EXAMINED}
+        whole = self._whole(trace)
+        if whole is None:
+            return None
+        found = self._judge(whole)
+        why = {} if whole.root.status == "ok" else {"why": answers(whole, found, blobs.folder_for(self._path))}
+        return columns(found, whole.start_ns).told(path=waited_for(whole), **why)
+
+    async def why(self, request: Request) -> Response:
+        told = await asyncio.to_thread(self._why, request.path_params["trace"])
+        return _json(told) if told is not None else _missing(UNKNOWN)
+
+    def _why(self, trace: str) -> bytes | None:
+        """The last answer is kept until the run has grown."""
+        with self._explaining:
+            state = self._ask(lambda catalog: _grown(catalog, trace))
+            if self._explained is None or self._explained[0] != (trace, state):
+                with uncollected():
+                    whole = self._whole(trace)
+                    if whole is None:
+                        return None
+                    told = answers(whole, self._findings(whole), blobs.folder_for(self._path))
+                    self._explained = (trace, state), msgspec.json.encode(told)
+            return self._explained[1]
+
+    def _whole(self, trace: str) -> Trace | None:
+        return self._ask(lambda catalog: catalog.trace(trace) if catalog.find(trace) else None)
 
     async def search(self, request: Request) -> Response:
         text = request.query_params.get("q", "")[:200]
@@ -223,8 +262,7 @@ class _Served:
 
     async def saved(self, request: Request) -> Response:
         """The run as one file to keep or to send."""
-        wanted = request.path_params["trace"]
-        trace = await self._asked(lambda catalog: catalog.trace(wanted) if catalog.find(wanted) else None)
+        trace = await asyncio.to_thread(self._whole, request.path_params["trace"])
         if trace is None:
             return _missing(UNKNOWN)
         content = pieces(trace, blobs.folder_for(self._path), self._findings)
@@ -359,16 +397,6 @@ def _moment(catalog: Catalog, trace: str) -> dict[str, Any]:
 def _grown(catalog: Catalog, trace: str) -> str:
     """The state of a run as a text, which is another one when it has grown or its process has gone."""
     return f"{catalog.lines(trace)}{'+' if catalog.is_live(trace) else ''}" if catalog.find(trace) else ""
-
-
-def _examined(catalog: Catalog, trace: str, judge: Judge) -> Any:
-    """The findings, those that only show afterwards among them, and what the run waited for."""
-    if catalog.lines(trace) > MOST_EXAMINED:
-        return {"findings": None, "most": MOST_EXAMINED}
-    whole = catalog.trace(trace)
-    if whole is None:
-        return None
-    return columns(judge(whole), whole.start_ns).told(path=waited_for(whole))
 
 
 def _ledger_rows(place: Path) -> list[list[Any]]:

@@ -33,6 +33,7 @@ export const RUN_KEYS = [
   ["c", "copy a link to the span"],
   ["d", "compare with the run before of the same name"],
   ["w", "save the run as one file"],
+  ["y", "why it failed, was slow, was expensive"],
   ["1 2 3 4", "time line, steps, findings, logs"],
   ["[ ]", "narrower, wider names"],
 ];

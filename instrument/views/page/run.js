@@ -18,6 +18,7 @@ import { LIVE_MS, examineRun, followRun, searchRun } from "./rungrowth.js";
 import { runKey } from "./runkeys.js";
 import { RunHead, wordsOf } from "./runhead.js";
 import { comparisonOf, runBefore } from "./choice.js";
+import { Why } from "./why.js";
 
 const TABS = ["time line", "steps", "findings", "logs"];
 const WIDE = matchMedia("(min-width: 1000px)");
@@ -31,7 +32,8 @@ export class RunView {
     this.sight = new Sight(this.trace);
     this.tab = TABS[0];
     this.window = null;
-    this.head = page.source.isFile ? new RunHead(null, null) : new RunHead(() => this.compare(), `api/run/${encodeURIComponent(this.id)}/file`);
+    this.why = new Why({ trace: this.trace, ask: page.source.isFile ? null : () => page.source.why(this.id), chosen: (row) => this.jump(row) });
+    this.head = page.source.isFile ? new RunHead(this.why.button, null, null) : new RunHead(this.why.button, () => this.compare(), `api/run/${encodeURIComponent(this.id)}/file`);
     this.overview = new Overview({ chosen: (from, to) => this.zoom(from, to), opened: (one) => this.openFinding(one) });
     this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "views of the run" }, TABS.map((name) => button(name, () => this.turnTo(TABS.indexOf(name)), { role: "tab", id: `tab-${name.slice(0, 4)}`, "aria-controls": "tabpanel" })));
     this.logsButton = button("logs", () => this.toggleLogs(), { class: "quiet toggle", "aria-pressed": "false", title: "logs among the spans (l)" });
@@ -47,7 +49,7 @@ export class RunView {
     this.panel = new Panel({ source: page.source, chosen: (row) => this.jump(row), closed: () => this.closePanel() });
     this.stage = h("div", { class: "stage", id: "tabpanel", role: "tabpanel" });
     this.notice = h("p", { class: "notice" }, "Loading…");
-    this.element = h("section", { class: "view run", "aria-label": "run" }, this.head.element, this.overview.element, h("div", { class: "toolbar" }, this.tabs, this.filterbar.element), this.notice, h("div", { class: "split" }, this.stage, this.panel.element));
+    this.element = h("section", { class: "view run", "aria-label": "run" }, this.head.element, this.why.element, this.overview.element, h("div", { class: "toolbar" }, this.tabs, this.filterbar.element), this.notice, h("div", { class: "split" }, this.stage, this.panel.element));
     this.filterSoon = later(() => this.filter(), 40);
     this.searchSoon = later(() => searchRun(this), 250);
     this.arrangeSoon = once(() => this.arrange());
@@ -71,7 +73,9 @@ export class RunView {
   async begin() {
     this.page.place("run", [h("span", { class: "sep", "aria-hidden": "true" }, "/"), h("span", { class: "here" }, line(this.id.slice(0, 8), 8))]);
     try {
-      this.trace.add(await this.page.source.columns(this.id));
+      const told = await this.page.source.columns(this.id);
+      this.trace.add(told);
+      if (told.why) this.why.learn(told.why);
     } catch (problem) {
       this.notice.textContent = `This run cannot be shown: ${problem.message}`;
       followRun(this);
@@ -100,6 +104,7 @@ export class RunView {
     this.tree = tree;
     if (whole) this.window = [tree.start, Math.max(tree.stop, tree.start + 1000)];
     this.head.show(tree);
+    this.why.show(tree);
     this.page.place(this.head.name, [h("span", { class: "sep", "aria-hidden": "true" }, "/"), h("span", { class: "here" }, line(this.head.name, 60))]);
     this.countTabs();
     this.filterbar.offer(wordsOf(tree));
@@ -313,6 +318,7 @@ export class RunView {
     this.closed = true;
     this.stop?.();
     clearInterval(this.clock);
+    this.why.close();
     this.waterfall.close();
     this.overview.close();
     this.logs.close();

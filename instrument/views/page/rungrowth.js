@@ -38,6 +38,7 @@ export async function examineRun(view) {
     if (!told || view.closed) return;
     if (told.findings === null) view.aside = `Runs of more than ${count(told.most)} spans are not examined again here: instrument check ${view.id.slice(0, 8)} does it.`;
     else if (view.trace.learn(told)) view.arrangeSoon();
+    if (told.why) view.why.learn(told.why);
   } catch {
     // what was found while the run was recorded is there anyway
   }

@@ -1,6 +1,6 @@
 // The head of a run: what it is, and what it came to.
 
-import { h, button } from "./dom.js";
+import { h, button, refill } from "./dom.js";
 import { bill, count, duration, moment, scoreTold, short, UNKNOWN } from "./format.js";
 import { line } from "./text.js";
 import { withWord } from "./query.js";
@@ -9,8 +9,9 @@ import { kindClass } from "./theme.js";
 const SCORES = 6;
 
 export class RunHead {
-  // `compared` compares the run with the one before, `file` is where it is one file; null where there is no server.
-  constructor(compared, file) {
+  // `why` tells why; `compared` compares the run with the one before, `file` is where it is one file: null without a server.
+  constructor(why, compared, file) {
+    this.why = why;
     this.file = file && h("a", { class: "quiet save", href: file, download: "", title: "save this run as one file, to keep or to send (w)" }, "Save");
     this.compare = compared && button("Compare", compared, { class: "quiet compare", title: "with the run before of the same name (d)" });
     this.title = h("div", { class: "runtitle" });
@@ -25,12 +26,14 @@ export class RunHead {
     const root = tree.roots[0];
     const status = root === undefined ? "unfinished" : trace.statusOf(root);
     this.name = root === undefined ? "(not recorded)" : trace.nameOf(root);
-    this.title.replaceChildren(
+    refill(
+      this.title,
       h("h1", {}, line(this.name, 120)),
       h("span", { class: `status s-${status}` }, status),
       h("span", { class: "brief" }, root === undefined ? "" : line(trace.brief[root], 200)),
       h("span", { class: "gap" }),
       h("span", { class: "hint when" }, moment(trace.wallMs(tree.start))),
+      this.why,
       this.compare ?? "",
       this.file ?? "");
     const facts = figuresOf(tree).filter(([, value]) => value !== "" && value !== "0");

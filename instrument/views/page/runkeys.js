@@ -14,6 +14,7 @@ export function runKey(view, event) {
   else if (key === "Escape") view.leave();
   else if (key === "d") view.compare();
   else if (key === "w") view.head.file?.click();
+  else if (key === "y") view.why.toggle();
   else if (key === "l") view.toggleLogs();
   else if (key === "p") view.filterbar.choose("is", wordOf(view.filterbar.query, "is") ? "" : "critical");
   else if (key === "c") copy(location.href).then((done) => view.filterbar.say(done ? "link copied" : "the browser does not allow copying"));

@@ -27,6 +27,10 @@ class ServerSource {
     return this.get(`api/run/${trace}/findings`);
   }
 
+  why(trace) {
+    return this.get(`api/run/${trace}/why`);
+  }
+
   async span(trace, row) {
     return this.get(`api/run/${trace.id}/span/${encodeURIComponent(trace.ids[row])}`, parsed);
   }
