@@ -70,6 +70,13 @@ def test_a_row_says_whether_times_are_known_and_how_the_run_was_judged(file: Pat
     assert (False, [("tone", None, "friendly")]) == (row(file)["timed"], row(file)["scores"])
 
 
+def test_a_row_has_the_lowest_and_the_highest_value_of_each_score(file: Path) -> None:
+    """However many there are."""
+    values = [0.5, *[0.9] * 30, 0.1, None]
+    write(file, *(Score(run="r1", trace_id=TRACE, time_ns=NOON, name="helpful", value=one) for one in values))
+    assert [("helpful", 0.1, 0.9)] == row(file)["ranges"]
+
+
 def test_a_row_says_what_the_run_came_to(file: Path) -> None:
     """The figures are those that `runs` and `stats` give."""
     write(file, *review())

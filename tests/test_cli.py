@@ -102,10 +102,12 @@ def test_runs_shows_the_latest_ones(here: Path, capsys: Capture) -> None:
         ("--session s-7", ["b"]),
         ("--user ada", ["b"]),
         ("--session ada", []),
+        ("--contains EXAMPELS", ["a"]),
+        ("--contains needle", []),
     ],
 )
 def test_runs_can_be_chosen(here: Path, capsys: Capture, words: str, expected: list[str]) -> None:
-    """By how they ended, by name, by time and by whose they were; --last is of those."""
+    """By how they ended, by name, by time, by whose they were and by what they hold; --last is of those."""
     whose = {"session.id": "s-7", "user.id": "ada"}
     later = [span(1, trace_id="b" * 32, start_ns=NOON + 60_000 * MS, status="error", attributes=whose)]
     write(here, *later, name="b")

@@ -200,6 +200,14 @@ class TestInBrowser:
             page.locator(".stored .more", has_text="letters").click()
             page.get_by_text("the end").wait_for()
 
+    def test_values_that_lie_apart_are_searched(self, browser: Browser, tmp_path: Path) -> None:
+        """As a part of the span that refers to them."""
+        reference = Blobs(tmp_path / "blobs").put([b'"' + b"hay " * 9000, b"the needle", b" hay" * 9000 + b'"'])
+        kept = span(2, 1, output={"$blob": reference, "bytes": 72_000, "head": "hay", "tail": "hay"})
+        file = save(tmp_path / "a.html", span(1), kept, blobs=tmp_path / "blobs")
+        with browser.page(f'{file.as_uri()}#/run/{TRACE}?q="the+needle"') as page:
+            page.locator(".said", has_text="1 of 2 spans").wait_for()
+
 
 def test_what_has_gone_is_not_in_the_file(tmp_path: Path) -> None:
     """The record has its beginning and end."""

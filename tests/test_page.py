@@ -117,7 +117,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     unused = span(3, 1, kind="embedding", status="cancelled", trace_id=LONG, run="r3", duration_ns=MS)
     calls.append(replace(unused, span_id=f"{5:016x}"))
     judged = Score(run="r3", trace_id=LONG, time_ns=NOON, name="thumbs", label="up")
-    told = [judged, finding(1, trace_id=LONG, run="r3", detector="late", time_ns=NOON + 6 * MS)]
+    helpful = replace(judged, name="answer quality", value=0.25, label=None)
+    told = [judged, helpful, finding(1, trace_id=LONG, run="r3", detector="late", time_ns=NOON + 6 * MS)]
     late = Update(run="r3", trace_id=LONG, span_id=calls[0].span_id, usage=Usage(input=100, output=10, web_searches=7))
     (place / "events").mkdir(parents=True)
     for name, records in {"a": review(), "b": hostile(), "c": [long, refused, *calls, late, *told], "d": big()}.items():
@@ -209,10 +210,16 @@ def test_a_run_whose_calls_were_refused_says_so(runs: Any) -> None:
         ('"faults"', ["review"]),
         ('score:"thumbs up" age>2s', ["long"]),
         ("age<1m", []),
+        ("score<0.5", ["long"]),
+        ("score<0.25", []),
+        ('score:"answer quality"<=.25', ["long"]),
+        ("score:thumbs<1", []),
+        ("exampels", ["review"]),
+        ("xxxxx", ["long"]),
     ],
 )
 def test_runs_are_filtered(runs: Any, query: str, expected: list[str]) -> None:
-    """By text, kind, status, model, tool, cost, duration, finding, score, age."""
+    """By text, in contents too, kind, status, model, tool, cost, duration, finding, score, age."""
     runs.locator("input[type=search]").fill(query)
     runs.wait_for_url(f"**#/runs?q={quote(query, safe='()')}")
     runs.locator(".said", has_text=f"{len(expected)} of 4 runs").wait_for()
@@ -225,6 +232,32 @@ def test_what_only_looks_like_a_condition_is_named(runs: Any) -> None:
     notice = runs.locator(".notice", has_text="No run fits the filter. knd:llm was looked for as it stands")
     notice.wait_for()
     assert 200 > notice.bounding_box()["y"]
+
+
+def test_a_run_that_was_found_by_its_contents_opens_where_they_are(browser: Browser, address: str) -> None:
+    """The word goes with it."""
+    with browser.page(f"{address}#/runs?q=exampels") as page:
+        page.locator(".rows .row:not([hidden]) .runname", has_text="review").click()
+        page.locator(".said", has_text="1 of 15 spans").wait_for()
+        assert "read_file" == names(page)[-1]
+
+
+def test_what_runs_get_is_looked_at_too(browser: Browser, tmp_path: Path) -> None:
+    """A word that comes while somebody waits for it brings the run into sight."""
+    write(tmp_path / "a.jsonl", span(2, 1))
+    with serving(tmp_path) as address, browser.page(f"{address}#/runs?q=needle") as page:
+        page.locator(".notice", has_text="No run fits the filter.").wait_for()
+        with (tmp_path / "a.jsonl").open("ab") as file:
+            file.write(as_lines(span(1, output="the needle")))
+        page.locator(".rows .row:not([hidden]) .runname", has_text="span1").wait_for()
+        assert ["span1"] == names(page)
+
+
+def test_spans_are_filtered_by_how_they_were_judged(browser: Browser, address: str) -> None:
+    """What was said of the run as a whole was said of its root."""
+    with browser.page(f"{address}#/run/{LONG}?q=score<0.5") as page:
+        page.locator(".said", has_text="1 of 5 spans").wait_for()
+        assert ["long"] == names(page)
 
 
 def test_a_menu_writes_into_the_filter(browser: Browser, address: str) -> None:

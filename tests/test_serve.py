@@ -167,6 +167,12 @@ def test_a_comparison_is_told_again_only_when_a_run_has_grown(address: str) -> N
     assert [(204, False), (200, True)] == [(status, bool(body)) for status, _, body in since]
 
 
+def test_of_all_runs_those_are_named_that_hold_a_text(address: str) -> None:
+    """And it is said whether all of them were looked at."""
+    told = [json.loads(asked(address, f"api/search?q={text}")[2]) for text in ("exampels", "straw", "")]
+    assert [{"ids": ids, "share": 1.0} for ids in ([TRACE], [], [])] == told
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
 def test_nothing_can_be_changed(address: str, method: str) -> None:
     """There is only reading."""

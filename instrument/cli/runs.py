@@ -32,6 +32,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--last", type=whole("traces", 1), metavar="N", help="only the latest N")
     parser.add_argument("--session", metavar="ID", help="only those of this session")
     parser.add_argument("--user", metavar="ID", help="only those of this user")
+    parser.add_argument("--contains", metavar="TEXT", help="only those in whose contents the text stands, in any case")
     add_engine(parser)
     parser.set_defaults(run=run)
 
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _chosen(rows: Sequence[Row], args: argparse.Namespace, path: str) -> list[Row]:
     """Those that were asked for, the latest of them with --last."""
-    fitting = [row for row in rows if _fits(row, args)]
+    fitting = _holding(args.contains, [row for row in rows if _fits(row, args)], path)
     last = -args.last if args.last else None
     if args.status is None:
         return _as_they_are(fitting[last:], path)
@@ -69,6 +70,16 @@ def _fits(row: Row, args: argparse.Namespace) -> bool:
         and (args.name is None or fnmatchcase(row.name.upper(), args.name.upper()))
         and (args.since is None or row.start_ns >= args.since)
     )
+
+
+def _holding(text: str | None, rows: list[Row], path: str) -> list[Row]:
+    if not text or not rows:
+        return rows
+    from instrument.store.contents import Search
+
+    search = Search(path, text)
+    search.look()
+    return [row for row in rows if row.trace_id in search.found]
 
 
 def _as_they_are(rows: list[Row], path: str) -> list[Row]:

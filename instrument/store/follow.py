@@ -41,13 +41,18 @@ class Follower:
         self._files: list[_File] = []
         self._by_inode: dict[tuple[int, int], _File] = {}
 
-    def new(self, *, by_age: bool = False) -> Iterator[tuple[Place, bytes]]:
+    def new(self, *, by_age: bool = False, latest_first: bool = False) -> Iterator[tuple[Place, bytes]]:
         """The lines that came since the last call, `by_age` those of the file that was written last at the end.
+
+        With `latest_first` they come first.
 
         Nothing where there is no file (any more).
         """
         with suppress(FileNotFoundError):
-            for path in sorted(files(self.path), key=_written) if by_age else files(self.path):
+            found = files(self.path)
+            if by_age or latest_first:
+                found.sort(key=_written, reverse=latest_first)
+            for path in found:
                 with suppress(OSError, EOFError, zlib.error):
                     yield from self._grown(path)
 

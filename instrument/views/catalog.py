@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from instrument.analysis.facts import Whose, agent_of, attribute, is_timed, model_of
@@ -26,6 +25,8 @@ from instrument.attributes import SESSION, USER
 from instrument.kinds import MODEL_KINDS
 from instrument.model import Finding, Log, Open, Record, Run, Score, Span, Update, decode, is_counted
 from instrument.statuses import OPEN, UNFINISHED
+from instrument.store import blobs
+from instrument.store.contents import holding
 from instrument.store.follow import Follower, Place
 from instrument.store.processes import is_running
 from instrument.views.brief import BRIEF, brief
@@ -123,14 +124,15 @@ class Catalog:
         return trace.spans[0] if trace is not None and trace.spans else None
 
     def lines_with(self, trace_id: str, text: str) -> list[str]:
-        """The ids of the spans in whose record the text stands, whatever the case, or in JSON that is a text there."""
-        once = _escaped(text.lower())
-        wanted = {text.lower().encode(), once.encode(), _escaped(once).encode()}
-        lines = self._follower.lines(self._runs[trace_id].places)
+        """The ids of the spans in whose record, or in whose long values, the text stands.
+
+        It may take long, and may be asked while others ask for something else.
+        """
+        holds = holding(text, blobs.folder_for(self.path))
+        lines = self._follower.lines(self._runs[trace_id].places[:])
         found: dict[str, None] = {}
         for line in lines:
-            lowered = line.lower()
-            if any(form in lowered for form in wanted):
+            if holds(line):
                 span_id = getattr(row_of(line), "span_id", None)
                 if span_id is not None:
                     found[span_id] = None
@@ -245,6 +247,7 @@ class Catalog:
             "detectors": list(run.detectors),
             "timed": run.is_timed,
             "scores": run.scores,
+            "ranges": [(name, *ends) for name, ends in run.ranges.items()],
             "session": session,
             "user": user,
             "service": head.service if head is not None else None,
@@ -280,6 +283,8 @@ class _Run:
         self.agents: dict[str, None] = {}
         self.detectors: dict[str, None] = {}
         self.scores: list[tuple[str, float | None, str | None]] = []
+        self.ranges: dict[str, tuple[float, float]] = {}
+        """Of each score the lowest and the highest value."""
         self.outdated = False
         self._late: dict[str, Update] = {}
         self._root: tuple[bool, int] | None = None
@@ -322,8 +327,15 @@ class _Run:
         elif isinstance(row, Finding):
             self.findings += is_counted(row)
             _keep(self.detectors, row.detector)
-        elif isinstance(row, Score) and len(self.scores) < MOST_SCORES:
-            self.scores.append((row.name[:SHORT], row.value, row.label and row.label[:SHORT]))
+        elif isinstance(row, Score):
+            self._judge(row.name[:SHORT], row.value, row.label and row.label[:SHORT])
+
+    def _judge(self, name: str, value: float | None, label: str | None) -> None:
+        if len(self.scores) < MOST_SCORES:
+            self.scores.append((name, value, label))
+        if value is not None and (name in self.ranges or len(self.ranges) < WORDS_KEPT):
+            low, high = self.ranges.get(name, (value, value))
+            self.ranges[name] = min(low, value), max(high, value)
 
     def _begin(self, span: Any) -> None:
         self._moment(span.start_ns)
@@ -381,10 +393,6 @@ def spent_told(sums: Mapping[tuple[str, str, str], Sum]) -> list[list[Any]]:
         [*key, one.calls, one.input, one.output, one.cached, str(one.usd), one.unpriced, one.estimated]
         for key, one in sorted(sums.items())
     ]
-
-
-def _escaped(text: str) -> str:
-    return msgspec.json.encode(text)[1:-1].decode()
 
 
 def _keep(words: dict[str, None], word: str) -> None:

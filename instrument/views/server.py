@@ -35,6 +35,7 @@ from instrument.collecting import uncollected
 from instrument.errors import InstrumentError
 from instrument.model import Finding, Usage
 from instrument.store import blobs, ledger
+from instrument.store.contents import Search
 from instrument.store.sampled import STORED, is_sampled
 from instrument.views.answers import answers
 from instrument.views.catalog import Catalog, day_of, spent_told
@@ -47,6 +48,9 @@ T = TypeVar("T")
 POLL_SECONDS = 0.25
 """How often the files are looked at while somebody watches."""
 HEARTBEAT_SECONDS = 10.0
+MOST_SEARCHES = 8
+LOOK_SECONDS = 0.4
+"""So long what all runs hold is looked through for one answer."""
 MOST_KEPT = 3
 MOST_EXAMINED = 30_000
 """Lines of the longest run that the detectors look at again; what was found while it was recorded is shown anyway."""
@@ -137,6 +141,8 @@ class _Served:
         self._lock = threading.Lock()
         self._comparing = threading.Lock()
         self._told: tuple[tuple[str, ...], bytes] | None = None
+        self._searching = threading.Lock()
+        self._searches: OrderedDict[str, Search] = OrderedDict()
         self._explaining = threading.Lock()
         self._explained: tuple[tuple[str, str], bytes] | None = None
         self._looked = 0.0
@@ -150,6 +156,7 @@ class _Served:
             "/page/{name}": self.file,
             "/api/runs": self.runs,
             "/api/costs": self.costs,
+            "/api/search": self.contents,
             "/api/events": self.events,
             "/api/run/{trace}": self.run,
             "/api/run/{trace}/span/{span}": self.span,
@@ -257,8 +264,24 @@ class _Served:
         return self._ask(lambda catalog: catalog.trace(trace) if catalog.find(trace) else None)
 
     async def search(self, request: Request) -> Response:
-        text = request.query_params.get("q", "")[:200]
-        return await self._of(request, lambda catalog, trace: catalog.lines_with(trace, text) if text else [])
+        trace, text = request.path_params["trace"], _wanted(request)
+        if not await self._asked(lambda catalog: catalog.find(trace)):
+            return _missing(UNKNOWN)
+        return _json(await asyncio.to_thread(self._catalog.lines_with, trace, text) if text else [])
+
+    async def contents(self, request: Request) -> Response:
+        """The runs in which a text stands, as far as they were looked at; who asks again has more looked at."""
+        text = _wanted(request)
+        return _json(await asyncio.to_thread(self._looked_for, text) if text else {"ids": [], "share": 1})
+
+    def _looked_for(self, text: str) -> Any:
+        with self._searching:
+            search = self._searches.pop(text, None) or Search(self._path, text)
+            self._searches[text] = search
+            if len(self._searches) > MOST_SEARCHES:
+                self._searches.popitem(last=False)
+            search.look(LOOK_SECONDS)
+            return {"ids": list(search.found), "share": search.share}
 
     async def saved(self, request: Request) -> Response:
         """The run as one file to keep or to send."""
@@ -365,6 +388,10 @@ class _Served:
             except InstrumentError:
                 pass
         return {"source": "records", "rows": catalog.spending(), "sampled": self._holds_a_share()}
+
+
+def _wanted(request: Request) -> str:
+    return request.query_params.get("q", "")[:200]
 
 
 def _number(request: Request, name: str) -> int:

@@ -76,7 +76,7 @@ export function help(more, withFilter) {
 function filterHelp() {
   return [
     h("h3", {}, "Filter"),
-    h("p", {}, "Words are looked for in names and arguments, within a run in contents and errors too, in the list of runs in what its root was called with. Also: ", ...codes(["kind:llm", "status:error", "model:mini", "tool:read", "agent:x", "session:x", "user:x", "score:thumbs", "age<2d", "finding:any", "is:critical", "name:plan", "cost>0.01", "dur>2s", "tokens>1000", "errors>0"]), ". A minus before one of them excludes it."),
+    h("p", {}, "Words are looked for in names and arguments at once and in contents a moment later. Also: ", ...codes(["kind:llm", "status:error", "model:mini", "tool:read", "agent:x", "session:x", "user:x", "score:thumbs", "score:helpful<0.5", "score<0.5", "age<2d", "finding:any", "is:critical", "name:plan", "cost>0.01", "dur>2s", "tokens>1000", "errors>0"]), ". A minus before one of them excludes it."),
   ];
 }
 

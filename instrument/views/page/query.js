@@ -1,8 +1,9 @@
-// The filter: words, `key:value`, `key>number`, a minus before what is not wanted, quotes around phrases.
+// The filter: words, `key:value`, `key>number`, `score:name<number`, a minus before what is not wanted, quotes around phrases.
 
-const PART = /(-?)(?:([a-z]+)(:|>=|<=|>|<))?("(?:[^"\\]|\\.)*"?|\S+)/gi;
-const NUMBERS = new Set(["age", "cost", "dur", "duration", "tokens", "spans", "errors"]);
+const PART = /(-?)(?:([a-z]+)(:|>=|<=|>|<))?("(?:[^"\\]|\\.)*"?(?:[<>]=?-?[\d.]+)?|\S+)/gi;
+const NUMBERS = new Set(["age", "cost", "dur", "duration", "tokens", "spans", "errors", "score"]);
 const WORDS = new Set(["kind", "status", "model", "tool", "agent", "finding", "name", "id", "is", "session", "user", "score"]);
+const VALUE = /^(.*?)(>=|<=|>|<)(-?\d*\.?\d+)$/s;
 const UNITS = { ns: 1, us: 1e3, "µs": 1e3, ms: 1e6, s: 1e9, m: 6e10, h: 3.6e12, d: 8.64e13 };
 
 // Conditions, each `{not, key, sign, text, number}`; a part that says nothing known is a word to look for.
@@ -13,10 +14,12 @@ export function parse(query) {
     const text = unquoted(rawValue).toLowerCase();
     const not = minus === "-";
     if (key && sign !== ":" && NUMBERS.has(key)) {
-      const number = amount(text);
-      if (!Number.isNaN(number)) conditions.push({ not, key: key === "duration" ? "dur" : key, sign, text, number });
+      const number = numberOf(key, text);
+      if (!Number.isNaN(number)) conditions.push({ not, key: key === "duration" ? "dur" : key, sign, text: key === "score" ? "" : text, number });
     } else if (key && sign === ":" && WORDS.has(key)) {
-      if (text) conditions.push({ not, key, sign, text });
+      const [, name, than, value] = (key === "score" && VALUE.exec(text)) || [];
+      if (than) conditions.push({ not, key, sign: than, text: name, number: Number(value) });
+      else if (text) conditions.push({ not, key, sign, text });
     } else if (whole !== "-") {
       const word = rawKey ? `${rawKey}${sign}${unquoted(rawValue)}`.toLowerCase() : text;
       if (word) conditions.push({ not, key: "text", sign: ":", text: word });
@@ -29,13 +32,20 @@ export function parse(query) {
 export function misread(query) {
   for (const [whole, , rawKey, sign, rawValue] of query.matchAll(PART)) {
     const key = rawKey?.toLowerCase();
-    if (key && !(sign === ":" ? WORDS.has(key) : NUMBERS.has(key) && !Number.isNaN(amount(unquoted(rawValue).toLowerCase())))) return whole;
+    if (key && !(sign === ":" ? WORDS.has(key) : NUMBERS.has(key) && !Number.isNaN(numberOf(key, unquoted(rawValue).toLowerCase())))) return whole;
   }
   return "";
 }
 
+// A phrase without its quotes, and what is compared with it: `"answer quality"<0.5`.
 function unquoted(value) {
-  return value.startsWith('"') ? value.slice(1, value.length > 1 && value.endsWith('"') ? -1 : undefined).replace(/\\(.)/g, "$1") : value;
+  const [, phrase, rest] = /^"((?:[^"\\]|\\.)*)"?(.*)$/s.exec(value) ?? [];
+  return phrase === undefined ? value : phrase.replace(/\\(.)/g, "$1") + rest;
+}
+
+// Scores are plain numbers, below zero too; what is compared otherwise has units.
+function numberOf(key, text) {
+  return key === "score" ? (/^-?\d*\.?\d+$/.test(text) ? Number(text) : NaN) : amount(text);
 }
 
 function amount(text) {

@@ -1,6 +1,7 @@
 // Which rows of a tree are in sight: what is folded, what the filter keeps, where logs stand among the spans.
 
 import { parse, compare, nanoseconds } from "./query.js";
+import { scoreTold } from "./format.js";
 
 const UNFOLDED = 1500;
 
@@ -146,13 +147,14 @@ function tester(tree, { key, sign, text, number, ...rest }, found) {
       return (row) => text === "critical" && trace.critical.has(row);
     case "session":
     case "user":
-    case "score":
     case "age": // those of the run as a whole
       return () => true;
     case "id":
       return (row) => trace.ids[row].startsWith(text);
     case "finding":
       return about(trace, text);
+    case "score":
+      return judged(tree, { sign, text, number });
     case "dur":
       return (row) => compare(sign, trace.isTimed(row) ? trace.lasts(row) : NaN, nanoseconds({ text, number, ...rest }));
     case "cost":
@@ -173,6 +175,13 @@ function about(trace, text) {
   for (const one of trace.findings) {
     if (text === "any" || one.detector.includes(text) || one.severity === text) for (const id of one.spans) rows.add(trace.rows.get(id));
   }
+  return (row) => rows.has(row);
+}
+
+// The spans that were judged so; of the run as a whole its root was.
+function judged({ trace, roots }, { sign, text, number }) {
+  const fits = ({ name, value, label }) => (sign === ":" ? scoreTold([name, value, label]).toLowerCase().includes(text) : name.toLowerCase().includes(text) && compare(sign, value ?? NaN, number));
+  const rows = new Set(trace.scores.filter(fits).map((one) => (one.span ? trace.rows.get(one.span) : roots[0])));
   return (row) => rows.has(row);
 }
 

@@ -8,6 +8,7 @@ import { parse, misread, compare, nanoseconds } from "./query.js";
 import { line } from "./text.js";
 import { RUNS_KEYS, moved } from "./keys.js";
 import { Choice } from "./choice.js";
+import { Contents } from "./contents.js";
 
 const COLUMNS = [
   ["pick", "", ""],
@@ -37,6 +38,7 @@ export class RunsView {
     this.rising = false;
     this.version = 0;
     this.bar = new FilterBar({ label: "Filter runs", menus: ["status", "kind", "model", "tool", "agent", "finding"], changed: (text) => this.filtered(text) });
+    this.contents = new Contents(page.source, () => this.arrange());
     this.choice = new Choice(() => this.list.refresh());
     this.scroller = h("div", { class: "table runs", role: "grid", tabindex: "0", "aria-label": "runs", onclick: (event) => this.clicked(event) });
     this.heads = COLUMNS.map(([name, label, key, number]) => this.head(name, label, key, number));
@@ -100,6 +102,7 @@ export class RunsView {
     }
     this.loaded = true;
     this.offer();
+    this.contents.grown();
     this.arrange();
   }
 
@@ -116,7 +119,9 @@ export class RunsView {
 
   arrange() {
     const chosen = this.shown[this.selected]?.id;
-    const tests = parse(this.bar.query).map(rowTest);
+    const conditions = parse(this.bar.query);
+    this.contents.want(conditions);
+    const tests = conditions.map((one) => rowTest(one, this.contents));
     this.shown = [...this.rows.values()].filter((row) => tests.every((test) => test(row)));
     const { sortBy, rising } = this;
     this.shown.sort((one, other) => order(one[sortBy], other[sortBy]) * (rising ? 1 : -1) || one.start_ms - other.start_ms);
@@ -140,8 +145,8 @@ export class RunsView {
   tell() {
     const sum = (name) => this.shown.reduce((total, row) => total + (row[name] || 0), 0);
     const some = this.shown.length === this.rows.size ? plural(this.rows.size, "run") : `${count(this.shown.length)} of ${plural(this.rows.size, "run")}`;
-    this.bar.say([some, short(sum("tokens")) && `${short(sum("tokens"))} tokens`, bill(sum("cost"), { estimated: sum("estimated"), unpriced: sum("unpriced") })].filter(Boolean).join(" · "));
-    this.say(!this.loaded ? "Loading…" : this.rows.size === 0 ? `Nothing is recorded in ${this.path} yet. It appears here when a decorated program runs.` : this.shown.length === 0 ? nothingFits(this.bar.query) : "");
+    this.bar.say([this.contents.said(), some, short(sum("tokens")) && `${short(sum("tokens"))} tokens`, bill(sum("cost"), { estimated: sum("estimated"), unpriced: sum("unpriced") })].filter(Boolean).join(" · "));
+    this.say(!this.loaded ? "Loading…" : this.rows.size === 0 ? `Nothing is recorded in ${this.path} yet. It appears here when a decorated program runs.` : this.shown.length === 0 ? nothingFits(this.bar.query, this.contents.looks) : "");
   }
 
   say(text) {
@@ -187,7 +192,7 @@ export class RunsView {
     cells.box.checked = this.choice.held?.id === row.id;
     cells.box.setAttribute("aria-label", `compare ${line(row.name, 60)}`);
     cells.state.replaceChildren(h("span", { class: `status s-${row.status}`, title: row.status }, row.status));
-    cells.link.href = `#/run/${row.id}`;
+    cells.link.href = this.addressOf(row);
     cells.link.textContent = line(row.name, 120);
     cells.brief.textContent = line([...row.judged, row.brief].join(" · "), 200);
     cells.began.textContent = when(row.start_ms);
@@ -219,7 +224,13 @@ export class RunsView {
   }
 
   open(index) {
-    if (this.shown[index]) location.hash = `#/run/${this.shown[index].id}`;
+    if (this.shown[index]) location.hash = this.addressOf(this.shown[index]);
+  }
+
+  // A run that was found by a word in its contents opens where the word stands.
+  addressOf(row) {
+    const word = this.contents.ledTo(row);
+    return `#/run/${row.id}${word && `?${new URLSearchParams({ q: word })}`}`;
   }
 
   // Holds a run to be compared, or compares it with the one that is held.
@@ -259,12 +270,14 @@ export class RunsView {
     this.closed = true;
     this.stop?.();
     clearInterval(this.clock);
+    this.contents.close();
     this.list.close();
     NARROW.removeEventListener("change", this.resized);
   }
 }
 
-function nothingFits(query) {
+function nothingFits(query, looks) {
+  if (looks) return "No run fits the filter so far.";
   const odd = misread(query);
   return `No run fits the filter.${odd ? ` ${line(odd, 40)} was looked for as it stands, it is none of the conditions that ? shows.` : ""}`;
 }
@@ -278,10 +291,10 @@ function order(one, other) {
   return (Number.isNaN(one) ? -1 : one) - (Number.isNaN(other) ? -1 : other);
 }
 
-function rowTest({ not, key, sign, text, number }) {
+function rowTest({ not, key, sign, text, number }, contents) {
   const has = (words) => words.some((word) => word.toLowerCase().includes(text));
   const tests = {
-    text: (row) => row.words.includes(text),
+    text: (row) => row.words.includes(text) || contents.has(text, row.id),
     id: (row) => row.id.startsWith(text),
     name: (row) => row.name.toLowerCase().includes(text),
     status: (row) => row.status.includes(text),
@@ -293,7 +306,7 @@ function rowTest({ not, key, sign, text, number }) {
     session: (row) => has([row.session ?? ""]),
     user: (row) => has([row.user ?? ""]),
     finding: (row) => (text === "any" ? row.detectors.length > 0 : has(row.detectors)),
-    score: (row) => has(row.judged),
+    score: (row) => (sign === ":" ? has(row.judged) : row.ranges.some(([name, ...ends]) => name.toLowerCase().includes(text) && ends.some((end) => compare(sign, end, number)))),
     age: (row) => compare(sign, (Date.now() - row.start_ms) * 1e6, nanoseconds({ text, number })),
     cost: (row) => compare(sign, row.cost, number),
     dur: (row) => compare(sign, row.duration_ns, nanoseconds({ text, number })),

@@ -19,6 +19,11 @@ class ServerSource {
     return this.get("api/costs");
   }
 
+  // The runs in which a text stands, as far as they were looked at; more of them with every time that it is asked.
+  contents(text) {
+    return this.get(`api/search?q=${encodeURIComponent(text)}`);
+  }
+
   columns(trace) {
     return this.get(`api/run/${trace}`);
   }
@@ -143,6 +148,7 @@ class FileSource {
       const lowered = words.toLowerCase();
       return forms.some((form) => lowered.includes(form));
     };
+    for (const digest of this.blobs) if (isIn(await this.blob(digest))) forms.push(digest); // who refers to it holds it
     const found = trace.logs.filter((log) => log.span && isIn(`${log.event} ${log.message} ${log.metadata}`)).map((log) => log.span);
     for (let piece = 0; piece < this.starts.length; piece++) {
       const whole = await unpacked(`piece-${piece}`);
