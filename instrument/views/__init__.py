@@ -3,5 +3,5 @@
 text: text outline folding brief detail code live nesting tables difference changed_words evidence theme
 files: files plain csv chrome lanes html
 OpenTelemetry: otel genai openinference carried otlp
-the page: server catalog columns compared
+the page: server catalog columns compared answers
 """
