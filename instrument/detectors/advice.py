@@ -18,7 +18,7 @@ ADVICE = {
     "slow": "Compare with the calls around it: another model, a longer prompt, a busy service.",
     "spending": "Look for the call with the longest prompt; set a budget for the run.",
     "stalled": "Give the call a timeout.",
-    "tool_abuse": "Limit the calls of this tool, or split the task.",
+    "tool_abuse": "Limit these calls, or split the task; where so many are meant raise detectors.calls_of_one_tool.",
     "wrong_arguments": "Say in the schema what the tool takes, check what is given, and tell the model what is wrong.",
 }
 
