@@ -125,6 +125,14 @@ def test_a_run_whose_process_died_is_unfinished(file: Path) -> None:
     assert ("unfinished", 299 * MS) == (row(file)["status"], row(file)["duration_ns"])
 
 
+def test_what_was_open_when_its_process_died_is_unfinished(file: Path) -> None:
+    """Also in the whole run, by which it is said why it failed."""
+    write(file, run(pid=2**22 + 1), head(1))
+    found = catalog(file).trace(TRACE)
+    assert found is not None
+    assert "unfinished" == found.root.status
+
+
 def test_a_run_is_of_the_session_that_it_opens(file: Path) -> None:
     """As `runs` tells it: the root began before."""
     write(file, span(1), call(2, 1, attributes={"session.id": "s-42", "user.id": "ann"}))

@@ -389,6 +389,13 @@ def test_one_call_that_stands_out() -> None:
     assert ("one call of think is 80% of the money", [10]) == (found.text, numbers(found))
 
 
+def test_one_call_among_many_is_not_told() -> None:
+    """What it cost is next to nothing, however much dearer than the others it was."""
+    calls = [call(n, 1, usd="0.001") for n in range(2, 101)]
+    found = answers(span(1), *calls, call(101, 1, usd="0.004")).expensive
+    assert [] == [one.text for one in found if one.text.startswith("one call of")]
+
+
 def test_reasoning_that_outweighs_the_answer() -> None:
     """It is paid for as output."""
     thinking = call(2, 1, usage=Usage(input=10, output=100, reasoning=90))
