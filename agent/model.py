@@ -21,7 +21,7 @@ from agent.memory import Item
 REVIEWER, ANALYST = "gpt-5", "gpt-5-mini"
 """The models that are asked where nothing else is said: the second is cheaper and sees one file at a time."""
 
-TIMEOUT, RETRIES = 180.0, 2
+TIMEOUT, RETRIES = 180, 2
 """Seconds one request may take, and how often the client tries again after 429, 500 and the like."""
 
 _REASONS = re.compile(r"(o\d|gpt-[5-9](?!.*chat)|codex)")
@@ -72,7 +72,7 @@ class Endpoint:
     def sentence(self, error: openai.APIError) -> str:
         """What went wrong, in one sentence."""
         if isinstance(error, openai.APITimeoutError):
-            return f"{self.place} gave no answer within {TIMEOUT:.0f} seconds"
+            return f"{self.place} gave no answer in {self.client.max_retries + 1} × {self.client.timeout} seconds"
         if isinstance(error, openai.APIConnectionError):
             return f"{self.place} cannot be reached: {error.__cause__ or error}"
         if isinstance(error, openai.APIStatusError):
@@ -130,8 +130,10 @@ def embedded(name: str | None) -> Iterator[Endpoint]:
             raise InputError(f"--model {name} needs OPENAI_API_KEY; without it the only model is {reviewer}")
         # a proxy from the environment must not be asked for what lies on loopback
         with (
-            openai.DefaultHttpxClient(trust_env=False, timeout=TIMEOUT) as http,
-            OpenAI(base_url=served.base_url, api_key="offline", max_retries=RETRIES, http_client=http) as client,
+            openai.DefaultHttpxClient(trust_env=False) as http,
+            OpenAI(
+                base_url=served.base_url, api_key="offline", timeout=TIMEOUT, max_retries=RETRIES, http_client=http
+            ) as client,
         ):
             free = {"input": 0.0, "output": 0.0}
             yield Endpoint(client, reviewer, analyst, offline_notice(), {reviewer: free, analyst: free})

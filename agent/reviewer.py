@@ -104,6 +104,17 @@ class Reviewer:
                 return self.finished("answered", verdict)
         return self.unfinished("max_steps", f"there was no answer after {counted(self.steps, 'step')}")
 
+    def assignment(self, task: str) -> Assignment:
+        """The task with the files, their lengths and what earlier reviews noted about them."""
+        workspace, files = self.selection.workspace, self.selection.files
+        lines = {path: len(workspace.read(path).lines) for path in files}
+        return Assignment(task, lines, self.fix, self.notes.about(files))
+
+    def planned(self, assignment: Assignment) -> Plan:
+        """The model's plan for the assignment."""
+        response = self.create_plan(self.endpoint.reviewer, [message(prompts.plan_request(assignment))])
+        return read_plan(text_of(response))
+
     def step(self, assignment: Assignment) -> Verdict | None:
         """Think once, then either act on the calls that the model makes or take its answer."""
         response = self.consult(assignment)
@@ -121,35 +132,6 @@ class Reviewer:
         calls = [call.name for call in function_calls(response)]
         log("THINK_COMPLETE", ", ".join(calls) or "answered", iteration=self.steps, calls=calls)
         return response
-
-    def conversation(self, assignment: Assignment) -> list[Item]:
-        """The assignment and the history; what there is no room for is summarised by the model and leaves."""
-        opening = prompts.opening(assignment, self.plan)
-        fixed = [prompts.THINK, opening, str(self.tools.schemas), self.history.summary]
-        room = self.limits.max_context_tokens - sum(map(self.tokens, fixed))
-        leaving, staying = split(self.history.turns, self.limits.summarize_after, room, self.tokens)
-        if leaving:
-            earlier = History(fitted(leaving, room, self.tokens), self.history.summary)
-            self.history = History(staying, self.summary_of(opening, earlier))
-        self.history = History(fitted(staying, room, self.tokens), self.history.summary)
-        return [message(opening), *self.history.items()]
-
-    def answer(self, response: Response) -> Verdict | None:
-        """The review in what the model said. One that cannot be read is given back once; the second ends the review."""
-        text = text_of(response)
-        try:
-            return REVIEW.read(text)
-        except AnswerError as error:
-            log("THINK_ERROR", str(error), level="WARNING", iteration=self.steps)
-            if self.misread:
-                raise ModelError(f"The model answered twice with what is no review: {excerpt(text)}") from error
-            self.misread = True
-            self.remember_turn((*said(response), message(prompts.UNREADABLE)))
-            return None
-
-    def tokens(self, text: str) -> int:
-        """Tokens of a text for the reviewing model."""
-        return count(text, self.endpoint.reviewer)
 
     def act(self, response: Response, calls: Sequence[ResponseFunctionToolCall]) -> None:
         """Make the calls in the model's order and keep them with their outputs as one turn."""
@@ -170,14 +152,18 @@ class Reviewer:
         self.deeds.append(f"{call.name} {excerpt(call.arguments, 200)} → {excerpt(output.text, 200)}")
         return output
 
-    def remember_turn(self, turn: Turn) -> None:
-        """Add a turn to the history."""
-        self.history = self.history.with_turn(turn)
-
-    def planned(self, assignment: Assignment) -> Plan:
-        """The model's plan for the assignment."""
-        response = self.create_plan(self.endpoint.reviewer, [message(prompts.plan_request(assignment))])
-        return read_plan(text_of(response))
+    def answer(self, response: Response) -> Verdict | None:
+        """The review in what the model said. One that cannot be read is given back once; the second ends the review."""
+        text = text_of(response)
+        try:
+            return REVIEW.read(text)
+        except AnswerError as error:
+            log("THINK_ERROR", str(error), level="WARNING", iteration=self.steps)
+            if self.misread:
+                raise ModelError(f"The model answered twice with what is no review: {excerpt(text)}") from error
+            self.misread = True
+            self.remember_turn((*said(response), message(prompts.UNREADABLE)))
+            return None
 
     def look_back(self) -> None:
         """Every few steps, and at once after a call that failed, have the model judge how its plan is going."""
@@ -191,6 +177,18 @@ class Reviewer:
         except AnswerError as error:
             log("THINK_ERROR", str(error), level="WARNING", iteration=self.steps)
 
+    def conversation(self, assignment: Assignment) -> list[Item]:
+        """The assignment and the history; what there is no room for is summarised by the model and leaves."""
+        opening = prompts.opening(assignment, self.plan)
+        fixed = [prompts.THINK, opening, str(self.tools.schemas), self.history.summary]
+        room = self.limits.max_context_tokens - sum(map(self.tokens, fixed))
+        leaving, staying = split(self.history.turns, self.limits.summarize_after, room, self.tokens)
+        if leaving:
+            earlier = History(fitted(leaving, room, self.tokens), self.history.summary)
+            self.history = History(staying, self.summary_of(opening, earlier))
+        self.history = History(fitted(staying, room, self.tokens), self.history.summary)
+        return [message(opening), *self.history.items()]
+
     def summary_of(self, opening: str, earlier: History) -> str:
         """The model's summary of turns that are about to leave; what cannot be read as one is kept as it is."""
         question = [message(opening), *earlier.items(), message(prompts.SUMMARIZE_NOW)]
@@ -199,6 +197,14 @@ class Reviewer:
             return SUMMARY.read(text).summary
         except AnswerError:
             return text
+
+    def remember_turn(self, turn: Turn) -> None:
+        """Add a turn to the history."""
+        self.history = self.history.with_turn(turn)
+
+    def tokens(self, text: str) -> int:
+        """Tokens of a text for the reviewing model."""
+        return count(text, self.endpoint.reviewer)
 
     @llm_call
     def create_plan(self, model: str, messages: list[Item]) -> Response:
@@ -219,12 +225,6 @@ class Reviewer:
     def summarize(self, model: str, messages: list[Item]) -> Response:
         """Ask for the earlier steps in brief."""
         return self.endpoint.ask(model, prompts.SUMMARIZE, messages, SUMMARY)
-
-    def assignment(self, task: str) -> Assignment:
-        """The task with the files, their lengths and what earlier reviews noted about them."""
-        workspace, files = self.selection.workspace, self.selection.files
-        lines = {path: len(workspace.read(path).lines) for path in files}
-        return Assignment(task, lines, self.fix, self.notes.about(files))
 
     def finished(self, outcome: str, verdict: Verdict) -> Review:
         """The review with what is known about how it came to be."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import openai
 import pytest
 
@@ -110,6 +112,17 @@ def test_an_endpoint_that_is_down_is_one_clear_sentence() -> None:
         with openai.OpenAI(base_url=url, api_key="test", max_retries=0) as client, pytest.raises(ModelError) as caught:
             Endpoint(client, "a", "b").ask("a", "", [], REVIEW)
     assert f"The model's endpoint http://127.0.0.1:{port}/v1/ cannot be reached" in str(caught.value)
+
+
+def test_an_endpoint_that_never_answers_is_one_clear_sentence() -> None:
+    """It says how long was waited in all: each try has its own time."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        with (
+            openai.OpenAI(base_url=url, api_key="test", max_retries=0, timeout=0.05) as client,
+            pytest.raises(ModelError, match=r"gave no answer in 1 × 0\.05 seconds$"),
+        ):
+            Endpoint(client, "a", "b").ask("a", "", [], REVIEW)
 
 
 @pytest.mark.parametrize(

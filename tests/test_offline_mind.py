@@ -288,6 +288,18 @@ def test_patch_that_does_not_help_is_taken_back() -> None:
     assert CODE == desk.files["mean.py"]
 
 
+def test_a_test_that_cannot_be_written_is_owned_up_to() -> None:
+    """A fault is not mended without the proof that goes with it; the reason is in the review."""
+
+    def refuse(name: str, arguments: dict[str, Any]) -> str:
+        return "the folder is read-only" if name == "write_test" else ""
+
+    desk = Desk({"mean.py": CODE}, tools=FIXING, refuse=refuse)
+    expected = "mean.py, line 2 (division-by-zero) was left alone: the folder is read-only."
+    assert expected in desk.review()["summary"]
+    assert CODE == desk.files["mean.py"]
+
+
 def test_taken_name_of_a_test_is_avoided() -> None:
     """When there is a test file of that name already, another name is used."""
 

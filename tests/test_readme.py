@@ -15,7 +15,7 @@ from tests.programs import ROOT, python
 
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text()
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("[bd]*/*.md"))
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("[abd]*/*.md"))
 }
 TEXT = PAGES["README.md"]
 MAKEFILE = (ROOT / "Makefile").read_text()

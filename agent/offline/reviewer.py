@@ -323,7 +323,9 @@ def not_mended(mind: Mind) -> Iterator[str]:
     for repair in repairs(mind):
         where = f"{repair.path}, line {repair.fault.line} ({repair.fault.rule})"
         runs = mind.ledger.runs.get(repair.test_path, [])
-        if repair.test_path in mind.ledger.broken:
+        if repair.test_path in mind.ledger.refused:
+            yield f"{where} was left alone: {mind.ledger.refused[repair.test_path]}."
+        elif repair.test_path in mind.ledger.broken:
             yield f"{where} was left alone: its test cannot run here."
         elif runs[:1] == [True]:
             yield f"{where} was left alone: its test passes as it is."

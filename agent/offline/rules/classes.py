@@ -86,9 +86,8 @@ def is_protocol(owner: ast.ClassDef) -> bool:
 
 def called_on_class(source: Source, owner: ast.ClassDef, function: Function) -> bool:
     """Used as a plain function: `Class.f(...)`, in the class's own body, or by a decorator of the class."""
-    for node in source.nodes:
-        if isinstance(node, ast.Attribute) and node.attr == function.name and dotted(node.value).endswith(owner.name):
-            return True
+    if any(dotted(node.value).endswith(owner.name) for node in source.attributes.get(function.name, [])):
+        return True
     body = [
         node for statement in owner.body if not isinstance(statement, type_of_function) for node in ast.walk(statement)
     ]

@@ -108,6 +108,15 @@ class Source:
         return frozenset(node.id for node in names if not isinstance(self.parent(node), ast.Call))
 
     @cached_property
+    def attributes(self) -> Mapping[str, list[ast.Attribute]]:
+        """Uses of attributes by the attribute's name."""
+        found: dict[str, list[ast.Attribute]] = {}
+        for node in self.nodes:
+            if isinstance(node, ast.Attribute):
+                found.setdefault(node.attr, []).append(node)
+        return found
+
+    @cached_property
     def by_line(self) -> Mapping[int, list[ast.AST]]:
         """Nodes by the line they start on, outermost first."""
         found: dict[int, list[ast.AST]] = {}
