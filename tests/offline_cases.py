@@ -1355,4 +1355,18 @@ def report(lines, debug):
     return lines
 """,
     ),
+    "missing-f-prefix of a parameter": (
+        """
+def remove(name):
+    print("removing {name}")  # here
+""",
+        """
+from warnings import deprecated
+
+
+@deprecated("use DELETE /things/{name}")
+def remove(name):
+    print("removing", name)
+""",
+    ),
 }

@@ -199,6 +199,9 @@ def without_prefix(source: Source, node: ast.Constant) -> Iterator[Finding]:
 
 def is_template(source: Source, node: ast.Constant) -> bool:
     """Docstrings, parts of f-strings, and text that is formatted, translated, matched or kept for later."""
+    function = source.function_of(node)
+    if function is not None and any(node in ast.walk(item) for item in function.decorator_list):
+        return True  # no parameter is known there
     for above in source.ancestors(node):
         match above:
             case ast.JoinedStr() | ast.FormattedValue():
