@@ -21,7 +21,8 @@ from instrument.secret_shapes import DISTINCT
 
 PREFIX = "INSTRUMENT_"
 CONFIG = "INSTRUMENT_CONFIG"
-OTHER_VARIABLES = frozenset({CONFIG})
+PROGRAM = "INSTRUMENT_RUN_PROGRAM"
+OTHER_VARIABLES = frozenset({CONFIG, PROGRAM})
 """Variables with our prefix that are no settings."""
 FREE_TABLES = frozenset({"prices", "sink"})
 """Tables whose keys are names of the user's own."""

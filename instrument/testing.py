@@ -93,7 +93,7 @@ def record(
     ids = None if seed is None else random.Random(seed)
     effective = only(**settings)
     with wiring.installed(
-        lambda: wiring.build(effective, [memory, *sinks], blobs=None, clock=clock, ids=ids, origin=None),
+        lambda: wiring.build(effective, [memory, *sinks], blobs=None, clock=clock, ids=ids, origin=None, program=None),
         propagate_threads=effective.propagate_threads,
     ) as recorder:
         recording = Recording(recorder.flush, memory)

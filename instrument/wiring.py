@@ -38,6 +38,7 @@ from instrument.record.lines import line_of
 from instrument.record.loops import Decide, LoopGuard
 from instrument.record.notices import notice
 from instrument.record.pipeline import ENDED, Flushed
+from instrument.record.program import program, uncaught
 from instrument.record.recorder import Recorder
 from instrument.record.sampling import Rules
 from instrument.record.scopes import Limits, limits_of, scope_of
@@ -161,6 +162,8 @@ def _stop() -> Flushed:
     switch.decided = True
     _ending = recorder  # streams that were begun under those before it end with it
     try:
+        if recorder is not None:
+            program.end(recorder)
         return recorder.close() if recorder is not None else Flushed(0, {})
     finally:
         _ending = None
@@ -317,6 +320,7 @@ def build(settings: Settings, sinks: Sequence[Sink] | None = None, **parts: Any)
         "bounds": Bounds(queue.limit, queue.max_bytes, queue.policy == "wait", queue.wait_seconds),
         "notify": notice,
         "origin": origin_of(os.environ),
+        "program": program.place_of if program.told is not None else None,
     }
     return Recorder(run, sinks_of(settings, run) if sinks is None else sinks, **{**known, **parts})
 
@@ -445,9 +449,19 @@ def _close_with_celery(signals: Any) -> None:
 def _at_exit(**_: object) -> None:
     recorder = switch.recorder
     if recorder is not None:
+        program.end(recorder)
         told = recorder.close()
         recorder.pipeline.write_late()
         _tell_of_losses(told.lost)
+    if isinstance(uncaught(), KeyboardInterrupt):
+        with suppress(KeyboardInterrupt):  # Python forgets, over what is compiled here, that Ctrl-C is what it dies of
+            exec("raise KeyboardInterrupt")
+
+
+def record_at_last() -> None:
+    """For a program that ends and has recorded nothing, where one that it started hangs below its run."""
+    start()
+    _at_exit()
 
 
 _UNSAID = ("too slow", "queue full", "to be tried again", "given up")

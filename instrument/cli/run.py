@@ -13,9 +13,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from instrument.errors import SettingsError
+from instrument.origins import PROGRAM
+
+if TYPE_CHECKING:
+    from instrument.settings import Settings
 
 FIRST_ON_PATH = Path(__file__).parent / "first_on_path"
 FLAGS = {
@@ -47,6 +51,11 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="any setting, by its dotted name"
     )
+    parser.add_argument(
+        "--apart",
+        action="store_true",
+        help="no trace of the program, one for each call: for bots and workers",
+    )
     parser.add_argument("--no-children", action="store_true", help="leave Python processes that it starts alone")
     parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="run a module")
     parser.add_argument("program", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
@@ -65,7 +74,11 @@ def run(args: argparse.Namespace) -> int:
     os.environ.update(_environment(args))
     if args.budget_usd is not None and "INSTRUMENT_BUDGET__PERIOD" not in os.environ:
         os.environ.update(_budget_of(words))
-    _check(args)
+    from instrument.settings import for_children
+
+    os.environ.update(for_children(_checked(args)))
+    if not args.apart:
+        os.environ.setdefault(PROGRAM, f"0 0 - - - - {_name(words)}")
     os.environ.update(_path(args.no_children))
     return _become([sys.executable, *_interpreter_options(), *words])
 
@@ -84,16 +97,23 @@ def _environment(args: argparse.Namespace) -> dict[str, str]:
 
 def _budget_of(words: list[str]) -> dict[str, str]:
     """One budget for this program and the processes that it starts."""
-    program = words[1] if words[0] == "-m" else Path(words[0]).name
-    return {"INSTRUMENT_BUDGET__PERIOD": "total", "INSTRUMENT_BUDGET__NAME": f"{program[:100]} {os.urandom(4).hex()}"}
+    return {
+        "INSTRUMENT_BUDGET__PERIOD": "total",
+        "INSTRUMENT_BUDGET__NAME": f"{_name(words)[:100]} {os.urandom(4).hex()}",
+    }
+
+
+def _name(words: list[str]) -> str:
+    """What the program is called: its script without the folders, or its module."""
+    return words[1] if words[0] == "-m" else Path(words[0]).name
 
 
 def _variable(key: str) -> str:
     return "INSTRUMENT_" + key.strip().replace(".", "__").replace("-", "_").upper()
 
 
-def _check(args: argparse.Namespace) -> None:
-    """Raises `SettingsError`, which names the option where the user gave one and not the variable that it became."""
+def _checked(args: argparse.Namespace) -> Settings:
+    """The settings. Raises `SettingsError`, which names the option that the user gave, not the variable it became."""
     from instrument.settings import load
 
     given = {
@@ -101,7 +121,7 @@ def _check(args: argparse.Namespace) -> None:
     }
     given |= {_variable(key): f"--set {key}" for key in (pair.partition("=")[0] for pair in args.set)}
     try:
-        load()
+        return load()
     except SettingsError as error:
         told = re.sub(r"(?:environment variable )?(INSTRUMENT_\w+)", lambda at: given.get(at[1], at[0]), str(error))
         raise SettingsError(told) from None

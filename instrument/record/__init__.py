@@ -1,7 +1,7 @@
 """The recording half: from a decorated call to batches of records in sinks. All state of the library is here.
 
 decorating: decorators wrappers plan classes blocks pickling
-the live span: spans context switch
+the live span: spans context switch program
 its content: capture snapshot plain held texts objects showers failures logs
 model calls: llm streams chunks http_bodies tools tables later
 refusing: budgets scopes shared joint loops

@@ -39,6 +39,7 @@ class Plan:
         "operation",
         "rest",
         "skippable",
+        "span_id",
         "takes_self",
     )
 
@@ -57,6 +58,8 @@ class Plan:
         agent_id: str | None = None,
         budget: Mapping[str, Any] | None = None,
         operation: str | None = None,
+        agent_name: str | None = None,
+        span_id: str | None = None,
     ) -> None:
         self.name = name
         self.operation = operation
@@ -73,12 +76,14 @@ class Plan:
         self.attributes = attributes
         self.model = model
         self.agent_id = agent_id
-        self.agent_name = name if kind == "agent" else None
+        self.agent_name = name if kind == "agent" else agent_name
+        self.span_id = span_id
         self.budget = budget
         self.is_model_call = kind in MODEL_KINDS
         self.is_announced = kind in ANNOUNCED
         self.skippable = not self.is_model_call and budget is None and agent_id is None
-        self.is_common = kind != "agent" and not self.is_model_call and attributes is None and agent_id is None
+        is_named = self.agent_name is not None or span_id is not None
+        self.is_common = not is_named and not self.is_model_call and attributes is None and agent_id is None
         self.display: Callable[..., dict[str, Any]] | None = None
 
     def belongs_to_class(self) -> None:

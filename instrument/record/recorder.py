@@ -59,7 +59,8 @@ class Recorder:
 
     `clock` gives monotonic nanoseconds, `now` the wall clock at the start plus the monotonic clock since, so that
     order and durations survive a jumping clock. `guards` are asked where a budget is in force, or at every call when
-    `asks_always`. `origin` is the span of another process that roots hang below. `notify` says a sentence about the
+    `asks_always`. `origin` is the span of another process that roots hang below, `program` says which of them hang
+    below the run of a program instead. `notify` says a sentence about the
     recording itself, `closing` is done last of all.
     """
 
@@ -84,6 +85,7 @@ class Recorder:
         clock: Callable[[], int] = time.perf_counter_ns,
         ids: random.Random | None = None,
         origin: Place | None = None,
+        program: Callable[[LiveSpan, LiveSpan | Place], Place | None] | None = None,
     ) -> None:
         self.run = run
         self.clock = clock
@@ -130,6 +132,7 @@ class Recorder:
         settling.later.attach(self.pipeline)
         self.queue = self.pipeline.queue
         self.origin = origin
+        self.program = program
 
     def now(self) -> int:
         """Nanoseconds since the epoch."""

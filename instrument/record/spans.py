@@ -146,6 +146,8 @@ class LiveSpan:
     def begin_trace(self, place: LiveSpan | Place) -> LiveSpan | Place:
         """Be the first of a trace, or the first of this process in one that has its origin elsewhere."""
         recorder = self.recorder
+        if recorder.program is not None:
+            place = recorder.program(self, place) or place
         if place.trace_id is None and recorder.origin is not None:
             place = below(recorder.origin, place)
         self.parent_id = place.span_id
@@ -390,7 +392,7 @@ def begin(
         span.started = 0
         span.status = "ok"
         if place is None or place.trace_id is None:
-            place = span.begin_trace(place or recorder.origin or NOWHERE)
+            place = span.begin_trace(place or NOWHERE)
         else:
             span.trace_id = place.trace_id
             span.parent_id = place.span_id
@@ -431,6 +433,8 @@ def _take_what_is_rare(span: LiveSpan, plan: Plan, instance: object, asked: Mapp
         span.agent_id = plan.agent_id if instance is None else span.recorder.agent_id_of(instance, plan.agent_id)
     if plan.agent_name is not None:
         span.agent_name = plan.agent_name
+    if plan.span_id is not None:
+        span.span_id = plan.span_id
     if plan.attributes is not None:
         span.set(plan.attributes)
     if plan.is_model_call:

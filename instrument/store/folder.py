@@ -1,7 +1,8 @@
 """The recording folder (`.instrument`): made private, found, measured, and kept from growing for ever.
 
 It holds `events/` (one JSONL file a process, and its rotations), `spool/` (traces that sampling has not decided about),
-`blobs/` (long values, stored once by content) and `ledger.db`. Only files in the three folders are ever removed, never
+`blobs/` (long values, stored once by content), `programs/` (what programs left for those that started them) and
+`ledger.db`. Only files in the first three folders are ever removed, never
 those of a process that is alive.
 """
 
