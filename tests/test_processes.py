@@ -18,6 +18,7 @@ import pytest
 from instrument import inject, read, records, span
 from instrument.model import Span
 from instrument.record import headers
+from instrument.record.switch import HALF_DONE
 from instrument.testing import record
 from tests.programs import python
 from tests.same import COUNTS_LATE, QUIET_FORKS
@@ -352,7 +353,9 @@ def test_forks_while_other_threads_record(tmp_path: Path) -> None:
         tmp_path,
         """
         import os, threading
-        from instrument import tool
+        from instrument import forks, tool
+
+        forks.PATIENCE_SECONDS = 60  # a busy machine may take longer than ten to start
 
         @tool
         def busy(): ...
@@ -386,6 +389,43 @@ def test_forks_while_other_threads_record(tmp_path: Path) -> None:
         **QUIET_FORKS,
     )
     assert list(range(15)) == sorted(one.input["number"] for one in spans(tmp_path) if one.name == "work")
+
+
+def test_a_fork_while_another_thread_is_long_at_the_start(tmp_path: Path) -> None:
+    """The child does not wait for modules that nobody in it imports any more: it goes on as undecorated, and says so."""
+    program = """
+    import os, signal, sys, threading
+    from instrument import forks, tool
+
+    forks.PATIENCE_SECONDS = 0.05
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(event, args):
+        if event == "exec" and args[0].co_filename.endswith("wiring.py"):
+            begun.set()
+            go_on.wait()
+
+    sys.addaudithook(slow)
+
+    @tool
+    def work(number): return number
+
+    thread = threading.Thread(target=work, args=(1,))
+    thread.start()
+    begun.wait()
+    if (pid := os.fork()) == 0:
+        signal.alarm(20)
+        print(work(2), flush=True)
+        os._exit(0)
+    code = os.waitpid(pid, 0)[1]
+    go_on.set()
+    thread.join()
+    print(code)
+    """
+    environ = {"INSTRUMENT_SINKS": "jsonl", **QUIET_FORKS}
+    done = python("-c", textwrap.dedent(program), cwd=tmp_path, **environ)
+    assert ("2\n0\n", f"instrument: {HALF_DONE}\n") == (done.stdout, done.stderr)
+    assert [1] == [one.input["number"] for one in spans(tmp_path)]
 
 
 def test_fork_inside_the_test_kit(tmp_path: Path) -> None:

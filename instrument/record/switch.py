@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from instrument import forks
@@ -20,6 +23,9 @@ START_FRAMES = 200
 settings that cannot be read or a sink that cannot start, for as long as the process lives."""
 
 
+HALF_DONE = "nothing is recorded in this process: it was forked while a thread took too long to begin the recording"
+
+
 class Switch:
     """Holds the installed recorder; `start` installs one at the first recorded call.
 
@@ -29,7 +35,9 @@ class Switch:
 
     recorder: Recorder | None = None
     decided = False
-    starting = False
+    starting: int | None = None
+    """The thread that is at it."""
+
     start: Callable[[], None]
 
     def __init__(self) -> None:
@@ -55,12 +63,17 @@ class Switch:
             self.recorder.pipeline.after_fork()
 
     def renew(self) -> None:
-        """Leave the recorder to the parent."""
-        self._sinks, self.starting = forks.Hold(), False
+        """Leave the recorder to the parent, and what a thread of the parent's was still importing for it, too."""
+        is_half_done = self.starting not in (None, threading.get_ident())
+        self._sinks, self.starting = forks.Hold(), None
         if self.recorder is not None:
             self.recorder.abandon()
             self._of_parents.append(self.recorder)
             self.recorder, self.decided = None, False
+        if is_half_done:  # who imported that here would wait for ever, a notice included
+            self.decided = True
+            with suppress(Exception):
+                sys.stderr.write(f"instrument: {HALF_DONE}\n")
 
 
 switch = Switch()
@@ -71,12 +84,12 @@ def installed() -> Recorder | None:
     if not switch.decided:
         with switch.lock:
             if not switch.decided and not switch.starting:
-                switch.starting = True
+                switch.starting = threading.get_ident()
                 try:
                     if _has_room(START_FRAMES):
                         switch.start()
                 finally:
-                    switch.starting = False
+                    switch.starting = None
     return switch.recorder
 
 
