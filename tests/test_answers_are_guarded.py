@@ -37,8 +37,9 @@ PATH_FAULTS = {
     "the list that a tool gave is a generator": (" and span.kind not in NEVER_SUSPENDED", ""),
     "what was taken away still takes its time": ("0 if span.span_id in gone else ", ""),
     "what goes saves its whole time": (
-        "    return took[trace.root.span_id]\n",
-        "    return trace.root.duration_ns - sum(one.duration_ns for one in trace.spans if one.span_id in gone)\n",
+        "    return took[path.root.span_id]\n",
+        ("    every = [one for held in children.values() for one in held]\n"
+        "    return path.duration_ns - sum(one.duration_ns for one in every if one.span_id in gone)\n"),
     ),
     "branches are played one after the other": ("while running and running[0][0] <= begin:", "while running:"),
     "the last branch counts, not the longest": (
@@ -50,7 +51,7 @@ PATH_FAULTS = {
 WHY_FAULTS = {
     "what ran most often is to blame": ("-sum(item[1].values())", "-len(item[1])"),
     "what took the longest outside of the path too": ("path.self_times().items()", "{s.span.span_id: s.span.duration_ns for s in path.stretches}.items()"),
-    "it saves what it took": ("whole - shortest_without(trace, times.keys())", "took"),
+    "it saves what it took": ("whole - shortest_without(path, times.keys())", "took"),
     "own time is told as calls": ("if cause.leaves is None:", "if cause.leaves is not None:"),
     "failed calls cost no time": ('stretch.span.status == "error" and', "False and"),
     "calls without a price weigh nothing": ("Decimal(_tokens(call)) / 1_000_000", "Decimal(0)"),

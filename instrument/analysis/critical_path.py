@@ -41,10 +41,14 @@ class Stretch(Struct, frozen=True):
 
 
 class CriticalPath(Struct, frozen=True):
-    """The stretches in order of time, without gaps or overlaps from the root's start to its end."""
+    """The stretches in order of time, without gaps or overlaps from the root's start to its end.
+
+    `children` are those that each span waited for, by its id.
+    """
 
     root: Span
     stretches: Sequence[Stretch]
+    children: Children
 
     @property
     def duration_ns(self) -> int:
@@ -71,7 +75,7 @@ def critical_path(trace: Trace) -> CriticalPath:
             stretches.append(Stretch(span, start, until))
         else:
             waiting += reversed(list(_backwards(span, start, until, children.get(span.span_id, ()))))
-    return CriticalPath(root, stretches[::-1])
+    return CriticalPath(root, stretches[::-1], children)
 
 
 def waited_for(trace: Trace) -> list[str]:
@@ -79,18 +83,18 @@ def waited_for(trace: Trace) -> list[str]:
     return [*critical_path(trace).self_times()] if is_timed(trace.root) else []
 
 
-def shortest_without(trace: Trace, span_ids: Collection[str]) -> int:
-    """How long the first root would have taken, in nanoseconds, had these spans taken no time at all.
+def shortest_without(path: CriticalPath, span_ids: Collection[str]) -> int:
+    """How long the root would have taken, in nanoseconds, had these spans taken no time at all.
 
     The trace is played again: a span begins as long after the last of the siblings that had ended before it as it did,
     and ends as long after the last child that it waits for as it did.
     """
-    children, gone = _children(trace), frozenset(span_ids)
+    children, gone = path.children, frozenset(span_ids)
     took: dict[str, int] = {}
-    for span in reversed(_from_the_top(trace.root, children)):
+    for span in reversed(_from_the_top(path.root, children)):
         awaited = [child for child in children.get(span.span_id, ()) if child.span_id in took]
         took[span.span_id] = 0 if span.span_id in gone else _played_again(span, awaited, took)
-    return took[trace.root.span_id]
+    return took[path.root.span_id]
 
 
 Piece = tuple[Span, int, int, bool]

@@ -116,7 +116,7 @@ def _time(trace: Trace) -> Iterator[Reason]:
     for cause, times in causes[:MOST_CAUSES]:
         took = sum(times.values())
         if took >= WORTH_TELLING * whole:
-            yield Reason(_share_of_time(trace, cause, times, whole), list(times))
+            yield Reason(_share_of_time(trace, path, cause, times), list(times))
     yield from _lost_time(path, whole)
     yield from _tried_again(trace)
 
@@ -143,26 +143,26 @@ def _by_name(path: CriticalPath) -> dict[_Cause, dict[str, int]]:
     return found
 
 
-def _share_of_time(trace: Trace, cause: _Cause, times: dict[str, int], whole: int) -> str:
-    took = sum(times.values())
+def _share_of_time(trace: Trace, path: CriticalPath, cause: _Cause, times: dict[str, int]) -> str:
+    took, whole = sum(times.values()), path.duration_ns
     share = f"{percent(took, whole)} of the time, {duration(took)}"
     if cause.leaves is None:
         return f"{cause.name} itself, outside of what it calls: {share}"
-    saved = whole - shortest_without(trace, times.keys())
-    beside = _beside_them(trace, cause, times, saved)
+    saved = whole - shortest_without(path, times.keys())
+    beside = _beside_them(trace, path, cause, times, saved)
     shorter = f"{duration(saved)} shorter" if saved >= WORTH_SAVING * whole else "no shorter"
     without = f"without {_it(times)} the run is {shorter}{beside}"
     return f"{cause.name}: {share} in {many(len(times), cause.leaves)}; {without}"
 
 
-def _beside_them(trace: Trace, cause: _Cause, times: dict[str, int], without: int) -> str:
+def _beside_them(trace: Trace, path: CriticalPath, cause: _Cause, times: dict[str, int], without: int) -> str:
     """What it would bring to have none of these calls, where others ran beside those on the path, as in a pool."""
     refused = cause.leaves == "refused call"
     every = [one.span_id for one in trace.spans if one.name == cause.name and (one.status == REFUSED) == refused]
     if len(every) < 2 * len(times):
         return ""
-    whole = trace.root.duration_ns
-    saved = whole - shortest_without(trace, every)
+    whole = path.duration_ns
+    saved = whole - shortest_without(path, every)
     worth = 0 < WORTH_TELLING * whole <= saved - without
     return f", without all {count(len(every))} of them {duration(saved)}" if worth else ""
 
