@@ -128,9 +128,11 @@ def test_a_trace_whose_root_is_in_another_process_is_told_at_the_end() -> None:
 
 
 def test_the_top_span_of_a_remote_parent_ends_the_trace() -> None:
-    """Depth 0 says that the parent is not of this process."""
+    """Depth 0 says that the parent is not of this process, also where the span comes alone."""
     stream = Stream()
-    ConsoleSink(stream).write(Batch([span(3, 2), span(2, 99)], depths=[1, 0]))
+    sink = ConsoleSink(stream)
+    sink.write(Batch([span(3, 2)], depths=[1]))
+    sink.write(Batch([span(2, 99)], depths=[0]))
     assert "went wrong" in stream.getvalue()
 
 

@@ -83,10 +83,9 @@ class ConsoleSink:
         if stream is None:
             return
         self._theme = theme_for(stream, self._color)
-        measured = any(batch.depths)
         for record, depth in zip(batch, batch.depths, strict=True):
             try:
-                self._take(record, depth, measured and depth == 0)
+                self._take(record, depth)
             except Exception as error:  # noqa: BLE001 - an odd record must not switch the console off
                 self._nesting.stay([f"(a record cannot be shown: {type(error).__name__})"])
             self._breath.take()
@@ -109,20 +108,20 @@ class ConsoleSink:
         self._floods.clear()
         self._say(stream, said)
 
-    def _take(self, record: Any, depth: int, is_top: bool) -> None:
+    def _take(self, record: Any, depth: int) -> None:
         if record.__class__ in SHOWN:
             self._nesting.add(record, depth)
             if self._summary and record.__class__ in COUNTED and record.trace_id is not None:
-                self._nesting.stay(self._count(record, depth, is_top))
+                self._nesting.stay(self._count(record, depth))
 
-    def _count(self, record: Any, depth: int, is_top: bool) -> list[str]:
+    def _count(self, record: Any, depth: int) -> list[str]:
         """Take the record into the account of its trace; with the root's end the trace is told."""
         seen = self._open.get(record.trace_id)
         if seen is None and record.__class__ is Open and record.parent_id is not None:
             return []
         seen = seen or self._new(record.trace_id)
         self._kept += seen.add(record, depth, has_room=self._kept < KEPT_IN_ALL)
-        if record.__class__ is not Span or not (record.parent_id is None or is_top):
+        if record.__class__ is not Span or not (record.parent_id is None or depth == 0):
             return []
         self._kept -= self._open.pop(record.trace_id).kept
         return self._closing(seen, record)
