@@ -152,7 +152,7 @@ def _content(path: Path) -> bytes:
 
 def _why(fault: Exception) -> str:
     if isinstance(fault, OSError):
-        return f"cannot be read: {fault.strerror or type(fault).__name__}"
+        return f"cannot be read: {fault.strerror}"
     if isinstance(fault, UnicodeDecodeError):
         line = fault.object.count(b"\n", 0, fault.start) + 1
         column = fault.start - fault.object.rfind(b"\n", 0, fault.start)

@@ -251,7 +251,7 @@ def _refusals(kept: Mapping[Key, Given]) -> list[tuple[Key, str]]:
     try:
         _settled(kept)
     except ValidationError as fault:
-        errors = fault.errors(include_url=False, include_input=False)
+        errors = fault.errors()
         return [(tuple(map(str, one["loc"])), str(one.get("ctx", {}).get("error", one["msg"]))) for one in errors]
     return []
 

@@ -160,9 +160,10 @@ def test_after_a_second_a_flood_may_go_on() -> None:
 
 def test_a_huge_trace_is_folded_and_says_so() -> None:
     """Beyond what is kept the tree says how many spans it leaves out; the numbers are of all."""
+    deepest = [span(10_000 + k, 2000, name="leaf") for k in range(KEPT_SPANS + 1)]
     deep = [span(n * 1000 + k, n, name="leaf") for n in range(2, 5) for k in range(1000)]
-    text = shown(*deep, *(span(n, 1, name="group") for n in range(2, 5)), span(1))
-    assert (True, True) == ("… 3,000 more spans: instrument show 3f2a3f2a" in text, "├─ ✔ group" in text)
+    text = shown(*deepest, *deep, *(span(n, 1, name="group") for n in range(2, 5)), span(1))
+    assert (True, True) == ("… 5,001 more spans: instrument show 3f2a3f2a" in text, "├─ ✔ group" in text)
 
 
 def test_a_flat_huge_trace_keeps_its_beginning_and_end() -> None:

@@ -29,7 +29,7 @@ def test_a_process_writes_to_a_file_of_its_own(tmp_path: Path) -> None:
 
 def test_the_lines_of_the_batch_are_written_as_they_are(tmp_path: Path) -> None:
     """What was redacted on its way is not encoded again from the record."""
-    sink = JsonlSink(tmp_path, path=tmp_path / "shared.log")
+    sink = JsonlSink(tmp_path, run(), path=tmp_path / "shared.log")
     sink.write(Batch([span(1)], lines=[b'{"redacted":1}']))
     sink.close()
     assert b'{"redacted":1}\n' == (tmp_path / "shared.log").read_bytes()
@@ -147,7 +147,7 @@ def test_what_does_not_fit_the_bound_is_counted_as_lost(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_after_a_fork_the_child_opens_the_file_for_itself(tmp_path: Path) -> None:
     """Parent and child append to one file without sharing a turn."""
-    sink = JsonlSink(tmp_path, path=tmp_path / "a.jsonl")
+    sink = JsonlSink(tmp_path, run(), path=tmp_path / "a.jsonl")
     sink.write(Batch([span(1)]))
     child = multiprocessing.get_context("fork").Process(target=lambda: sink.write(Batch([span(2)])))
     child.start()

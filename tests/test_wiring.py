@@ -18,7 +18,7 @@ import instrument
 from instrument import shutdown, wiring
 from instrument.analysis.metrics import Metrics
 from instrument.analysis.totals import Total
-from instrument.model import Batch, Record, Span
+from instrument.model import Batch, Record, Run, Span
 from instrument.record import launched, notices
 from instrument.record.pipeline import Pipeline
 from instrument.record.recorder import Recorder
@@ -135,7 +135,7 @@ def test_the_ledger_is_told_where_it_has_calls_of_the_trace(
 
 def test_files_that_cannot_be_looked_for_are_not_named() -> None:
     """Where the way to them is barred, or too long, there is none to name: the summary is told all the same."""
-    sinks = [JsonlSink(path="x" * 300), LedgerSink(f"{'x' * 300}/ledger.db")]
+    sinks = [JsonlSink("x" * 300, Run(run="r1", start_ns=0)), LedgerSink(f"{'x' * 300}/ledger.db")]
     assert [] == files_of(sinks, Metrics())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -42,8 +41,8 @@ class JsonlSink:
 
     def __init__(
         self,
-        folder: str | os.PathLike[str] = ".instrument",
-        run: Run | None = None,
+        folder: str | os.PathLike[str],
+        run: Run,
         *,
         path: str | os.PathLike[str] | None = None,
         rotate_bytes: int | None = None,
@@ -64,26 +63,20 @@ class JsonlSink:
         self._report = report
 
     @property
-    def path(self) -> Path | None:
-        """The file that is written to; None before the first batch where no run was given."""
-        if self._shared is not None:
-            return self._shared
-        return event_file(self._folder, self._run.run, self._run.start_ns) if self._run is not None else None
+    def path(self) -> Path:
+        """The file that is written to."""
+        return self._shared or event_file(self._folder, self._run.run, self._run.start_ns)
 
     def leaves(self, has_tokens: bool) -> Path | None:
         """The file in which a trace that is over is."""
-        return self.path if self.path is not None and os.path.exists(self.path) else None
+        return self.path if os.path.exists(self.path) else None
 
     def prepare(self) -> None:
-        """Create and open the file, where it is known. Raises `OSError`, as the first batch will that is written."""
-        if self.path is not None:
-            self._ready().open()
+        """Create and open the file. Raises `OSError`, as the first batch will that is written."""
+        self._ready().open()
 
     def write(self, batch: Batch) -> None:
         """Append the batch, after what an earlier one had to leave."""
-        if self._run is None:
-            heads = (record for record in batch if isinstance(record, Run))
-            self._run = next(heads, Run(run=batch[0].run, start_ns=time.time_ns()))
         if self._backlog:
             self._backlog += batch.lines
             self._append()
@@ -130,11 +123,9 @@ class JsonlSink:
 
     def _ready(self) -> Appender:
         if self._appender is None:
-            path = self.path
-            assert path is not None
             is_own = self._shared is None
             self._appender = Appender(
-                path,
+                self.path,
                 rotate_bytes=self._rotate_bytes,
                 fsync=self._fsync,
                 shared=not is_own,
