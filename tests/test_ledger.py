@@ -102,7 +102,13 @@ def test_only_records_with_usage_become_rows(path: Path) -> None:
 def test_what_may_become_a_row_is_wanted() -> None:
     """The sink is given that alone: usage of a span of any kind, calls whose usage may come later, and updates."""
     nothing: dict[str, Any] = {"usage": None, "cost": None}
-    records = span(kind="tool"), span(**nothing), Update(trace_id="t", span_id="s0"), span(kind="tool", **nothing), Log(time_ns=1)
+    records = (
+        span(kind="tool"),
+        span(**nothing),
+        Update(trace_id="t", span_id="s0"),
+        span(kind="tool", **nothing),
+        Log(time_ns=1),
+    )
     assert [True, True, True, False, False] == [LedgerSink.wants(record) for record in records]
 
 

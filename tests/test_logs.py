@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import StringIO
+from typing import Any
 
 import pytest
 
@@ -107,15 +109,26 @@ def test_secret_in_a_log_is_redacted(recorded: Recording) -> None:
     assert ("sk-proj-abcdef" in text, "hunter2" in text) == (False, False)
 
 
-def test_what_cannot_say_what_it_is_costs_the_log_alone(recorded: Recording) -> None:
+@pytest.mark.parametrize(
+    ("where", "say"),
+    [
+        ("log", lambda mute: log("EVENT", mute)),
+        ("score", lambda mute: score(mute, 1)),
+        ("score", lambda mute: score("tone", mute)),
+    ],
+    ids=["a message", "a name", "a word"],
+)
+def test_what_cannot_say_what_it_is_costs_the_record_alone(
+    where: str, say: Callable[[Any], None], recorded: Recording
+) -> None:
     """A `__str__` of the user's that raises where we ask for it does not reach the caller, and is counted."""
 
     class Mute:
         def __str__(self) -> str:
             raise ValueError("no words")
 
-    log("EVENT", Mute())  # type: ignore[arg-type]  # the mistake that is meant
-    assert {"fault in log: ValueError": 1} == instrument.flush().lost
+    say(Mute())
+    assert {f"fault in {where}: ValueError": 1} == instrument.flush().lost
 
 
 def test_score_of_the_current_span(recorded: Recording) -> None:

@@ -303,6 +303,13 @@ def test_unknown_key_below_is_refused_though_nothing_uses_it() -> None:
     assert f"sample_rat = 1 ({Path('pyproject.toml').absolute()} line 3)" in refusal()
 
 
+@pytest.mark.parametrize("odd", ["[#]", "[x = 5 #]", "[x", "= 1", "# = 1"])
+def test_a_text_that_looks_like_keys_costs_the_line_at_most(odd: str) -> None:
+    """The line of a key is looked for in the file as it stands, where a text may have several lines."""
+    pyproject(f'service = """\n{odd}\n"""\nsample_rat = 1')
+    assert f"sample_rat = 1 ({Path('pyproject.toml').absolute()}" in refusal()
+
+
 @pytest.mark.parametrize(
     ("key", "value", "allowed"),
     [

@@ -388,6 +388,16 @@ def test_what_is_configured_inside_of_the_test_kit_ends_with_it(tmp_path: Path) 
     assert (before, ["len"]) == (switch.recorder, found)
 
 
+@pytest.mark.parametrize(("count", "name"), [(0, "sum"), (2, "len")])
+def test_the_test_kit_says_so_where_there_is_not_one_span_of_a_name(count: int, name: str) -> None:
+    """Neither is the first of several the one that was meant."""
+    with record() as recording:
+        for _ in range(2):
+            instrument.tool(len)("")
+        with pytest.raises(LookupError, match=f"^{count} spans are called '{name}'; recorded: len$"):
+            recording.span(name)
+
+
 def test_a_call_that_forks_stays_the_parents_though_it_was_configured_anew(tmp_path: Path) -> None:
     """What began before a fork is recorded by the process that began it, and nowhere else."""
 
