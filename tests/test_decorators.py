@@ -1279,6 +1279,12 @@ NAMED = {
     "over staticmethod": (lambda: Account().over_static, (2,), "Account.over_static", {"a": 2}),
     "under staticmethod": (lambda: Account.under_static, (2,), "Account.under_static", {"a": 2}),
     "bound method": (lambda: traced(Account(1).plain), (2,), "Account.plain", {"more": 2}),
+    "surplus of a bound method": (
+        lambda: traced(types.MethodType(lambda self, a, *rest: a, 1)),
+        (1, 2),
+        "<lambda>",
+        {"a": 1, "*rest": [2]},
+    ),
     "bound classmethod": (lambda: traced(Account.over_classmethod), (), "Account.over_classmethod", {}),
     "callable object": (lambda: traced(Adder([1])), (2,), "Adder", {"a": 2}),
     "object for a function": (
