@@ -114,6 +114,15 @@ def test_chat_completions_have_usage_too(server: Endpoint, recording: Recording)
     assert (11, 7, 4) == (found.usage.input, found.usage.output, found.usage.cached)
 
 
+def test_a_generation_is_asked_with_its_settings(recording: Recording) -> None:
+    """Those that the SDK tells of with the span, where it has any."""
+    for settings in ({"temperature": 0.5}, None):
+        with agents.trace("t"), agents.generation_span([{"role": "user", "content": "Hi"}], [], "gpt-4.1", settings):
+            pass
+    asked = [one.input.get("settings") for one in recording.spans if one.kind == "llm"]
+    assert [{"temperature": 0.5}, None] == asked
+
+
 def test_a_failing_tool(server: Endpoint, recording: Recording) -> None:
     """What a tool raised reaches the caller, and its span is an error."""
     server.answer = calling("broken")
