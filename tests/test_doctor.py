@@ -88,6 +88,13 @@ def test_a_recording_that_is_off_is_told(variable: str, value: str, note: str, m
     assert ([note], []) == (examination.notes, examination.faults)
 
 
+def test_no_sinks_are_shown_as_none(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their section does not go missing."""
+    monkeypatch.setenv("INSTRUMENT_SINKS", "")
+    call()
+    assert "\nsinks\n  none\n" in capsys.readouterr().out
+
+
 def test_a_folder_found_above_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where reading verbs would read another folder than records go to, that is said."""
     (tmp_path / ".instrument").mkdir()

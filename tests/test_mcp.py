@@ -106,6 +106,17 @@ def test_a_greeting_is_no_run(recording: Recording) -> None:
     assert [] == recording.spans
 
 
+def test_a_request_without_parameters_has_a_span(recording: Recording) -> None:
+    """As clients of earlier versions send one."""
+
+    async def later() -> None:
+        async with Client(server(middleware=[TraceMiddleware()]), mode="legacy") as client:
+            await client.list_tools()
+
+    asyncio.run(later())
+    assert "step" == recording.span("tools/list").kind
+
+
 def test_what_comes_after_a_call_is_beside_it(recording: Recording) -> None:
     """The call is over when its answer has come."""
     call(server(middleware=[TraceMiddleware()]), "weather", times=3)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from instrument import agent, current_span, extract, inject, llm_call, log, read, span, tool, traced
 from instrument.analysis.tree import traces
+from instrument.attributes import AGENT_ID
 from instrument.model import Batch, Cost, Finding, Span, Update
 from instrument.record import sampling
 from instrument.record.delivery import Delivery
@@ -207,6 +208,18 @@ def test_ledger_and_detectors_see_every_trace() -> None:
             thinks(1000)
         seen = [one.name for one in ledger.records if isinstance(one, Span) and one.usage]
         assert (["thinks"], []) == (seen, recording.spans)
+
+
+def test_the_ledger_is_told_whose_calls_they_are_in_every_trace() -> None:
+    """An agent with an id of its own is no call that concerns nobody where its trace is not stored."""
+
+    class Ledger(Keeping):
+        takes_all = True
+
+    ledger = Ledger()
+    with record(sample_rate=0.0, sinks=(ledger,), loops={"action": "off"}), span("root"):
+        agent(id="writer")(thinks)(1000)
+    assert ["writer"] == [one.attributes[AGENT_ID] for one in ledger.records if isinstance(one, Span) and one.usage]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), max_size=30), st.floats(0.01, 1.0))

@@ -159,12 +159,10 @@ def _console(settings: Settings) -> str:
         raise OSError(errno.EBADF, "there is no stderr")
     stream.write("")
     stream.flush()
-    importlib.import_module("instrument.sinks.console")
     return f"stderr, {'a' if stream.isatty() else 'no'} terminal, from {settings.console.level} on"
 
 
 def _jsonl(settings: Settings) -> str:
-    importlib.import_module("instrument.sinks.jsonl")
     if settings.jsonl_path is None:
         return _write_below(settings.folder / "events")
     if not settings.jsonl_path.exists():
@@ -191,7 +189,6 @@ def _existing(place: Path) -> Path:
 
 
 def _ledger(settings: Settings) -> str:
-    importlib.import_module("instrument.sinks.ledger")
     if is_postgres(settings.ledger_url):
         return _reached(settings.ledger_url)
     path = file_of(settings.ledger_url)
