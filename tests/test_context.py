@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from instrument import current_span, extract, inject, log, session, span, tool, traced
 from instrument.integrations.told import ToldSpans
-from instrument.record.context import Current, current
+from instrument.record.context import Current, Place, at, current
 from instrument.record.headers import place_of
 from instrument.record.snapshot import snapshot
 from instrument.record.switch import switch
@@ -904,6 +904,12 @@ def test_what_is_not_sampled_says_so() -> None:
         leaf()
         log("EVENT")
     assert ("00", [], []) == (headers["traceparent"][-2:], recording.spans, recording.logs)
+
+
+def test_what_is_not_recorded_is_handed_on_as_not_stored(recording: Recording) -> None:
+    """As by a sink that asks a service: no fault of ours reaches it."""
+    with at(Place(sampled=None)), span("asks"):
+        assert "00" == inject({})["traceparent"][-2:]
 
 
 HEADERS = st.dictionaries(

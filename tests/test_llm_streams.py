@@ -13,6 +13,11 @@ import pytest
 
 import instrument
 from instrument.model import Usage
+from instrument.pieces import AnySaid
+from instrument.record.plan import Plan
+from instrument.record.spans import LiveSpan, begin
+from instrument.record.streams import Chunks
+from instrument.record.switch import installed as recorder_in_force
 from instrument.testing import Recording
 from tests.openai_endpoint import Endpoint, as_events, chunk
 from tests.openai_styles import MESSAGES, MODEL, client_of, every, got, inside, only, said
@@ -100,6 +105,17 @@ def test_patched_client_below(client: Any, recording: Recording) -> None:
     with instrument.patch_openai():
         [*ask("x")]
     assert [("llm", CHAT), ("step", None)] == sorted((span.kind, span.usage) for span in recording.spans)
+
+
+def test_a_stream_of_which_nothing_can_be_told_ends_its_span(recording: Recording) -> None:
+    """A fault of ours costs what it would have told, and no more."""
+
+    def fails(span: LiveSpan, said: AnySaid) -> None:
+        raise ValueError
+
+    live = begin(recorder_in_force(), Plan("ask", "llm"), None)  # type: ignore[arg-type]  # it is recorded
+    Chunks(live, AnySaid(), fails).end()  # type: ignore[arg-type]  # it has begun
+    assert "ok" == recording.span("ask").status
 
 
 def test_generator_of_chunks(client: Any, recording: Recording) -> None:

@@ -22,7 +22,7 @@ from instrument.errors import SettingsError
 from instrument.model import Batch, Record, Run, Score
 from instrument.redact import redactor_of
 from instrument.settings import only
-from instrument.sinks.otlp.courier import RAW, Courier
+from instrument.sinks.otlp.courier import MEMORY_BYTES, RAW, Courier
 from instrument.sinks.otlp.sink import OtlpSink
 from instrument.sinks.otlp.target import SIGNALS, Target, resource_of, target_of
 from instrument.sinks.otlp.waiting import nothing
@@ -520,6 +520,33 @@ def test_records_that_were_never_encoded_are_sent_by_the_next_process(tmp_path: 
                 findings_in(target),
             )
             assert (1, NOON) == (point.count, point.start_time_unix_nano)
+
+
+def courier(outbox: Outbox, encode: Any = None) -> Courier:
+    """One that sends nothing by itself: its thread ends at once."""
+    return Courier(outbox, no_sender, 1.0, lambda why, lost: None, encode, lambda: False, lambda: None, 1.0, 1.0)
+
+
+def no_sender(signal: str) -> Any:
+    raise AssertionError
+
+
+def test_what_went_to_disk_takes_no_room_in_memory(tmp_path: Path) -> None:
+    """After more than memory holds came at once, what comes next does not have to go by way of the disk."""
+    taken = courier(outbox := Outbox(tmp_path / "otlp", "r1", 10**8))
+    for number, body in enumerate((bytes(MEMORY_BYTES + 1), b"x")):
+        taken.give(Parcel("traces", 1, body, NOON, number))
+    assert 1 == len(outbox.waiting())
+
+
+def test_records_on_disk_are_encoded_by_who_sends(tmp_path: Path) -> None:
+    """Not by a second process as well, whose turn has not come."""
+    outbox, encoded = Outbox(tmp_path / "otlp", "r1", 1000), list[Parcel]()
+    outbox.put(Parcel(RAW, 1, b"x", NOON))
+    second = courier(outbox, lambda parcel: encoded.append(parcel) or [])
+    with Outbox(tmp_path / "otlp", "r2", 1000).sending():
+        second._deliver_from_disk()
+    assert ([], 1) == (encoded, len(outbox.waiting()))
 
 
 @pytest.mark.parametrize(("environ", "lines"), [({}, 1), ({"TRACEPARENT": "00-1-1-00"}, 0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import io
 import marshal
@@ -16,7 +17,7 @@ import pytest
 
 from instrument import tool, traced
 from instrument.record import pickling
-from instrument.testing import record
+from instrument.testing import Recording, record
 from tests.same import plain
 
 
@@ -97,6 +98,19 @@ def test_what_arrives_is_recorded(kind: Any) -> None:
         arrived(3)
     span = recording.span("named")
     assert ("tool", {"a": 3}, 6) == (span.kind, span.input, span.output)
+
+
+class Cached:
+    @traced
+    @functools.lru_cache
+    def double(self, a: int) -> int:
+        return 2 * a
+
+
+@KINDS
+def test_a_method_of_a_cache_is_that_of_the_instance(kind: Any, recorded: Recording) -> None:
+    """It is made anew at every access, and arrives by its instance."""
+    assert 6 == pickle.loads(dumped(kind, Cached().double))(3)
 
 
 @KINDS

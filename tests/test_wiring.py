@@ -398,6 +398,19 @@ def test_the_test_kit_says_so_where_there_is_not_one_span_of_a_name(count: int, 
             recording.span(name)
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, False), ({"budget": {"strict": True}}, False), ({"loops": {"action": "off"}}, False),
+        ({"budget": {"seconds": 9}}, True), ({"loops": {"action": "raise"}}, True),
+    ],
+)  # fmt: skip
+def test_guards_are_asked_where_one_may_refuse(settings: dict[str, Any], expected: bool) -> None:
+    """Where there is no limit calls pass by them, which would cost time."""
+    with record(**settings):
+        assert expected == switch.recorder.asks_always  # type: ignore[union-attr]  # it is recorded
+
+
 def test_a_call_that_forks_stays_the_parents_though_it_was_configured_anew(tmp_path: Path) -> None:
     """What began before a fork is recorded by the process that began it, and nowhere else."""
 
