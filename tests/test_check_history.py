@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from instrument import agent, tool
+from instrument import agent, tool, wiring
 from instrument.analysis.report import every_finding, findings_of
 from instrument.analysis.tree import traces
 from instrument.cli.main import main
 from instrument.detectors import Detectors, History, default
 from instrument.model import UNWATCHED, Finding, Record, Run, Span, encode
+from instrument.settings import only
 from instrument.store import history
 from instrument.testing import record
 from instrument.thresholds import thresholds
@@ -60,6 +62,14 @@ def test_it_is_found_from_whatever_is_read(tmp_path: Path, path: str) -> None:
     (tmp_path / ".instrument" / "events" / "a.jsonl").touch()
     history.save(tmp_path / ".instrument", USUAL)
     assert USUAL == history.near(tmp_path / path, print).save()
+
+
+@pytest.mark.parametrize(("remembers", "known"), [(True, USUAL), (False, {})])
+def test_a_recording_knows_what_is_usual(tmp_path: Path, remembers: bool, known: Any) -> None:
+    """One that is written to the folder does; the test kit reads nothing."""
+    written(tmp_path)
+    watch = wiring._detectors(only(dir=tmp_path), remembers)
+    assert known == watch.history.save()  # type: ignore[union-attr]  # they are on
 
 
 def test_checking_teaches_nothing(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 import instrument
 from instrument import agent, log, score, span, traced
-from instrument.model import Batch, Record, Score
+from instrument.model import Batch, Open, Record, Score, Span
+from instrument.record.switch import switch
 from instrument.sinks.console import ConsoleSink
 from instrument.testing import Recording, record
 from tests.sinks import Nothing
@@ -48,6 +49,20 @@ def test_a_tool_is_shown_before_what_is_logged_in_it() -> None:
     lines = out.getvalue().splitlines()
     shown = [next((word for word in ("search", "LOOKING") if word in line), "") for line in lines]
     assert ["search", "LOOKING", "search"] == [word for word in shown if word]
+
+
+def test_an_agent_is_shown_before_what_it_calls() -> None:
+    """Also while the worker is about, which need not be woken: live views have its head first."""
+    with record() as recording:
+
+        @agent
+        def goes() -> None:
+            traced(len)("")
+            recording.flush()
+
+        switch.recorder.pipeline.asleep = False  # type: ignore[union-attr]  # it is recorded
+        goes()
+    assert ["goes", "len", "goes"] == [one.name for one in recording.records if isinstance(one, Open | Span)]
 
 
 def test_log_outside_of_any_span_is_kept(recorded: Recording) -> None:
