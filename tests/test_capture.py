@@ -273,6 +273,16 @@ def test_how_a_value_is_shown(expected: Any, value: object) -> None:
     assert expected == shown(value)
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_number_that_json_has_not_is_shown_in_a_call(value: str) -> None:
+    """What takes the short way to its record as well, as an argument and as a result."""
+    number = float(value)
+    with record() as recording:
+        traced(lambda a: a)(number)
+    [span] = recording.spans
+    assert ({"a": shown(number)}, shown(number)) == (span.input, span.output)
+
+
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="t-strings came with Python 3.14")
 def test_template_string() -> None:
     """A t-string is its texts and, by expression, its values; one that cannot be shown hides nothing beside it."""

@@ -161,6 +161,15 @@ def test_a_tool(recording: Recording, config: Any) -> None:
     assert "shout" == parents_of(recording.spans)["ours"]
 
 
+def test_the_name_of_a_run_is_that_of_its_span(recording: Recording, config: Any) -> None:
+    """What one calls a run says more than what it is made of."""
+    shout.invoke({"text": "hey"}, config={**config, "run_name": "cry"})
+    Finds().invoke("cats", config={**config, "run_name": "look"})
+    assert [("ours", "tool"), ("cry", "tool"), ("look", "retrieval")] == [
+        (one.name, one.kind) for one in recording.spans
+    ]
+
+
 @langchain_tool
 @tool
 def temperature(city: str) -> float:
