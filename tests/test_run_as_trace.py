@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
 
 import instrument
 from instrument.reading import Trace
+from instrument.record import program
 from tests import programs
 
 ASK = """
@@ -225,3 +228,16 @@ def test_recording_that_changes_meanwhile(how: str, tmp_path: Path) -> None:
     text = ASK + f"import instrument\ninstrument.{how}()\ninstrument.configure(sinks=['jsonl'])\nask('y')"
     _, [trace] = run(tmp_path, text)
     assert ("ok", [("program.py", [CALL, CALL])]) == (trace.root.status, shape(trace))
+
+
+def test_a_look_for_listeners_leaves_sockets_as_they_are() -> None:
+    """Sockets that block go on to block, also where the program has set a default of timeouts."""
+    one, other = socket.socketpair()
+    with one, other, socket.create_server(("127.0.0.1", 0)):
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(5)
+        try:
+            found = program._listens()
+        finally:
+            socket.setdefaulttimeout(before)
+        assert (True, True) == (found, one.getblocking() and os.get_blocking(one.fileno()))

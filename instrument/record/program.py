@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import socket
-import stat
 import sys
 import time
 from contextlib import suppress
@@ -204,19 +203,20 @@ def _is_at_the_top(traceback: TracebackType | None) -> bool:
 
 
 def _listens() -> bool:
-    """Whether others can connect to this process, or could to the one that forked it; asked of Linux."""
+    """Whether others can connect to this process, or could to the one that forked it; asked of Linux.
+
+    By C's own function: what Python makes of a descriptor sets it to the program's default of timeouts.
+    """
+    import ctypes  # programs that `instrument run` did not start do not need it
+
+    told, size = ctypes.c_int(0), ctypes.c_int(ctypes.sizeof(ctypes.c_int))
+
+    def is_listening(descriptor: int) -> bool:
+        failed = ask(descriptor, socket.SOL_SOCKET, socket.SO_ACCEPTCONN, ctypes.byref(told), ctypes.byref(size))
+        return not failed and told.value != 0
+
     try:
-        return any(_is_listening(int(name)) for name in os.listdir("/proc/self/fd"))
-    except (OSError, ValueError):
+        ask = ctypes.CDLL(None).getsockopt
+        return any(is_listening(int(name)) for name in os.listdir("/proc/self/fd"))
+    except (OSError, ValueError, AttributeError):
         return False
-
-
-def _is_listening(descriptor: int) -> bool:
-    with suppress(OSError):
-        if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-            found = socket.socket(fileno=descriptor)
-            try:
-                return bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-            finally:
-                found.detach()
-    return False
