@@ -10,6 +10,7 @@ import os
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -182,8 +183,24 @@ class ConsoleSink:
         try:
             stream.write(encodable("\n".join(said) + "\n", stream))
             stream.flush()
-        except (OSError, ValueError):  # nobody reads any more; the records are in the other sinks
+        except (OSError, ValueError) as error:  # nobody reads any more; the records are in the other sinks
             self._gone = stream
+            if isinstance(error, BrokenPipeError):
+                _empty(stream)
+
+
+def _empty(stream: TextIO) -> None:
+    """Let go of what the stream holds: where Python 3.14 cannot write that at the end the exit code is 120."""
+    with suppress(OSError, ValueError):
+        descriptor = stream.fileno()
+        broken, nothing = os.dup(descriptor), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, descriptor)
+        try:
+            stream.flush()
+        finally:
+            os.dup2(broken, descriptor)
+            os.close(broken)
+            os.close(nothing)
 
 
 class _Flood:
