@@ -16,10 +16,11 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from instrument.analysis.totals import Total, total, usage_of
 from instrument.model import Finding, Log, Open, Record, Run, Score, Span, Update, Usage
-from instrument.statuses import OPEN
+from instrument.statuses import OPEN, UNFINISHED
 
 T = TypeVar("T", bound="Trace")
 
@@ -186,6 +187,16 @@ def _note(record: Any, runs: dict[str, Run], seen: dict[str, int]) -> str | None
     seen[record.run] = max(seen.get(record.run, 0), last_sign(record))
     trace_id: str | None = getattr(record, "trace_id", None)
     return trace_id
+
+
+def left_unfinished(trace: Trace, is_gone: Callable[[str], bool]) -> Trace:
+    """The trace; what is open in it is unfinished where `is_gone` says of its process that it runs no more."""
+    if all(span.status != OPEN for span in trace.spans):
+        return trace
+    known = [
+        replace(span, status=UNFINISHED) if span.status == OPEN and is_gone(span.run) else span for span in trace.spans
+    ]
+    return replace(trace, spans=known)
 
 
 def last_sign(record: Any) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from msgspec import Struct
 
@@ -68,6 +68,10 @@ FATES = {
 """What befell a call that came to no end, of one and of several."""
 NOTHING_FOUND: Sequence[object] = ([], {}, {"documents": []})
 BAD_LOGS = frozenset({"ERROR", "CRITICAL", "FATAL"})
+
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Reason(Struct, frozen=True):
@@ -465,7 +469,7 @@ def _survived(trace: Trace) -> Iterator[Reason]:
     for span in trace.spans:
         if span.status in FAILED and span.span_id not in fatal and _ways(trace, span) == [[span]]:
             groups[span.name, span.error.type if span.error else ""].append(span)
-    for (name, _), spans in sorted(groups.items(), key=lambda item: -len(item[1]))[:MOST_CAUSES]:
+    for (name, _), spans in _largest(groups):
         fate = f"{'was refused' if spans[-1].status == REFUSED else 'failed'} {often(len(spans))}"
         text = f"{name}{_among(trace.spans, spans)} {fate} and the run went on: {_with_origin(spans[-1])}"
         yield Reason(text, [span.span_id for span in spans])
@@ -481,7 +485,7 @@ def _never_came_to_an_end(trace: Trace) -> Iterator[Reason]:
     for span in broken:
         if span.span_id not in around:
             groups[span.status, span.name].append(span)
-    for (status, name), spans in sorted(groups.items(), key=lambda item: -len(item[1]))[:MOST_CAUSES]:
+    for (status, name), spans in _largest(groups):
         one, several = FATES[status]
         text = f"{many(len(spans), 'call')} of {name}{_among(trace.spans, spans)} {one if len(spans) == 1 else several}"
         yield Reason(text, [span.span_id for span in spans])
@@ -505,7 +509,7 @@ def _errors_as_results(trace: Trace) -> Iterator[Reason]:
     for span in trace.spans:
         if span.kind in TOOL_KINDS and span.status == "ok" and (said := error_text(plain(span.output))):
             groups[span.name].append((span.span_id, said))
-    for name, found in sorted(groups.items(), key=lambda item: -len(item[1]))[:MOST_CAUSES]:
+    for name, found in _largest(groups):
         said = " ".join(found[-1][1][:200].split())
         text = f"{name} gave an error as its result {often(len(found))}: {said}"
         yield Reason(text, [span_id for span_id, _ in found])
@@ -542,6 +546,10 @@ def _with_origin(span: Span) -> str:
     if origin is None:
         return _error(span)
     return f"{_error(span).removesuffix('.')} ({origin.type}: {origin.message[:200].removesuffix('.')})"
+
+
+def _largest(groups: Mapping[K, Sequence[V]]) -> Sequence[tuple[K, Sequence[V]]]:
+    return sorted(groups.items(), key=lambda item: -len(item[1]))[:MOST_CAUSES]
 
 
 # Words

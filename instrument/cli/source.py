@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -188,15 +189,10 @@ def _lives(trace: Trace) -> dict[str, bool]:
 
 def with_unfinished(trace: Trace) -> Trace:
     """The trace; what is open in it is unfinished where its process is known to run no more."""
-    from instrument.statuses import OPEN, UNFINISHED
+    from instrument.analysis.tree import left_unfinished
 
-    if all(span.status != OPEN for span in trace.spans):
-        return trace
-    gone = {run for run, lives_on in _lives(trace).items() if not lives_on}
-    known = [
-        replace(span, status=UNFINISHED) if span.status == OPEN and span.run in gone else span for span in trace.spans
-    ]
-    return replace(trace, spans=known)
+    lives = cache(lambda: _lives(trace))
+    return left_unfinished(trace, lambda run: not lives().get(run, True))
 
 
 def _last_signs(path: str, runs: set[str]) -> dict[str, int]:

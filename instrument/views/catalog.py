@@ -13,14 +13,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import replace
-
 from instrument.analysis.facts import Whose, agent_of, attribute, is_timed, model_of
 from instrument.analysis.failures import Failures
 from instrument.analysis.metrics import ALARMING
 from instrument.analysis.overview import Updated, both
 from instrument.analysis.totals import Sum, call_of, carries
-from instrument.analysis.tree import NOT_RECORDED, Trace, last_sign, traces
+from instrument.analysis.tree import NOT_RECORDED, Trace, last_sign, left_unfinished, traces
 from instrument.attributes import SESSION, USER
 from instrument.kinds import MODEL_KINDS
 from instrument.model import Finding, Log, Open, Record, Run, Score, Span, Update, decode, is_counted
@@ -143,13 +141,7 @@ class Catalog:
     def trace(self, trace_id: str) -> Trace | None:
         """The whole run; what is open in it is unfinished where its process is known to run no more."""
         whole = next((trace for trace in traces(self.records(trace_id)) if trace.trace_id == trace_id), None)
-        if whole is None or all(span.status != OPEN for span in whole.spans):
-            return whole
-        return replace(whole, spans=[self._as_it_is(span) for span in whole.spans])
-
-    def _as_it_is(self, span: Span) -> Span:
-        is_gone = span.status == OPEN and not self._is_alive(span.run)
-        return replace(span, status=UNFINISHED) if is_gone else span
+        return None if whole is None else left_unfinished(whole, lambda process: not self._is_alive(process))
 
     def spending(self) -> list[list[Any]]:
         """What the model calls of all runs come to, as `spent_told` says it."""

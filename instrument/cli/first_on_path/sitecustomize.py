@@ -112,12 +112,12 @@ class _Leaving:
 
     def __del__(self) -> None:
         global _code
-        if _is_last(self) and _thread.get_ident() == _MAIN:
+        if _is_last() and _thread.get_ident() == _MAIN:
             _code = self.code
 
 
-def _is_last(leaving: _Leaving) -> bool:
-    """Whether no Python is running but this: what is caught is let go of by whoever caught it."""
+def _is_last() -> bool:
+    """Whether no Python is running but its caller: what is caught is let go of by whoever caught it."""
     try:
         sys._getframe(2)
     except ValueError:
