@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from instrument.analysis import critical_path, why
+from instrument.analysis.why import expensive, failed, slow
 from tests import test_critical_path, test_why
 
 PATH_FAULTS = {
@@ -80,7 +81,7 @@ def with_fault(module: ModuleType, fault: tuple[str, str]) -> ModuleType:
     """The module as it were with the fault in its text."""
     source = Path(str(module.__file__)).read_text(encoding="utf-8")
     old, new = fault
-    assert 1 == source.count(old), f"{old!r} is no longer in {module.__name__}: plant the fault elsewhere"
+    assert 1 == source.count(old), f"{old!r} is not in {module.__name__} once: plant the fault elsewhere"
     faulty = ModuleType(f"{module.__name__}_with_fault")
     sys.modules[faulty.__name__] = faulty  # structs look their module up
     try:
@@ -112,21 +113,52 @@ def fails(test: Callable[[], Any]) -> bool:
     return False
 
 
+def plant_in_path(fault: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tests of the critical path meet it with the fault."""
+    faulty = with_fault(critical_path, fault)
+    for function in ("critical_path", "shortest_without"):
+        monkeypatch.setattr(test_critical_path, function, getattr(faulty, function))
+
+
+def plant_in_why(fault: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tests of `why` meet the part with the fault."""
+    part = next((part for part in (slow, expensive, failed) if fault[0] in inspect.getsource(part)), None)
+    if part is None:
+        monkeypatch.setattr(test_why, "why", with_fault(why, fault).why)
+    else:
+        monkeypatch.setattr(part, "reasons", with_fault(part, fault).reasons)
+
+
 @pytest.mark.parametrize("name", PATH_FAULTS)
 def test_faults_of_the_critical_path_are_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some test of the critical path fails."""
-    faulty = with_fault(critical_path, PATH_FAULTS[name])
-    for function in ("critical_path", "shortest_without"):
-        monkeypatch.setattr(test_critical_path, function, getattr(faulty, function))
+    plant_in_path(PATH_FAULTS[name], monkeypatch)
     assert any(fails(test) for test in proofs(test_critical_path))
 
 
 @pytest.mark.parametrize("name", WHY_FAULTS)
 def test_faults_of_why_are_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some test of `why` fails."""
-    faulty = with_fault(why, WHY_FAULTS[name])
-    monkeypatch.setattr(test_why, "why", faulty.why)
+    plant_in_why(WHY_FAULTS[name], monkeypatch)
     assert any(fails(test) for test in proofs(test_why)) or fails_with_detectors()
+
+
+@pytest.mark.parametrize(
+    ("plant", "kept", "proving"),
+    [
+        (plant_in_path, "SKEW_NS = 5_000_000", test_critical_path),
+        (plant_in_why, "WORTH_SAVING = 0.001", test_why),
+        (plant_in_why, "GROWN = 2.0", test_why),
+        (plant_in_why, "MOST_NAMES = 6", test_why),
+        (plant_in_why, 'OF_TIME = frozenset({"slow", "stalled"})', test_why),
+    ],
+)
+def test_it_is_the_fault_that_is_caught(
+    plant: Callable[..., None], kept: str, proving: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where what is planted is what stood there no test fails: not because of how it was planted."""
+    plant((kept, kept), monkeypatch)
+    assert [] == [test.__name__ for test in proofs(proving) if fails(test)]
 
 
 def fails_with_detectors() -> bool:

@@ -108,6 +108,12 @@ def test_time_between_calls_is_the_agents_own() -> None:
     assert ("agent itself, outside of what it calls: 90% of the time, 90 ms", [1]) == (found.text, numbers(found))
 
 
+def test_what_took_longest_is_why_not_what_ran_most_often() -> None:
+    """Many short calls weigh what they took together."""
+    often = [at(n, 1, 60 + 10 * n, 65 + 10 * n, name="often") for n in range(3, 7)]
+    assert answers(at(1, None, 0, 130), at(2, 1, 0, 90, name="long"), *often).slow[1].text.startswith("long: ")
+
+
 def test_time_lost_in_failed_calls_is_told() -> None:
     """Retries of a tool that times out."""
     lost = [at(n, 1, 20 * n, 20 * n + 10, status="error", error=WRONG) for n in (2, 3)]
@@ -154,6 +160,15 @@ def test_the_model_that_most_of_the_money_went_to() -> None:
     big = {"gen_ai.request.model": "big", "instrument.operation": "think"}
     found = answers(span(1), call(2, 1), call(3, 1, usd="0.009", attributes=big)).expensive
     assert Reason("model big: 90% of the money in 1 call", [f"{3:016x}"]) in found
+
+
+def test_where_no_price_is_known_tokens_are_compared() -> None:
+    """Of models that run on one's own machine."""
+    small, big = (
+        call(n, 1, usd=None, tokens=(1000 * n, 0), attributes={"gen_ai.request.model": f"model-{n}"}) for n in (2, 8)
+    )
+    found = answers(span(1), small, big).expensive
+    assert Reason("model model-8: 80% of the tokens in 1 call", [big.span_id]) in found
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 10**6)), min_size=2, max_size=12))
@@ -228,6 +243,12 @@ def test_a_run_that_was_refused_itself_did_not_go_on() -> None:
     """As a call of a model outside of any span is a run of its own."""
     refused = span(1, status="refused", error=Failure("BudgetExceeded", "no"))
     assert ["BudgetExceeded: no"] == [one.text for one in answers(refused).failed]
+
+
+def test_a_failure_that_was_passed_on_and_survived_is_told_once() -> None:
+    """Of the call where it began."""
+    found = answers(span(1), failed(2, 1, name="act"), failed(3, 2, name="read")).failed
+    assert ["it did not fail", "read failed once and the run went on: ValueError: no"] == [one.text for one in found]
 
 
 def test_of_several_agents_it_is_told_who_was_refused() -> None:
