@@ -5,7 +5,6 @@ from __future__ import annotations
 from instrument.detectors.calls import Call
 from instrument.detectors.similarity import in_common, likeness, same_object
 from instrument.detectors.told import Growth, brief, retold, told, worth_telling
-from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
 
@@ -23,7 +22,7 @@ class AgainAfterFailure:
         self.attempts: list[Call] = []
         self._times = 0
 
-    def feed(self, call: Call, window: Window) -> Finding | None:
+    def feed(self, call: Call) -> Finding | None:
         """A finding when this call failed as its like did just before."""
         if not call.failed:
             if self.attempts:

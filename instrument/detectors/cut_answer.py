@@ -9,7 +9,6 @@ from instrument.detectors.answers import Wish, finish_reasons, is_empty, is_refu
 from instrument.detectors.calls import encoded
 from instrument.detectors.told import Growth, gone_on, often, told, worth_telling
 from instrument.model import Finding, Span
-from instrument.thresholds import Thresholds
 
 _CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "incomplete"})
 _FILTERED = frozenset({"content_filter", "content-filter", "safety", "blocked"})
@@ -19,7 +18,7 @@ _REFUSED = "refusal"
 class CutAnswer:
     """Watches the model calls of one run."""
 
-    def __init__(self, limits: Thresholds) -> None:
+    def __init__(self) -> None:
         self._growth: Growth = {}
         self._times: dict[str, int] = {}
 

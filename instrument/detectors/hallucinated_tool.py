@@ -7,7 +7,6 @@ from msgspec import Raw
 from instrument.detectors.answers import Wish, tool_names
 from instrument.detectors.told import Growth, gone_on, told, worth_telling
 from instrument.model import Finding, Span
-from instrument.thresholds import Thresholds
 
 _MOST_NAMES = 16
 _MOST_OFFERED = 1_024
@@ -16,7 +15,7 @@ _MOST_OFFERED = 1_024
 class HallucinatedTool:
     """Watches the model and tool calls of one run."""
 
-    def __init__(self, limits: Thresholds) -> None:
+    def __init__(self) -> None:
         self._definitions = Raw(b"")
         self._offered: frozenset[str] = frozenset()
         self._ever: frozenset[str] = frozenset()

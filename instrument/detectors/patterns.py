@@ -141,7 +141,7 @@ class Patterns:
         if call.wordy and (self._vocabulary is None or self._vocabulary.is_full):
             self._vocabulary = Vocabulary()
         call.vocabulary = self._vocabulary
-        cycle, restart = self._cycle.feed(call, window), self._restart.feed(call, window)
+        cycle, restart = self._cycle.feed(call, window), self._restart.feed(call)
         found = [cycle]
         if not self._cycle.turning:
             found += [
@@ -151,7 +151,7 @@ class Patterns:
                 self._silence.feed(call, window),
                 self._answers.feed(call),
             ]
-        found += [self._again.feed(call, window), self._storm.feed(call, window)]
+        found += [self._again.feed(call), self._storm.feed(call, window)]
         self._calm = self._restart.waiting and not (self._cycle.begun or self._silence.idle or self._again.attempts)
         return found
 

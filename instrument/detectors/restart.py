@@ -6,7 +6,6 @@ from typing import Any
 
 from instrument.detectors.calls import Call
 from instrument.detectors.told import Growth, names, retold, told, worth_telling
-from instrument.detectors.window import Window
 from instrument.model import Finding
 from instrument.thresholds import Thresholds
 
@@ -31,7 +30,7 @@ class Restart:
         """What those of the first steps that are calls of this name were given, as it came."""
         return [call.given_plain for call in self._first if call.name == name]
 
-    def feed(self, call: Call, window: Window) -> Finding | None:
+    def feed(self, call: Call) -> Finding | None:
         """A finding when this call completes the first steps for another time."""
         if len(self._first) < self._steps:
             self._first.append(call)

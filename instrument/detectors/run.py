@@ -155,13 +155,13 @@ class ModelCalls:
     def __init__(self, limits: Thresholds, history: History) -> None:
         self.window = Window(limits.window)
         self.own = OwnCalls(self.window)
-        self.hallucinated = HallucinatedTool(limits)
+        self.hallucinated = HallucinatedTool()
         self.unseen = Unseen(limits)
-        self._wrong = WrongArguments(limits)
+        self._wrong = WrongArguments()
         self.spending = Spending(limits, history)
         self._repeated = RepeatedCall(limits, of_models=True)
         self._context = ContextGrowth(limits)
-        self._cut = CutAnswer(limits)
+        self._cut = CutAnswer()
 
     def feed(self, span: Span, call: Call) -> list[Finding]:
         """Findings from one model call."""

@@ -17,7 +17,6 @@ from instrument.detectors.answers import Wish, functions
 from instrument.detectors.calls import plain
 from instrument.detectors.told import Growth, gone_on, listed, often, some, told, worth_telling
 from instrument.model import Finding, Span
-from instrument.thresholds import Thresholds
 
 _CHOICES = frozenset(("anyOf", "oneOf", "allOf", "$ref", "patternProperties"))
 _FORMS: dict[str, tuple[type, ...]] = {
@@ -48,7 +47,7 @@ class Parameters(NamedTuple):
 class WrongArguments:
     """Watches the model calls of one run."""
 
-    def __init__(self, limits: Thresholds) -> None:
+    def __init__(self) -> None:
         self._definitions = Raw(b"")
         self._tools: dict[str, Parameters] = {}
         self._growth: Growth = {}

@@ -66,7 +66,7 @@ def find(source: Source) -> Iterator[Finding]:
         yield from without_global(source, function)
         yield from exception_gone(source, function)
         yield from unused_parameter(source, function)
-        yield from used_up(source, function)
+        yield from used_up(function)
     for block in every_block(source):
         yield from lost_swap(source, block)
         yield from lost_value(source, block)
@@ -200,7 +200,7 @@ def unused_parameter(source: Source, function: Function) -> Iterator[Finding]:
                 return
 
 
-def used_up(source: Source, function: Function) -> Iterator[Finding]:
+def used_up(function: Function) -> Iterator[Finding]:
     """A generator or map walked twice in one straight run: the second walk sees nothing."""
     for node in function.body:
         match node:

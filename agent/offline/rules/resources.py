@@ -252,7 +252,7 @@ def after_close(source: Source, block: list[ast.stmt], scope: ast.AST) -> Iterat
                     if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store)
                 }:
                     break
-                use = next((use for use in ast.walk(later) if is_io_use(use, name, source)), None)
+                use = next((use for use in ast.walk(later) if is_io_use(use, name)), None)
                 if use is not None:
                     yield Finding(
                         getattr(use, "lineno", later.lineno),
@@ -284,7 +284,7 @@ def closed_by(statement: ast.stmt, scope: ast.AST) -> Iterator[tuple[str, str]]:
                 yield name, f"`{name}.close()`"
 
 
-def is_io_use(node: ast.AST, name: str, source: Source) -> bool:
+def is_io_use(node: ast.AST, name: str) -> bool:
     uses = (
         "read",
         "readline",
@@ -308,8 +308,8 @@ def is_io_use(node: ast.AST, name: str, source: Source) -> bool:
     match node:
         case ast.Call(func=ast.Attribute(value=ast.Name(id=given), attr=attr)):
             return given == name and attr in uses
-        case ast.For(iter=ast.Name(id=given)) | ast.comprehension(iter=ast.Name(id=given)):
-            return given == name and not isinstance(node, ast.comprehension)
+        case ast.For(iter=ast.Name(id=given)):
+            return given == name
         case ast.Call(func=func, args=[ast.Name(id=given), *_]):
             return given == name and dotted(func) in (
                 "json.load",

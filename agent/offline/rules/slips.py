@@ -33,7 +33,7 @@ def find(source: Source) -> Iterator[Finding]:
             case ast.Subscript(slice=ast.Name(id=name)):
                 yield from halved_index(source, node, name)
     for function in source.functions:
-        yield from key_never_set(source, function)
+        yield from key_never_set(function)
 
 
 def over_a_number(source: Source, loop: ast.For) -> Iterator[Finding]:
@@ -194,7 +194,7 @@ def is_halving(value: ast.BinOp) -> bool:
     return isinstance(value.right, ast.Constant) and isinstance(value.right.value, int)
 
 
-def key_never_set(source: Source, function: Function) -> Iterator[Finding]:
+def key_never_set(function: Function) -> Iterator[Finding]:
     """`counts = {}` and then `counts[word] += 1`: the first time there is nothing to add to."""
     for node in own_nodes(function):
         match node:

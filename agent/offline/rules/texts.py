@@ -45,7 +45,7 @@ def find(source: Source) -> Iterator[Finding]:
                     "text: it eats too much",
                     f"use `remove{'suffix' if attr == 'rstrip' else 'prefix'}()`",
                 )
-            case ast.Call(func=ast.Name(id="range"), args=args) if any(is_true_division(source, arg) for arg in args):
+            case ast.Call(func=ast.Name(id="range"), args=args) if any(is_true_division(arg) for arg in args):
                 yield told(
                     node,
                     "float-as-integer",
@@ -53,7 +53,7 @@ def find(source: Source) -> Iterator[Finding]:
                     "use `//`",
                 )
             case ast.Subscript(slice=index) if (
-                is_true_division(source, index) and not isinstance(node.value, ast.Name)
+                is_true_division(index) and not isinstance(node.value, ast.Name)
             ) or is_half_of_length(node):
                 yield told(
                     node,
@@ -266,7 +266,7 @@ def is_word(text: str) -> bool:
     )
 
 
-def is_true_division(source: Source, node: ast.expr) -> bool:
+def is_true_division(node: ast.expr) -> bool:
     return (
         isinstance(node, ast.BinOp)
         and isinstance(node.op, ast.Div)
