@@ -19,7 +19,7 @@ from instrument.analysis.why import Reason, Why, why
 from instrument.cli.main import main
 from instrument.model import Event, Failure, Record, Span, Usage
 from instrument.views.answers import answers as for_page
-from tests.recorded import MS, call, finding, head, log, review, span, write
+from tests.recorded import MS, NOON, call, finding, head, log, review, run, span, write
 from tests.test_critical_path import Work, at, simulate, work
 
 Capture = pytest.CaptureFixture[str]
@@ -608,3 +608,44 @@ def test_every_line_has_its_evidence(recorded: str, capsys: Capture) -> None:
 def test_traces_without_length_have_answers() -> None:
     """A root of no duration: nothing to divide by."""
     assert "span1 took 0 ns" == answers(span(1, duration_ns=0 * MS)).slow[0].text
+
+
+# Without an id
+
+
+def other(trace: int, number: int, **fields: Any) -> Span:
+    """A run of one span, of the same process."""
+    return span(number, trace_id=f"{trace:032x}", **{"name": "chat", **fields})
+
+
+BEGAN = run(start_ns=NOON)
+BOOM: dict[str, Any] = {"status": "error", "error": WRONG}
+HEALTH = other(9, 50, name="health")
+
+
+@pytest.mark.parametrize("verb", ["why", "show"])
+@pytest.mark.parametrize(
+    ("records", "told"),
+    [
+        ([BEGAN, other(1, 1, **BOOM), other(2, 2, **BOOM), other(3, 3), HEALTH], f"2 of 4 runs {'0' * 31}2 (chat)"),
+        ([BEGAN, other(1, 1), HEALTH], ""),
+        ([BEGAN, other(1, -9, **BOOM), HEALTH], ""),
+        ([BEGAN, other(1, 1, **BOOM), other(9, 50, **BOOM)], ""),
+        ([other(1, 1, **BOOM), HEALTH], ""),
+    ],
+    ids=["failed", "none failed", "before the process began", "so did the last", "imported"],
+)
+def test_where_the_last_run_is_taken_it_is_told_that_others_failed(
+    records: list[Record], told: str, verb: str, tmp_path: Path, capsys: Capture
+) -> None:
+    """As a service's last is often a health check; not of earlier processes, whose program may have been mended."""
+    main([verb, str(write(tmp_path / "a.jsonl", *records))])
+    hint = told and told.replace("runs ", f"runs failed since its process began, the last: instrument {verb} ")
+    assert hint == next((line for line in capsys.readouterr().out.splitlines() if "since its process" in line), "")
+
+
+def test_of_a_run_that_was_asked_for_nothing_is_told_of_others(tmp_path: Path, capsys: Capture) -> None:
+    """Who names it knows which is meant."""
+    file = write(tmp_path / "a.jsonl", BEGAN, other(1, 1, **BOOM), HEALTH)
+    main(["why", HEALTH.trace_id, str(file)])
+    assert "since its process" not in capsys.readouterr().out

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from instrument.cli.moments import since
 from instrument.cli.printing import json_document, say, tell
 from instrument.cli.sizes import whole
-from instrument.cli.source import add_engine, add_path, engine_of, fresh, path_of, tell_of_sampling
+from instrument.cli.source import add_engine, add_path, overview_of, path_of, tell_of_sampling
 from instrument.views.theme import STATUSES
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the table."""
     path = path_of(args)
     notices: list[str] = []
-    found = _by_duckdb(path) if engine_of(args, path) == "duckdb" else None
-    if found is None:
-        found = _by_loop(path, notices)
+    found = overview_of(path, args.engine, notices)
     rows = _chosen(found.rows, args, path)
     if args.json:
         say(json_document([told(row) for row in rows]))
@@ -104,19 +102,6 @@ def _as_they_are(rows: list[Row], path: str) -> list[Row]:
         return replace(row, duration_ns=max(0, now - row.start_ns)) if lives_on else replace(row, status=UNFINISHED)
 
     return [as_it_is(row) for row in rows]
-
-
-def _by_duckdb(path: str) -> Overview | None:
-    from instrument.query.overview import overview
-
-    return overview(path)
-
-
-def _by_loop(path: str, notices: list[str]) -> Overview:
-    from instrument.analysis.overview import overview
-    from instrument.store.heads import heads
-
-    return overview(lambda: heads(path, fresh(notices)))
 
 
 def _print(found: Overview, rows: list[Row], path: str) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from instrument.cli.others import say_of_others
 from instrument.cli.printing import json_document, say, tell
 from instrument.cli.sizes import any_number, whole
 from instrument.cli.source import add_trace, find_trace, limits, path_of, place_trace, span_named, usual
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from instrument.analysis.tree import Trace
     from instrument.detectors import History
     from instrument.model import Span
+    from instrument.views.theme import Theme
 
 MS = 1_000_000
 
@@ -65,7 +67,12 @@ def run(args: argparse.Namespace) -> int:
         _refuse_choice(args)
         say(b"".join(nested(trace)).decode())
     else:
-        _print_tree(trace, args, usual(path, notices))
+        from instrument.views.theme import theme_for
+
+        theme = theme_for(sys.stdout)
+        _print_tree(trace, args, usual(path, notices), theme)
+        if args.trace is None:
+            say_of_others(trace, path, "show", theme)
     tell(notices)
     return 0
 
@@ -75,15 +82,13 @@ def _refuse_choice(args: argparse.Namespace) -> None:
         raise InstrumentError("--json has the whole trace: leave --depth, --kind, --errors and --min-ms out")
 
 
-def _print_tree(trace: Trace, args: argparse.Namespace, history: History) -> None:
+def _print_tree(trace: Trace, args: argparse.Namespace, history: History, theme: Theme) -> None:
     from instrument.analysis.in_words import count
     from instrument.analysis.report import analyse
     from instrument.views.folding import matching
     from instrument.views.outline import outline
     from instrument.views.text import summary
-    from instrument.views.theme import theme_for
 
-    theme = theme_for(sys.stdout)
     report = analyse(trace, limits(args), history)
     matches = _choice(args, report)
     found, keep = matching(trace, matches) if matches is not None else (None, None)

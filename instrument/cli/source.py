@@ -18,6 +18,7 @@ from instrument.errors import InstrumentError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from instrument.analysis.overview import Overview
     from instrument.analysis.tree import Trace
     from instrument.detectors import History
     from instrument.model import Finding, Span
@@ -80,12 +81,27 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def engine_of(args: argparse.Namespace, path: str) -> str:
+def engine_of(asked: str, path: str) -> str:
     """`duckdb` or `python`, as was asked for or as suits the size of the files."""
     from instrument.query.overview import worth
 
-    asked: str = args.engine
     return ("duckdb" if worth(path) else "python") if asked == "auto" else asked
+
+
+def overview_of(path: str, engine: str = "auto", notices: list[str] | None = None) -> Overview:
+    """One row for each trace at a path; what cannot be read goes to the notices."""
+    from instrument.store.heads import heads
+
+    if engine_of(engine, path) == "duckdb":
+        from instrument.query.overview import overview as by_duckdb
+
+        found = by_duckdb(path)
+        if found is not None:
+            return found
+    from instrument.analysis.overview import overview
+
+    told = [] if notices is None else notices
+    return overview(lambda: heads(path, fresh(told)))
 
 
 def path_of(args: argparse.Namespace) -> str:

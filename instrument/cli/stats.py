@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the numbers."""
     path = path_of(args)
     notices: list[str] = []
-    found = _by_duckdb(path, args.since) if engine_of(args, path) == "duckdb" else None
+    found = _by_duckdb(path, args.since) if engine_of(args.engine, path) == "duckdb" else None
     if found is None:
         found = _by_loop(path, args.since, notices)
     if args.json:

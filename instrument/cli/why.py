@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from instrument.cli.others import say_of_others
 from instrument.cli.printing import json_document, say, tell
 from instrument.cli.source import add_trace, find_trace, judge_of, path_of, place_trace
 
@@ -35,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the answers."""
     from instrument.analysis.why import why
     from instrument.store import blobs
+    from instrument.views.theme import theme_for
 
     place_trace(args)
     notices: list[str] = []
@@ -48,15 +50,15 @@ def run(args: argparse.Namespace) -> int:
 
         say(json_document({"trace_id": trace.trace_id, "name": trace.root.name, **to_builtins(answers)}))
     else:
-        _print(answers)
+        theme = theme_for(sys.stdout)
+        _print(answers, theme)
+        if args.trace is None:
+            say_of_others(trace, path, "why", theme)
     tell(notices)
     return 0
 
 
-def _print(answers: Why) -> None:
-    from instrument.views.theme import theme_for
-
-    theme = theme_for(sys.stdout)
+def _print(answers: Why, theme: Theme) -> None:
     for question in QUESTIONS:
         say(theme.paint(f"why {question}", "bold"))
         reasons = getattr(answers, question)

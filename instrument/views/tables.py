@@ -111,7 +111,7 @@ RUNS = (
 
 def runs_table(traces: Sequence[Row], theme: Theme) -> str:
     """One line a trace, the latest at the end."""
-    digits = _telling_digits([row.trace_id for row in traces])
+    digits = telling_digits([row.trace_id for row in traces])
     rows = [
         (
             (theme.mark(row.status), STATUSES.get(row.status)),
@@ -134,7 +134,7 @@ def runs_table(traces: Sequence[Row], theme: Theme) -> str:
     return table(RUNS, rows, theme)
 
 
-def _telling_digits(ids: Sequence[str]) -> int:
+def telling_digits(ids: Sequence[str]) -> int:
     """How many digits of the trace ids tell them apart, eight at least."""
     return next((digits for digits in range(8, 32) if len({one[:digits] for one in ids}) == len(set(ids))), 32)
 
