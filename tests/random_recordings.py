@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from instrument.model import Cost, Failure, Finding, Log, Record, Usage
+from instrument.model import Cost, Failure, Finding, Log, Record, Score, Usage
 from tests.recorded import MS, NOON, TRACE, finding, head, log, run, span, update, write
 
 TRACES = (TRACE, "b0b" + "0" * 29)
@@ -58,7 +58,7 @@ def recordings(draw: st.DrawFn) -> list[Record]:
             answered = draw(st.sampled_from(MODELS))
             late = {} if answered is None else {"gen_ai.response.model": answered}
             records.append(update(number, usage=draw(usages), cost=draw(costs), attributes=late, **where))
-    records += draw(st.lists(st.sampled_from(OTHERS), max_size=4, unique_by=id))
+    records += draw(st.lists(st.sampled_from(OTHERS), max_size=9, unique_by=id))
     return list(draw(st.permutations(records)))
 
 
@@ -71,6 +71,10 @@ OTHERS: list[Record] = [
     finding(1, severity="info", trace_id=TRACES[1]),
     finding(2, data={"again_of": "1"}),
     Finding(detector="d", message="m"),
+    *(Score(time_ns=NOON + n, name=f"s{n % 2}", value=n / 3, trace_id=TRACES[n % 2]) for n in range(4)),
+    Score(time_ns=NOON, name="s1", label="good", trace_id=TRACE),
+    Score(time_ns=NOON, name="s1", label="good", trace_id="d" * 32),
+    Score(time_ns=NOON, name="none"),
 ]
 
 

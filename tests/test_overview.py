@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from instrument.analysis.judged import Judged
 from instrument.analysis.metrics import measure
 from instrument.analysis.overview import Heads, Row, overall, overview
 from instrument.analysis.tree import traces
-from instrument.model import Cost, Failure, Other, Record, Usage, encode
+from instrument.model import Cost, Failure, Other, Record, Score, Usage, encode
 from instrument.store.heads import SpanHead, head_of, heads, span_of
 from tests.recorded import MS, NOON, TRACE, call, finding, head, log, review, run, span, update
 
@@ -148,3 +150,31 @@ def test_heads_of_unknown_types_come_whole(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"type":"hologram","run":"r1"}\n' + encode(span(1)) + b"\n")
     notices: list[str] = []
     assert ([Other, SpanHead], []) == ([type(found) for found in heads(tmp_path, notices)], notices)
+
+
+def judged(name: str, at: int, trace_id: str = TRACE, **how: Any) -> Score:
+    return Score(trace_id=trace_id, time_ns=NOON + at, name=name, **how)
+
+
+def test_scores_are_told_over_all_and_of_each_trace() -> None:
+    """Numbers by their mean and ends, words by how often each was given; of a trace the first ones in order."""
+    scores = [
+        judged("ok", 3, value=1.0),
+        judged("ok", 1, value=0.0),
+        judged("tone", 2, label="kind"),
+        judged("ok", 4, value=0.5),
+    ]
+    tones = [judged("tone", n, "b" * 32, label="rude") for n in range(25)]
+    records: list[Record] = [*scores, span(1), *tones]
+    expected = {"ok": Judged(3, 0.5, 0.0, 1.0), "tone": Judged(26, words={"rude": 25, "kind": 1})}
+    assert expected == overall(lambda: records).scores
+    (row,) = overview(lambda: records).rows
+    assert [("ok", 0.0), ("tone", "kind"), ("ok", 1.0), ("ok", 0.5)] == [
+        (one.name, one.label or one.value) for one in row.scores
+    ]
+
+
+def test_of_many_scores_a_row_has_the_first() -> None:
+    """All of them are in the trace."""
+    (row,) = overview(lambda: [span(1), *(judged("ok", n, value=n) for n in range(30, 0, -1))]).rows
+    assert list(range(1, 21)) == [one.value for one in row.scores]

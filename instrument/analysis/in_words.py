@@ -27,6 +27,11 @@ def _three_digits(value: float) -> str:
     return f"{value:.{digits}f}".rstrip("0").rstrip(".") if digits and value < 1e3 else f"{value:.0f}"
 
 
+def amount(value: float) -> str:
+    """A number that may mean anything, to four digits: `0.8333`, `1`, `12,345`."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e12 else f"{value:.4g}"
+
+
 def count(number: int) -> str:
     """A number with separators, shortened from a million on."""
     return f"{number:,}" if number < 1_000_000 else f"{number / 1e6:,.2f}M"

@@ -6,7 +6,7 @@ not with what the spans hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from instrument.analysis.facts import Whose, attribute, is_timed
 from instrument.analysis.failures import Failures, is_group
-from instrument.analysis.metrics import ALARMING, Metrics, Tally
+from instrument.analysis.judged import Judged, Judgements, told
+from instrument.analysis.metrics import ALARMING, MOST_GROUPS, OTHERS, Metrics, Tally
 from instrument.analysis.totals import Sum, Total, call_of
 from instrument.analysis.tree import NOT_RECORDED, last_sign
 from instrument.attributes import SESSION, USER
@@ -24,9 +25,19 @@ from instrument.statuses import OPEN
 
 LONGEST_ERROR = 200
 """So many letters of an error stand in a row."""
+MOST_SCORES = 20
+"""So many scores stand in a row, the first ones."""
 
 Heads = Callable[[], Iterable[Any]]
 """Gives the heads (or whole records), and gives them again when it is called again."""
+
+
+class RowScore(Struct, frozen=True, omit_defaults=True):
+    """A judgement: a number, or a word."""
+
+    name: str
+    value: float | None = None
+    label: str | None = None
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -55,6 +66,8 @@ class Row(Struct, frozen=True, kw_only=True):
     """Whether its times are known, not only the order of its spans."""
     error: str | None = None
     """What its root failed with, or was refused by."""
+    scores: Sequence[RowScore] = ()
+    """How it and its spans were judged, in order of their time."""
 
 
 class Overview(Struct, frozen=True):
@@ -69,12 +82,13 @@ class Overall(Struct, frozen=True):
 
     traces: int
     metrics: Metrics
+    scores: dict[str, Judged] = {}
 
 
 def overview(heads: Heads) -> Overview:
     """One row a trace."""
     folded = _folded(_Rows, heads)
-    rows = [trace.row() for trace in folded.traces.values()]
+    rows = [trace.row(row_scores(folded.scores.get(trace.trace_id, ()))) for trace in folded.traces.values()]
     return Overview(sorted(rows, key=lambda row: (row.start_ns, row.trace_id)), folded.stray_logs)
 
 
@@ -82,7 +96,13 @@ def overall(heads: Heads) -> Overall:
     """The metrics over all traces."""
     folded = _folded(_Numbers, heads)
     wall = sum(end - start for start, end in folded.extents.values())
-    return Overall(folded.traces(), folded.tally.metrics(wall_ns=wall))
+    return Overall(folded.traces(), folded.tally.metrics(wall_ns=wall), told(folded.judgements))
+
+
+def row_scores(scores: Iterable[Any]) -> list[RowScore]:
+    """The first scores of a trace; of several at one moment the order is that of the alphabet."""
+    ordered = sorted(scores, key=lambda score: (score.time_ns, score.name, score.value or 0.0, score.label or ""))
+    return [RowScore(score.name, score.value, score.label) for score in ordered[:MOST_SCORES]]
 
 
 class _Fold:
@@ -104,6 +124,7 @@ class _Fold:
             "open": self._open,
             "log": self.log,
             "finding": self.finding,
+            "score": self.score,
             "update": self._update,
         }
 
@@ -151,6 +172,9 @@ class _Fold:
         raise NotImplementedError
 
     def finding(self, finding: Any) -> None:
+        raise NotImplementedError
+
+    def score(self, score: Any) -> None:
         raise NotImplementedError
 
     def _open(self, head: Any) -> None:
@@ -201,6 +225,7 @@ class _Numbers(_Fold):
         self.tally = Tally()
         self.extents: dict[str, tuple[int, int]] = {}
         self.mentioned: set[str | None] = {None}
+        self.judgements: dict[str, Judgements] = {}
 
     def span(self, span: Any, end: int) -> None:
         self.tally.count(span)
@@ -219,6 +244,10 @@ class _Numbers(_Fold):
         self.tally.add_finding(finding)
         self.mentioned.add(finding.trace_id)
 
+    def score(self, score: Any) -> None:
+        name = score.name if score.name in self.judgements or len(self.judgements) < MOST_GROUPS else OTHERS
+        self.judgements.setdefault(name, Judgements()).add(score)
+
     def traces(self) -> int:
         """How many there are; of one whose process was killed early there may be logs only."""
         return len(self.extents.keys() | self.mentioned) - 1
@@ -230,6 +259,7 @@ class _Rows(_Fold):
     def __init__(self, updates: dict[int, Update], complete: bool) -> None:
         super().__init__(updates, complete)
         self.traces: dict[str, _Trace] = {}
+        self.scores: dict[str, list[Any]] = {}
         self.stray_logs = 0
 
     def span(self, span: Any, end: int) -> None:
@@ -244,6 +274,10 @@ class _Rows(_Fold):
     def finding(self, finding: Any) -> None:
         if finding.trace_id is not None:
             self._trace(finding.trace_id).findings += is_counted(finding)
+
+    def score(self, score: Any) -> None:
+        if score.trace_id is not None:
+            self.scores.setdefault(score.trace_id, []).append(score)
 
     def _trace(self, trace_id: str) -> _Trace:
         found = self.traces.get(trace_id)
@@ -304,7 +338,7 @@ class _Trace:
         if self.first_log is None or log.time_ns < self.first_log.time_ns:
             self.first_log = log
 
-    def row(self) -> Row:
+    def row(self, scores: Sequence[RowScore]) -> Row:
         root = self.root or self.top
         start = self.start if self.start is not None else self.first_log.time_ns if self.first_log else 0
         session, user = self.whose.told(attribute(root, SESSION), attribute(root, USER)) if root else (None, None)
@@ -326,11 +360,12 @@ class _Trace:
             findings=self.findings,
             total=self.sum.total(),
             timed=root is None or is_timed(root),
-            error=_told(root.error) if root and root.error else None,
+            error=_in_words(root.error) if root and root.error else None,
+            scores=scores,
         )
 
 
-def _told(error: Failure) -> str:
+def _in_words(error: Failure) -> str:
     """The error, of a group the first that is none."""
     inner = next((one for one in error.causes if not is_group(one)), error) if is_group(error) else error
     return f"{inner.type}: {inner.message}"[:LONGEST_ERROR]

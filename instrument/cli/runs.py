@@ -135,9 +135,11 @@ def _sums(rows: Sequence[Row], of: int) -> str:
 
 def told(row: Row) -> dict[str, Any]:
     """A row for JSON."""
+    from msgspec import to_builtins
     from msgspec.structs import asdict
 
     from instrument.analysis.in_words import iso
     from instrument.views.plain import total_told
 
-    return {**asdict(row), "start": iso(row.start_ns), "total": total_told(row.total)}
+    told_apart = {"start": iso(row.start_ns), "total": total_told(row.total), "scores": to_builtins(row.scores)}
+    return {**asdict(row), **told_apart}

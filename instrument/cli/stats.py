@@ -19,7 +19,7 @@ def add(subparsers: Any) -> None:
     """Add the verb to the command line."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "stats",
-        help="count and time calls by name and kind, tokens and money by model, operation and agent",
+        help="count and time calls by name and kind, tokens and money by model, operation and agent, scores",
         description="Durations: mean, median (p50), percentiles (p90, p95, p99), longest, sum, and its share of the "
         "wall time of all traces; calls inside one another count each. Unended are those without an end, as after a "
         "crash: they last until the last sign of life of their process.",
@@ -74,7 +74,7 @@ def _print(found: Overall, by: str | None, names: int | None) -> None:
 
     theme = theme_for(sys.stdout)
     if by is None:
-        say(stats_tables(found.metrics, theme, traces=found.traces, names=names))
+        say(stats_tables(found.metrics, theme, traces=found.traces, names=names, scores=found.scores))
     else:
         say(times_table(found.metrics, by, theme, names) or f"no call has {'an' if by == 'agent' else 'a'} {by}")
 
@@ -86,7 +86,8 @@ def _told(found: Overall, by: str | None) -> dict[str, Any]:
     from instrument.views.tables import grouped
 
     if by is None:
-        return {"traces": found.traces, **metrics_told(found.metrics)}
+        scores = {name: asdict(one) for name, one in found.scores.items()}
+        return {"traces": found.traces, **metrics_told(found.metrics), "scores": scores}
     times, spent = grouped(found.metrics, by)
     wall = found.metrics.wall_ns
     groups = {

@@ -84,7 +84,8 @@ def _source(path: str | os.PathLike[str], since_ns: int | None) -> str:
 
 _COLUMNS = {
     **dict.fromkeys(("type", "run", "trace_id", "span_id", "parent_id", "kind", "name", "status"), "VARCHAR"),
-    **dict.fromkeys(("level", "severity"), "VARCHAR"),
+    **dict.fromkeys(("level", "severity", "label"), "VARCHAR"),
+    "value": "DOUBLE",
     **dict.fromkeys(("start_ns", "duration_ns", "time_ns"), "BIGINT"),
     "error": "STRUCT(type VARCHAR, message VARCHAR, causes STRUCT(type VARCHAR, message VARCHAR)[])",
     "attributes": "STRUCT(" + ", ".join(f'"{name}" VARCHAR' for name in NAMES.values()) + ")",
@@ -119,7 +120,8 @@ create table heads as select
     case type when 'span' then start_ns + duration_ns else coalesce(time_ns, start_ns, 0) end last,
     name, case type when 'open' then coalesce(kind, 'span') else kind end kind,
     case type when 'log' then upper(coalesce(level, 'INFO')) when 'finding'
-        then case when data.{AGAIN_OF} is null then coalesce(severity, 'warning') else 'info' end else status end word,
+        then case when data.{AGAIN_OF} is null then coalesce(severity, 'warning') else 'info' end
+        when 'score' then label else status end word,
     case when error is not null then hash(error.type, coalesce(error.message, '')) else 0 end exception,
     case when suffix(error.type, '{GROUP}') then [hash(one.type, coalesce(one.message, '')) for one in error.causes
         if not suffix(one.type, '{GROUP}') and not suffix(one.type, '{CANCELLED}')] end held,
@@ -127,14 +129,14 @@ create table heads as select
     attributes."instrument.no_iteration" is not null uncounted, attributes."instrument.times" is not null untimed,
     coalesce(attributes."gen_ai.response.model", attributes."gen_ai.request.model") model,
     coalesce(attributes."gen_ai.agent.id", attributes."gen_ai.agent.name") agent,
-    attributes."instrument.operation" operation, usage, cost,
+    attributes."instrument.operation" operation, usage, cost, value,
     case type
         when 'span' then trace is null or span_id is null or start_ns is null or last is null or name is null
             or kind is null or word is null
         when 'open' then trace is null or span_id is null or start_ns is null or name is null
         when 'update' then trace is null or span_id is null or coalesce({_SETTLED}) is not null
         when 'log' then time_ns is null
-        when 'score' then time_ns is null
+        when 'score' then time_ns is null or name is null
         else type is null end odd $more
 from $source
 """

@@ -10,13 +10,14 @@ from typing import Any
 
 from instrument.analysis.facts import NOBODY
 from instrument.analysis.failures import GROUP
+from instrument.analysis.judged import Judged, Judgements, told
 from instrument.analysis.metrics import ALARMING, MOST_GROUPS, Metrics, Timing, by_time, totals
-from instrument.analysis.overview import LONGEST_ERROR, Overall, Overview, Row
+from instrument.analysis.overview import LONGEST_ERROR, MOST_SCORES, Overall, Overview, Row, RowScore, row_scores
 from instrument.analysis.totals import Sum
 from instrument.analysis.tree import NOT_RECORDED
 from instrument.model import BASES
 from instrument.query.heads import SUMS, TIMES, TOKENS, Heads, Unusual
-from instrument.store.heads import NAMES
+from instrument.store.heads import NAMES, ScoreHead
 from instrument.store.jsonl import files
 
 WORTH_BYTES = 16 << 20
@@ -109,7 +110,27 @@ def _overall(heads: Heads) -> Overall:
         times_by_model=by_model,
         times_by_agent=by_agent,
     )
-    return Overall(traces, metrics)
+    return Overall(traces, metrics, _judged(heads))
+
+
+def _judged(heads: Heads) -> dict[str, Judged]:
+    """How often each score was given, and how."""
+    found: dict[str, Judgements] = {}
+    rows = heads.select(
+        "name, count(value), coalesce(sum(value), 0), min(value), max(value) from heads where type = 'score'"
+        " group by name"
+    )
+    _refuse_many(rows)
+    for name, *numbers in rows:
+        one = found[name] = Judgements()
+        one.numbers, one.sum, one.lowest, one.highest = numbers
+    words = heads.select(
+        "name, coalesce(word, ''), count(*) from heads where type = 'score' and value is null group by all"
+    )
+    _refuse_many(words)
+    for name, word, times in words:
+        found[name].words[word] = times
+    return told(found)
 
 
 def _times(heads: Heads) -> tuple[dict[str, Timing], dict[str, Timing]]:
@@ -189,9 +210,9 @@ def _overview(heads: Heads) -> Overview:
     spent = {trace: _sum(sums) for trace, *sums in heads.calls(f"trace, {SUMS}", "(trace)")}
     errors = dict(heads.select(f"trace, count(*) {_errors(' and child.trace = heads.trace')} group by trace"))
     ((stray,),) = heads.select("count(*) from heads where type = 'log' and trace is null")
-    told = ", ".join(f"'{name}': {_named(name)}" for name in _OF_ROOT)
+    of_root = ", ".join(f"'{name}': {_named(name)}" for name in _OF_ROOT)
     rows = heads.select(
-        f"""found.* exclude (top, only_session, only_user), case when top is not null then {{'name': name, {told},
+        f"""found.* exclude (top, only_session, only_user), case when top is not null then {{'name': name, {of_root},
             'status': word, 'run': coalesce(run, ''), 'timed': not untimed, 'error': error}} end
         from (select trace, count(*) filter (is_span), min(start) filter (is_span), max(last) filter (is_span),
             count(*) filter ({_REFUSED}), count(*) filter (type = 'log' and {_ALARMING}),
@@ -205,7 +226,8 @@ def _overview(heads: Heads) -> Overview:
             group by trace) found
         left join heads on heads.rowid = top"""
     )
-    found = [_row(row, errors.get(row[0], 0), spent.get(row[0], Sum())) for row in rows]
+    scores = _scores(heads)
+    found = [_row(row, errors.get(row[0], 0), spent.get(row[0], Sum()), scores.get(row[0], [])) for row in rows]
     return Overview(sorted(found, key=lambda row: (row.start_ns, row.trace_id)), stray)
 
 
@@ -219,12 +241,24 @@ def _only(name: str) -> str:
     return f"case when min{said} = max{said} then min{said} end only_{name}"
 
 
-def _row(row: Sequence[Any], errors: int, spent: Sum) -> Row:
+def _scores(heads: Heads) -> dict[str, list[RowScore]]:
+    """The scores of each trace."""
+    found: dict[str, list[ScoreHead]] = {}
+    rows = heads.select(
+        "trace, start, name, value, word from heads where type = 'score' and trace is not null"
+        f" qualify row_number() over (partition by trace order by start, name) <= {MOST_SCORES}"
+    )
+    for trace_id, moment, name, value, word in rows:
+        found.setdefault(trace_id, []).append(ScoreHead(time_ns=moment, name=name, value=value, label=word))
+    return {trace_id: row_scores(scores) for trace_id, scores in found.items()}
+
+
+def _row(row: Sequence[Any], errors: int, spent: Sum, scores: Sequence[RowScore]) -> Row:
     trace_id, spans, start, end, refused, warnings, findings, first_log, root = row
-    told = root or {"name": NOT_RECORDED, **dict.fromkeys(_OF_ROOT), "status": "open", "run": ""}
+    said = root or {"name": NOT_RECORDED, **dict.fromkeys(_OF_ROOT), "status": "open", "run": ""}
     return Row(
         trace_id=trace_id,
-        **told,
+        **said,
         start_ns=first_log if start is None else start,
         duration_ns=0 if start is None or end is None else end - start,
         spans=spans,
@@ -233,6 +267,7 @@ def _row(row: Sequence[Any], errors: int, spent: Sum) -> Row:
         warnings=warnings,
         findings=findings,
         total=spent.total(),
+        scores=scores,
     )
 
 

@@ -101,6 +101,9 @@ class ScoreHead(Struct, frozen=True, kw_only=True, gc=False, tag="score", tag_fi
     run: str = ""
     trace_id: str | None = None
     time_ns: int
+    name: str
+    value: float | None = None
+    label: str | None = None
 
 
 Head = SpanHead | OpenHead | LogHead | FindingHead | ScoreHead | Update | Run

@@ -7,11 +7,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from instrument.analysis.in_words import bill, count, duration, moment, percent
+from instrument.analysis.in_words import amount, bill, count, duration, moment, percent
+from instrument.analysis.judged import Judged
 from instrument.analysis.metrics import Metrics, Timing
 from instrument.analysis.overview import Row
 from instrument.analysis.totals import Total
-from instrument.views.text import fact, is_told, spent_in_words
+from instrument.views.text import counted, fact, is_told, scores_in_words, spent_in_words
 from instrument.views.theme import PLAIN, STATUSES, Theme, cells, clean, cut, pad
 
 
@@ -105,6 +106,7 @@ RUNS = (
     Column("errors", right=True, gives_way=2),
     Column("refused", right=True, gives_way=4),
     Column("findings", right=True, gives_way=3),
+    Column("scores", gives_way=6, flexible=True),
     Column("failed with", gives_way=5, flexible=True),
 )
 
@@ -127,6 +129,7 @@ def runs_table(traces: Sequence[Row], theme: Theme) -> str:
             (count(row.errors) if row.errors else "", "red"),
             (count(row.refused) if row.refused else "", "yellow"),
             (count(row.findings) if row.findings else "", "yellow"),
+            scores_in_words(row.scores),
             (clean(row.error or "", 120), STATUSES.get(row.status)),
         )
         for row in traces
@@ -165,8 +168,28 @@ SPENDING = (
 )
 
 
-def stats_tables(metrics: Metrics, theme: Theme, *, traces: int = 1, names: int | None = 40) -> str:
-    """The numbers over some traces: counts, times by name and kind, tokens and money by model, operation and agent."""
+JUDGED = (
+    Column("score", flexible=True),
+    Column("times", right=True),
+    Column("mean", right=True),
+    Column("lowest", right=True, gives_way=1),
+    Column("highest", right=True, gives_way=2),
+    Column("words", flexible=True),
+)
+
+
+def stats_tables(
+    metrics: Metrics,
+    theme: Theme,
+    *,
+    traces: int = 1,
+    names: int | None = 40,
+    scores: Mapping[str, Judged] | None = None,
+) -> str:
+    """The numbers over some traces: counts, times by name and kind, tokens and money by model, operation and agent.
+
+    After them how they were judged.
+    """
     unended = sum(timing.unended for timing in metrics.by_kind.values())
     told = {
         "traces": traces,
@@ -189,7 +212,21 @@ def stats_tables(metrics: Metrics, theme: Theme, *, traces: int = 1, names: int 
     blocks += [times_table(metrics, by, theme, names) for by in ("name", "kind")]
     groups = {"model": metrics.by_model, "operation": metrics.by_operation, "agent": metrics.by_agent}
     blocks += [_spending(title, group, theme, names) for title, group in groups.items() if group]
+    blocks.append(_judged(scores or {}, theme, names))
     return "\n\n".join(block for block in blocks if block)
+
+
+def _judged(scores: Mapping[str, Judged], theme: Theme, most: int | None) -> str:
+    rows = [
+        (
+            clean(name, 100),
+            count(one.count),
+            *("" if number is None else amount(number) for number in (one.mean, one.lowest, one.highest)),
+            counted(one.words),
+        )
+        for name, one in list(scores.items())[:most]
+    ]
+    return table(JUDGED, rows, theme) + _others(scores, most, theme) if rows else ""
 
 
 def times_table(metrics: Metrics, by: str, theme: Theme, names: int | None) -> str:

@@ -11,8 +11,9 @@ from msgspec import Raw
 from msgspec.json import decode, encode
 
 from instrument.analysis.facts import Whose, attribute, is_timed, retried_for, retries_of
-from instrument.analysis.in_words import bill, count, duration, many
+from instrument.analysis.in_words import amount, bill, count, duration, many
 from instrument.analysis.metrics import Metrics
+from instrument.analysis.overview import RowScore
 from instrument.analysis.totals import Total, total
 from instrument.analysis.tree import Trace
 from instrument.attributes import SESSION, USER
@@ -287,12 +288,13 @@ def money_in_words(spent: Total) -> str:
     return f"{amount} ({', '.join(doubts)})" if doubts else amount
 
 
-def judged(score: Score, between: str = " ") -> str:
+def judged(score: Score | RowScore, between: str = " ") -> str:
     """A judgement: `helpful 0.8`."""
-    return f"{clean(score.name, 60)}{between}{score.value if score.value is not None else clean(score.label, 60)}"
+    value = clean(score.label, 60) if score.value is None else amount(score.value)
+    return f"{clean(score.name, 60)}{between}{value}"
 
 
-def scores_in_words(scores: Sequence[Score]) -> str:
+def scores_in_words(scores: Sequence[Score | RowScore]) -> str:
     """Judgements: `helpful 0.8, tone good`, of many the first."""
     return _first(10, [judged(score) for score in scores])
 

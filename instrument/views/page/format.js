@@ -58,7 +58,7 @@ export function bill(usd, { estimated, unpriced }) {
 
 // A judgement: `helpful 0.8`, as a row of a run holds it.
 export function scoreTold([name, value, label]) {
-  return `${name} ${value ?? label ?? ""}`.trim();
+  return `${name} ${typeof value === "number" ? Number(value.toPrecision(4)) : (label ?? "")}`.trim();
 }
 
 export function bytes(number) {
