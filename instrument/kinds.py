@@ -3,6 +3,12 @@
 MODEL_KINDS = frozenset({"llm", "embedding"})
 """Kinds of spans that are calls of a model: they have usage and cost."""
 
+TOOL_KINDS = frozenset({"tool", "retrieval"})
+"""Kinds of spans that ask something else than a model."""
+
+CALLS = MODEL_KINDS | TOOL_KINDS
+"""Kinds of spans that are no run of anything by themselves."""
+
 ANNOUNCED = frozenset({"agent", "workflow", "step"})
 """Kinds of spans that live views show when they begin, before what happens in them."""
 

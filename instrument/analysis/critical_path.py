@@ -17,11 +17,12 @@ from msgspec import Struct
 
 from instrument.analysis.facts import is_timed
 from instrument.analysis.tree import Trace
+from instrument.kinds import TOOL_KINDS
 from instrument.model import Span
 
 SKEW_NS = 5_000_000
 """A child from another process may seem to outlive its parent by so much, because clocks differ."""
-NEVER_SUSPENDED = frozenset({"tool", "retrieval", "embedding"})
+NEVER_SUSPENDED = TOOL_KINDS | {"embedding"}
 """Kinds whose lists are results; of other kinds a list as output may be what a generator yielded."""
 
 Children = Mapping[str, Sequence[Span]]

@@ -21,11 +21,12 @@ from typing import Any
 
 from instrument.detectors.advice import ADVICE, advice_of
 from instrument.detectors.breaker import Breaker
-from instrument.detectors.calls import TOOL_KINDS, Call, Done, call_of, fingerprint, outcome
+from instrument.detectors.calls import Call, Done, call_of, fingerprint, outcome
 from instrument.detectors.history import History
 from instrument.detectors.run import Run
 from instrument.detectors.slow import Slow
 from instrument.detectors.stalled import Stalled
+from instrument.kinds import TOOL_KINDS
 from instrument.model import Finding, Head, Open, Span
 from instrument.rows import rows_of
 from instrument.statuses import REFUSED

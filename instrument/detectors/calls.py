@@ -19,9 +19,9 @@ from instrument.detectors.similarity import (
     question,
 )
 from instrument.detectors.words import Vocabulary, distinct_words, folded, letters, some_words
+from instrument.kinds import TOOL_KINDS as TOOL_KINDS
 from instrument.model import Failure, Span
 
-TOOL_KINDS = frozenset({"tool", "retrieval"})
 UNKNOWN = 0
 """Fingerprint where nothing was recorded: such calls cannot be told apart and are never taken for equal."""
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from instrument.detectors.history import History
 from instrument.detectors.told import seconds, since
+from instrument.kinds import CALLS
 from instrument.model import AGAIN_OF, Finding, Head, Open
 from instrument.thresholds import Thresholds
 
 _SECOND = 1_000_000_000
-_LEAVES = frozenset({"tool", "retrieval", "llm", "embedding"})
 
 
 class Stalled:
@@ -33,7 +33,7 @@ class Stalled:
 
     def _is_stalled(self, span: Open | Head, now_ns: int) -> bool:
         """A span that has or had a child at a tick is at work, not stalled."""
-        if span.kind not in _LEAVES or span.span_id in self._busy:
+        if span.kind not in CALLS or span.span_id in self._busy:
             return False
         age = now_ns - span.start_ns
         return age >= max(self._usual_limit(span.name), 2 * self._told.get(span.span_id, 0))

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from instrument.detectors import REFUSALS, Detectors, fingerprint, outcome
-from instrument.detectors.calls import TOOL_KINDS
 from instrument.errors import LoopDetected
-from instrument.kinds import MODEL_KINDS
+from instrument.kinds import CALLS
 from instrument.model import Cost, Failure, Finding, Usage
 from instrument.record.spans import LiveSpan
 
@@ -37,7 +36,7 @@ class LoopGuard:
 
     def before(self, span: LiveSpan) -> None:
         """Raise `LoopDetected` for a call that would continue a pattern that is proven useless."""
-        if not _is_call(span):
+        if span.kind not in CALLS:
             return
         if span.trace_id in self._shut:
             raise LoopDetected(f"{self._shut[span.trace_id]} The run is shut: loops.scope is 'run'.")
@@ -70,7 +69,7 @@ class LoopGuard:
 
     def after(self, span: LiveSpan) -> None:
         """Tell the detectors of a call that was made."""
-        if span.refused or not _is_call(span):
+        if span.refused or span.kind not in CALLS:
             return
         failure = Failure(span.error[0], span.error[1]) if span.error is not None else None
         if failure is not None and failure.type.endswith(REFUSALS):
@@ -86,7 +85,3 @@ class LoopGuard:
             start_ns=span.recorder.wall(span.started),
             agent=span.agent_id or "",
         )
-
-
-def _is_call(span: LiveSpan) -> bool:
-    return span.kind in TOOL_KINDS or span.kind in MODEL_KINDS

@@ -19,15 +19,12 @@ from typing import Any, NamedTuple
 
 from instrument import forks
 from instrument.attributes import NO_ITERATION
-from instrument.kinds import MODEL_KINDS
+from instrument.kinds import CALLS
 from instrument.origins import PROGRAM
 from instrument.record.context import Place, place_with
 from instrument.record.plan import Plan
 from instrument.record.recorder import Recorder
 from instrument.record.spans import LiveSpan, begin
-
-CALLS = MODEL_KINDS | {"tool", "retrieval"}
-"""Kinds of spans that are no run of anything by themselves."""
 
 QUEUES = ("celery.apps.worker",)
 """Modules that are loaded only where a process waits for work; those that wait for connections are known by that."""

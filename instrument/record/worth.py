@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from instrument.kinds import MODEL_KINDS
+from instrument.kinds import MODEL_KINDS, TOOL_KINDS
 from instrument.model import Finding, Log, Open, Run, Score, Update
 from instrument.record.spans import Begun, Told
 from instrument.statuses import FAILED
@@ -13,7 +13,7 @@ MOST = 3
 _ANYWAY = (Run, Update, Finding, Score)
 _QUIET = ("TRACE", "DEBUG")
 _LOUD = ("WARNING", "ERROR", "CRITICAL")
-_PLAIN_KINDS = ("span", "tool", "retrieval")
+_PLAIN_KINDS = TOOL_KINDS | {"span"}
 _DEPTH = 4
 _LOOKED_AT = 64
 _SMALL = frozenset({int, float, bool, type(None)})

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from instrument.kinds import MODEL_KINDS
+
 BRIEF = 160
 """So many letters of what a span was called with are told."""
 
@@ -21,7 +23,7 @@ _ESCAPED = re.compile(r"\\(.)")
 
 def brief(span: Any) -> str:
     """What a span was called with, in one line: `path="a.py", start=1`. Of a model call the beginning of the answer."""
-    if span.kind in ("llm", "embedding"):
+    if span.kind in MODEL_KINDS:
         said = _SAID.search(_beginning(getattr(span, "output", None)))
         return "" if said is None else f"→ {said[2]}" if said[2] else _cut(_ESCAPED.sub(_letter, said[1]))
     text = _beginning(span.input)

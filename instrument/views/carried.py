@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from instrument.kinds import MODEL_KINDS
 from instrument.model import Span, encode
 from instrument.views.genai import Attributes, plain_content, plain_sides
 
@@ -70,7 +71,7 @@ def _is_same(value: Any) -> bool:
 
 def content(span: Span) -> Attributes:
     """The content of a span from `carried_span`; what is `Raw` in it is the JSON that is the text."""
-    if span.kind not in ("llm", "embedding"):
+    if span.kind not in MODEL_KINDS:
         return plain_sides(span.kind, _text(span.input), _text(span.output))
     asked, answered = _json(span.input), _json(span.output)
     try:

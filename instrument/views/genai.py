@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from instrument.attributes import AGENT_NAME, KINDS, OPERATION, REQUEST, REQUEST_MODEL, SESSION, TOKENS
+from instrument.kinds import MODEL_KINDS
 from instrument.messages import messages_of
 from instrument.model import Span, Usage
 
@@ -75,7 +76,7 @@ _COUNTS = [*_NEWEST_COUNTS, *((names.before, field) for field, names in TOKENS.i
 def plain_content(span: Span) -> Attributes:
     """What the span took and gave, as texts."""
     asked, answered = span.input, span.output
-    if span.kind not in ("llm", "embedding"):
+    if span.kind not in MODEL_KINDS:
         return plain_sides(span.kind, asked, answered)
     request = conversation(asked)
     reply = conversation(answered)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from instrument.analysis.totals import dollars_in_float
+from instrument.kinds import MODEL_KINDS
 from instrument.model import Event, Failure, Finding, Link, Log, Run, Score, Span
 from instrument.statuses import FAILED
 from instrument.version import __version__
@@ -27,7 +28,7 @@ UNSET, OK, ERROR = 0, 1, 2
 
 Attributes = dict[str, Any]
 
-_CALLS_OUT = frozenset({"llm", "embedding", "retrieval"})
+_CALLS_OUT = MODEL_KINDS | {"retrieval"}
 _SEVERITIES = {
     "TRACE": 1, "DEBUG": 5, "INFO": 9, "SUCCESS": 10, "WARN": 13, "WARNING": 13, "ERROR": 17, "CRITICAL": 21,
     "FATAL": 21,
