@@ -101,6 +101,10 @@ LEDGER_OPERATION = "instrument.operation"
 SESSION = "session.id"
 USER = "user.id"
 TAGS = "instrument.tags"
+LABEL = "instrument.label"
+"""What a span is about, shown beside its name."""
+OUTCOME = "instrument.agent.outcome"
+ITERATION = "instrument.iteration"
 
 TELLS_NO_CONTENT = frozenset(
     {

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from instrument.analysis.tree import Trace, walk
 from instrument.analysis.volatile import Numbered, print_of, steady_text
+from instrument.attributes import REQUEST_MODEL, RESPONSE_MODEL
 from instrument.model import Span
 
 MOST_CELLS = 1_000_000
@@ -89,7 +90,7 @@ def _facts(span: Span, below: Sequence[Facts], known: Known) -> Facts:
 def same(span: Span) -> tuple[str, str]:
     """Kind and name; of a model call without its model, which may be what differs."""
     name = span.name
-    for attribute in ("gen_ai.request.model", "gen_ai.response.model"):
+    for attribute in (REQUEST_MODEL, RESPONSE_MODEL):
         model = span.attributes.get(attribute)
         if isinstance(model, str) and model:
             name = name.replace(model, "").strip()
@@ -105,7 +106,7 @@ def _model_facts(span: Span) -> Sequence[tuple[str, str]]:
     """What the attributes tell of the model and its settings."""
     if not span.attributes:
         return ()
-    known = ("gen_ai.request.", "gen_ai.response.model")
+    known = ("gen_ai.request.", RESPONSE_MODEL)
     return sorted((key, repr(value)) for key, value in span.attributes.items() if key.startswith(known))
 
 

@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 from instrument.analysis.align import ended, same
 from instrument.analysis.asked import spoken
 from instrument.analysis.volatile import steady
+from instrument.attributes import REQUEST, REQUEST_MODEL, RESPONSE_MODEL, STREAM
 from instrument.kinds import MODEL_KINDS
 from instrument.model import Span
 
-_MODEL = "gen_ai.request.model"
-_ANSWERED = "gen_ai.response.model"
 _REQUEST = "gen_ai.request."
-_NO_SETTINGS = frozenset({_MODEL, f"{_REQUEST}stream", f"{_REQUEST}previous_response.id"})
+_NO_SETTINGS = frozenset({REQUEST_MODEL, STREAM, REQUEST["previous_response_id"]})
 
 _SHOWN = 30
 """Letters of a message that tell it from others of its kind."""
@@ -41,8 +40,8 @@ def differences(a: Span, b: Span) -> Iterator[Difference]:
     elif steady(a.output) != steady(b.output):
         where, before, after = first_difference(a.output, b.output)
         yield Difference("answer" if a.kind in MODEL_KINDS else "result", True, where, before, after)
-    elif a.kind in MODEL_KINDS and _differ(a, b, _ANSWERED) and not _differ(a, b, _MODEL):
-        yield Difference("model", True, "model", a.attributes[_ANSWERED], b.attributes[_ANSWERED])
+    elif a.kind in MODEL_KINDS and _differ(a, b, RESPONSE_MODEL) and not _differ(a, b, REQUEST_MODEL):
+        yield Difference("model", True, "model", a.attributes[RESPONSE_MODEL], b.attributes[RESPONSE_MODEL])
 
 
 def _given(a: Span, b: Span) -> Iterator[Difference]:
@@ -51,8 +50,8 @@ def _given(a: Span, b: Span) -> Iterator[Difference]:
     if a.kind not in MODEL_KINDS:
         yield from _arguments(a.input, b.input, "arguments")
         return
-    if _MODEL in a.attributes and _MODEL in b.attributes and _differ(a, b, _MODEL):
-        yield Difference("model", False, "model", a.attributes[_MODEL], b.attributes[_MODEL])
+    if REQUEST_MODEL in a.attributes and REQUEST_MODEL in b.attributes and _differ(a, b, REQUEST_MODEL):
+        yield Difference("model", False, "model", a.attributes[REQUEST_MODEL], b.attributes[REQUEST_MODEL])
     one, two = _request(a), _request(b)
     if one is None or two is None:
         yield from _arguments(a.input, b.input, "prompt")

@@ -15,7 +15,7 @@ from msgspec import Struct
 from instrument.analysis.facts import agent_of, is_timed, model_of, operation_of
 from instrument.analysis.failures import Failures
 from instrument.analysis.totals import Call, Sum, Total, call_of
-from instrument.attributes import NO_ITERATION
+from instrument.attributes import ITERATION, NO_ITERATION
 from instrument.kinds import MODEL_KINDS
 from instrument.model import is_counted
 from instrument.statuses import REFUSED, UNENDED
@@ -176,7 +176,7 @@ class Tally:
     def _step(self, span: Any) -> None:
         trace_id = span.trace_id
         self._steps[trace_id] = self._steps.get(trace_id, 0) + (span.attributes.get(NO_ITERATION) is None)
-        if span.attributes.get("instrument.iteration") is not None:
+        if span.attributes.get(ITERATION) is not None:
             self._numbered[trace_id] = self._numbered.get(trace_id, 0) + 1
 
     def _call(self, span: Any, call: Call) -> None:

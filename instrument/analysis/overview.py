@@ -18,7 +18,7 @@ from instrument.analysis.judged import Judged, Judgements, told
 from instrument.analysis.metrics import ALARMING, MOST_GROUPS, OTHERS, Metrics, Tally
 from instrument.analysis.totals import Sum, Total, call_of
 from instrument.analysis.tree import NOT_RECORDED, last_sign
-from instrument.attributes import SESSION, USER
+from instrument.attributes import LABEL, OUTCOME, SESSION, USER
 from instrument.kinds import MODEL_KINDS
 from instrument.model import Failure, Update, is_counted
 from instrument.statuses import OPEN
@@ -345,8 +345,8 @@ class _Trace:
         return Row(
             trace_id=self.trace_id,
             name=root.name if root else NOT_RECORDED,
-            label=attribute(root, "instrument.label") if root else None,
-            outcome=attribute(root, "instrument.agent.outcome") if root else None,
+            label=attribute(root, LABEL) if root else None,
+            outcome=attribute(root, OUTCOME) if root else None,
             session=session,
             user=user,
             status=root.status if root else OPEN,

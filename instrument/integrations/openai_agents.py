@@ -13,7 +13,7 @@ from typing import Any
 
 from agents.tracing import Span, Trace, TracingProcessor
 
-from instrument.attributes import SESSION
+from instrument.attributes import ITERATION, SESSION
 from instrument.integrations.told import ToldSpans
 from instrument.record.safely import safely
 
@@ -50,7 +50,7 @@ class AgentsProcessor(TracingProcessor):
         """One of its spans begins. Most of what it is about is known when it ends."""
         data = span.span_data
         above = span.parent_id if span.parent_id is not None else span.trace_id
-        turn = {"instrument.iteration": data.turn} if data.type == "turn" else None
+        turn = {ITERATION: data.turn} if data.type == "turn" else None
         self._told.begin(span.span_id, _name(data), KINDS.get(data.type, "span"), above=above, attributes=turn)
 
     def on_span_end(self, span: Span[Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from instrument.attributes import NO_ITERATION
+from instrument.attributes import ITERATION, NO_ITERATION
 from instrument.record.context import Place, current
 from instrument.record.plan import Plan
 from instrument.record.safely import safely
@@ -84,7 +84,7 @@ class ToldSpans:
         if asked is not None:
             given, named = _described(asked)
             attributes = {**named, **(attributes or {})}
-        if kind == "step" and "instrument.iteration" not in (attributes or {}):
+        if kind == "step" and ITERATION not in (attributes or {}):
             attributes = {**(attributes or {}), NO_ITERATION: True}
         captured = recorder.arguments(dict(given)) if given else None
         plan = ToldPlan(name, kind, attributes=attributes)

@@ -14,6 +14,7 @@ from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from instrument import forks
+from instrument.attributes import SESSION, TAGS, USER
 
 if TYPE_CHECKING:
     from weakref import ReferenceType
@@ -164,11 +165,11 @@ def session(id: str, *, user: str | None = None, tags: tuple[str, ...] | list[st
 
 
 def _session_attributes(id: str, user: str | None, tags: tuple[str, ...] | list[str]) -> dict[str, Any]:
-    attributes: dict[str, Any] = {"session.id": str(id)}
+    attributes: dict[str, Any] = {SESSION: str(id)}
     if user is not None:
-        attributes["user.id"] = str(user)
+        attributes[USER] = str(user)
     if tags:
-        attributes["instrument.tags"] = [str(tag) for tag in tags]
+        attributes[TAGS] = [str(tag) for tag in tags]
     return attributes
 
 

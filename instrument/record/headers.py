@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+from instrument.attributes import SESSION, USER
 from instrument.errors import SettingsError
 from instrument.record.context import Place, at, current, place_with
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from instrument.record.spans import LiveSpan
 
 TRACEPARENT, TRACESTATE, BAGGAGE = "traceparent", "tracestate", "baggage"
-SESSION = ("session.id", "user.id")
+WHOSE = (SESSION, USER)
 BUDGET = "instrument.budget"
 
 MOST_BAGGAGE = 8192
@@ -54,7 +55,7 @@ def inject(headers: MutableMapping[str, str]) -> MutableMapping[str, str]:
         _write(headers, TRACESTATE, state)
     members = [f"{name}={quote(value, safe='', errors='replace')}" for name, value in _told_of(place)]
     if members:
-        theirs = [member for member in _members(_read(headers, BAGGAGE)) if _name_of(member) not in (*SESSION, BUDGET)]
+        theirs = [member for member in _members(_read(headers, BAGGAGE)) if _name_of(member) not in (*WHOSE, BUDGET)]
         joined = ",".join((*theirs, *members))
         if len(joined) <= MOST_BAGGAGE:
             _write(headers, BAGGAGE, joined)
@@ -71,7 +72,7 @@ def extract(headers: Mapping[str, str]) -> Iterator[None]:
     """
     remote, outer = place_of(headers), current.get()
     told = dict(_baggage(headers))
-    shared = {name: told[name] for name in SESSION if name in told}
+    shared = {name: told[name] for name in WHOSE if name in told}
     budgets = told.get(BUDGET)
     if remote is None and not shared and budgets is None:
         yield
@@ -119,7 +120,7 @@ def origin_of(environment: Mapping[str, str]) -> Place | None:
     """The place that a process was started from: its remote parent, in that one's session."""
     place = place_of(environment)
     if place is not None:
-        place.shared = {name: value for name, value in _baggage(environment) if name in SESSION} or None
+        place.shared = {name: value for name, value in _baggage(environment) if name in WHOSE} or None
     return place
 
 
@@ -129,7 +130,7 @@ def _is_stored(place: LiveSpan | Place) -> bool:
 
 
 def _told_of(place: LiveSpan | Place) -> Iterator[tuple[str, str]]:
-    for name in SESSION:
+    for name in WHOSE:
         if place.shared and isinstance(place.shared.get(name), str):
             yield name, place.shared[name]
     budgets = " ".join(_spoken(scope) for scope in place.budgets if scope.period is not None)

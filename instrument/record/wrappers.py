@@ -16,6 +16,7 @@ from types import AsyncGeneratorType, CodeType, CoroutineType, FunctionType, Gen
 from types import coroutine as coroutine_of_generator
 from typing import TYPE_CHECKING, Any
 
+from instrument.attributes import CLOSED_EARLY
 from instrument.kinds import MODEL_KINDS
 from instrument.record.context import FREES_CONTEXTS, current, is_left_out, leave
 from instrument.record.plan import Plan
@@ -440,7 +441,7 @@ class Yields:
         if returned is not None and span.plan.capture_output:
             span.set({"instrument.returned": returned})
         if self.closed:
-            span.set({"instrument.closed_early": True})
+            span.set({CLOSED_EARLY: True})
 
 
 class Yielding(Yields):

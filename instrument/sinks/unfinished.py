@@ -9,21 +9,22 @@ from msgspec.structs import replace
 
 from instrument.analysis.metrics import Tally
 from instrument.analysis.tree import Trace, traces
-from instrument.attributes import AGENT_ID, REQUEST_MODEL, RESPONSE_MODEL, RETRIES, SESSION, USER
+from instrument.attributes import (
+    AGENT_ID,
+    ITERATION,
+    LABEL,
+    OUTCOME,
+    REQUEST_MODEL,
+    RESPONSE_MODEL,
+    RETRIES,
+    SESSION,
+    USER,
+)
 from instrument.model import Failure, Finding, Log, Open, Score, Span, decode_known, encode
 
 KEPT_SPANS = 2000
 KEPT_FINDINGS = KEPT_SCORES = KEPT_OPEN = 50
-KEPT_ATTRIBUTES = (
-    "instrument.label",
-    "instrument.iteration",
-    "instrument.agent.outcome",
-    REQUEST_MODEL,
-    RESPONSE_MODEL,
-    SESSION,
-    USER,
-    RETRIES,
-)
+KEPT_ATTRIBUTES = (LABEL, ITERATION, OUTCOME, REQUEST_MODEL, RESPONSE_MODEL, SESSION, USER, RETRIES)
 OF_AGENTS = (*KEPT_ATTRIBUTES, AGENT_ID)
 """What is kept of agents: which one it was; what is below has it as well, and does not show it."""
 

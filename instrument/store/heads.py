@@ -15,8 +15,11 @@ from msgspec import Raw, Struct
 from instrument.attributes import (
     AGENT_ID,
     AGENT_NAME,
+    ITERATION,
+    LABEL,
     LEDGER_OPERATION,
     NO_ITERATION,
+    OUTCOME,
     REQUEST_MODEL,
     RESPONSE_MODEL,
     SESSION,
@@ -27,10 +30,10 @@ from instrument.model import Cost, Failure, Other, Run, Span, Update, Usage, dec
 from instrument.store.jsonl import decoded
 
 NAMES = {
-    "label": "instrument.label",
+    "label": LABEL,
     "operation": LEDGER_OPERATION,
-    "outcome": "instrument.agent.outcome",
-    "iteration": "instrument.iteration",
+    "outcome": OUTCOME,
+    "iteration": ITERATION,
     "request_model": REQUEST_MODEL,
     "response_model": RESPONSE_MODEL,
     "agent_id": AGENT_ID,

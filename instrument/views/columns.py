@@ -17,7 +17,18 @@ from msgspec import Raw
 from instrument.analysis.facts import Whose, attribute
 from instrument.analysis.retold import pattern_of
 from instrument.analysis.totals import dollars
-from instrument.attributes import SESSION, TIMES, USER
+from instrument.attributes import (
+    AGENT_ID,
+    AGENT_NAME,
+    ITERATION,
+    LABEL,
+    OUTCOME,
+    REQUEST_MODEL,
+    RESPONSE_MODEL,
+    SESSION,
+    TIMES,
+    USER,
+)
 from instrument.detectors import advice_of
 from instrument.model import Event, Finding, Link, Log, Other, Run, Score, Update, decode
 from instrument.store.heads import OpenHead, SpanHead
@@ -97,7 +108,7 @@ class Columns:
 
     def _whole(self) -> dict[str, str | None]:
         """What is known of the run as a whole."""
-        names = (SESSION, USER, "instrument.agent.outcome")
+        names = (SESSION, USER, OUTCOME)
         session, user, outcome = (attribute(self._root, name) if self._root else None for name in names)
         session, user = self._whose.told(session, user)
         return {"session": session, "user": user, "outcome": outcome}
@@ -205,9 +216,9 @@ def _facts(attributes: Any) -> tuple[Any, Any, Any, Any, Any]:
     if not attributes:
         return None, None, None, None, None
     get = attributes.get
-    agent = get("gen_ai.agent.id") or get("gen_ai.agent.name")
-    model = get("gen_ai.response.model") or get("gen_ai.request.model")
-    return get("instrument.label"), model, agent, get("instrument.iteration"), get(TIMES)
+    agent = get(AGENT_ID) or get(AGENT_NAME)
+    model = get(RESPONSE_MODEL) or get(REQUEST_MODEL)
+    return get(LABEL), model, agent, get(ITERATION), get(TIMES)
 
 
 def _usage(span: Any) -> list[Any]:

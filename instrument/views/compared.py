@@ -16,7 +16,7 @@ from instrument.analysis.sides import Side, takes_other_time
 from instrument.analysis.totals import total
 from instrument.analysis.tree import Trace
 from instrument.analysis.volatile import steady_text
-from instrument.attributes import AGENT_ID
+from instrument.attributes import AGENT_ID, ITERATION
 from instrument.model import Span
 from instrument.statuses import OPEN, UNFINISHED
 from instrument.views.brief import brief
@@ -199,7 +199,7 @@ def _columns(rows: Sequence[Row], first: Change | None, whole: int, live: Live) 
 def _brief(span: Span) -> str:
     """Which of the steps or agents it is, and what it is about."""
     which = ""
-    if span.kind == "step" and (number := attribute(span, "instrument.iteration")):
+    if span.kind == "step" and (number := attribute(span, ITERATION)):
         which = f"#{number} "
     elif span.kind == "agent" and (agent := attribute(span, AGENT_ID)) and agent not in span.name:
         which = f"{agent} "

@@ -12,6 +12,7 @@ from instrument.analysis.facts import attribute, is_timed
 from instrument.analysis.in_words import count, duration, iso, moment
 from instrument.analysis.totals import total
 from instrument.analysis.tree import Trace, ancestors, parents
+from instrument.attributes import REQUEST_MODEL, RESPONSE_MODEL
 from instrument.messages import messages_of
 from instrument.model import Event, Failure, Finding, Log, Span, Usage
 from instrument.statuses import OPEN, UNFINISHED
@@ -57,7 +58,7 @@ def _facts(trace: Trace, span: Span, theme: Theme) -> Iterator[tuple[str, str]]:
     if span.error is not None:
         yield "error", said(span)
     yield from _times(trace, span, theme)
-    yield "model", clean(attribute(span, "gen_ai.response.model", "gen_ai.request.model") or "", 100)
+    yield "model", clean(attribute(span, RESPONSE_MODEL, REQUEST_MODEL) or "", 100)
     spent = total([span])
     if span.usage is not None:
         yield "tokens", tokens_in_words(spent) + (" (estimated)" if span.usage.source == "estimated" else "")

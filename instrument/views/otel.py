@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from instrument.analysis.totals import dollars_in_float
+from instrument.attributes import AGENT_ID, ERROR_TYPE
 from instrument.kinds import MODEL_KINDS
 from instrument.model import Event, Failure, Finding, Link, Log, Run, Score, Span
 from instrument.statuses import FAILED
@@ -113,7 +114,7 @@ def _ours(span: Span, name: str) -> Attributes:
     if usage is not None and usage.source != "reported":
         ours["instrument.usage.source"] = usage.source
     if span.error is not None:
-        ours["error.type"] = span.error.type
+        ours[ERROR_TYPE] = span.error.type
     if cost is not None:
         for attribute, part in _COSTS:
             if (amount := getattr(cost, part)) is not None:
@@ -139,7 +140,7 @@ def line(record: Log | Finding | Score) -> Line:
     """A log, a finding or a score as a log record."""
     match record:
         case Log():
-            attributes = {"code.logger.name": record.logger, "gen_ai.agent.id": record.agent_id, **record.metadata}
+            attributes = {"code.logger.name": record.logger, AGENT_ID: record.agent_id, **record.metadata}
             level, event, body, span_id = record.level, record.event, record.message, record.span_id
         case Finding():
             span_id = record.span_ids[0] if record.span_ids else None
@@ -177,7 +178,7 @@ def resource(run: Run | None, run_id: str) -> Attributes:
     if run is not None:
         known |= {
             "service.name": run.service or run.agent_id or known["service.name"],
-            "gen_ai.agent.id": run.agent_id,
+            AGENT_ID: run.agent_id,
             "process.pid": run.pid or None,
             "process.command_args": run.argv or None,
             "process.runtime.version": run.python or None,

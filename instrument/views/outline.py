@@ -15,7 +15,7 @@ from instrument.analysis.in_words import bill, count, duration, many
 from instrument.analysis.retold import latest
 from instrument.analysis.totals import Sum, Total, call_of, carries
 from instrument.analysis.tree import Trace, walk
-from instrument.attributes import AGENT_ID, RETRIES
+from instrument.attributes import AGENT_ID, ITERATION, LABEL, REQUEST_MODEL, RESPONSE_MODEL, RETRIES
 from instrument.model import Finding, Open, Span
 from instrument.statuses import OPEN, REFUSED
 from instrument.views.brief import BRIEF, brief
@@ -149,7 +149,7 @@ class _Tree:
 
     def _span(self, span: Span, opened: bool) -> Row:
         spent, hidden, failed = self.sums[span.span_id]
-        label = clean(attribute(span, "instrument.label") or "", 300)
+        label = clean(attribute(span, LABEL) or "", 300)
         below = "" if opened else _below(hidden, failed)
         return Row(
             (),
@@ -226,11 +226,11 @@ def name_of(span: Span | Open) -> str:
     Behind it how often the client tried again.
     """
     name = clean(span.name, 200)
-    iteration = attribute(span, "instrument.iteration")
+    iteration = attribute(span, ITERATION)
     if iteration is not None and not name.endswith(iteration):
         name += f" #{clean(iteration, 20)}"
     if isinstance(span, Open) or carries(span):
-        model = attribute(span, "gen_ai.request.model", "gen_ai.response.model")
+        model = attribute(span, REQUEST_MODEL, RESPONSE_MODEL)
         if model and model not in span.name:
             name += f" [{clean(model, 80)}]"
     agent = attribute(span, AGENT_ID) if span.kind == "agent" else None

@@ -16,7 +16,7 @@ from instrument.analysis.metrics import Metrics
 from instrument.analysis.overview import RowScore
 from instrument.analysis.totals import Total, total
 from instrument.analysis.tree import Trace
-from instrument.attributes import SESSION, USER
+from instrument.attributes import LABEL, OUTCOME, SESSION, USER
 from instrument.model import Finding, Log, Open, Score, Span
 from instrument.money import money
 from instrument.statuses import OPEN, REFUSED, UNFINISHED
@@ -129,7 +129,7 @@ def _span_facts(span: Span, theme: Theme, room: int | None) -> list[str]:
 
 
 def _begin_line(head: Open, theme: Theme) -> str:
-    label = attribute(head, "instrument.label")
+    label = attribute(head, LABEL)
     name = name_of(head) + (f" {theme.dot} {clean(label, 200)}" if label else "")
     return theme.paint(f"{theme.mark('begin')} {name}", "dim")
 
@@ -201,7 +201,7 @@ def fact(name: str, text: str, theme: Theme) -> list[str]:
 
 
 def _facts(trace: Trace, metrics: Metrics, paths: Iterable[str | Path], theme: Theme) -> Iterator[tuple[str, str]]:
-    outcome = attribute(trace.root, "instrument.agent.outcome")
+    outcome = attribute(trace.root, OUTCOME)
     if outcome:
         yield "outcome", clean(outcome, 60)
     whose = Whose()

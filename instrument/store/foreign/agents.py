@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from instrument.attributes import AGENT_ID, AGENT_NAME
 from instrument.model import Span
 from instrument.store.foreign.shape import words
 
-NAMES = ("gen_ai.agent.id", "gen_ai.agent.name")
+NAMES = (AGENT_ID, AGENT_NAME)
 
 Ids = tuple[str, str | None]
 
@@ -39,4 +40,4 @@ def _above(span: Span, by_id: Mapping[Ids, Span], agents: dict[Ids, Mapping[str,
 
 def _called(span: Span) -> Mapping[str, str]:
     told = {name: text for name in NAMES if (text := words(span.attributes.get(name)))}
-    return told or ({"gen_ai.agent.name": span.name} if span.kind == "agent" else {})
+    return told or ({AGENT_NAME: span.name} if span.kind == "agent" else {})

@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from instrument.answer import answer
-from instrument.attributes import NO_ITERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_TIER
+from instrument.attributes import (
+    ERROR_TYPE,
+    FINISH_REASONS,
+    ITERATION,
+    NO_ITERATION,
+    PROVIDER,
+    REQUEST_MODEL,
+    RESPONSE_MODEL,
+    RESPONSE_TIER,
+)
 from instrument.foreign import DEEPEST
 from instrument.kinds import MODEL_KINDS
 from instrument.messages import Message, message_of, messages_of, parts_of, said
@@ -73,10 +82,10 @@ def span_of(bare: Bare) -> Span:
 
 def _as_framework(span: Span) -> Span:
     """What other tools call chain, task or plan is part of their making; what they name `Step 3` is an iteration."""
-    if span.kind != "step" or "instrument.iteration" in span.attributes:
+    if span.kind != "step" or ITERATION in span.attributes:
         return span
     numbered = _NUMBERED.fullmatch(span.name)
-    said: Fields = {NO_ITERATION: True} if numbered is None else {"instrument.iteration": int(numbered[1])}
+    said: Fields = {NO_ITERATION: True} if numbered is None else {ITERATION: int(numbered[1])}
     return msgspec.structs.replace(span, attributes={**span.attributes, **said})
 
 
@@ -139,10 +148,10 @@ def _renamed(rest: Fields) -> Fields:
             for name in present:
                 if rest[name] == value:
                     del rest[name]
-    reasons = found.get("gen_ai.response.finish_reasons")
+    reasons = found.get(FINISH_REASONS)
     if isinstance(reasons, str):
         told = parsed(reasons)
-        found["gen_ai.response.finish_reasons"] = told if isinstance(told, list) else [told]
+        found[FINISH_REASONS] = told if isinstance(told, list) else [told]
     return found
 
 
@@ -276,7 +285,7 @@ def _failure(bare: Bare) -> tuple[Failure | None, list[Event]]:
     """What went wrong, and the events that do not say it."""
     told = [event for event in bare.events if event.name == "exception"]
     events = [event for event in bare.events if event.name not in names.CONTENT_EVENTS]
-    kind = words(bare.attributes.get("error.type"))
+    kind = words(bare.attributes.get(ERROR_TYPE))
     if not bare.failed and kind is None:
         return None, events
     last = told[-1].attributes if told else {}

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from instrument.attributes import AGENT_ID, AGENT_NAME, FINISH_REASONS, LABEL, PROVIDER, RESPONSE_MODEL, SESSION
 from instrument.messages import Message, message_of, said
 from instrument.model import Event, Failure, Record, Usage
 from instrument.store.foreign.conversation import Conversation, Turn, call_span_id, said_text, spans, tool_span_id
@@ -79,10 +80,10 @@ def _conversation(lines: Sequence[Fields], trace_id: str, session: str, agent: s
         name=f"claude-code agent {agent}" if agent else "claude-code",
         turns=list(_turns(lines, session)),
         attributes={
-            "session.id": session,
-            "gen_ai.agent.name": "claude-code",
-            **({"gen_ai.agent.id": agent} if agent else {}),
-            **({"instrument.label": summary} if summary else {}),
+            SESSION: session,
+            AGENT_NAME: "claude-code",
+            **({AGENT_ID: agent} if agent else {}),
+            **({LABEL: summary} if summary else {}),
         },
         events=[_event(line) for line in lines if line.get("type") not in (*SPOKEN, "summary")],
     )
@@ -119,10 +120,10 @@ def _turn(key: str, at_ns: int, lines: list[Fields], session: str) -> Turn:
         f"claude_code.{name}": value for name, value in first.items() if name not in _ENVELOPE and value is not None
     }
     known = {
-        "gen_ai.provider.name": "anthropic",
-        "gen_ai.response.model": words(message.get("model")),
+        PROVIDER: "anthropic",
+        RESPONSE_MODEL: words(message.get("model")),
         "gen_ai.response.id": words(message.get("id")),
-        "gen_ai.response.finish_reasons": [reason] if reason else None,
+        FINISH_REASONS: [reason] if reason else None,
         "claude_code.request_id": words(last.get("requestId")),
     }
     is_answer = first.get("type") == "assistant"
@@ -132,7 +133,7 @@ def _turn(key: str, at_ns: int, lines: list[Fields], session: str) -> Turn:
         at_ns=at_ns,
         message=_message(lines),
         usage=_usage(lines) if is_answer else None,
-        attributes={"session.id": session, **told, **rest},
+        attributes={SESSION: session, **told, **rest},
         failures=_failures(lines),
         agents=_agents(lines),
     )

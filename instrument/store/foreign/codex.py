@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import convert
 
+from instrument.attributes import AGENT_NAME, PROVIDER, REQUEST_MODEL, SESSION
 from instrument.messages import Part, message_of, said
 from instrument.model import Event, Failure, Record, Usage
 from instrument.store.foreign.conversation import Conversation, Turn, spans
@@ -29,7 +30,7 @@ _COUNTS = {
     "input": "input_tokens", "cached": "cached_input_tokens", "cache_write": "cache_write_input_tokens",
     "output": "output_tokens", "reasoning": "reasoning_output_tokens",
 }  # fmt: skip
-_SETTINGS = {"gen_ai.request.model": "model", "gen_ai.request.reasoning.level": "effort"}
+_SETTINGS = {REQUEST_MODEL: "model", "gen_ai.request.reasoning.level": "effort"}
 _EXIT = re.compile(r"(?:^|\n)\s*(?:Exit code|Process exited with code|exit_code):?\s*(-?\d+)")
 _EXIT_WITHIN = 400
 _RESOURCE = {"cwd": "process.working_directory", "cli_version": "codex.version", "originator": "codex.originator"}
@@ -58,7 +59,7 @@ def records(rows: Iterable[Any], source: str) -> Iterator[Record]:
             span_id=digest(trace_id, "agent"),
             name="codex",
             turns=turns,
-            attributes={"session.id": session, "gen_ai.agent.name": "codex"},
+            attributes={SESSION: session, AGENT_NAME: "codex"},
             events=[_event(*line) for line in lines if _is_other(*line[1:])],
         )
     )
@@ -213,6 +214,6 @@ def _tokens(count: object) -> int | None:
 
 def _turn(key: str, draft: _Draft, session: str) -> Turn:
     told = {ours: text for ours, theirs in _SETTINGS.items() if (text := words(draft.context.get(theirs)))}
-    about = {"gen_ai.provider.name": "openai", **told} if draft.role == "assistant" else {}
+    about = {PROVIDER: "openai", **told} if draft.role == "assistant" else {}
     message = said(draft.role, draft.parts)
-    return Turn(key, draft.at_ns, message, draft.usage, {"session.id": session, **about}, draft.failures)
+    return Turn(key, draft.at_ns, message, draft.usage, {SESSION: session, **about}, draft.failures)

@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from instrument.attributes import MESSAGES, NEW_ONLY, NO_ITERATION, TIMES
+from instrument.attributes import (
+    LABEL,
+    MESSAGES,
+    NEW_ONLY,
+    NO_ITERATION,
+    REQUEST_MODEL,
+    RESPONSE_MODEL,
+    SESSION,
+    TIMES,
+    USER,
+)
 from instrument.cutting import beginning
 from instrument.messages import Message
 from instrument.model import Event, Failure, Span, Usage
@@ -102,7 +112,7 @@ def _agent(conversation: Conversation) -> Span:
     turns = conversation.turns
     start = _start(conversation)
     asked, told = _first_text(turns, "user"), _first_text(turns[::-1], "assistant")
-    label = {"instrument.label": beginning(" ".join(asked.split()), _LABEL)} if asked else {}
+    label = {LABEL: beginning(" ".join(asked.split()), _LABEL)} if asked else {}
     return _span(
         conversation,
         span_id=conversation.span_id,
@@ -146,7 +156,7 @@ def _model_call(conversation: Conversation, turn: Turn, heard: list[Message], be
 
 
 def _model_name(attributes: Fields) -> str:
-    model = words(attributes.get("gen_ai.response.model")) or words(attributes.get("gen_ai.request.model"))
+    model = words(attributes.get(RESPONSE_MODEL)) or words(attributes.get(REQUEST_MODEL))
     return f"chat {model}" if model else "chat"
 
 
@@ -166,7 +176,7 @@ def _step(conversation: Conversation, turn: Turn, before: int) -> Span:
 
 def _called(conversation: Conversation, turn: Turn, waiting: list[_Call]) -> Iterator[Span]:
     """The calls of an answer: those of our tools wait for their results, those of the provider's are over."""
-    shared: Fields = {key: turn.attributes[key] for key in ("session.id", "user.id") if key in turn.attributes}
+    shared: Fields = {key: turn.attributes[key] for key in (SESSION, USER) if key in turn.attributes}
     for place, part in enumerate(turn.message["parts"]):
         call = _Call(tool_span_id(conversation, turn.key, place), turn.at_ns, part, shared)
         if part.get("type") == "tool_call":

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from instrument.attributes import ORDER_ONLY, TIMES
+from instrument.attributes import ORDER_ONLY, REQUEST_MODEL, TIMES
 from instrument.messages import message_of
 from instrument.model import Record, Score
 from instrument.store.foreign.conversation import Conversation, Turn, spans
@@ -68,7 +68,7 @@ def _messages(row: object) -> list[Any]:
 
 def _turn(message: Fields, place: int, base: int, row: Fields) -> Turn:
     model = words(message.get("model")) or words(row.get("model"))
-    known = {"gen_ai.request.model": model} if model else {}
+    known = {REQUEST_MODEL: model} if model else {}
     rest = {f"imported.{key}": value for key, value in message.items() if key not in _MESSAGE_KEYS and _says(value)}
     read = message_of(_with_role(message), "user")
     return Turn(
@@ -95,7 +95,7 @@ def _time(told: Fields) -> int | None:
 
 
 def _about(beside: Fields, *, timed: bool) -> Fields:
-    named = {"gen_ai.request.model": beside["model"]} if words(beside.get("model")) else {}
+    named = {REQUEST_MODEL: beside["model"]} if words(beside.get("model")) else {}
     rest = {f"imported.{key}": value for key, value in beside.items() if key not in ("model", *SCORES)}
     return {**named, **rest} if timed else {**named, **rest, TIMES: ORDER_ONLY}
 

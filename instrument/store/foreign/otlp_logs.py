@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from instrument.attributes import AGENT_ID
 from instrument.model import Finding, Log, Record, Score, Span
 from instrument.store.foreign.shape import (
     Fields,
@@ -84,7 +85,7 @@ def _record(line: Fields, told: Fields, body: Any) -> Record:
         event=event,
         message=body if isinstance(body, str) else "",
         logger=words(told.pop("code.logger.name", None)),
-        agent_id=words(told.pop("gen_ai.agent.id", None)),
+        agent_id=words(told.pop(AGENT_ID, None)),
         metadata=told if isinstance(body, str) or body is None else {"body": body, **told},
     )
 

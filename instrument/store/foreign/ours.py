@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from instrument.attributes import ERROR_TYPE
 from instrument.model import Cost, Failure, Span, Usage
 from instrument.store.foreign.shape import Fields, fields, parsed, words
 
@@ -41,8 +42,8 @@ def restored(span: Span) -> Span:
 
 
 def _failure(span: Span, rest: Fields) -> Failure | None:
-    if span.error is not None and span.error.type == rest.get("error.type"):
-        del rest["error.type"]
+    if span.error is not None and span.error.type == rest.get(ERROR_TYPE):
+        del rest[ERROR_TYPE]
     return span.error
 
 
