@@ -17,6 +17,7 @@ from instrument.analysis.changes import MISSING, differences
 from instrument.analysis.rearranged import Rearranged, rearranged
 from instrument.analysis.sides import Side, Spent, by_name, side_of
 from instrument.analysis.tree import Trace, ancestors, parents
+from instrument.analysis.tree import walk as spans_below
 from instrument.model import Span
 
 CAUSES = (
@@ -110,18 +111,9 @@ def _down(walk: _Walk) -> Iterator[tuple[int, Pair]]:
     for (pair, _), depth in zip(walk.rows[1:], walk.depth[1:], strict=True):
         yield depth - 1, pair
         if pair.b is None and pair.a is not None:
-            yield from ((depth + below, Pair(one, None)) for below, one in _inside(walk.a.trace, pair.a))
+            yield from ((depth + below, Pair(one, None)) for one, below in spans_below(walk.a.trace, pair.a.span_id))
         elif pair.a is None and pair.b is not None:
-            yield from ((depth + below, Pair(None, two)) for below, two in _inside(walk.b.trace, pair.b))
-
-
-def _inside(trace: Trace, span: Span) -> Iterator[tuple[int, Span]]:
-    """What lies below a call, and how deep."""
-    waiting = [(0, child) for child in reversed(trace.children(span.span_id))]
-    while waiting:
-        depth, inner = waiting.pop()
-        yield depth, inner
-        waiting.extend((depth + 1, child) for child in reversed(trace.children(inner.span_id)))
+            yield from ((depth + below, Pair(None, two)) for two, below in spans_below(walk.b.trace, pair.b.span_id))
 
 
 def _compared(walk: _Walk) -> Diff:
@@ -282,8 +274,5 @@ def _shown(pair: Pair) -> Span:
 
 
 def _size(trace: Trace, span: Span) -> int:
-    number, waiting = 0, [span]
-    while waiting:
-        number += 1
-        waiting.extend(trace.children(waiting.pop().span_id))
-    return number
+    """How many spans a call is, with those below it."""
+    return 1 + sum(1 for _ in spans_below(trace, span.span_id))

@@ -85,9 +85,9 @@ class Trace(Struct, frozen=True, kw_only=True, dict=True, eq=False, repr_omit_de
         return _hang(self.spans)
 
 
-def walk(trace: Trace) -> Iterator[tuple[Span, int]]:
-    """Every span with its depth, parents before children, siblings in order."""
-    waiting = [(root, 0) for root in reversed(trace.roots)]
+def walk(trace: Trace, top: str | None = None) -> Iterator[tuple[Span, int]]:
+    """Every span below `top` (None: all) with its depth there, parents before children, siblings in order."""
+    waiting = [(span, 0) for span in reversed(trace.children(top))]
     while waiting:
         span, depth = waiting.pop()
         yield span, depth
@@ -241,7 +241,7 @@ def _unended(head: Open, seen: Mapping[str, int]) -> Span:
 def updated(span: Span, updates: Mapping[str, Sequence[Update]]) -> Span:
     """The span with what was learned of it later: tokens and money replace the earlier ones, attributes are added."""
     for late in updates.get(span.span_id, ()):
-        span = msgspec.structs.replace(
+        span = replace(
             span,
             usage=late.usage or span.usage,
             cost=late.cost or span.cost,
