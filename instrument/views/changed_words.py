@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
 
+from instrument.detectors.similarity import common_start
 from instrument.views.theme import Theme, clean
 
 _PARTS = re.compile(r"\s+|\w+|[^\w\s]")
@@ -60,8 +61,7 @@ def _smoothed(opcodes: Iterable[Opcode], one: list[str]) -> Iterator[Opcode]:
 def _cut(one: list[str], two: list[str]) -> tuple[list[str], list[str]]:
     if len(one) <= MOST_PARTS and len(two) <= MOST_PARTS:
         return one, two
-    same = next((n for n, (x, y) in enumerate(zip(one, two, strict=False)) if x != y), min(len(one), len(two)))
-    start = max(0, same - 40)
+    start = max(0, common_start(one, two) - 40)
     return one[start : start + MOST_PARTS], two[start : start + MOST_PARTS]
 
 

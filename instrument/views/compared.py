@@ -17,6 +17,7 @@ from instrument.analysis.totals import total
 from instrument.analysis.tree import Trace
 from instrument.analysis.volatile import steady_text
 from instrument.attributes import AGENT_ID, ITERATION
+from instrument.detectors.similarity import common_start
 from instrument.model import Span
 from instrument.statuses import OPEN, UNFINISHED
 from instrument.views.brief import brief
@@ -252,21 +253,15 @@ def _apart(before: str, after: str) -> tuple[str, str, str]:
     """Some letters before the first difference, and both texts from there to where they are the same again."""
     if max(len(before), len(after)) <= SHORT:
         return "", clean(before), clean(after)
-    alike = start = _alike(before, after)
+    alike = start = common_start(before, after)
     while start and alike - start < SHORT and before[start - 1].isalnum():
         start -= 1
-    behind = _alike(before[start:][::-1], after[start:][::-1])
+    behind = common_start(before[start:][::-1], after[start:][::-1])
     while behind and before[-behind].isalnum():
         behind -= 1
     gone, new = (clean(text[start : len(text) - behind], MOST_TOLD) for text in (before, after))
     lead = clean(before[max(0, start - AROUND) : start])
     return f"…{lead}" if start > AROUND else lead, gone, new
-
-
-def _alike(one: str, two: str) -> int:
-    """How many letters at the beginning are the same."""
-    number = min(len(one), len(two))
-    return next((n for n, (x, y) in enumerate(zip(one, two, strict=False)) if x != y), number)
 
 
 def _rows_of_other_time(rows: Sequence[Row], whole: int) -> set[int]:
