@@ -1,5 +1,7 @@
 """The command line: one small file a verb, named in `main`.
 
+What takes long to load is imported where it is needed: `--help` loads every verb.
+
 several verbs: main source moments sizes amounts others printing intake
 part of one: receiving reprice twice
 """

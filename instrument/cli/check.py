@@ -7,10 +7,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+import msgspec
+
 from instrument.cli.printing import json_document, say, tell
 from instrument.cli.sizes import any_number, from_zero_up, whole
 from instrument.cli.source import find_trace, fresh, is_path, limits, no_trace, path_of, usual, with_unfinished
-from instrument.views.theme import SEVERITIES
+from instrument.views.theme import SEVERITIES, clean, theme_for, wrapped
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -155,8 +157,6 @@ def _failing(findings: Sequence[Finding], least: str) -> int:
 
 def _as_json(trace: Trace, findings: Sequence[Finding]) -> list[Any]:
     """Encoded already, which takes a third of the memory."""
-    import msgspec
-
     from instrument.views.evidence import told
 
     return [msgspec.Raw(msgspec.json.encode(told(one, trace))) for one in findings]
@@ -165,7 +165,6 @@ def _as_json(trace: Trace, findings: Sequence[Finding]) -> list[Any]:
 def _as_text(stream: TextIO) -> Callable[[Trace, Sequence[Finding]], str]:
     from instrument.analysis.in_words import moment
     from instrument.views.evidence import as_text
-    from instrument.views.theme import clean, theme_for, wrapped
 
     theme = theme_for(stream)
 
@@ -182,7 +181,6 @@ def _as_text(stream: TextIO) -> Callable[[Trace, Sequence[Finding]], str]:
 def _print(checked: Sequence[_Checked], least: str, failing: int, *, are_counted: bool) -> None:
     """The findings and how many there are; that runs failed is said where nothing has counted it."""
     from instrument.analysis.in_words import many
-    from instrument.views.theme import theme_for, wrapped
 
     for one in checked:
         if one.shown:

@@ -6,10 +6,14 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+from msgspec.structs import asdict
+
 from instrument.cli.printing import json_document, say, tell
 from instrument.cli.source import find_trace, is_path, path_of, trace_ids
 from instrument.collecting import uncollected
 from instrument.errors import InstrumentError
+from instrument.views.theme import theme_for
 
 if TYPE_CHECKING:
     from instrument.analysis.diff import Diff
@@ -56,7 +60,6 @@ def run(args: argparse.Namespace) -> int:
         say(json_document(_told(diff)))
     else:
         from instrument.views.difference import difference
-        from instrument.views.theme import theme_for
 
         say(difference(diff, theme_for(sys.stdout)))
     tell(dict.fromkeys(notices))
@@ -91,15 +94,11 @@ def _of_run(path: str, word: str, began: dict[str, int]) -> str | None:
 
 
 def _told(diff: Diff) -> dict[str, Any]:
-    from msgspec import to_builtins
-
     told: dict[str, Any] = to_builtins(diff, enc_hook=str)
     return {**told, "a": _side(diff.a), "b": _side(diff.b)}
 
 
 def _side(side: Side) -> dict[str, Any]:
-    from msgspec.structs import asdict
-
     from instrument.views.plain import total_told
 
     return {**asdict(side), "total": total_told(side.total)}

@@ -15,6 +15,7 @@ from instrument.cli.printing import json_document, say, tell
 from instrument.cli.source import add_trace, find_trace, judge_of, path_of, place_trace
 from instrument.errors import InstrumentError
 from instrument.store import blobs
+from instrument.views.theme import clean
 
 if TYPE_CHECKING:
     from instrument.analysis.tree import Trace
@@ -136,7 +137,5 @@ def _files(
 
 
 def _name(args: argparse.Namespace, trace: Trace, files: Sequence[Path]) -> None:
-    from instrument.views.theme import clean
-
     named = [str(file) for file in files]
     say(json_document({"trace_id": trace.trace_id, "files": named}) if args.json else "\n".join(map(clean, named)))

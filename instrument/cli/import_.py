@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from instrument.cli.printing import json_document, say, tell
 from instrument.cli.source import folder_of, settings_of
 from instrument.errors import InstrumentError
+from instrument.views.theme import clean
 
 if TYPE_CHECKING:
     from instrument.cli.twice import Told
@@ -172,7 +173,6 @@ def _counted(file: Path, imported: Imported, records: Sequence[Record], written:
 
 def _as_text(done: Sequence[dict[str, Any]], folder: Path) -> str:
     from instrument.analysis.in_words import many
-    from instrument.views.theme import clean
 
     lines = [
         f"{one['file']}: {one['format']}, {many(one['traces'], 'trace')}, {many(one['spans'], 'span')} "

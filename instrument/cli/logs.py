@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from instrument.cli.moments import since
 from instrument.cli.printing import json_document, say, tell
 from instrument.cli.source import add_path, chosen_id, is_path, path_of
+from instrument.views.theme import RANKS, broken, clean, cut_painted, theme_for
 
 if TYPE_CHECKING:
     from instrument.model import Log
@@ -64,8 +67,6 @@ def _logs(path: str, wanted: Callable[[Log], bool], notices: list[str]) -> Itera
 
 
 def _wanted(args: argparse.Namespace) -> Callable[[Log], bool]:
-    from instrument.views.theme import RANKS
-
     tests: list[Callable[[Log], bool]] = []
     if args.event:
         tests.append(lambda log: fnmatchcase(log.event.upper(), args.event.upper()))
@@ -79,19 +80,14 @@ def _wanted(args: argparse.Namespace) -> Callable[[Log], bool]:
 
 
 def _level(text: str) -> str:
-    from instrument.views.theme import RANKS
-
     if text.upper() not in RANKS:
         raise argparse.ArgumentTypeError(f"{text!r} is no level: give one of {', '.join(RANKS)}")
     return text.upper()
 
 
 def _print_lines(logs: list[Log]) -> None:
-    from msgspec.structs import replace
-
     from instrument.analysis.in_words import iso
     from instrument.views.text import line
-    from instrument.views.theme import broken, clean, cut_painted, theme_for
 
     theme = theme_for(sys.stdout)
     uncut = replace(theme, width=None)

@@ -12,6 +12,9 @@ from contextlib import suppress
 from keyword import iskeyword
 from typing import TYPE_CHECKING, NoReturn
 
+from instrument.errors import InstrumentError
+from instrument.version import __version__
+
 if TYPE_CHECKING:
     from instrument.settings import Settings
 
@@ -52,8 +55,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    from instrument.errors import InstrumentError
-
     if words and words[0] not in VERBS and not words[0].startswith("-"):
         meant = _meant(words[0], VERBS) or f"known are {', '.join(VERBS)}"
         return _complain(f"there is no verb {words[0][:60]!r}; {meant}")
@@ -126,8 +127,6 @@ class _Parser(argparse.ArgumentParser):
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from instrument.version import __version__
-
         sys.stdout.write(f"instrument {__version__}\n")
         parser.exit()
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from instrument.cli.printing import say
 from instrument.cli.source import overview_of
+from instrument.statuses import FAILED
+from instrument.views.theme import Theme, clean
 
 if TYPE_CHECKING:
     from instrument.analysis.tree import Trace
-    from instrument.views.theme import Theme
 
 
 def say_of_others(trace: Trace, path: str, verb: str, theme: Theme) -> None:
@@ -18,9 +19,7 @@ def say_of_others(trace: Trace, path: str, verb: str, theme: Theme) -> None:
     Those of earlier processes may have been mended since.
     """
     from instrument.analysis.in_words import count, many
-    from instrument.statuses import FAILED
     from instrument.views.tables import telling_digits
-    from instrument.views.theme import clean
 
     if trace.root.status in FAILED:
         return

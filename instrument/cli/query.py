@@ -11,9 +11,13 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Raw
+from msgspec.json import encode
+
 from instrument.cli.printing import say, tell
 from instrument.cli.source import path_of, tell_of_sampling
 from instrument.errors import InstrumentError
+from instrument.views.theme import clean, theme_for, wrapped
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -90,14 +94,10 @@ def _print_json(found: DuckDBPyConnection) -> None:
 
 
 def _plain(value: Any, is_json: bool) -> Any:
-    from msgspec import Raw
-
     return Raw(value.encode()) if is_json and value is not None else _told(value)
 
 
 def _encoded(row: dict[str, Any]) -> str:
-    from msgspec.json import encode
-
     return encode(row, enc_hook=str).decode()
 
 
@@ -126,7 +126,6 @@ def _with_names(found: DuckDBPyConnection) -> Iterator[Sequence[Any]]:
 
 def _print_table(found: DuckDBPyConnection) -> None:
     from instrument.views.tables import Column, table, that_fit
-    from instrument.views.theme import clean, theme_for, wrapped
 
     theme = theme_for(sys.stdout)
     columns = [
@@ -147,8 +146,6 @@ def _print_table(found: DuckDBPyConnection) -> None:
 
 
 def _cell(value: Any) -> Cell:
-    from instrument.views.theme import clean
-
     if value is None:
         return ""
     if isinstance(value, float):

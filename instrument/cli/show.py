@@ -7,18 +7,21 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from instrument.cli.others import say_of_others
 from instrument.cli.printing import json_document, say, tell
 from instrument.cli.sizes import any_number, whole
 from instrument.cli.source import add_trace, find_trace, limits, path_of, place_trace, span_named, usual
 from instrument.errors import InstrumentError
+from instrument.statuses import FAILED, UNFINISHED
+from instrument.views.theme import Theme, theme_for
 
 if TYPE_CHECKING:
     from instrument.analysis.report import Report
     from instrument.analysis.tree import Trace
     from instrument.detectors import History
     from instrument.model import Span
-    from instrument.views.theme import Theme
 
 MS = 1_000_000
 
@@ -67,8 +70,6 @@ def run(args: argparse.Namespace) -> int:
         _refuse_choice(args)
         say(b"".join(nested(trace)).decode())
     else:
-        from instrument.views.theme import theme_for
-
         theme = theme_for(sys.stdout)
         _print_tree(trace, args, usual(path, notices), theme)
         if args.trace is None:
@@ -105,8 +106,6 @@ def _choice(args: argparse.Namespace, report: Report) -> Callable[[Span], bool] 
     """Whether a span is one of those that were asked for; None where all are."""
     if not (args.kind or args.errors or args.min_ms is not None):
         return None
-    from instrument.statuses import FAILED, UNFINISHED
-
     kinds = {kind for given in args.kind or () for kind in given.split(",")}
     _refuse_unknown(kinds, report.trace)
     about = {span_id for one in report.findings for span_id in one.span_ids}
@@ -134,13 +133,10 @@ def _refuse_unknown(kinds: set[str], trace: Trace) -> None:
 
 
 def _print_span(trace: Trace, span_id: str, path: str, args: argparse.Namespace, notices: list[str]) -> None:
-    from msgspec.structs import replace
-
     from instrument.analysis.report import findings_of
     from instrument.store import blobs
     from instrument.views.detail import detail
     from instrument.views.plain import log_told, span_told
-    from instrument.views.theme import theme_for
 
     span = next((one for one in trace.spans if one.span_id == span_id), None)
     if span is None:

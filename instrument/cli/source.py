@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from instrument.cli.printing import tell
 from instrument.errors import InstrumentError
+from instrument.statuses import OPEN, UNFINISHED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,8 +180,6 @@ _IS_RUN = re.compile(rb'"type"\s*:\s*"run"')
 
 def _until_now(trace: Trace, path: str) -> Trace:
     """The trace; its open spans last until now where their process lives, else until its last sign of life."""
-    from instrument.statuses import OPEN, UNFINISHED
-
     if all(span.status != OPEN for span in trace.spans):
         return trace
     lives = _lives(trace)

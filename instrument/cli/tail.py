@@ -17,12 +17,12 @@ from instrument.cli.printing import say
 from instrument.cli.sizes import whole
 from instrument.cli.source import path_of, settings_of
 from instrument.errors import InstrumentError
+from instrument.views.theme import Theme, clean, theme_for
 
 if TYPE_CHECKING:
     from instrument.model import Record, Run
     from instrument.store.follow import Follower
     from instrument.views.live import Live
-    from instrument.views.theme import Theme
 
 POLL_SECONDS = 0.2
 LINES = 20
@@ -52,7 +52,6 @@ def run(args: argparse.Namespace) -> int:
     """Print lines until there are no more, or with -f until an interrupt."""
     from instrument.store.follow import Follower
     from instrument.store.jsonl import files
-    from instrument.views.theme import clean
 
     path = _awaited(args) if args.follow else path_of(args)
     if not args.follow:
@@ -125,8 +124,6 @@ class _Screen:
 
     def show(self, lines: Iterable[bytes], most: int | None) -> None:
         """Print what is new, the last `most` of it; then what is running, if it can be drawn anew later."""
-        from instrument.views.theme import theme_for
-
         theme = theme_for(sys.stdout)
         told = [*deque(self._live.told([*_records(lines)], theme), most), *self._live.gone(theme)]
         standing = self._running(theme) if self._redraws or most is not None else []
