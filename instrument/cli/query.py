@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
@@ -17,6 +18,7 @@ from msgspec.json import encode
 from instrument.cli.printing import say, tell
 from instrument.cli.source import path_of, tell_of_sampling
 from instrument.errors import InstrumentError
+from instrument.money import decimal_text
 from instrument.views.theme import clean, theme_for, wrapped
 
 if TYPE_CHECKING:
@@ -103,25 +105,17 @@ def _encoded(row: dict[str, Any]) -> str:
 
 def _told(value: Any) -> Any:
     """The value as it is, amounts of money without the zeros behind."""
-    if not isinstance(value, Decimal):
-        return value
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return decimal_text(value) if isinstance(value, Decimal) else value
 
 
 def _print_csv(found: DuckDBPyConnection) -> None:
     line = io.StringIO()
     writer = csv.writer(line, lineterminator="\n")
-    for row in _with_names(found):
+    for row in chain([_names(found)], _rows(found)):
         writer.writerow(["" if value is None else _told(value) for value in row])
         say(line.getvalue(), end="")
         line.seek(0)
         line.truncate()
-
-
-def _with_names(found: DuckDBPyConnection) -> Iterator[Sequence[Any]]:
-    yield _names(found)
-    yield from _rows(found)
 
 
 def _print_table(found: DuckDBPyConnection) -> None:
