@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
 from instrument.money import decimal_text
 from instrument.store.ledger import Total
+from instrument.views.theme import clean
 
 WITHOUT_TOKENS = "calls whose tokens nobody told, as of failed ones, have no row in the ledger and are not counted here"
 
@@ -21,9 +23,23 @@ def places(usd: Decimal | None) -> int:
     return 2 if usd is None else max(2, -int(usd.as_tuple().exponent))
 
 
+def name_of(group: str | None) -> str:
+    """What a group of calls is called."""
+    return clean(group or "(none)", 60)
+
+
 def calls(number: int) -> str:
     """The subject of a sentence about calls."""
     return f"{number:,} call is" if number == 1 else f"{number:,} calls are"
+
+
+def doubts(groups: Iterable[Total], total: Total, unpriced: str) -> Iterator[str]:
+    """What amounts leave out, and what they take for granted; `unpriced` is said of calls without a price."""
+    yield WITHOUT_TOKENS
+    if total.unpriced:
+        yield f"{calls(total.unpriced)} {unpriced}: {', '.join(name_of(one.key) for one in groups if one.unpriced)}"
+    if total.estimated:
+        yield f"{calls(total.estimated)} estimated: tokens, or a price, had to be assumed"
 
 
 def plain(total: Total) -> dict[str, Any]:

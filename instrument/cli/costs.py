@@ -6,11 +6,11 @@ import argparse
 import json
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from instrument.cli.amounts import WITHOUT_TOKENS, calls, in_places, places, plain
+from instrument.cli.amounts import WITHOUT_TOKENS, calls, doubts, in_places, name_of, places, plain
 from instrument.cli.moments import since
 from instrument.cli.printing import say
 from instrument.cli.reprice import repriced
@@ -121,10 +121,12 @@ def _as_text(by: str, groups: Sequence[Total]) -> str:
     titles = ("calls", "input", "cached", "output", "reasoning", "unpriced", "USD")
     theme = theme_for(sys.stdout)
     columns = [Column(by, flexible=True), *(Column(title, True, _GIVES_WAY.get(title, 0)) for title in titles)]
-    lines = [_cells(one, clean(one.key or "(none)", 60), decimals) for one in groups]
+    lines = [_cells(one, name_of(one.key), decimals) for one in groups]
     shown = table(columns, [*lines, _cells(total, "total", decimals)], theme)
-    doubts = (line for doubt in _doubts(groups, total) for line in wrapped(doubt, theme.width))
-    return "\n".join([shown, *doubts])
+    below = [*doubts(groups, total, "unpriced and not in the total")]
+    if total.free:
+        below.append(f"{calls(total.free)} free")
+    return "\n".join([shown, *(part for line in below for part in wrapped(line, theme.width))])
 
 
 _GIVES_WAY = {"reasoning": 4, "cached": 3, "output": 2, "input": 1}
@@ -134,15 +136,3 @@ def _cells(one: Total, name: str, decimals: int) -> list[str]:
     """One line of the table; the amount is exact. A column that is empty in every line is not shown."""
     counts = [f"{count:,}" for count in (one.calls, one.input, one.cached, one.output, one.reasoning)]
     return [name, *counts, f"{one.unpriced:,}" if one.unpriced else "", in_places(one.usd, decimals)]
-
-
-def _doubts(groups: Sequence[Total], total: Total) -> Iterator[str]:
-    """What the amounts leave out, and what they take for granted."""
-    yield WITHOUT_TOKENS
-    if total.unpriced:
-        names = ", ".join(clean(one.key or "(none)", 60) for one in groups if one.unpriced)
-        yield f"{calls(total.unpriced)} unpriced and not in the total: {names}"
-    if total.estimated:
-        yield f"{calls(total.estimated)} estimated: tokens, or a price, had to be assumed"
-    if total.free:
-        yield f"{calls(total.free)} free"

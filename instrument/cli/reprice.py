@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from instrument.analysis.reprice import Compared, compared
-from instrument.cli.amounts import WITHOUT_TOKENS, calls, in_places, places, plain
+from instrument.cli.amounts import WITHOUT_TOKENS, doubts, in_places, name_of, places, plain
 from instrument.money import decimal_text
 from instrument.pricing import Prices
 from instrument.store.ledger import By, Row, added_up
@@ -42,7 +42,8 @@ def repriced(
         shown = {**about, "groups": [*map(_plain, groups)], "total": _plain(total), "left_out": WITHOUT_TOKENS}
         return json.dumps(shown, indent=2)
     theme = theme_for(sys.stdout)
-    below = (*_doubts(groups, total), _basis(file, at_ns))
+    unpriced = "unpriced by the new prices and not in their total"
+    below = (*doubts((one.new for one in groups), total.new, unpriced), _basis(file, at_ns))
     lines = (part for line in below for part in wrapped(line, theme.width))
     return "\n".join([_table(by, groups, total, theme), *lines])
 
@@ -62,7 +63,7 @@ def _table(by: str, groups: Sequence[Compared], total: Compared, theme: Theme) -
     decimals = max((places(usd) for one in (*groups, total) for usd in _amounts(one)), default=2)
     titles = {"calls": 2, "was unpriced": 3, "still unpriced": 1, "old USD": 0, "new USD": 0, "difference": 0}
     columns = [Column(by, flexible=True), *(Column(title, True, gives_way) for title, gives_way in titles.items())]
-    lines = [_cells(one, clean(one.key or "(none)", 60), decimals) for one in groups]
+    lines = [_cells(one, name_of(one.key), decimals) for one in groups]
     return table(columns, [*lines, _cells(total, "total", decimals)], theme)
 
 
@@ -73,16 +74,6 @@ def _amounts(one: Compared) -> tuple[Decimal | None, ...]:
 def _cells(one: Compared, name: str, decimals: int) -> list[str]:
     unpriced = [f"{count:,}" if count else "" for count in (one.old.unpriced, one.new.unpriced)]
     return [name, f"{one.old.calls:,}", *unpriced, *(in_places(usd, decimals) for usd in _amounts(one))]
-
-
-def _doubts(groups: Sequence[Compared], total: Compared) -> Iterator[str]:
-    """What the new amounts leave out, and what they take for granted."""
-    yield WITHOUT_TOKENS
-    if total.new.unpriced:
-        names = ", ".join(clean(one.key or "(none)", 60) for one in groups if one.new.unpriced)
-        yield f"{calls(total.new.unpriced)} unpriced by the new prices and not in their total: {names}"
-    if total.new.estimated:
-        yield f"{calls(total.new.estimated)} estimated: tokens, or a price, had to be assumed"
 
 
 def _basis(file: Path | None, at_ns: int | None) -> str:
