@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import threading
@@ -153,17 +154,9 @@ def _of_protobuf(body: bytes, signal: str) -> Any:
 def _messages(signal: str) -> tuple[Any, Any]:
     """The classes of a signal's request and response."""
     eager.load_messages()
-    if signal == "trace":
-        from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace
-
-        return trace.ExportTraceServiceRequest, trace.ExportTraceServiceResponse
-    if signal == "logs":
-        from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
-
-        return logs.ExportLogsServiceRequest, logs.ExportLogsServiceResponse
-    from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics
-
-    return metrics.ExportMetricsServiceRequest, metrics.ExportMetricsServiceResponse
+    module = importlib.import_module(f"opentelemetry.proto.collector.{signal}.v1.{signal}_service_pb2")
+    name = f"Export{signal.capitalize()}Service"  # as in ExportTraceServiceRequest
+    return getattr(module, f"{name}Request"), getattr(module, f"{name}Response")
 
 
 def _answer(request: Request, signal: str, told: dict[str, Any]) -> Response:
