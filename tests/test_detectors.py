@@ -191,8 +191,9 @@ def test_a_finding_is_a_record_with_figures(detector: str) -> None:
 
 @pytest.mark.parametrize("detector", EXAMPLES)
 def test_a_pattern_that_goes_on_is_told_when_it_has_doubled(detector: str) -> None:
-    """Sixty more rounds of a pattern give a handful of findings, not one a span."""
-    assert 1 <= len(of(detector, feed(run(EXAMPLES[detector], 60)))) <= 8
+    """Sixty more rounds of a pattern give a handful of findings, not one a span; some take more to have doubled."""
+    least = 1 if detector in ("slow", "spending", "tool_abuse") else 2
+    assert least <= len(of(detector, feed(run(EXAMPLES[detector], 60)))) <= 8
 
 
 @pytest.mark.parametrize("detector", EXAMPLES)

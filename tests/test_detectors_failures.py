@@ -214,6 +214,8 @@ TOLD_ERRORS = [
     {"error": {"message": "not found", "code": 404}},
     {"ok": False, "message": "not found"},
     {"isError": True, "content": "not found"},
+    {"status": "failed", "message": "not found"},
+    {"status": "ERROR", "message": "not found"},
 ]
 
 
@@ -236,6 +238,7 @@ NO_ERRORS = [
     '{{"error": null, "rows": "{n}"}}',
     {"errors": [], "ok": True},
     {"success": None, "status": "done"},
+    {"failed": 0, "status": "done"},
 ]
 
 

@@ -136,7 +136,8 @@ def test_another_identifier_is_another_question() -> None:
     """Prose may be the same: the order it is about differs."""
     tape = Tape()
     for order in range(5):
-        tape.tool("refund", "done", order=f"W{order}", reason="the plant came with broken leaves and wet soil")
+        reason = "the plant came with broken leaves and wet soil"
+        tape.tool("refund", "done", order=f"W{order}", in_money="EUR", reason=reason)
     assert [] == feed(tape.spans)
 
 

@@ -17,7 +17,8 @@ def run_twice(steps: int, *, changed: int = 0, between: int = 4) -> Tape:
 
 def test_the_first_three_steps_again_are_a_restart() -> None:
     """Found with the third step, which names both beginnings."""
-    assert 6 == len(feed(run_twice(3).spans)[0].span_ids)
+    (found,) = feed(run_twice(3).spans)
+    assert (6, 2) == (len(found.span_ids), found.data["times"])
 
 
 def test_two_steps_again_are_a_habit() -> None:

@@ -118,6 +118,14 @@ def test_another_success_frees_the_call(pattern: Callable[[Tape], None]) -> None
     assert asked(watch, *CONTINUED[pattern]) is None
 
 
+@pytest.mark.parametrize(("pattern", "is_free"), [(near_repeat, False), (error_storm, True)])
+def test_a_success_of_the_same_tool_frees_what_failed_alone(pattern: Callable[[Tape], None], is_free: bool) -> None:
+    """A tool that failed on and on works now; one that was asked the same in other words has shown nothing new."""
+    tool, given = OTHER[near_repeat] if pattern is near_repeat else CONTINUED[error_storm]
+    watch = watched(pattern, then=lambda tape: tape.tool(tool, "it went well", **given))
+    assert is_free == (asked(watch, *CONTINUED[pattern]) is None)
+
+
 @pytest.mark.parametrize("pattern", FOREVER)
 def test_a_limit_stays_passed(pattern: Callable[[Tape], None]) -> None:
     """Nothing else that is done makes the calls fewer."""

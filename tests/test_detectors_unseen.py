@@ -98,6 +98,16 @@ def test_a_tool_that_polls_is_no_repeat() -> None:
     assert [] == talk.findings()
 
 
+def test_the_id_of_a_wish_may_come_again() -> None:
+    """Some models count the calls of each answer anew: the last result under an id is that of the last wish."""
+    tape, history = Tape(), list[Message]()
+    for percent in (10, 20, 30, 40):
+        said = {"role": "assistant", "parts": [wished(1, "status", job=7)]}
+        tape.span("chat", "llm", input={"messages": [*history]}, output={"messages": [said]})
+        history += [said, answered(1, f"{percent} percent done")]
+    assert [] == feed(tape.spans)
+
+
 def test_a_repeat_that_goes_on_names_the_first_model_call() -> None:
     """Told again when it has doubled, as a continuation of the first finding."""
     talk = Talk()

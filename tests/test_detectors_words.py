@@ -56,6 +56,11 @@ def test_distinct_words_are_numbers_and_those_of_three_letters(text: str) -> Non
     assert all(word in read for word in words)
 
 
+def test_a_line_end_is_no_part_of_a_word() -> None:
+    """Nor is any other sign that stands escaped in an encoded text."""
+    assert {"tides", "moon", "sea"} == distinct_words(folded(msgspec.json.encode('tides\nmoon\t"sea"')))
+
+
 @given(PROSE, st.integers(0, 40))
 def test_some_words_are_among_all(text: str, times: int) -> None:
     """For all texts, however long."""

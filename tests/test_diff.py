@@ -219,8 +219,13 @@ POLLS = [at(n, n, n + 1, name="poll", input={"n": 1}, output=n) for n in (2, 3)]
             [*(at(n, n, n + 1, name=f"a{n}") for n in (4, 5, 6)), *(replace(one, start_ns=one.start_ns + 5 * MS) for one in POLLS)],
             ["order"],
         ),
+        (
+            [at(2, 2, 5, name="x"), span(3, 2, output=1)],
+            [at(2, 2, 5, name="y"), span(3, 2, output=2)],
+            ["other call"],
+        ),
     ],
-    ids=["one right after the other", "a new one before it", "new after another result", "two that moved"],
+    ids=["one right after the other", "a new one before it", "new after another result", "two that moved", "the only one"],
 )  # fmt: skip
 def test_calls_are_told_apart_by_their_place(one: list[Span], two: list[Span], expected: list[str]) -> None:
     """Each call is compared with its like, and what showed first is told first."""
@@ -339,9 +344,15 @@ def test_order_of_concurrent_calls_is_chance() -> None:
 
 
 def test_runs_of_two_programs_part_at_their_roots() -> None:
-    """That another function was called comes before its arguments."""
-    told = compare(of(span(1, name="sweep", input={"n": 1})), of(span(1, name="order", input={"n": 2})))
-    assert "other call" == (told.first and told.first.cause)
+    """That another function was called comes before its arguments, and before what lies below both."""
+    one, two = (
+        of(span(1, name=name, input={"n": n}), span(2, 1, output=n)) for n, name in enumerate(("sweep", "order"))
+    )
+    told = compare(one, two)
+    assert ("other call", ["result"]) == (
+        told.first and told.first.cause,
+        [change.cause for change in told.follows],
+    )
 
 
 def test_a_removed_call_takes_all_below_it_along() -> None:

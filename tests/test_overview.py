@@ -124,10 +124,11 @@ def test_a_trace_of_which_only_logs_were_kept_is_listed() -> None:
     assert ("(not recorded)", "open", 0) == (one(log(3, 1)).name, one(log(3, 1)).status, one(log(3, 1)).spans)
 
 
-def test_findings_count_for_their_trace() -> None:
+def test_findings_and_warnings_count_for_their_trace() -> None:
     """Those without a trace count in the whole only."""
-    records = span(1), finding(1), finding(trace_id=None)
+    records = span(1), finding(1), finding(trace_id=None), log(1), log(1, 1), *(log(1, 1, level="error") for _ in "ab")
     assert (1, 2) == (one(*records).findings, overall(from_disk(*records)).metrics.findings)
+    assert 2 == one(*records).warnings
 
 
 def test_wall_time_is_the_sum_over_the_traces() -> None:

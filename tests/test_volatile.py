@@ -17,6 +17,7 @@ from instrument.analysis.volatile import steady
         ("id 3b241101-e2bb-4255-8caf-4136c566a962", "id 9c858901-8a57-4791-81fe-4c455b099bc9"),
         ("at 2026-11-23T12:00:00.123Z", "at 2027-01-02T08:10:59+02:00"),
         ("on 2026-11-23", "on 2027-01-02"),
+        ("für 2026-11-23", "für 2027-01-02"),
         ("<f at 0x7f8b25b59b90>", "<f at 0x7f8b25b5ffff>"),
         ("call_a1b2c3d4e5", "call_zz9yy8xx77"),
         ("trace 3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a", "trace b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0"),

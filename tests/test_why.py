@@ -365,7 +365,7 @@ def test_what_a_function_was_given_may_not_be_all() -> None:
     calls = [call(n, 1, input={}) for n in (2, 3)]
     known = {"gen_ai.request.previous_response.id": "resp_1"}
     calls += [sent(n, text_message("user", "go on"), attributes=known) for n in (4, 5)]
-    assert [] == told(*calls, begins="2 calls")
+    assert [] == told(*calls, begins="1 call")
 
 
 def test_tools_that_were_offered_and_never_called_are_told() -> None:

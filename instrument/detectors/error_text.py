@@ -31,7 +31,8 @@ def may_be_error(told: Any) -> bool:
         return len(told) <= LONGEST and _MAY_BEGIN(told) is not None
     if told[:1] != b"{" or len(told) > LONGEST:
         return False
-    return b"rror" in told or b"false" in told or b"ail" in told or b"xception" in told
+    said = told.lower()
+    return b"error" in said or b"false" in said or b"fail" in said or b"exception" in said
 
 
 def error_text(output: Any) -> str:

@@ -26,7 +26,7 @@ class Stalled:
         """Findings for the spans that are open too long at `now_ns`; once each, and again at twice the time."""
         spans = list(open_spans)
         here = {span.span_id for span in spans}
-        self._busy = (self._busy | {span.parent_id for span in spans if span.parent_id}) & here
+        self._busy = here & (self._busy | {span.parent_id for span in spans})
         self._told = {span_id: age for span_id, age in self._told.items() if span_id in here}
         old = [span for span in spans if now_ns - span.start_ns >= self._longest]
         return [self._tell(span, now_ns) for span in old if self._is_stalled(span, now_ns)]

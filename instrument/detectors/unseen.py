@@ -88,7 +88,7 @@ def _made(call: Waiting, result: Any, told: Span) -> Span:
         status="ok",
         input=arguments if isinstance(arguments, dict) else {"arguments": call.wish.arguments},
         output=result,
-        attributes={} if call.agent is None else {AGENT_ID: call.agent},
+        attributes={AGENT_ID: call.agent},
     )
 
 

@@ -118,7 +118,7 @@ def _fits(value: Any, kind: str) -> bool:
         return True
     if value is None or _stands_for_another(value):
         return True
-    if isinstance(value, str) and kind in _READ_AS:
+    if isinstance(value, str):
         with suppress(ValueError, KeyError):
             _READ_AS[kind](value.strip().lower())
             return True
