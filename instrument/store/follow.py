@@ -11,6 +11,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -58,26 +59,11 @@ class Follower:
 
     def lines(self, places: Iterable[Place]) -> Iterator[bytes]:
         """The lines at the places, quickest in the order of the files; what has gone is left out."""
-        stream: Any = None
-        number = at = -1
-        try:
-            for place in places:
-                if place >> _BITS != number:
-                    if stream is not None:
-                        stream.close()
-                    number, at = place >> _BITS, -1
-                    stream = _open(self._files[number])
-                if stream is not None:
-                    with suppress(OSError, EOFError, zlib.error):
-                        offset = place & _OFFSETS
-                        if at != offset:
-                            stream.seek(offset)
-                        line = stream.readline(MAX_LINE)
-                        at = offset + len(line)
-                        yield line
-        finally:
+        for number, group in groupby(places, lambda place: place >> _BITS):
+            stream = _open(self._files[number])
             if stream is not None:
-                stream.close()
+                with stream:
+                    yield from _lines_at(stream, group)
 
     def _grown(self, path: Path) -> Iterator[tuple[Place, bytes]]:
         status = path.stat()
@@ -113,6 +99,19 @@ class Follower:
             file = _File(len(self._files), path, stream.read(2) == GZIP)
         self._files.append(file)
         return file
+
+
+def _lines_at(stream: Any, places: Iterable[Place]) -> Iterator[bytes]:
+    """The lines at places of one file."""
+    at = -1
+    for place in places:
+        with suppress(OSError, EOFError, zlib.error):
+            offset = place & _OFFSETS
+            if at != offset:
+                stream.seek(offset)
+            line = stream.readline(MAX_LINE)
+            at = offset + len(line)
+            yield line
 
 
 def _written(path: Path) -> int:
