@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from msgspec import Raw
 from msgspec.structs import replace
 
-from instrument import detectors
 from instrument.detectors import Detectors, default, fingerprint, outcome
+from instrument.detectors import watch as watching
 from instrument.detectors.glance import answer_anew, ask_anew
 from instrument.model import Failure, Finding, Span
 
@@ -68,8 +68,8 @@ def test_passing_over_changes_no_finding(seed: int, shortest: int) -> None:
     """With every call looked at, the findings of a run are the same."""
     spans = run_of(seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(detectors, "SHORTEST_ROW", shortest)
-        patch.setattr(detectors, "LONG_ROW", 2 * shortest)
+        patch.setattr(watching, "SHORTEST_ROW", shortest)
+        patch.setattr(watching, "LONG_ROW", 2 * shortest)
         assert found_in(spans, by_rows=False) == found_in(spans, by_rows=True)
 
 

@@ -6,7 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from instrument.detectors import REFUSALS, Detectors, fingerprint, outcome
+from instrument.detectors import Detectors, fingerprint, outcome
+from instrument.detectors.watch import REFUSALS
 from instrument.errors import LoopDetected
 from instrument.kinds import CALLS
 from instrument.model import Cost, Failure, Finding, Usage
