@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from instrument import wiring
+from instrument.building import build
 from instrument.model import Finding, Log, Open, Record, Score, Span
 from instrument.record.pipeline import Flushed
 from instrument.settings import only
@@ -93,7 +94,7 @@ def record(
     ids = None if seed is None else random.Random(seed)
     effective = only(**settings)
     with wiring.installed(
-        lambda: wiring.build(effective, [memory, *sinks], blobs=None, clock=clock, ids=ids, origin=None, program=None),
+        lambda: build(effective, [memory, *sinks], blobs=None, clock=clock, ids=ids, origin=None, program=None),
         propagate_threads=effective.propagate_threads,
     ) as recorder:
         recording = Recording(recorder.flush, memory)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from instrument import agent, tool, wiring
+from instrument import agent, building, tool
 from instrument.analysis.report import every_finding, findings_of
 from instrument.analysis.tree import traces
 from instrument.cli.main import main
@@ -68,7 +68,7 @@ def test_it_is_found_from_whatever_is_read(tmp_path: Path, path: str) -> None:
 def test_a_recording_knows_what_is_usual(tmp_path: Path, remembers: bool, known: Any) -> None:
     """One that is written to the folder does; the test kit reads nothing."""
     written(tmp_path)
-    watch = wiring._detectors(only(dir=tmp_path), remembers)
+    watch = building._detectors(only(dir=tmp_path), remembers)
     assert known == watch.history.save()  # type: ignore[union-attr]  # they are on
 
 

@@ -258,13 +258,13 @@ def _usd(cost: Cost) -> Decimal:
 
 
 def _recorded(folder: Path) -> Any:
-    from instrument import wiring
+    from instrument import building, wiring
     from instrument.settings import only
 
     wanted = only(prices=PRICES)
-    run = wiring.run_record(wanted)
+    run = building.run_record(wanted)
     sinks = (JsonlSink(folder, run), LedgerSink(str(folder / "ledger.db")))
-    return wiring.installed(lambda: wiring.build(wanted, list(sinks), blobs=None, origin=None))
+    return wiring.installed(lambda: building.build(wanted, list(sinks), blobs=None, origin=None))
 
 
 def test_the_verb_shows_the_sum_to_the_last_digit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import instrument
-from instrument import shutdown, wiring
+from instrument import building, shutdown, wiring
 from instrument.analysis.metrics import Metrics
 from instrument.analysis.totals import Total
 from instrument.model import Batch, Record, Run, Span
@@ -91,7 +91,7 @@ def test_a_program_whose_folder_is_gone_is_recorded(tmp_path: Path, monkeypatch:
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    assert {} == wiring.run_record(instrument.Settings()).git
+    assert {} == building.run_record(instrument.Settings()).git
 
 
 def test_defaults_write_files_and_tell_the_console(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_the_ledger_is_told_where_it_has_calls_of_the_trace(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a_file").touch()
     settings = instrument.Settings(dir=tmp_path, ledger={"url": url}, sinks="ledger")
-    sinks = sinks_of(settings, wiring.run_record(settings))
+    sinks = sinks_of(settings, building.run_record(settings))
     metrics = Metrics(total=Total(calls=1, input=tokens))
     assert told == [path.name for path in files_of(sinks, metrics)]
 
@@ -193,7 +193,7 @@ def test_sink_of_ones_own(tmp_path: Path) -> None:
 def test_sinks_that_keep_the_run_get_it_without_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The command line goes to a collector with every request: what is handed to its sink holds no password."""
     monkeypatch.setattr(sys, "argv", ["x.py", "--password", "hunter2", "--api-key=k3y9x8"])
-    recorder = wiring.build(instrument.Settings(dir=str(tmp_path)), [])
+    recorder = building.build(instrument.Settings(dir=str(tmp_path)), [])
     recorder.close()
     assert not [word for word in recorder.run.argv if "hunter2" in word or "k3y9x8" in word]
 
@@ -204,7 +204,7 @@ def test_what_is_said_heeds_what_the_settings_call_secret(monkeypatch: pytest.Mo
     monkeypatch.setattr(notices, "_log", told.append)
     monkeypatch.setattr(notices, "hide", None)
     settings = instrument.Settings(dir=str(tmp_path), redact={"patterns": [r"INT-\d+"]})
-    wiring.build(settings, []).close()
+    building.build(settings, []).close()
     notices.notice("it failed at INT-4711")
     assert ["it failed at [redacted"] == [line.partition(":")[0] for line in told]
 
@@ -247,7 +247,7 @@ def test_what_is_no_sink_is_left_out(name: str, said: str | None, monkeypatch: p
     told: list[str] = []
     monkeypatch.setattr("instrument.sinks.chosen.notice", told.append)
     settings = instrument.Settings(sinks=(f"{__name__}:{name}", "memory"))
-    sinks = sinks_of(settings, wiring.run_record(settings))
+    sinks = sinks_of(settings, building.run_record(settings))
     assert (1 + (said is None), [said] if said else []) == (len(sinks), [said for one in told if f"{said}" in one])
 
 
