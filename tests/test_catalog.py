@@ -127,10 +127,10 @@ def test_a_run_whose_process_died_is_unfinished(file: Path) -> None:
 
 def test_what_was_open_when_its_process_died_is_unfinished(file: Path) -> None:
     """Also in the whole run, by which it is said why it failed."""
-    write(file, run(pid=2**22 + 1), head(1))
+    write(file, run(pid=2**22 + 1), head(1), span(2, 1))
     found = catalog(file).trace(TRACE)
     assert found is not None
-    assert "unfinished" == found.root.status
+    assert ["unfinished", "ok"] == [one.status for one in found.spans]
 
 
 def test_a_run_is_of_the_session_that_it_opens(file: Path) -> None:

@@ -238,6 +238,11 @@ def test_money_that_is_estimated_is_told_so(tmp_path: Path, capsys: Capture) -> 
     assert ["~$0.30 spent, $0.10 allowed"] == [one["message"] for one in json.loads(out)["findings"]]
 
 
+def test_of_a_call_whose_price_is_known_the_tokens_need_not_be(tmp_path: Path, capsys: Capture) -> None:
+    """As some services tell the one alone."""
+    assert 0 == checked(capsys, written(tmp_path, span(1), call(2, 1, usage=None)), "--max-usd", "9")[0]
+
+
 @pytest.mark.parametrize("status", ["error", "cancelled", "refused"])
 def test_a_call_that_did_not_come_to_its_end_leaves_no_doubt(tmp_path: Path, capsys: Capture, status: str) -> None:
     """That it says nothing of tokens and money is no news."""

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instrument.analysis.tree import Trace, traces
+from instrument.model import Span
 from instrument.views.compared import Run, compared, compared_calls
 from tests.recorded import MS, finding, log, span
 
@@ -96,6 +97,21 @@ def test_of_a_call_alone_its_figures_and_what_it_was_given_are_told() -> None:
     found = compared_calls(span(1, input={"n": 1}, duration_ns=MS), None)
     figures = [["status", "ok", "", ""], ["time", "1 ms", "", ""]]
     assert {"figures": figures, "changes": [["removed", "", [[("gone", '{"n":1}')]]]]} == found
+
+
+UNTIMED = span(1, attributes={"instrument.times": "order"}, status="error")
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (span(1), [["status", "ok", "ok", ""], ["time", "5 ms", "5 ms", ""]]),
+        (UNTIMED, [["status", "ok", "error", "differs"], ["time", "5 ms", "–", ""]]),
+    ],
+)
+def test_the_figures_of_two_calls_stand_beside_each_other(other: Span, expected: list[list[str]]) -> None:
+    """With what differs; a time that is not known is no time."""
+    assert expected == compared_calls(span(1), other)["figures"]
 
 
 @pytest.mark.parametrize(("status", "expected"), [("running", "running"), ("unfinished", "unfinished")])

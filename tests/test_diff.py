@@ -171,6 +171,11 @@ def failing(message: str, kind: str = "IOError") -> Span:
             asked(**of_model("m", **{"gen_ai.request.previous_response.id": "y"})),
             [],
         ),
+        (
+            asked(**of_model("m", **{"gen_ai.request.top_p": "1"})),
+            asked(**of_model("m", **{"gen_ai.request.top_p": "2"})),
+            [("setting", "top_p", "1", "2")],
+        ),
         (asked(), asked(role="tool"), [("prompt", "message 1 (tool), role", "user", "tool")]),
     ],
 )  # fmt: skip
@@ -434,7 +439,9 @@ def test_side_by_side_every_change_is_told_in_one_row(cause: str, data: st.DataO
     assert {id(change) for change in (diff.first, *diff.beside, *diff.follows)} == told
 
 
-@pytest.mark.parametrize(("one", "two", "expected"), [(90, 100, False), (10, 20, True), (20, 10, True), (1, 4, False)])
-def test_a_time_matters_where_it_is_doubled_and_a_share_of_the_run(one: int, two: int, expected: bool) -> None:
+@pytest.mark.parametrize(
+    ("one", "two", "expected"), [(90, 100, False), (10, 20, True), (20, 10, True), (1, 4, False), (None, 90, False)]
+)
+def test_a_time_matters_where_it_is_doubled_and_a_share_of_the_run(one: int | None, two: int, expected: bool) -> None:
     """Both, whichever run is the slower one."""
     assert expected is takes_other_time(one, two, 100)

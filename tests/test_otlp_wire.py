@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -24,7 +24,7 @@ from instrument.allowed import DIALECTS
 from instrument.model import Event, Link, Span, encode
 from instrument.sinks.otlp import wire
 from instrument.version import __version__
-from instrument.views.carried import decode_span
+from instrument.views.carried import content, decode_span
 from instrument.views.otel import told
 from tests.random_traces import spans
 from tests.recorded import span
@@ -111,11 +111,17 @@ SIDES = st.sampled_from([
 
 
 @settings(max_examples=150)
+@example("llm", ASKED, ASKED, "1.41")
 @given(st.sampled_from(["llm", "embedding", "tool", "step"]), SIDES, SIDES, st.sampled_from(["1.41", "openinference"]))
 def test_content_is_carried_as_it_would_be_told(kind: str, asked: Any, answered: Any, dialect: str) -> None:
     """For all kinds, and whatever a call took and gave: JSON that is not decoded on its way says the same."""
     record = span(1, kind=kind, input=asked, output=answered)
     assert officially([record], dialect) == ours([record], dialect)
+
+
+def test_a_conversation_is_not_decoded_on_its_way() -> None:
+    """Whatever it offers and sets: to decode and encode it again is what an export of long prompts would take."""
+    assert {Raw} == {type(told) for told in content(span(1, kind="llm", input=ASKED, output=ASKED)).values()}
 
 
 AS_CAPTURED = SCALARS | st.sampled_from([

@@ -95,10 +95,11 @@ def test_a_deep_trace_does_not_exhaust_the_stack() -> None:
     assert 5000 == len(reached(trace))
 
 
-def test_a_span_that_never_ended_is_open() -> None:
+@pytest.mark.parametrize("sign", [log(50), span(3, 1, duration_ns=47 * MS)])
+def test_a_span_that_never_ended_is_open(sign: Record) -> None:
     """It has what its head says, and lasted until the last sign of life of its process."""
     begun = head(1, name="agent", kind="agent", input={"task": "x"})
-    trace = fold(begun, log(50), span(2, 1), log(70, run="another"))
+    trace = fold(begun, sign, span(2, 1), log(70, run="another"))
     assert ("open", 49 * MS, {"task": "x"}, "agent") == (
         trace.root.status,
         trace.root.duration_ns,

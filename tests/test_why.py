@@ -259,10 +259,12 @@ def test_of_several_agents_it_is_told_who_was_refused() -> None:
     assert "ask [ann] was refused once and the run went on: ValueError: no" == found[1].text
 
 
-def test_a_missed_cache_is_told() -> None:
-    """Much input, none of it cached."""
-    found = answers(span(1), call(2, 1, tokens=(9000, 1)), call(3, 1, tokens=(9000, 1))).expensive
-    assert "0% of the input came from the cache" in [one.text for one in found]
+@pytest.mark.parametrize(("cached", "share"), [(None, "0%"), (900, "5%")])
+def test_a_missed_cache_is_told(cached: int | None, share: str) -> None:
+    """Much input, little of it cached."""
+    used = Usage(input=9000, output=1, cached=cached)
+    found = answers(span(1), call(2, 1, usage=used), call(3, 1, tokens=(9000, 1))).expensive
+    assert f"{share} of the input came from the cache" in [one.text for one in found]
 
 
 def text_message(role: str, text: str) -> dict[str, Any]:

@@ -27,8 +27,8 @@ class CarriedSpan(Span, frozen=True, kw_only=True, omit_defaults=True, tag="span
 
 class _Conversation(Struct, gc=False):
     messages: Raw
-    tools: Raw | None = None
-    settings: Raw | None = None
+    tools: Raw = Raw()
+    settings: Raw = Raw()
 
 
 class _Message(Struct, gc=False):
@@ -40,7 +40,7 @@ class _Instructions(Struct, gc=False):
     parts: Raw
 
 
-_NOTHING = frozenset({b"null", b"[]", b"{}", b'""', b"0", b"0.0", b"false"})
+_NOTHING = frozenset({b"", b"null", b"[]", b"{}", b'""', b"0", b"0.0", b"false"})
 _SAME = frozenset({str, int, bool, dict, type(None)})
 """Types of attributes that are told the same before they are encoded and after they were decoded again."""
 _encode = msgspec.json.Encoder().encode
@@ -100,9 +100,9 @@ def _asked(side: Raw) -> Attributes:
         told["gen_ai.input.messages"] = Raw(b"[" + b",".join(rest) + b"]")
     else:
         told["gen_ai.input.messages"] = whole.messages
-    if whole.tools is not None and bytes(whole.tools) not in _NOTHING:
+    if bytes(whole.tools) not in _NOTHING:
         told["gen_ai.tool.definitions"] = whole.tools
-    if whole.settings is not None and bytes(whole.settings) not in _NOTHING:
+    if bytes(whole.settings) not in _NOTHING:
         told["instrument.settings"] = whole.settings
     return told
 
