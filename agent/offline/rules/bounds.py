@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from .facts import caught
-from .source import Finding, Source, assignments, loop_nodes, own_nodes, written
+from .source import Finding, Source, assignments, loop_nodes, own_nodes, told, written
 
 rule = "off-by-one"
 
@@ -17,12 +17,13 @@ def find(source: Source) -> Iterator[Finding]:
             case ast.Subscript(value=value, slice=index) if one_past(value, index) and not excused(source, node):
                 yield told(
                     node,
+                    rule,
                     f"`{written(node)}` is one past the last element of `{written(value)}`",
                     f"use `{written(value)}[-1]`",
                 )
             case ast.Subscript(slice=ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=0))):
                 message = f"`{written(node)}` in {source.place(node)} is the first element, because -0 is 0"
-                yield told(node, message, f"use `{written(node.value)}[-1]` for the last")
+                yield told(node, rule, message, f"use `{written(node.value)}[-1]` for the last")
             case ast.For(target=ast.Name(id=name), iter=iterated, body=body):
                 yield from in_loop(source, node, name, iterated, list(body))
                 yield from last_window(iterated, name, list(body))
@@ -33,10 +34,6 @@ def find(source: Source) -> Iterator[Finding]:
                         yield from last_window(loop.iter, loop.target.id, parts(node))
             case ast.While(test=test):
                 yield from in_while(source, node, test)
-
-
-def told(node: ast.AST, message: str, suggestion: str) -> Finding:
-    return Finding(getattr(node, "lineno", 1), "error", rule, message, suggestion)
 
 
 def parts(node: ast.ListComp | ast.GeneratorExp | ast.SetComp | ast.DictComp) -> list[ast.AST]:
@@ -80,20 +77,20 @@ def in_loop(source: Source, at: ast.AST, name: str, iterated: ast.expr, body: li
     if reach is not None and reach + extra > 0:
         yield overrun(name, measured, iterated, extra, reach, used)
     elif missed_first(source, at, start, extra, used, measured):
-        yield Finding(
-            iterated.lineno,
-            "warning",
+        yield told(
+            iterated,
             rule,
             f"`{written(iterated)}` starts at 1, so `{measured}[0]` is never looked at",
             f"start at 0: `range(len({measured}))`",
+            "warning",
         )
     elif extra == -1 and used and reach == 0 and skips_last(source, at, measured, body, name):
-        yield Finding(
-            iterated.lineno,
-            "warning",
+        yield told(
+            iterated,
             rule,
             f"`{written(iterated)}` stops before the last element of `{measured}`",
             f"use `range(len({measured}))`",
+            "warning",
         )
 
 
@@ -109,6 +106,7 @@ def overrun(
     node = iterated if extra > 0 else worst
     return told(
         node,
+        rule,
         f"`{written(iterated)}` lets `{name}` grow so far that `{written(worst)}` is past the end of "
         f"`{measured}`: IndexError",
         f"stop at `len({measured}){f' - {reach}' if reach else ''}`",
@@ -152,12 +150,12 @@ def last_window(iterated: ast.expr, name: str, body: list[ast.AST]) -> Iterator[
             own = [node for part in body for node in ast.walk(part) if is_named(node, measured)]
             windows = {f"{measured}[{name}:{name} + {written(size)}]", f"{measured}[{name}:{written(size)} + {name}]"}
             if own and all(written(node) in windows for node in own):
-                yield Finding(
-                    iterated.lineno,
-                    "warning",
+                yield told(
+                    iterated,
                     rule,
                     f"`{written(iterated)}` stops before the last `{written(own[0])}`",
                     f"use `range(len({measured}) - {written(size)} + 1)`",
+                    "warning",
                 )
 
 
@@ -299,6 +297,7 @@ def in_while(source: Source, loop: ast.While, test: ast.expr) -> Iterator[Findin
                 ):
                     yield told(
                         loop,
+                        rule,
                         f"`{written(part)}` lets `{name}` reach `len({measured})`, one past the last element, "
                         f"where `{written(used[0][0])}` fails",
                         f"use `{name} < {written(stop)}`",

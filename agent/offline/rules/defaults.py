@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from .source import Finding, Function, Source, dotted, own_nodes, type_of_function, written
+from .source import Finding, Function, Source, dotted, own_nodes, told, type_of_function, written
 
 rule = "mutable-default"
 makers = {
@@ -58,13 +58,13 @@ def shared_defaults(function: Function) -> Iterator[Finding]:
     for arg, default in defaults(function):
         if is_mutable(default) and not arg.arg.startswith("_") and not is_harmless(function, arg.arg, default):
             severity, effect = effect_of_sharing(function, arg.arg)
-            yield Finding(
-                default.lineno,
-                severity,
+            yield told(
+                default,
                 rule,
                 f"the default `{arg.arg}={written(default)}` of `{function.name}()` is made once and shared by "
                 f"all calls, {effect}",
                 f"default to `None` and write `if {arg.arg} is None: {arg.arg} = {written(default)}` inside",
+                severity,
             )
 
 
@@ -168,9 +168,8 @@ def is_read_only(inner: ast.expr) -> bool:
 
 
 def shared_rows(source: Source, node: ast.BinOp, times: ast.expr) -> Finding:
-    return Finding(
-        node.lineno,
-        "error",
+    return told(
+        node,
         "shared-mutable",
         f"`{written(node)}` in {source.place(node)} repeats one inner object {written(times)} times: a change to "
         "one is a change to all",
@@ -190,9 +189,8 @@ def shared_attributes(source: Source, owner: ast.ClassDef) -> Iterator[Finding]:
                     and not set_on_self(owner, name)
                     and not is_used_through_class(source, owner, name)
                 ):
-                    yield Finding(
-                        statement.lineno,
-                        "error",
+                    yield told(
+                        statement,
                         "shared-class-attribute",
                         f"`{owner.name}.{name}` is one {written(value)} shared by all instances, and methods "
                         f"change it through `self.{name}`",

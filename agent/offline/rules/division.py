@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from .facts import EMPTY, UNKNOWN, Fact, caught, key_of, state_of
-from .source import Finding, Function, Source, assignments, is_stub, only_value, own_nodes, parameter, written
+from .source import Finding, Function, Source, assignments, is_stub, only_value, own_nodes, parameter, told, written
 
 rule = "division-by-zero"
 numbers = {"int", "float", "complex", "Decimal", "Fraction", "Number", "Real", "Integral", "decimal.Decimal"}
@@ -27,7 +27,7 @@ def suspicions(source: Source) -> Iterator[tuple[Finding, tuple[Function | None,
         function = source.function_of(node)
         if is_zero(divisor):
             yield (
-                told(node, f"`{written(node)}` divides by zero", "divide by something else"),
+                told(node, rule, f"`{written(node)}` divides by zero", "divide by something else"),
                 (function, written(node)),
             )
         elif (
@@ -72,6 +72,7 @@ def suspicion(source: Source, node: ast.AST, divisor: ast.expr, function: Functi
     what = written(node.value) if isinstance(node, ast.AugAssign) else written(divisor)
     return told(
         node,
+        rule,
         f"`{function.name}()` divides by `{what}`, which is zero {reason}: ZeroDivisionError",
         f"check `{what}` before dividing, and return or raise what an empty input should give",
     )
@@ -79,9 +80,8 @@ def suspicion(source: Source, node: ast.AST, divisor: ast.expr, function: Functi
 
 def inverted(node: ast.AST, divisor: ast.expr, fact: Fact, function: Function) -> Finding:
     line = fact.test.lineno
-    return Finding(
-        line,
-        "error",
+    return told(
+        fact.test,
         "inverted-guard",
         f"`{written(fact.test)}` is the wrong way round in `{function.name}()`: line "
         f"{getattr(node, 'lineno', line)} divides by "
@@ -98,10 +98,6 @@ def may_be_array(source: Source, divisor: ast.expr, function: Function) -> bool:
     names = [part.id for part in ast.walk(origin) if isinstance(part, ast.Name)]
     known = [arg for name in names if (arg := parameter(function, name)) and written(arg.annotation) in numbers]
     return "len(" not in written(origin) and not known
-
-
-def told(node: ast.AST, message: str, suggestion: str) -> Finding:
-    return Finding(getattr(node, "lineno", 1), "error", rule, message, suggestion)
 
 
 def is_zero(node: ast.expr) -> bool:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from .facts import EMPTY, FULL, UNKNOWN, caught, implied, key_of, state_of
-from .source import Finding, Function, Source, assignments, is_stub, only_value, own_nodes, parameter, written
+from .source import Finding, Function, Source, assignments, is_stub, only_value, own_nodes, parameter, told, written
 
 rule = "empty-collection"
 collections = (
@@ -59,9 +59,8 @@ def judged(source: Source, node: ast.AST, argument: ast.expr, failure: str, func
     fact = state_of(source, node, {key_of(argument), *origin_keys(argument, function), *sizes_of(argument, function)})
     if fact.state == EMPTY:
         line = fact.test.lineno
-        yield Finding(
-            line,
-            "error",
+        yield told(
+            fact.test,
             "inverted-guard",
             f"`{written(fact.test)}` is the wrong way round in `{function.name}()`: line "
             f"{getattr(node, 'lineno', line)} takes "
@@ -71,14 +70,14 @@ def judged(source: Source, node: ast.AST, argument: ast.expr, failure: str, func
     elif (
         fact.state == UNKNOWN and is_known_collection(source, node, argument, function) and not says_non_empty(function)
     ):
-        yield Finding(
-            getattr(node, "lineno", 1),
-            "warning",
+        yield told(
+            node,
             rule,
             f"`{written(node)}` in `{function.name}()` raises {failure} when `{written(argument)}` is empty, and "
             "nothing checks that",
             f"check `{written(argument)}` first"
             + (", or give `default=`" if written(node).startswith(("max(", "min(")) else ""),
+            "warning",
         )
 
 

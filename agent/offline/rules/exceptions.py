@@ -7,7 +7,7 @@ import builtins
 from collections.abc import Iterator
 
 from .facts import exception_names
-from .source import Finding, Source, written
+from .source import Finding, Source, told, written
 
 
 def find(source: Source) -> Iterator[Finding]:
@@ -19,18 +19,16 @@ def find(source: Source) -> Iterator[Finding]:
                 ast.Raise(exc=ast.Name(id="NotImplemented"))
                 | ast.Raise(exc=ast.Call(func=ast.Name(id="NotImplemented")))
             ):
-                yield Finding(
-                    node.lineno,
-                    "error",
+                yield told(
+                    node,
                     "raise-not-implemented",
                     f"{source.place(node)} raises `NotImplemented`, which is no exception: the caller gets a TypeError",
                     "raise `NotImplementedError`",
                 )
             case ast.Return() | ast.Break() | ast.Continue() if jumps_out_of_finally(source, node):
                 word = type(node).__name__.lower()
-                yield Finding(
-                    node.lineno,
-                    "error",
+                yield told(
+                    node,
                     "jump-in-finally",
                     f"`{word}` inside `finally` of {source.place(node)} swallows whatever exception was on its way",
                     f"move the `{word}` out of `finally`",
@@ -58,9 +56,8 @@ def is_covered(name: str, by: str, source: Source) -> bool:
 
 def unreachable(source: Source, handler: ast.ExceptHandler, shadow: str) -> Finding:
     name = written(handler.type) if handler.type else "everything"
-    return Finding(
-        handler.lineno,
-        "error",
+    return told(
+        handler,
         "exception-order",
         f"the handler for `{name}` in {source.place(handler)} is never reached: `except {shadow}` above it "
         "already catches that",
@@ -72,25 +69,25 @@ def hidden(source: Source, node: ast.Try, handler: ast.ExceptHandler) -> Iterato
     does = " ".join("; ".join(written(statement) for statement in handler.body).split())[:60]
     if handler.type is None:
         if not re_raises(handler):
-            yield Finding(
-                handler.lineno,
-                "error" if is_silent(handler) else "warning",
+            yield told(
+                handler,
                 "bare-except",
                 f"the bare `except:` in {source.place(handler)} catches everything, KeyboardInterrupt and typing "
                 f"errors too, and does `{does}`",
                 "name the exceptions that are expected",
+                "error" if is_silent(handler) else "warning",
             )
     elif (
         exception_names(handler.type) & {"Exception", "BaseException"}
         and is_silent(handler)
         and not explained(source, node, handler)
     ):
-        yield Finding(
-            handler.lineno,
-            "warning",
+        yield told(
+            handler,
             "swallowed-exception",
             f"`except {written(handler.type)}` in {source.place(handler)} hides every error: it only does `{does}`",
             "catch what is expected, and log or re-raise the rest",
+            "warning",
         )
 
 

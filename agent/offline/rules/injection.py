@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from .source import Finding, Function, Source, assignments, dotted, parameter, short, written
+from .source import Finding, Function, Source, assignments, dotted, parameter, short, told, written
 
 executes = {"execute", "executemany", "executescript", "raw", "read_sql", "read_sql_query"}
 statement = re.compile(
@@ -34,9 +34,8 @@ def query(source: Source, call: ast.Call, sql: ast.expr) -> Iterator[Finding]:
         pasted = [part for part in pasted_values(text) if comes_from_outside(source, part, source.function_of(call))]
         if pasted and is_query:
             named = ", ".join(f"`{written(part)}`" for part in pasted[:3])
-            yield Finding(
-                text.lineno,
-                "error",
+            yield told(
+                text,
                 "sql-injection",
                 f"{source.place(call)} pastes {named} into the SQL text given to `{written(call.func)}()`: a "
                 "crafted value can change the query",
@@ -164,9 +163,8 @@ def shell(source: Source, call: ast.Call, name: str) -> Iterator[Finding]:
     command = call.args[0]
     if is_fixed(command, source.function_of(call) or source.tree):
         return
-    yield Finding(
-        call.lineno,
-        "error",
+    yield told(
+        call,
         "shell-injection",
         f"`{name or written(call.func)}` in {source.place(call)} runs `{short(command, 50)}` through a shell: whoever "
         "controls that text runs commands",

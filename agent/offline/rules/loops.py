@@ -69,7 +69,7 @@ def can_leave(source: Source, loop: ast.While) -> bool:
     if any(isinstance(node, ast.Break) for node in loop_nodes(loop.body)):
         return True
     ways = (ast.Return, ast.Raise, ast.Yield, ast.YieldFrom, ast.Await, ast.AsyncFor, ast.AsyncWith)
-    inner = [node for statement in loop.body for node in walk_scope(statement)]
+    inner = list(walk_body(loop))
     if any(isinstance(node, ways) for node in inner):
         return True
     waits = (
@@ -121,7 +121,7 @@ def stuck_names(source: Source, loop: ast.While) -> set[str]:
         or any(isinstance(node, ast.Global | ast.Nonlocal) for node in own_nodes(function))
     ):
         return set()
-    inner = [node for statement in loop.body for node in walk_scope(statement)]
+    inner = list(walk_body(loop))
     ways = (ast.Return, ast.Raise, ast.Break, ast.Yield, ast.YieldFrom, ast.Await)
     if any(isinstance(node, ways) for node in inner) or set(bound_names(inner)) & names:
         return set()
@@ -314,6 +314,6 @@ def wrong_index(source: Source, loop: ast.For) -> Iterator[Finding]:
                 return
 
 
-def walk_body(loop: ast.For) -> Iterator[ast.AST]:
+def walk_body(loop: ast.For | ast.While) -> Iterator[ast.AST]:
     for statement in loop.body:
         yield from walk_scope(statement)

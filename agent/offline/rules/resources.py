@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from .source import Finding, Source, assignments, dotted, is_generator, own_nodes, short, where, written
+from .source import Finding, Source, assignments, dotted, is_generator, own_nodes, short, told, where, written
 
 openers = {
     "open",
@@ -80,21 +80,21 @@ def left_open(source: Source, scope: ast.AST) -> Iterator[Finding]:
             ):
                 uses = [use for use in every_use(scope, name) if use is not node.targets[0]]
                 if not any(ends_or_escapes(source, use) for use in uses):
-                    yield Finding(
-                        node.lineno,
-                        "warning",
+                    yield told(
+                        node,
                         "resource-leak",
                         f"`{name}` in {where(scope)} is opened by `{short(value)}` and never closed",
                         f"write `with {short(value)} as {name}:`",
+                        "warning",
                     )
                 elif closed_on_some_paths(source, scope, name, uses):
-                    yield Finding(
-                        node.lineno,
-                        "warning",
+                    yield told(
+                        node,
                         "resource-leak",
                         f"`{name}` in {where(scope)} is opened by `{short(value)}` and stays open when the "
                         f"function returns before `{name}.close()`",
                         f"write `with {short(value)} as {name}:`",
+                        "warning",
                     )
 
 
@@ -220,12 +220,12 @@ def never_named(source: Source) -> Iterator[Finding]:
         )
         walked = isinstance(above, ast.For | ast.comprehension)
         if used or loaded or walked:
-            yield Finding(
-                call.lineno,
-                "warning",
+            yield told(
+                call,
                 "resource-leak",
                 f"`{short(call)}` in {source.place(call)} is opened without a name, so nothing ever closes it",
                 f"write `with {short(call)} as file:`",
+                "warning",
             )
 
 
@@ -334,9 +334,8 @@ def left_locked(source: Source, scope: ast.AST) -> Iterator[Finding]:
                 "lock" in written(lock).lower() or "mutex" in written(lock).lower()
             ) and is_own(lock):
                 if not releases(source.tree, written(lock).rsplit(".", 1)[-1]):
-                    yield Finding(
-                        node.lineno,
-                        "error",
+                    yield told(
+                        node,
                         "lock-not-released",
                         f"`{scope.name}()` acquires `{written(lock)}` and never releases it: the next caller "
                         "waits for ever",

@@ -21,6 +21,7 @@ from .source import (
     parameters,
     scopes,
     terminates,
+    told,
     written,
 )
 
@@ -53,27 +54,27 @@ def missing_return(source: Source, function: Function) -> Iterator[Finding]:
     given = [node for node in own_nodes(function) if isinstance(node, ast.Return) and is_value(node.value)]
     bare = [node for node in own_nodes(function) if isinstance(node, ast.Return) and node.value is None]
     if promises(function) and not given:
-        yield told(
+        yield missing(
             function,
             f"`{function.name}()` promises `{written(function.returns)}` but never returns a value",
             "return the result",
         )
     elif given and promises(function):
-        yield told(
+        yield missing(
             function,
             f"`{function.name}()` promises `{written(function.returns)}` but runs off its end without a return on "
             "some paths",
             "return a value on every path",
         )
     elif given and not bare and computes(function) and function.returns is None:
-        yield told(
+        yield missing(
             function,
             f"`{function.name}()` returns a value on some paths and None on others, where it runs off its end",
             "return a value on every path",
             "warning",
         )
     elif given and not bare and says_yes_only(function, given):
-        yield told(
+        yield missing(
             function,
             f"`{function.name}()` answers `{written(given[0].value)}` on some paths and None, rather than the "
             "opposite, on others",
@@ -81,7 +82,7 @@ def missing_return(source: Source, function: Function) -> Iterator[Finding]:
             "warning",
         )
     elif not given and not bare and function.returns is None and (use := used_result(source, function)):
-        yield told(
+        yield missing(
             function,
             f"`{function.name}()` returns nothing, but line {use.lineno} uses its result in `{short(use, source)}`",
             "return the result",
@@ -112,8 +113,8 @@ def is_exhaustive(statement: ast.stmt) -> bool:
     return all(terminates(arm) for arm in arms)
 
 
-def told(function: Function, message: str, suggestion: str, severity: str = "error") -> Finding:
-    return Finding(function.lineno, severity, "missing-return", message, suggestion)
+def missing(function: Function, message: str, suggestion: str, severity: str = "error") -> Finding:
+    return told(function, "missing-return", message, suggestion, severity)
 
 
 def is_value(node: ast.expr | None) -> bool:
@@ -237,13 +238,13 @@ def unreachable(source: Source, block: list[ast.stmt]) -> Iterator[Finding]:
             and not isinstance(earlier, ast.Expr | ast.With | ast.AsyncWith | ast.Assert)
         ):
             word = type(earlier).__name__.lower()
-            yield Finding(
-                later.lineno,
-                "warning",
+            yield told(
+                later,
                 "unreachable-code",
                 f"`{short(later, source)}` in {source.place(later)} is never reached: the `{word}` on line "
                 f"{earlier.lineno} always leaves before it",
                 "remove it, or move it before",
+                "warning",
             )
             return
 
@@ -266,9 +267,8 @@ def endless(source: Source, function: Function) -> Iterator[Finding]:
     if owner is not None and any(kind.endswith(("property", ".getter")) for kind in kinds):
         for node in own_nodes(function):
             if isinstance(node, ast.Return) and written(node.value) == f"self.{function.name}":
-                yield Finding(
-                    node.lineno,
-                    "error",
+                yield told(
+                    node,
                     "endless-recursion",
                     f"the property `{owner.name}.{function.name}` returns itself: RecursionError",
                     f"return `self._{function.name}`",
@@ -280,9 +280,8 @@ def endless(source: Source, function: Function) -> Iterator[Finding]:
     for statement in function.body:
         call = first_call(statement, own)
         if call is not None and not shadows(function, own):
-            yield Finding(
-                call.lineno,
-                "error",
+            yield told(
+                call,
                 "endless-recursion",
                 f"`{function.name}()` calls itself on every path and nothing ends it: RecursionError",
                 "return without the call for the smallest case, before it",

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from .source import Finding, Source, own_nodes, written
+from .source import Finding, Source, own_nodes, told, written
 
 name_of_secret = re.compile(
     r"(^|_)(passw(or)?d|passwd|pwd|passphrase|secret|api_?key|apikey|access_?key|secret_?key|private_?key|auth_?token|access_?token|token|credentials?)(_|$)",
@@ -28,7 +28,7 @@ def find(source: Source) -> Iterator[Finding]:
     for node in source.nodes:
         for name, value in named_values(node):
             if is_secret(name, value):
-                yield told(source, node, name, value)
+                yield hard_coded(source, node, name, value)
     yield from guessable(source)
 
 
@@ -83,10 +83,9 @@ def looks_secret(text: str, name: str) -> bool:
     return not plain_word and not re.fullmatch(r"[a-z]+(_[a-z]+)+|https?://.*|[\w.]+\.[a-z]{2,4}|/.*", text)
 
 
-def told(source: Source, node: ast.AST, name: str, value: ast.expr) -> Finding:
-    return Finding(
-        value.lineno,
-        "error",
+def hard_coded(source: Source, node: ast.AST, name: str, value: ast.expr) -> Finding:
+    return told(
+        value,
         "hard-coded-secret",
         f"{'`' + name + '`' if name else 'a key'} in {source.place(node if hasattr(node, 'lineno') else value)} "
         "holds a secret written into the source, "
@@ -104,9 +103,8 @@ def guessable(source: Source) -> Iterator[Finding]:
             if isinstance(node, ast.Call) and re.match(
                 r"random\.(choice|choices|randint|random|sample|randrange|getrandbits)$", written(node.func)
             ):
-                yield Finding(
-                    node.lineno,
-                    "error",
+                yield told(
+                    node,
                     "guessable-secret",
                     f"`{function.name}()` makes a secret with `{written(node.func)}`, whose next values can be "
                     "computed from earlier ones",

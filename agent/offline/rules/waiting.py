@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from .source import Finding, Source, dotted, is_generator, type_of_function, written
+from .source import Finding, Source, dotted, is_generator, told, type_of_function, written
 
 usual = {"aclose", "drain", "wait_closed", "asend", "athrow"}
 known = {
@@ -34,9 +34,8 @@ def find(source: Source) -> Iterator[Finding]:
     for call in source.calls:
         name = dotted(call.func)
         if is_coroutine_call(source, call, name) and is_dropped(source, call):
-            yield Finding(
-                call.lineno,
-                "error",
+            yield told(
+                call,
                 "missing-await",
                 f"`{written(call)}` in {source.place(call)} is a coroutine that is never awaited, so it never runs",
                 f"write `await {written(call)}`",
@@ -46,9 +45,8 @@ def find(source: Source) -> Iterator[Finding]:
             and isinstance(source.function_of(call), ast.AsyncFunctionDef)
             and not is_in_lambda(source, call)
         ):
-            yield Finding(
-                call.lineno,
-                "error",
+            yield told(
+                call,
                 "blocking-in-async",
                 f"`{written(call)}` in {source.place(call)} blocks the whole event loop",
                 f"use `{blocking[name]}`",
