@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import logging
 import sys
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -260,13 +262,26 @@ def test_without_a_stderr_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch
     sink.close()
 
 
-def test_it_writes_to_the_stderr_of_the_moment(capsys: pytest.CaptureFixture[str]) -> None:
-    """A program (or a test) that redirects stderr gets the lines there; stdout is the program's own."""
-    ConsoleSink().write(batch(span(1)))
-    assert ("", "✔ span1  5 ms\n") == tuple(capsys.readouterr())
+def test_it_writes_to_the_stderr_of_the_moment(tmp_path: Path) -> None:
+    """A program that sends its stderr elsewhere gets the lines there."""
+    with (tmp_path / "err.txt").open("w+", encoding="utf-8") as file:
+        with contextlib.redirect_stderr(file):
+            ConsoleSink().write(batch(span(1)))
+        file.seek(0)
+        assert "✔ span1  5 ms\n" == file.read()
 
 
-def test_no_logging_set_up_silences_it(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("put", [Stream, lambda: io.TextIOWrapper(io.BytesIO(), "utf-8")], ids=["text", "bytes"])
+def test_what_the_program_reads_in_memory_is_its_own(put: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    """Who keeps in memory what is said to stderr, as click's runner and tests do, reads what it says without us."""
+    with contextlib.redirect_stderr(put()) as kept:
+        print("mine", file=sys.stderr)
+        ConsoleSink().write(batch(span(1)))
+    kept.seek(0)
+    assert ("mine\n", ("", "✔ span1  5 ms\n")) == (kept.read(), tuple(capfd.readouterr()))
+
+
+def test_no_logging_set_up_silences_it(capfd: pytest.CaptureFixture[str]) -> None:
     """The user's loguru handlers and the logging module have no part in it."""
     from loguru import logger
 
@@ -276,7 +291,7 @@ def test_no_logging_set_up_silences_it(capsys: pytest.CaptureFixture[str]) -> No
         ConsoleSink().write(batch(span(1)))
     finally:
         logging.disable(logging.NOTSET)
-    assert "✔ span1  5 ms\n" == capsys.readouterr().err
+    assert "✔ span1  5 ms\n" == capfd.readouterr().err
 
 
 def test_what_an_encoding_cannot_show_is_escaped() -> None:

@@ -6,6 +6,7 @@ reach the user's handlers.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections import OrderedDict
@@ -46,8 +47,8 @@ SUMMARIES_A_SECOND = 3
 class ConsoleSink:
     """One line an event: logs, spans that end, findings; at the end of a trace a tree and a summary.
 
-    `stream` is stderr if none is given. `level` is the least that is shown: spans that ended well count as INFO, failed
-    ones as ERROR. `color` is auto, always or never. `paths` are named in the summary; a
+    `stream` is stderr if none is given, but none in memory in its place. `level` is the least that is shown: spans that
+    ended well count as INFO, failed ones as ERROR. `color` is auto, always or never. `paths` are named in the summary; a
     function is asked for them with what the trace came to.
     """
 
@@ -174,7 +175,7 @@ class ConsoleSink:
         return flood
 
     def _out(self) -> TextIO | None:
-        stream = self._stream if self._stream is not None else sys.stderr
+        stream = self._stream if self._stream is not None else _stderr()
         return None if stream is self._gone else stream
 
     def _say(self, stream: TextIO, said: list[str]) -> None:
@@ -187,6 +188,13 @@ class ConsoleSink:
             self._gone = stream
             if isinstance(error, BrokenPipeError):
                 _empty(stream)
+
+
+def _stderr() -> TextIO | None:
+    """The program's stderr, past a stream in memory: there it reads what it has said itself, as click's `CliRunner`."""
+    stream = sys.stderr
+    held = stream.buffer if isinstance(stream, io.TextIOWrapper) else stream
+    return sys.__stderr__ if isinstance(held, io.StringIO | io.BytesIO) else stream
 
 
 def _empty(stream: TextIO) -> None:
