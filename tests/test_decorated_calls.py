@@ -118,6 +118,34 @@ def test_exception_passes_a_coroutine_by_identity(error: BaseException) -> None:
         assert expected == fails_when(traced)
 
 
+@same
+def test_exception_that_does_not_say_its_class(decorate: Any) -> Any:
+    """What leaves a function, a coroutine or a generator is the very object, though asking for its class raises."""
+
+    class Silent(Exception):
+        @property
+        def __class__(self) -> Any:
+            raise ValueError("no class")
+
+    error = Silent()
+
+    @decorate
+    def fails() -> None:
+        raise error
+
+    @decorate
+    async def fails_later() -> None:
+        raise error
+
+    @decorate
+    def yields() -> Any:
+        yield
+        raise error
+
+    calls = (fails, lambda: fails_later().send(None), lambda: list(yields()))
+    return [raised_by(call) is error for call in calls]
+
+
 @pytest.mark.parametrize("error", RAISED, ids=NAMES)
 def test_exception_is_recorded(error: BaseException) -> None:
     """Whatever is raised, its span ends, as cancelled where the work was asked to stop and as an error elsewhere."""
@@ -241,6 +269,32 @@ def test_coroutine_that_is_never_awaited_warns_once(decorate: Any) -> None:
     assert [text] == [str(warning.message) for warning in said if warning.category is RuntimeWarning]
 
 
+@same
+def test_warnings_of_coroutines_that_the_collector_finds(decorate: Any) -> Any:
+    """Of one that nobody started Python warns once, of one that was told to stop before it began not at all."""
+
+    @decorate
+    async def late(a: int = 1, b: int = 2) -> None: ...
+
+    def forgotten(call: Callable[[], Any]) -> None:
+        around = [call()]
+        around.append(around)
+
+    def stopped(call: Callable[[], Any]) -> None:
+        error: Any = raised_by(lambda: call().throw(KeyError()))
+        error.itself = error
+
+    seen = []
+    for leave in (forgotten, stopped):
+        for call in (late, lambda: late(1, 2), lambda: late(b=3)):
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                leave(call)
+                gc.collect()
+            seen.append([str(warning.message) for warning in said])
+    return seen
+
+
 def test_coroutine_that_is_never_awaited_is_not_recorded() -> None:
     """No span begins for a coroutine that is closed before its first step."""
 
@@ -286,6 +340,34 @@ def test_coroutine_that_lets_go_of_its_argument(decorate: Any) -> Any:
         return alive() is None
 
     return [asyncio.run(lets_go(Heavy())), asyncio.run(lets_go(heavy=Heavy()))]
+
+
+@same
+def test_result_of_a_call_whose_exception_is_kept(decorate: Any) -> Any:
+    """Who keeps an exception that was caught keeps the frames around it, and not what they have returned."""
+
+    class Heavy:
+        pass
+
+    kept: list[BaseException] = []
+
+    @decorate
+    def makes() -> Heavy:
+        kept.append(raised_by(lambda: 1 / 0))
+        return Heavy()
+
+    @decorate
+    async def makes_later() -> Heavy:
+        kept.append(raised_by(lambda: 1 / 0))
+        return Heavy()
+
+    @decorate
+    def yields() -> Any:
+        kept.append(raised_by(lambda: 1 / 0))
+        yield Heavy()
+
+    calls = (makes, lambda: asyncio.run(makes_later()), lambda: next(yields()))
+    return [weakref.ref(call())() is None for call in calls]
 
 
 @same

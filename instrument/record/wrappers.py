@@ -89,7 +89,10 @@ def plain(plan: Plan) -> Wrapper:
             recorder.queue.append(span)
             if not isinstance(fault, RecursionError):
                 raise  # a signal's, which is the user's
-        return result
+        try:
+            return result
+        finally:
+            result = None  # an exception that was caught below and is kept keeps this frame as well
 
     return call
 
@@ -111,10 +114,11 @@ def coroutine(plan: Plan, target: object) -> Wrapper:
             outer: Any = _run(recorder, plan, holder, captured, wrapped, args)
             outer.__name__, outer.__qualname__ = wrapped.__name__, wrapped.__qualname__
             return outer
+        held = _Held()
         inner = wrapped(*args, **kwargs)
         if type(inner) is not CoroutineType:
             return inner
-        held = _Held(inner)
+        held.coroutine = inner
         captured = arguments_of(recorder, plan, instance, args, kwargs)
         outer = _run(recorder, plan, plan.holder(instance, args), captured, held.take, ())
         outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
@@ -133,12 +137,15 @@ def _sure_calls(target: object) -> tuple[CodeType | None, int]:
 
 
 class _Held:
-    """Holds a coroutine until it is awaited. What never was is closed, so that Python warns only once."""
+    """Holds a coroutine until it is awaited. What never was is closed, so that Python warns only once.
+
+    It is made before the coroutine: the collector finalizes what is older first, and would warn of it.
+    """
 
     __slots__ = ("coroutine",)
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        self.coroutine: Coroutine[Any, Any, Any] | None = coroutine
+    def __init__(self) -> None:
+        self.coroutine: Coroutine[Any, Any, Any] | None = None
 
     def take(self) -> Coroutine[Any, Any, Any] | None:
         coroutine, self.coroutine = self.coroutine, None
@@ -172,7 +179,7 @@ async def _run(
         result = await inner
     except BaseException as error:
         try:
-            if error.__class__ is GeneratorExit:
+            if type(error) is GeneratorExit:
                 leave(span, outer, destroyed=True)
             else:
                 if current.changing:
@@ -204,7 +211,10 @@ async def _run(
         recorder.queue.append(span)
         if not isinstance(fault, RecursionError):
             raise
-    return result
+    try:
+        return result
+    finally:
+        result = None  # as above
 
 
 def generator(plan: Plan) -> Wrapper:
@@ -393,7 +403,7 @@ class Yields:
             amiss(span.recorder, "yield", fault)
 
     def closing(self, error: BaseException) -> None:
-        self.closed = isinstance(error, GeneratorExit)
+        self.closed = issubclass(type(error), GeneratorExit)
         if self.closed and FREES_CONTEXTS and self.span is not None:
             self.span.around = copy_context()
 
@@ -414,7 +424,7 @@ class Yields:
         span = self.span
         if span is None:
             return
-        if isinstance(error, GeneratorExit):
+        if issubclass(type(error), GeneratorExit):
             self.closed = True
             self.finish(None)
             return
