@@ -34,7 +34,7 @@ def printed(capsys: Capture, *words: str, code: int = 0) -> str:
 def test_a_format_goes_to_stdout(capsys: Capture, name: str) -> None:
     """Nothing else is printed, and no file is made."""
     out = printed(capsys, f"--{name}")
-    assert (True, ["a.jsonl"]) == ("think" in out, [file.name for file in Path().rglob("*") if file.is_file()])
+    assert (True, ["a.jsonl"]) == ("gpt-4.1-mini" in out, [file.name for file in Path().rglob("*") if file.is_file()])
 
 
 @pytest.mark.parametrize("words", [["FORM", "out"], ["FORM", "-o", "out"], ["last", "FORM", "out"], ["-o", "out", "FORM", "last"], ["FORM", "out", TRACE, "."]])  # fmt: skip

@@ -28,7 +28,7 @@ ROWS = {
         "analysis.report", "analysis.reprice", "analysis.why", "analysis.diff", "reading", "query", "record.llm", "record.sampling", "record.settling", "record.recorder", "record.wrappers", "record.budgets", "record.scopes", "record.shared", "record.joint", "record.later", "record.tables", "record.loops",
         "record.decorators", "record.logs", "record.guards", "record", "sinks",
     ],
-    5: ["views.answers", "views.columns", "views.catalog", "views.compared", "views.html", "views.server", "record.bridges", "record.threads", "integrations", "building"],
+    5: ["views.answers", "views.chat", "views.columns", "views.catalog", "views.compared", "views.html", "views.server", "record.bridges", "record.threads", "integrations", "building"],
     6: ["wiring"],
     7: ["__init__", "cli", "testing"],
     8: ["__main__"],

@@ -36,11 +36,18 @@ FORMATS = (
     Format("otlp", "instrument.views.otlp:pieces", "OTLP JSON by the GenAI conventions of OpenTelemetry"),
     Format("openinference", "instrument.views.otlp:openinference", "OTLP JSON by the OpenInference conventions"),
     Format("html", "instrument.views.html:pieces", "one page to open from disk or to send, as `serve` shows it", True),
+    Format(
+        "chat",
+        "instrument.views.chat:pieces",
+        "one line a model call as OpenAI's chat has it, to fine-tune, to evaluate, to ask again",
+        True,
+    ),
     Format("csv", "instrument.views.csv:pieces", "one row a span, safe to open as a spreadsheet"),
 )
 STDOUT = "-"
 USAGE = """instrument export (--dir DIR | --chrome [FILE] | --otlp [FILE] |
-                          --openinference [FILE] | --html [FILE] | --csv [FILE])
+                          --openinference [FILE] | --html [FILE] | --chat [FILE] |
+                          --csv [FILE])
                          [-h] [-o FILE] [--json] [trace] [path]"""
 """In lines for a terminal: argparse breaks none between options of which one is needed."""
 
