@@ -209,6 +209,13 @@ def test_what_is_no_conversation_is_a_question_and_an_answer() -> None:
     ]
 
 
+def test_roles_that_the_chat_has_not_become_its_own() -> None:
+    """As smolagents names calls and results that are texts."""
+    said = [{"role": role, "content": role} for role in ("tool-call", "tool-response", "critic")]
+    (found,) = messages(span(1), asked(2, said))
+    assert ["assistant", "user", "user", "assistant"] == [one["role"] for one in found]
+
+
 def test_of_bytes_it_is_said_what_there_was() -> None:
     """A record has their hash and size alone."""
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGVsbG8="}}

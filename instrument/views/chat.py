@@ -32,6 +32,8 @@ SETTINGS = (
     *("reasoning_effort", "service_tier", "parallel_tool_calls"),
 )
 """Settings that have the same name in the chat."""
+ROLES = {**{role: role for role in ("system", "assistant", "tool")}, "tool-call": "assistant"}
+"""Whose a message is in the chat; what others say, as results that a framework tells as texts, is the user's."""
 
 
 def pieces(trace: Trace, blob_folder: Path | None = None, _judge: object = None) -> Iterator[bytes]:
@@ -139,10 +141,14 @@ def _chat(messages: Sequence[Message]) -> list[Fields]:
 
 def _joined(messages: Sequence[Message]) -> Iterator[tuple[str, list[Part], str | None]]:
     """Whose each message is, its parts and its name. What a model says in a row, as Responses have it, is one."""
-    for (role, name), group in groupby(messages, lambda message: (text(message.get("role")), message.get("name"))):
+    for (role, name), group in groupby(messages, lambda message: (_role(message), message.get("name"))):
         held = [[part for part in message["parts"] if isinstance(part, dict)] for message in group]
         for parts in [[*chain(*held)]] if role == "assistant" else held:
-            yield role or "user", parts, name
+            yield role, parts, name
+
+
+def _role(message: Message) -> str:
+    return ROLES.get(text(message.get("role")) or "", "user")
 
 
 def _result(part: Part) -> Fields:
