@@ -48,8 +48,8 @@ class ConsoleSink:
     """One line an event: logs, spans that end, findings; at the end of a trace a tree and a summary.
 
     `stream` is stderr if none is given, but none in memory in its place. `level` is the least that is shown: spans that
-    ended well count as INFO, failed ones as ERROR. `color` is auto, always or never. `paths` are named in the summary; a
-    function is asked for them with what the trace came to.
+    ended well count as INFO, failed ones as ERROR. `color` is auto, always or never. `paths` are named in the
+    summary; a function is asked for them with what the trace came to.
     """
 
     def __init__(
