@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from instrument.model import Event, Failure, Record, Score, Update, Usage
 from tests.browser import Browser, serving
 from tests.programs import begun
-from tests.recorded import MS, NOON, TRACE, as_lines, call, finding, log, review, run, span, write
+from tests.recorded import MS, NOON, TRACE, as_lines, call, finding, head, log, review, run, span, write
 from tests.simulated import Plan, Step, Tool, Twist, simulate
 
 HOSTILE = "bad0" * 8
@@ -354,6 +354,14 @@ def test_a_run_says_whose_it_was_and_how_it_was_judged(browser: Browser, address
         page.locator(".figures a", has_text="talk-7").click()
         page.locator(".said", has_text="1 of").wait_for()
         assert ("Scores\nthumbs up" in figures, ["long"]) == (True, names(page))
+
+
+def test_the_head_counts_what_never_ended(browser: Browser, tmp_path: Path) -> None:
+    """Of a process that was killed, and in a run that ended all the same."""
+    write(tmp_path / "a.jsonl", run(pid=0), head(2, 1), head(3, 1), span(1))
+    with serving(tmp_path) as address, browser.page(f"{address}#/run/{TRACE}") as page:
+        page.locator(".figures", has_text="Unfinished").wait_for()
+        assert "Unfinished\n2" in page.locator(".figures").inner_text()
 
 
 def test_a_pattern_that_goes_on_is_shown_once(browser: Browser, tmp_path: Path) -> None:

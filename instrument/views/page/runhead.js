@@ -73,10 +73,18 @@ function figuresOf(tree) {
     ["Output", short(sum(tree.output))],
     ["Cost", bill(sum(tree.usd), { estimated: sum(tree.estimated), unpriced: sum(tree.unpriced) }) || (sum(tree.input) + sum(tree.output) ? "free" : "")],
     ["Errors", count(sum(tree.failures)), "bad"],
+    ["Unfinished", count(openRows(trace).filter((row) => trace.statusOf(row) === "unfinished").length), "odd"],
     ["Refused", count(sum(tree.refused)), "odd"],
     ["Findings", count(trace.findings.filter((one) => one.severity !== "info").length), "odd"],
     ["Info", count(trace.findings.filter((one) => one.severity === "info").length)],
   ];
+}
+
+function openRows(trace) {
+  const open = trace.numbers.get("open");
+  const rows = [];
+  trace.status.forEach((status, row) => status === open && rows.push(row));
+  return rows;
 }
 
 // What the menus of the filter offer.
@@ -84,9 +92,7 @@ export function wordsOf(tree) {
   const { trace } = tree;
   const tool = trace.numbers.get("tool");
   const tools = trace.name.filter((_, row) => trace.kind[row] === tool);
-  const open = trace.numbers.get("open");
-  const unended = new Set();
-  trace.status.forEach((status, row) => status === open && unended.add(trace.statusOf(row)));
+  const unended = new Set(openRows(trace).map((row) => trace.statusOf(row)));
   const statuses = [...wordsIn(trace, trace.status).filter((word) => word !== "open"), ...unended];
   return {
     kind: wordsIn(trace, trace.kind),
