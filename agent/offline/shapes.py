@@ -12,16 +12,8 @@ Schema = Mapping[str, Any]
 most_depth = 10
 types = ("string", "number", "integer", "boolean", "object", "array", "null")
 unknown_words = (
-    "allOf",
-    "not",
-    "dependentRequired",
-    "dependentSchemas",
-    "if",
-    "then",
-    "else",
-    "oneOf",
-    "patternProperties",
-)
+    "allOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else", "oneOf", "patternProperties",
+)  # fmt: skip
 
 
 def check_strict(schema: object, what: str, param: str, code: str) -> None:

@@ -22,24 +22,9 @@ from .source import (
 )
 
 text_methods = {
-    "replace",
-    "strip",
-    "lstrip",
-    "rstrip",
-    "upper",
-    "lower",
-    "title",
-    "capitalize",
-    "removeprefix",
-    "removesuffix",
-    "zfill",
-    "ljust",
-    "rjust",
-    "center",
-    "casefold",
-    "swapcase",
-    "format",
-}
+    "replace", "strip", "lstrip", "rstrip", "upper", "lower", "title", "capitalize", "removeprefix", "removesuffix",
+    "zfill", "ljust", "rjust", "center", "casefold", "swapcase", "format",
+}  # fmt: skip
 questions = {"isdigit", "isalpha", "isupper", "islower", "isspace", "startswith", "endswith", "is_file", "is_dir"}
 pure_calls = {"sorted", "reversed", "len", "sum", "abs", "round", "str", "enumerate", "zip", "map", "filter", "range"}
 in_place = {"sort", "append", "extend", "reverse", "insert", "remove", "clear", "update", "add", "discard"}

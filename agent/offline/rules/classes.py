@@ -277,21 +277,15 @@ def method(owner: ast.ClassDef, name: str) -> Function | None:
     return next((item for item in owner.body if isinstance(item, type_of_function) and item.name == name), None)
 
 
+misspelt = {
+    "_init_", "__int__init__", "__init", "_init__", "__init_", "init__", "__inti__", "__str", "_str_", "__repr",
+    "_repr_",
+}  # fmt: skip
+
+
 def init_misspelt(owner: ast.ClassDef) -> Iterator[Finding]:
     for item in owner.body:
-        if isinstance(item, type_of_function) and item.name in (
-            "_init_",
-            "__int__init__",
-            "__init",
-            "_init__",
-            "__init_",
-            "init__",
-            "__inti__",
-            "__str",
-            "_str_",
-            "__repr",
-            "_repr_",
-        ):
+        if isinstance(item, type_of_function) and item.name in misspelt:
             yield told(
                 item,
                 "misspelt-special-method",

@@ -9,33 +9,13 @@ from .source import Finding, Function, Source, dotted, own_nodes, told, type_of_
 
 rule = "mutable-default"
 makers = {
-    "list",
-    "dict",
-    "set",
-    "bytearray",
-    "deque",
-    "defaultdict",
-    "Counter",
-    "OrderedDict",
-    "collections.deque",
+    "list", "dict", "set", "bytearray", "deque", "defaultdict", "Counter", "OrderedDict", "collections.deque",
     "collections.defaultdict",
-}
+}  # fmt: skip
 changes = {
-    "append",
-    "extend",
-    "insert",
-    "add",
-    "update",
-    "pop",
-    "remove",
-    "clear",
-    "setdefault",
-    "sort",
-    "reverse",
-    "discard",
-    "popitem",
-    "appendleft",
-}
+    "append", "extend", "insert", "add", "update", "pop", "remove", "clear", "setdefault", "sort", "reverse",
+    "discard", "popitem", "appendleft",
+}  # fmt: skip
 questions = {"get", "items", "keys", "values", "copy", "index", "count", "isdisjoint", "issubset", "union"}
 copies = {"len", "list", "dict", "set", "tuple", "sorted", "frozenset", "sum", "any", "all", "max", "min", "enumerate"}
 

@@ -110,20 +110,8 @@ def is_text(left: ast.expr, function: Function) -> bool:
         return True
     text = written(left).lower()
     words = (
-        "path",
-        "dir",
-        "root",
-        "folder",
-        "base",
-        "home",
-        "cwd",
-        "here",
-        "template",
-        "fmt",
-        "format",
-        "msg",
-        "message",
-    )
+        "path", "dir", "root", "folder", "base", "home", "cwd", "here", "template", "fmt", "format", "msg", "message",
+    )  # fmt: skip
     if any(word in text for word in words) and not isinstance(left, ast.BinOp):
         return True
     if isinstance(left, ast.Name):
@@ -293,17 +281,11 @@ def starts_at_zero(source: Source, function: Function, attribute: str) -> bool:
     return any(is_empty_start(node, attribute) for node in own_nodes(start))
 
 
+empty_starts = {"0", "0.0", "[]", "{}", "set()", "list()", "dict()", "deque()"}
+
+
 def is_empty_start(node: ast.AST, attribute: str) -> bool:
     match node:
         case ast.Assign(targets=[target], value=value) | ast.AnnAssign(target=target, value=ast.expr() as value):
-            return written(target) == attribute and written(value) in (
-                "0",
-                "0.0",
-                "[]",
-                "{}",
-                "set()",
-                "list()",
-                "dict()",
-                "deque()",
-            )
+            return written(target) == attribute and written(value) in empty_starts
     return False

@@ -10,21 +10,9 @@ from .source import Finding, Function, Source, assignments, is_stub, only_value,
 
 rule = "empty-collection"
 collections = (
-    "list",
-    "List",
-    "Sequence",
-    "Iterable",
-    "Collection",
-    "MutableSequence",
-    "deque",
-    "Iterator",
-    "set",
-    "Set",
-    "frozenset",
-    "dict",
-    "Dict",
-    "Mapping",
-)
+    "list", "List", "Sequence", "Iterable", "Collection", "MutableSequence", "deque", "Iterator", "set", "Set",
+    "frozenset", "dict", "Dict", "Mapping",
+)  # fmt: skip
 takers = {
     "max": "ValueError",
     "min": "ValueError",

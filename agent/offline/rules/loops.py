@@ -73,25 +73,9 @@ def can_leave(source: Source, loop: ast.While) -> bool:
     if any(isinstance(node, ways) for node in inner):
         return True
     waits = (
-        "exit",
-        "accept",
-        "recv",
-        "serve",
-        "sleep",
-        "wait",
-        "get",
-        "input",
-        "next",
-        "select",
-        "poll",
-        "readline",
-        "join",
-        "handle",
-        "run",
-        "run_once",
-        "_run_once",
-        "step",
-    )
+        "exit", "accept", "recv", "serve", "sleep", "wait", "get", "input", "next", "select", "poll", "readline",
+        "join", "handle", "run", "run_once", "_run_once", "step",
+    )  # fmt: skip
     if any(isinstance(node, ast.Call) and dotted_end(node) in waits for node in inner):
         return True
     return any(isinstance(above, ast.Try) for above in source.ancestors(loop))
@@ -250,21 +234,16 @@ def counts(loop: ast.For) -> bool:
     return isinstance(loop.iter, ast.Call) and dotted(loop.iter.func) == "range"
 
 
+positions = {"i", "j", "idx", "index", "n", "num", "position"}
+
+
 def swapped_targets(source: Source, loop: ast.For) -> Iterator[Finding]:
     match loop:
         case ast.For(
             target=ast.Tuple(elts=[ast.Name(id=first), ast.Name(id=second)]),
             iter=ast.Call(func=ast.Name(id="enumerate")),
         ):
-            if second in ("i", "j", "idx", "index", "n", "num", "position") and first not in (
-                "i",
-                "j",
-                "idx",
-                "index",
-                "n",
-                "num",
-                "position",
-            ):
+            if second in positions and first not in positions:
                 yield told(
                     loop,
                     "swapped-names",

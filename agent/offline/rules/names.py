@@ -25,38 +25,10 @@ from .source import (
 )
 
 precious = {
-    "list",
-    "dict",
-    "set",
-    "str",
-    "int",
-    "float",
-    "tuple",
-    "bool",
-    "len",
-    "sum",
-    "max",
-    "min",
-    "sorted",
-    "range",
-    "print",
-    "open",
-    "zip",
-    "any",
-    "all",
-    "abs",
-    "isinstance",
-    "enumerate",
-    "iter",
-    "next",
-    "map",
-    "filter",
-    "bytes",
-    "object",
-    "input",
-    "type",
-    "id",
-}
+    "list", "dict", "set", "str", "int", "float", "tuple", "bool", "len", "sum", "max", "min", "sorted", "range",
+    "print", "open", "zip", "any", "all", "abs", "isinstance", "enumerate", "iter", "next", "map", "filter", "bytes",
+    "object", "input", "type", "id",
+}  # fmt: skip
 mild = {"input", "type", "id", "object", "bytes", "map", "filter", "next", "iter", "open", "all", "any", "range", "abs"}
 
 
@@ -225,23 +197,15 @@ def is_one_shot(value: ast.expr) -> bool:
     )
 
 
+walkers = {"sum", "list", "max", "min", "sorted", "set", "tuple", "any", "all", "dict"}
+
+
 def walk_of(statement: ast.stmt, name: str) -> ast.Call | ast.For | None:
     if isinstance(statement, ast.If | ast.While | ast.Try):
         return None
     for node in ast.walk(statement):
         match node:
-            case ast.Call(func=func, args=[ast.Name(id=given), *_]) if given == name and dotted(func) in (
-                "sum",
-                "list",
-                "max",
-                "min",
-                "sorted",
-                "set",
-                "tuple",
-                "any",
-                "all",
-                "dict",
-            ):
+            case ast.Call(func=func, args=[ast.Name(id=given), *_]) if given == name and dotted(func) in walkers:
                 return node
             case ast.For(iter=ast.Name(id=given)) if given == name:
                 return node

@@ -8,45 +8,14 @@ from collections.abc import Iterator
 from .source import Finding, Source, assignments, dotted, is_generator, own_nodes, short, told, where, written
 
 openers = {
-    "open",
-    "io.open",
-    "codecs.open",
-    "gzip.open",
-    "bz2.open",
-    "lzma.open",
-    "tarfile.open",
-    "zipfile.ZipFile",
-    "ZipFile",
-    "socket.socket",
-    "socket.create_connection",
-    "sqlite3.connect",
-    "urllib.request.urlopen",
-    "urlopen",
-    "os.fdopen",
-    "shelve.open",
-    "tempfile.TemporaryFile",
-    "tempfile.NamedTemporaryFile",
-    "smtplib.SMTP",
-    "ftplib.FTP",
-}
+    "open", "io.open", "codecs.open", "gzip.open", "bz2.open", "lzma.open", "tarfile.open", "zipfile.ZipFile",
+    "ZipFile", "socket.socket", "socket.create_connection", "sqlite3.connect", "urllib.request.urlopen", "urlopen",
+    "os.fdopen", "shelve.open", "tempfile.TemporaryFile", "tempfile.NamedTemporaryFile", "smtplib.SMTP", "ftplib.FTP",
+}  # fmt: skip
 readers = {
-    "read_file",
-    "readfp",
-    "copyfileobj",
-    "load",
-    "dump",
-    "writelines",
-    "extend",
-    "parse",
-    "feed",
-    "reader",
-    "writer",
-    "DictReader",
-    "DictWriter",
-    "loads",
-    "generate_tokens",
-    "tokenize",
-}
+    "read_file", "readfp", "copyfileobj", "load", "dump", "writelines", "extend", "parse", "feed", "reader", "writer",
+    "DictReader", "DictWriter", "loads", "generate_tokens", "tokenize",
+}  # fmt: skip
 closers = {"close", "shutdown", "quit", "terminate", "detach", "__exit__"}
 
 
@@ -106,6 +75,12 @@ def every_use(scope: ast.AST, name: str) -> list[ast.Name]:
     return [node for node in ast.walk(scope) if isinstance(node, ast.Name) and node.id == name]
 
 
+borrowers = {
+    "print", "len", "list", "enumerate", "json.load", "csv.reader", "csv.DictReader", "csv.writer", "pickle.load",
+    "yaml.safe_load", "sorted", "sum", "map", "isinstance", "next", "iter",
+}  # fmt: skip
+
+
 def ends_or_escapes(source: Source, use: ast.Name) -> bool:
     """Whether a use closes the thing or gives it to somebody else who may."""
     above = source.parent(use)
@@ -115,29 +90,7 @@ def ends_or_escapes(source: Source, use: ast.Name) -> bool:
                 not isinstance(source.parent(above), ast.Call) and not isinstance(above.ctx, ast.Store)
             )
         case ast.Call(func=func):
-            return (
-                func is not use
-                and not only_reads(source, above, use)
-                and dotted(func)
-                not in (
-                    "print",
-                    "len",
-                    "list",
-                    "enumerate",
-                    "json.load",
-                    "csv.reader",
-                    "csv.DictReader",
-                    "csv.writer",
-                    "pickle.load",
-                    "yaml.safe_load",
-                    "sorted",
-                    "sum",
-                    "map",
-                    "isinstance",
-                    "next",
-                    "iter",
-                )
-            )
+            return func is not use and not only_reads(source, above, use) and dotted(func) not in borrowers
         case ast.keyword():
             return not (isinstance(source.parent(above), ast.Call) and dotted(source.parent(above).func) in ("print",))  # type: ignore[union-attr]
         case (
@@ -189,6 +142,12 @@ def is_close(source: Source, use: ast.Name) -> bool:
     return isinstance(above, ast.Attribute) and above.attr in closers
 
 
+loaders = {
+    "json.load", "json.dump", "pickle.load", "pickle.dump", "csv.reader", "yaml.safe_load", "yaml.load", "list",
+    "sorted",
+}  # fmt: skip
+
+
 def never_named(source: Source) -> Iterator[Finding]:
     """`open(p).read()` and `json.load(open(p))`: nothing is left to close it by."""
     for call in source.calls:
@@ -202,22 +161,7 @@ def never_named(source: Source) -> Iterator[Finding]:
             "write",
             "writelines",
         )
-        loaded = (
-            isinstance(above, ast.Call)
-            and above.func is not call
-            and dotted(above.func)
-            in (
-                "json.load",
-                "json.dump",
-                "pickle.load",
-                "pickle.dump",
-                "csv.reader",
-                "yaml.safe_load",
-                "yaml.load",
-                "list",
-                "sorted",
-            )
-        )
+        loaded = isinstance(above, ast.Call) and above.func is not call and dotted(above.func) in loaders
         walked = isinstance(above, ast.For | ast.comprehension)
         if used or loaded or walked:
             yield told(
@@ -286,25 +230,9 @@ def closed_by(statement: ast.stmt, scope: ast.AST) -> Iterator[tuple[str, str]]:
 
 def is_io_use(node: ast.AST, name: str) -> bool:
     uses = (
-        "read",
-        "readline",
-        "readlines",
-        "write",
-        "writelines",
-        "seek",
-        "send",
-        "recv",
-        "sendall",
-        "execute",
-        "commit",
-        "fetchall",
-        "fetchone",
-        "cursor",
-        "namelist",
-        "extractall",
-        "truncate",
-        "tell",
-    )
+        "read", "readline", "readlines", "write", "writelines", "seek", "send", "recv", "sendall", "execute",
+        "commit", "fetchall", "fetchone", "cursor", "namelist", "extractall", "truncate", "tell",
+    )  # fmt: skip
     match node:
         case ast.Call(func=ast.Attribute(value=ast.Name(id=given), attr=attr)):
             return given == name and attr in uses

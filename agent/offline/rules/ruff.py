@@ -192,20 +192,9 @@ def is_not_probe(raw: dict[str, Any], nodes: list[ast.AST], source: Source) -> b
 def is_method(name: str, source: Source) -> bool:
     """A method that somebody forgot to call, rather than a property read for its effect."""
     usual = {
-        "close",
-        "clear",
-        "sort",
-        "reverse",
-        "commit",
-        "rollback",
-        "flush",
-        "start",
-        "join",
-        "pop",
-        "append",
-        "release",
-        "acquire",
-    }
+        "close", "clear", "sort", "reverse", "commit", "rollback", "flush", "start", "join", "pop", "append",
+        "release", "acquire",
+    }  # fmt: skip
     own = {f.name for f in source.functions if source.class_of(f) is not None and not f.decorator_list}
     return name in usual | own
 
@@ -232,21 +221,9 @@ def is_not_switched_off(raw: dict[str, Any], nodes: list[ast.AST], source: Sourc
 
 def is_clock_or_container(raw: dict[str, Any], nodes: list[ast.AST], source: Source) -> bool:
     asked = (
-        "now",
-        "today",
-        "utcnow",
-        "time",
-        "monotonic",
-        "uuid4",
-        "uuid1",
-        "random",
-        "randint",
-        "list",
-        "dict",
-        "set",
-        "open",
-        "getcwd",
-    )
+        "now", "today", "utcnow", "time", "monotonic", "uuid4", "uuid1", "random", "randint", "list", "dict", "set",
+        "open", "getcwd",
+    )  # fmt: skip
     return any(name in raw["message"].replace("`", " ").replace(".", " ").replace("(", " ").split() for name in asked)
 
 

@@ -13,20 +13,9 @@ from functools import cached_property, lru_cache
 type_of_function = (ast.FunctionDef, ast.AsyncFunctionDef)
 scopes = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 never_return = {
-    "exit",
-    "_exit",
-    "quit",
-    "abort",
-    "fail",
-    "skip",
-    "xfail",
-    "die",
-    "assert_never",
-    "reraise",
-    "execv",
-    "execvp",
+    "exit", "_exit", "quit", "abort", "fail", "skip", "xfail", "die", "assert_never", "reraise", "execv", "execvp",
     "execve",
-}
+}  # fmt: skip
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

@@ -197,6 +197,12 @@ def without_prefix(source: Source, node: ast.Constant) -> Iterator[Finding]:
         )
 
 
+takers = {
+    "_", "gettext", "ngettext", "pgettext", "npgettext", "compile", "sub", "match", "search", "Template",
+    "PromptTemplate", "partial", "format", "route", "get", "post", "bind",
+}  # fmt: skip
+
+
 def is_template(source: Source, node: ast.Constant) -> bool:
     """Docstrings, parts of f-strings, and text that is formatted, translated, matched or kept for later."""
     function = source.function_of(node)
@@ -213,26 +219,7 @@ def is_template(source: Source, node: ast.Constant) -> bool:
             case ast.Call(func=func):
                 last = dotted(func).rsplit(".", 1)[-1]
                 return (
-                    last
-                    in (
-                        "_",
-                        "gettext",
-                        "ngettext",
-                        "pgettext",
-                        "npgettext",
-                        "compile",
-                        "sub",
-                        "match",
-                        "search",
-                        "Template",
-                        "PromptTemplate",
-                        "partial",
-                        "format",
-                        "route",
-                        "get",
-                        "post",
-                        "bind",
-                    )
+                    last in takers
                     or any(word in last.lower() for word in ("logger", "format", "template", "route", "path"))
                     or has_field_arguments(above, node)
                 )

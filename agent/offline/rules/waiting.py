@@ -9,18 +9,10 @@ from .source import Finding, Source, dotted, is_generator, told, type_of_functio
 
 usual = {"aclose", "drain", "wait_closed", "asend", "athrow"}
 known = {
-    "asyncio.create_subprocess_exec",
-    "asyncio.create_subprocess_shell",
-    "asyncio.start_server",
-    "asyncio.sleep",
-    "asyncio.gather",
-    "asyncio.wait",
-    "asyncio.wait_for",
-    "asyncio.to_thread",
-    "asyncio.open_connection",
-    "anyio.sleep",
-    "trio.sleep",
-}
+    "asyncio.create_subprocess_exec", "asyncio.create_subprocess_shell", "asyncio.start_server", "asyncio.sleep",
+    "asyncio.gather", "asyncio.wait", "asyncio.wait_for", "asyncio.to_thread", "asyncio.open_connection",
+    "anyio.sleep", "trio.sleep",
+}  # fmt: skip
 blocking = {
     "time.sleep": "await asyncio.sleep()",
     "requests.get": "an async HTTP client",
