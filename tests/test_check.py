@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from instrument.analysis.report import findings_of
 from instrument.cli.main import main
 from instrument.detectors import ADVICE, default
-from instrument.model import Cost, Failure, Record, Span
+from instrument.model import Cost, Failure, Record, Score, Span
 from tests.recorded import MS, NOON, TRACE, call, finding, fold, head, run, span, write
 
 Capture = pytest.CaptureFixture[str]
@@ -302,3 +302,50 @@ def test_a_limit_that_is_none_is_bad_use(tmp_path: Path, capsys: Capture, words:
     """The option is named, and what can be given."""
     assert 2 == main(["check", written(tmp_path, *SPENT), *words.split()])
     assert re.search(rf"argument {words[:9]}.*: '.*' is no .*: give ", capsys.readouterr().err)
+
+
+# Scores
+
+
+def judged(*values: float | str, name: str = "helpful") -> list[Record]:
+    """A run for each judgement, a number or a word."""
+    records: list[Record] = []
+    for number, value in enumerate(values, 1):
+        how: dict[str, Any] = {"label": value} if isinstance(value, str) else {"value": value}
+        trace_id = f"{number:032x}"
+        records += [span(number, trace_id=trace_id), Score(trace_id=trace_id, time_ns=NOON, name=name, **how)]
+    return records
+
+
+@pytest.mark.parametrize(
+    ("values", "least", "code", "said"),
+    [
+        ((0.5, 1.0), "helpful=0.75", 0, ""),
+        ((0.5, 0.9), "helpful=0.75", 1, "the score helpful is 0.7 on average of 2: at least 0.75 is asked for"),
+        ((-1.0, "bad"), "helpful=-0.5", 1, "the score helpful is -1 on average of 1: at least -0.5 is asked for"),
+        (("good",), "helpful=0", 1, "the score helpful has no number: at least 0 is asked for"),
+        ((1.0,), "tone=0", 1, "the score tone has no number: at least 0 is asked for"),
+    ],
+    ids=["as much", "less", "words beside", "words alone", "never given"],
+)
+def test_the_mean_of_a_score_is_asked_for(
+    values: tuple[float | str, ...], least: str, code: int, said: str, tmp_path: Path, capsys: Capture
+) -> None:
+    """Over all runs that are checked; that nobody gave it is not fine."""
+    found, out = checked(capsys, written(tmp_path, *judged(*values)), "--min-score", least)
+    assert (code, said) == (found, "\n".join(out.splitlines()[:-1]))
+
+
+def test_scores_that_are_too_low_are_in_the_json(tmp_path: Path, capsys: Capture) -> None:
+    """With what was asked for; the others are fine."""
+    path = written(tmp_path, *judged(0.5), *judged(1, name="tone"))
+    _, out = checked(capsys, path, "--min-score", "helpful=0.8", "--min-score", "tone=1", "--json")
+    low = [{"name": "helpful", "least": 0.8, "mean": 0.5, "count": 1}]
+    assert ({"helpful": 0.8, "tone": 1.0}, low) == tuple(json.loads(out)[key] for key in ("scores", "too_low"))
+
+
+@pytest.mark.parametrize("word", ["helpful", "=1", "helpful=x", "helpful=nan", "helpful="])
+def test_a_score_without_its_least_is_one_sentence(word: str, capsys: Capture) -> None:
+    """Exit code 2."""
+    assert 2 == main(["check", "--min-score", word])
+    assert "is no score and its least: give them as helpful=0.8" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -55,6 +55,25 @@ class Judgements:
             self.highest,
             dict(sorted(self.words.items(), key=lambda item: (-item[1], item[0]))[:MOST_WORDS]),
         )
+
+
+class TooLow(Struct, frozen=True):
+    """A score whose mean, over `count` numbers, is less than the `least` that is asked for; None where there are none."""
+
+    name: str
+    least: float
+    mean: float | None
+    count: int
+
+
+def too_low(scores: Iterable[Any], least: Mapping[str, float]) -> list[TooLow]:
+    """Those of the asked-for scores whose mean is too low, or which nobody gave."""
+    known = {name: Judgements() for name in least}
+    for score in scores:
+        if score.name in known:
+            known[score.name].add(score)
+    found = ((name, least[name], one.told().mean, one.numbers) for name, one in known.items())
+    return [TooLow(*one) for one in found if one[2] is None or one[2] < one[1]]
 
 
 def told(judgements: Mapping[str, Judgements]) -> dict[str, Judged]:

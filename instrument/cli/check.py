@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import msgspec
@@ -18,9 +20,10 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from instrument.analysis.beyond import AtMost
+    from instrument.analysis.judged import TooLow
     from instrument.analysis.tree import Trace
     from instrument.detectors import History
-    from instrument.model import Finding
+    from instrument.model import Finding, Score
 
 FOUND = 1
 
@@ -32,7 +35,7 @@ def add(subparsers: Any) -> None:
         help="show each finding with its evidence and what to do about it; exit code 1 when there are any",
         description="Findings that were recorded and those that the detectors make of the traces now. Without TRACE "
         "all traces are checked. That a run failed is no finding without --max-errors. Exit code: "
-        "0 nothing found, 1 something at or above --fail-on, 2 nothing to check.",
+        "0 nothing found, 1 something at or above --fail-on or a score too low, 2 nothing to check.",
     )
     parser.add_argument("traces", nargs="*", metavar="TRACE", help="first digits of a trace's id, `last`, or a path")
     parser.add_argument("--path", dest="named_path", metavar="PATH", help="a file or folder (default: .instrument)")
@@ -57,22 +60,32 @@ def add(subparsers: Any) -> None:
         metavar="N",
         help="calls that failed, or a run that was ended from outside",
     )
+    parser.add_argument(
+        "--min-score",
+        type=_least_score,
+        action="append",
+        default=[],
+        metavar="NAME=X",
+        help="the least that the mean of a score over all that is checked may be; may be repeated",
+    )
     parser.set_defaults(run=run, path=None)
 
 
 class _Checked(NamedTuple):
     """What is kept of a trace that was checked: where it stands among the others, how many findings it has, how many of
-    those fail the check, what is shown of them, and whether the run itself failed."""
+    those fail the check, what is shown of them, whether the run itself failed, and how it was judged."""
 
     place: Any
     findings: int
     failing: int
     shown: Any
     went_wrong: bool
+    scores: Sequence[Score]
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what was found; 1 when there is something at or above the severity, else 0."""
+    from instrument.analysis.judged import too_low
     from instrument.analysis.report import findings_of
 
     notices: list[str] = []
@@ -82,17 +95,21 @@ def run(args: argparse.Namespace) -> int:
     for place, trace, history in _chosen(args, notices):
         found = [*findings_of(trace, thresholds, history), *_beyond(trace, most)]
         failing = _failing(found, args.fail_on)
-        checked.append(_Checked(place, len(found), failing, show(trace, found), trace.root.status == "error"))
+        went_wrong = trace.root.status == "error"
+        checked.append(_Checked(place, len(found), failing, show(trace, found), went_wrong, trace.scores))
     checked.sort(key=lambda one: one.place)
     failing = sum(one.failing for one in checked)
+    low = too_low(chain.from_iterable(one.scores for one in checked), dict(args.min_score))
     if args.json:
         findings = [told for one in checked for told in one.shown]
         told = {"traces": len(checked), "fail_on": args.fail_on, "failing": failing, "findings": findings}
-        say(json_document({**told, **({"allowed": most} if most else {})}))
+        asked = {"scores": dict(args.min_score), "too_low": low} if args.min_score else {}
+        say(json_document({**told, **({"allowed": most} if most else {}), **asked}))
     else:
+        _print_scores(low)
         _print(checked, args.fail_on, failing, are_counted=most is not None and most.errors is not None)
     tell(notices)
-    return FOUND if failing else 0
+    return FOUND if failing or low else 0
 
 
 def _at_most(args: argparse.Namespace) -> AtMost | None:
@@ -191,6 +208,28 @@ def _print(checked: Sequence[_Checked], least: str, failing: int, *, are_counted
     if failed and not are_counted:
         told += f"; {many(failed, 'run')} failed, which only --max-errors 0 counts as found"
     say("\n".join(wrapped(told, theme_for(sys.stdout).width)))
+
+
+def _print_scores(low: Sequence[TooLow]) -> None:
+    from instrument.analysis.in_words import amount
+
+    for one in low:
+        what = f"the score {clean(one.name, 60)}"
+        if one.mean is None:
+            say(f"{what} has no number: at least {amount(one.least)} is asked for")
+        else:
+            say(f"{what} is {amount(one.mean)} on average of {one.count:,}: at least {amount(one.least)} is asked for")
+
+
+def _least_score(text: str) -> tuple[str, float]:
+    name, is_given, number = text.rpartition("=")
+    try:
+        least = float(number)
+    except ValueError:
+        least = math.nan
+    if not (name and is_given and math.isfinite(least)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no score and its least: give them as helpful=0.8")
+    return name, least
 
 
 def _usd(text: str) -> Decimal:

@@ -46,8 +46,8 @@ FORMATS = (
 )
 STDOUT = "-"
 USAGE = """instrument export (--dir DIR | --chrome [FILE] | --otlp [FILE] |
-                          --openinference [FILE] | --html [FILE] | --chat [FILE] |
-                          --csv [FILE])
+                          --openinference [FILE] | --html [FILE] |
+                          --chat [FILE] | --csv [FILE])
                          [-h] [-o FILE] [--json] [trace] [path]"""
 """In lines for a terminal: argparse breaks none between options of which one is needed."""
 
