@@ -58,7 +58,7 @@ class Judgements:
 
 
 class TooLow(Struct, frozen=True):
-    """A score whose mean, over `count` numbers, is less than the `least` that is asked for; None where there are none."""
+    """A score whose mean over `count` numbers, None for none, is less than the `least` that is asked for."""
 
     name: str
     least: float
