@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from .source import Finding, Function, Source, bound_names, dotted, is_stub, own_nodes, told, type_of_function, written
 
@@ -228,49 +228,45 @@ def is_probed(source: Source, node: ast.AST) -> bool:
 
 def without_super(source: Source, owner: ast.ClassDef) -> Iterator[Finding]:
     """`__init__` of a subclass that leaves out the base's, though its methods use what only the base's sets."""
-    if any(
-        "overload" in written(item) for f in owner.body if isinstance(f, type_of_function) for item in f.decorator_list
-    ):
+    base, own = only_base(source, owner), method(owner, "__init__")
+    base_init = method(base, "__init__") if base is not None else None
+    if base is None or own is None or base_init is None or is_stub(base_init) or has_overloads(owner):
         return
-    bases = [
-        other
-        for other in source.classes
-        for base in owner.bases
-        if isinstance(base, ast.Name) and base.id == other.name
-    ]
-    own = method(owner, "__init__")
-    base_init = method(bases[0], "__init__") if len(bases) == 1 else None
-    if (
-        own is None
-        or base_init is None
-        or is_stub(base_init)
-        or "super(" in written(own)
-        or ".__init__(" in written(own)
-    ):
+    if "super(" in written(own) or ".__init__(" in written(own):
         return
-    set_by_base = {
-        node.attr
-        for node in ast.walk(base_init)
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and written(node.value) == "self"
-    }
-    set_here = known_attributes(owner)
-    used = {
-        node.attr
-        for other in (owner, bases[0])
-        for f in other.body
-        if f is not base_init and (other is owner or method(owner, getattr(f, "name", "")) is None)
-        for node in ast.walk(f)
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and written(node.value) == "self"
-    }
-    missing = sorted((set_by_base & used) - set_here)
+    others = (item for item in base.body if item is not base_init)
+    inherited = [item for item in others if method(owner, getattr(item, "name", "")) is None]
+    used = of_self([*owner.body, *inherited], ast.Load)
+    missing = sorted((of_self([base_init], ast.Store) & used) - known_attributes(owner))
     if missing:
         yield told(
             own,
             "missing-super-init",
-            f"`{owner.name}.__init__()` does not call `{bases[0].name}.__init__()`, so `self.{missing[0]}` is "
-            "never set",
+            f"`{owner.name}.__init__()` does not call `{base.name}.__init__()`, so `self.{missing[0]}` is never set",
             "call `super().__init__(…)`",
         )
+
+
+def only_base(source: Source, owner: ast.ClassDef) -> ast.ClassDef | None:
+    """The one base class that this file holds."""
+    named = [base.id for base in owner.bases if isinstance(base, ast.Name)]
+    bases = [other for other in source.classes for name in named if name == other.name]
+    return bases[0] if len(bases) == 1 else None
+
+
+def has_overloads(owner: ast.ClassDef) -> bool:
+    functions = (item for item in owner.body if isinstance(item, type_of_function))
+    return any("overload" in written(decorator) for function in functions for decorator in function.decorator_list)
+
+
+def of_self(nodes: Iterable[ast.AST], context: type[ast.expr_context]) -> set[str]:
+    """Attributes of `self` that are read, or set, inside of these."""
+    return {
+        node.attr
+        for inside in nodes
+        for node in ast.walk(inside)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, context) and written(node.value) == "self"
+    }
 
 
 def method(owner: ast.ClassDef, name: str) -> Function | None:
