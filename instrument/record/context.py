@@ -223,11 +223,6 @@ def carry(fn: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(fn)
     def carried(*args: P.args, **kwargs: P.kwargs) -> R:
-        before = current.get()
-        current.set(place)
-        try:
-            return fn(*args, **kwargs)
-        finally:
-            current.set(before)
+        return call_at(place, fn, *args, **kwargs)
 
     return carried
