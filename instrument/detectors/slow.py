@@ -6,6 +6,8 @@ and by a second, all three.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from instrument.attributes import FIRST_CHUNK
 from instrument.detectors.answers import model_of
 from instrument.detectors.calls import plain
@@ -23,17 +25,12 @@ class Slow:
 
     def __init__(self, limits: Thresholds, history: History) -> None:
         self._history = history
-        self._beyond = Beyond(
-            deviations=limits.deviations,
-            times=limits.times_usual,
-            least=limits.slow_seconds * _SECOND,
-            enough=limits.history_calls,
-        )
-        self._per_token = Beyond(
-            deviations=limits.deviations, times=limits.times_usual, least=0, enough=limits.history_calls
-        )
         self.never_ns = limits.slow_seconds * _SECOND
         """What takes no longer is not slow, whatever is usual."""
+        self._beyond = Beyond(
+            deviations=limits.deviations, times=limits.times_usual, least=self.never_ns, enough=limits.history_calls
+        )
+        self._per_token = replace(self._beyond, least=0)
         self.durations: dict[str, Series] = {}
         self._growth: Growth = {}
 

@@ -119,7 +119,7 @@ _decode_message = msgspec.json.Decoder(_Message).decode
 def _results(prompt: bytes, waiting: Set[str]) -> list[tuple[str, Any]]:
     """Those of the results that are waited for, by the id of their call, in order; they stand at the prompt's end.
 
-    None where its messages are stored apart.
+    There are none where its messages are stored apart.
     """
     found: dict[str, Any] = {}
     if _ANSWERS in prompt:
