@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from instrument.analysis.tree import Trace, traces
 from instrument.model import Span
 from instrument.views.compared import Run, compared, compared_calls
-from tests.recorded import MS, finding, log, span
+from tests.recorded import MS, call, finding, log, span
 
 TEXTS = st.text("ab 1(\n", max_size=90)
 
@@ -55,6 +55,12 @@ def test_steps_and_agents_of_one_name_are_told_apart() -> None:
     worker = span(3, 1, kind="agent", name="run", input={"n": 1}, attributes={"gen_ai.agent.id": "worker-1"})
     trace = next(traces([span(1), step, worker]))
     assert {"", "#3", "worker-1 n=1"} == set(told(trace, trace)["rows"]["brief"])
+
+
+def test_the_tokens_of_a_row_are_those_in_and_out() -> None:
+    """Of what is no call of a model none are known."""
+    trace = next(traces([span(1), call(2, 1)]))
+    assert [None, 110] == told(trace, trace)["rows"]["a"]["tokens"]
 
 
 def test_a_call_that_takes_much_longer_is_a_difference() -> None:

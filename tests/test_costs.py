@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import time
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -151,6 +153,14 @@ def test_a_file_of_events_is_no_ledger(tmp_path: Path, capsys: pytest.CaptureFix
     path.write_text('{"type": "run"}\n' * 100)
     told = f"instrument: {path} is not a ledger: name a ledger.db, or the folder that has one\n"
     assert (2, told) == (run(str(path)), capsys.readouterr().err)
+
+
+def test_the_database_of_something_else_is_no_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is not taken for one that was only begun."""
+    path = tmp_path / "x.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE notes (x)")
+    assert (2, f"instrument: {path} is not a ledger\n") == (run(str(path)), capsys.readouterr().err)
 
 
 def test_a_folder_without_anything_has_no_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

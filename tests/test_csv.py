@@ -54,8 +54,8 @@ def test_names_survive_every_reader(name: str) -> None:
 def test_a_call_has_its_model_tokens_and_money() -> None:
     """As numbers and a decimal string."""
     known = {"gen_ai.request.model": "m", "gen_ai.agent.id": "ann", "instrument.operation": "think"}
-    (row,) = rows(call(1, attributes=known))
-    wanted = ("m", "ann", "think", "100", "10", "0.001", "priced", "reported", "5.0")
+    (row,) = rows(call(1, usd="0.0000001", attributes=known))
+    wanted = ("m", "ann", "think", "100", "10", "0.0000001", "priced", "reported", "5.0")
     assert wanted == tuple(
         row[name] for name in "model agent operation input_tokens output_tokens usd cost_basis tokens_source duration_ms".split()
     )  # fmt: skip

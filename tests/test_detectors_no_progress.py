@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import permutations
 
+import pytest
+
 from tests.detector_runs import Tape, alarms, feed
 
 WORDS = "where is a manual for this red pump of our old shed".split()
@@ -83,12 +85,13 @@ def test_empty_results_after_full_ones_are_found() -> None:
     assert {"no_progress"} == alarms(feed(tape.spans))
 
 
-def test_the_same_answer_with_content_is_a_hint_only() -> None:
+@pytest.mark.parametrize("answer", ["in stock", 7])
+def test_the_same_answer_with_content_is_a_hint_only(answer: object) -> None:
     """`In stock` four times may be true."""
     tape = Tape()
     tape.tool("stock", "sold out", plant=99)
     for plant in range(5):
-        tape.tool("stock", "in stock", plant=plant)
+        tape.tool("stock", answer, plant=plant)
     assert ["info"] == [finding.severity for finding in feed(tape.spans)]
 
 

@@ -17,7 +17,7 @@ from instrument.cli.main import main
 from instrument.views.changed_words import changed_words
 from instrument.views.difference import NOTHING, difference, place
 from instrument.views.theme import Theme, cells
-from tests.recorded import span, write
+from tests.recorded import call, span, write
 from tests.simulated import Plan, Step, Tool, Twist, simulate
 
 Capture = pytest.CaptureFixture[str]
@@ -138,6 +138,14 @@ def test_a_name_that_did_not_occur_has_no_time() -> None:
     assert ["read 1 -> 0 15 ns -> -", "grep 0 -> 1 - -> 15 ns"] == [
         " ".join(row.split()) for row in text.splitlines()[-2:]
     ]
+
+
+@pytest.mark.parametrize(("one", "two", "more"), [("1", "3.5", "+$2.50"), ("3.5", "1", "-$2.50")])
+def test_more_money_has_a_plus_and_less_a_minus(one: str, two: str, more: str) -> None:
+    """As all other figures have."""
+    a, b = (next(traces([span(1), call(2, 1, usd=usd)])) for usd in (one, two))
+    row = re.search(r"^money .*", difference(compare(a, b), Theme(None)), re.MULTILINE)
+    assert more == (row and row[0].split()[-1])
 
 
 @pytest.mark.parametrize("width", [40, 60])

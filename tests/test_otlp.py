@@ -99,13 +99,15 @@ def test_every_type_of_value_has_its_key() -> None:
 
 
 def test_every_process_is_a_resource() -> None:
-    """With its name, its pid and its own spans."""
+    """With its name, its pid, its arguments and its own spans."""
     (document,) = exported("1.41", run(service="front"), run(run="r2", service="search", pid=7), span(1), span(2, 1, run="r2"))  # fmt: skip
-    told = [
-        (unpaired(group["resource"]["attributes"])["service.name"]["stringValue"], len(group["scopeSpans"][0]["spans"]))
-        for group in document["resourceSpans"]
-    ]
-    assert [("front", 1), ("search", 1)] == told
+    told = []
+    for group in document["resourceSpans"]:
+        about = texts({"attributes": unpaired(group["resource"]["attributes"])})
+        known = [about[name] for name in ("service.name", "process.pid", "process.command_args")]
+        told.append((*known, len(group["scopeSpans"][0]["spans"])))
+    arguments = {"values": [{"stringValue": word} for word in ("python", "-m", "agent")]}
+    assert [("front", "42", arguments, 1), ("search", "7", arguments, 1)] == told
 
 
 def test_a_failure_is_a_status_and_an_exception() -> None:
@@ -195,6 +197,29 @@ def test_openinference_flattens_messages() -> None:
         "output.value": "x is 1",
     }
     assert expected == {key: told.get(key) for key in expected}
+
+
+def test_openinference_tells_each_part_of_a_message() -> None:
+    """A picture by its address, or by what else it is known by; a part that it has no name for as JSON."""
+    parts = [
+        {"type": "text", "content": "see"},
+        {"type": "uri", "modality": "image", "uri": "https://x.example/a.png"},
+        {"type": "blob", "modality": "image", "sha256": "ab"},
+        {"type": "odd", "n": 1},
+    ]
+    told = texts(only_span("openinference", call(1, input={"messages": [{"role": "user", "parts": parts}]})))
+    at = "llm.input_messages.0.message.contents."
+    expected = {
+        "0.message_content.type": "text",
+        "0.message_content.text": "see",
+        "1.message_content.type": "image",
+        "1.message_content.image.image.url": "https://x.example/a.png",
+        "2.message_content.type": "image",
+        "2.message_content.image.image.url": "sha256:ab",
+        "3.message_content.type": "text",
+        "3.message_content.text": '{"type":"odd","n":1}',
+    }
+    assert expected == {key.removeprefix(at): value for key, value in told.items() if key.startswith(at)}
 
 
 def test_an_empty_answer_is_a_message() -> None:

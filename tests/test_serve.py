@@ -214,6 +214,7 @@ def test_only_files_of_the_page_are_given(address: str, path: str) -> None:
         "api/run/none/findings",
         "api/run/none/why",
         "api/run/none/file",
+        "api/run/none/search?q=x",
         f"api/run/{TRACE}/span/none",
         "api/blob/none",
         f"api/diff/{TRACE}/none",
