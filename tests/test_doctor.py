@@ -18,7 +18,8 @@ import pytest
 
 from instrument.allowed import SINKS
 from instrument.cli import doctor
-from instrument.cli.doctor import TRIALS, Check, examine
+from instrument.cli.doctor import examine
+from instrument.cli.trials import TRIALS, Check
 from instrument.sinks.chosen import OURS
 from instrument.store.ledger import open_ledger
 

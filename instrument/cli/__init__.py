@@ -3,5 +3,5 @@
 What takes long to load is imported where it is needed: `--help` loads every verb.
 
 several verbs: main source moments sizes amounts others printing intake
-part of one: receiving reprice twice
+part of one: receiving reprice trials twice
 """
