@@ -17,7 +17,7 @@ from zlib import crc32
 import pytest
 
 from instrument.allowed import SINKS
-from instrument.cli import doctor
+from instrument.cli import doctor, trials
 from instrument.cli.doctor import examine
 from instrument.cli.trials import TRIALS, Check
 from instrument.sinks.chosen import OURS
@@ -27,7 +27,7 @@ from instrument.store.ledger import open_ledger
 @pytest.fixture(autouse=True)
 def _alone(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In an empty folder, with no variable of ours and no ranks to load."""
-    monkeypatch.setattr(doctor, "_ENCODINGS", ())
+    monkeypatch.setattr(doctor, "ENCODINGS", ())
 
 
 def call(*words: str) -> int:
@@ -268,7 +268,7 @@ def test_a_ledger_is_tried_and_not_changed(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_locked_ledger_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ledger that another process keeps locked does not work."""
-    monkeypatch.setattr(doctor, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(trials, "WAIT_SECONDS", 0.05)
     with closing(sqlite3.connect(ledger(tmp_path), isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         assert (False, "OperationalError: database is locked") == sinks("ledger", monkeypatch)["ledger"][1:]
@@ -336,5 +336,5 @@ def test_the_import_path_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_ranks_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The shipped ranks are loaded, which checks their checksum."""
-    monkeypatch.setattr(doctor, "_ENCODINGS", (("cl100k_base", "gpt-4"),))
+    monkeypatch.setattr(doctor, "ENCODINGS", (("cl100k_base", "gpt-4"),))
     assert [Check("cl100k_base", True, "100277 tokens, the checksum is right")] == examine().tokens
