@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,11 +19,11 @@ from instrument.analysis.tree import traces
 from instrument.building import build, limits
 from instrument.errors import InstrumentError
 from instrument.model import Log
-from instrument.record import bridges, budgets, headers, launched, otel_context, threads
+from instrument.record import bridges, budgets, headers, launched, leaving, otel_context, threads
 from instrument.record.context import current
 from instrument.record.failures import in_words
 from instrument.record.notices import notice
-from instrument.record.pipeline import ENDED, Flushed
+from instrument.record.pipeline import CLOSE_SECONDS, ENDED, Flushed
 from instrument.record.program import program, uncaught
 from instrument.record.recorder import Recorder
 from instrument.record.sampling import Rules
@@ -275,11 +274,11 @@ def _put_in_force(recorder: Recorder) -> None:
 
 def _watch_process() -> None:
     global _watching
-    _close_with_worker()
     if _watching:
         return
     _watching = True
     atexit.register(_at_exit)
+    leaving.attach(_before_exit, _before_death)
     wrapt.register_post_import_hook(_close_before, "loguru")
     wrapt.register_post_import_hook(_close_with_celery, "celery.signals")
 
@@ -294,17 +293,8 @@ def _close_before(_: object) -> None:
         atexit.register(_at_exit)
 
 
-def _close_with_worker() -> None:
-    """A worker of `multiprocessing` that was forked ends without `atexit`, with finalizers of its own."""
-    processes = sys.modules.get("multiprocessing.process")
-    if processes is not None and processes.parent_process() is not None:
-        from multiprocessing.util import Finalize
-
-        Finalize(None, _at_exit, exitpriority=100)
-
-
 def _close_with_celery(signals: Any) -> None:
-    """A worker of Celery's pool ends without `atexit` and without finalizers; this signal is the last it sends."""
+    """A worker of Celery's pool may be killed as soon as it has said that it ends; this signal comes before that."""
     signals.worker_process_shutdown.connect(_at_exit, weak=False)
 
 
@@ -318,6 +308,21 @@ def _at_exit(**_: object) -> None:
     if isinstance(uncaught(), KeyboardInterrupt):
         with suppress(KeyboardInterrupt):  # Python forgets, over what is compiled here, that Ctrl-C is what it dies of
             exec("raise KeyboardInterrupt")
+
+
+def _before_exit(code: int) -> None:
+    recorder = switch.recorder
+    if recorder is not None and not recorder.pipeline.room.is_closed:
+        program.end(recorder, SystemExit(code))
+        _at_exit()
+
+
+def _before_death() -> None:
+    """The sinks stay open: the system spares a process that is the first of its container."""
+    recorder = switch.recorder
+    if recorder is not None:
+        program.end(recorder, KeyboardInterrupt())
+        recorder.flush(CLOSE_SECONDS)
 
 
 def record_at_last() -> None:

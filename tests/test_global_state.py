@@ -158,8 +158,13 @@ PATCHED = {
     "logging.Logger.callHandlers",
     "concurrent.futures.thread.ThreadPoolExecutor.submit",
     "concurrent.futures.process.ProcessPoolExecutor.submit",
+    "os._exit",
+    "posix._exit",
+    "signal.raise_signal",
+    "_signal.raise_signal",
 }
-"""So that spans have their parents in threads, pools and child processes, and what is logged has its span."""
+"""So that spans have their parents in threads, pools and child processes, what is logged has its span, and what ended
+last is written where a process ends without `atexit`."""
 
 OURS = re.compile(r"instrument.*|ImportHookFinder|.*\.jsonl|ledger\.db.*")
 """What is there besides: our threads, our context variable, wrapt's finder of modules, the files that are written."""

@@ -46,6 +46,9 @@ ENDS = {
         None,
     ),
     "Ctrl-C": ("import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(9)", -2, "cancelled", None),
+    "os._exit": ("import os; os._exit(3)", 3, "error", "SystemExit: 3"),
+    "os._exit that is well": ("import os; os._exit(0)", 0, "ok", None),
+    "SIGTERM it dies of by itself": ("import signal; signal.raise_signal(signal.SIGTERM)", -15, "cancelled", None),
     "kill -9": ("import os, time; time.sleep(0.2); os.kill(os.getpid(), 9)", -9, "open", None),
 }
 

@@ -6,7 +6,7 @@ its content: capture snapshot plain held texts objects showers failures logs
 model calls: llm streams chunks http_bodies tools tables later
 refusing: budgets scopes shared joint loops
 behind the program: recorder pipeline room worth settling finished lines hidden sampling delivery lanes
-beyond the thread: threads pools launched headers otel_context shift breath half_loaded
+beyond the thread: threads pools leaving launched headers otel_context shift breath half_loaded
 other people's code: patching safely bridges
 about itself: notices unloaded
 """

@@ -21,6 +21,8 @@ from instrument.record.objects import instance_dict
 from instrument.record.plan import Plan
 from instrument.record.texts import text_of
 
+pools.attach()
+
 T = TypeVar("T")
 Recipe = tuple[str | None, str, dict[str, Any]]
 """Name, kind and options, as the decorator was given them."""
@@ -249,7 +251,6 @@ def decorated_as(target: Any, name: str | None, kind: str, options: dict[str, An
         what = f"the class {target.__name__}" if inspect.isclass(target) else repr(target)
         raise TypeError(f"cannot decorate {what}: decorate its methods, or use wrap(target, method=decorator)")
     plan, wrapper = _planned(target, name, kind, options)
-    pools.attach()
     return _kind_of_wrapper(target)(target, plan, wrapper, (name, kind, options))
 
 

@@ -85,8 +85,11 @@ class Program:
             budgets=(*place.budgets, *(scope for scope in budgets if scope not in place.budgets)),
         )
 
-    def end(self, recorder: Recorder) -> None:
-        """The program ends: so does its span, the way that the program does. What only its children did begins it."""
+    def end(self, recorder: Recorder, by: BaseException | None = None) -> None:
+        """The program ends: so does its span, the way that the program does. What only its children did begins it.
+
+        Where nothing is raised `by` says by what it ends.
+        """
         told = self.told
         if told is None or told.pid != os.getpid():
             return
@@ -96,7 +99,7 @@ class Program:
             with suppress(OSError):
                 mark.unlink()
         if self._span is not None and self._span.duration is None:
-            _end_as_the_program(self._span)
+            _end_as_the_program(self._span, by)
 
     def _around(self, recorder: Recorder, told: Told) -> Place:
         """What the program's span is to hang in: nothing, the program that started it, or a span of that."""
@@ -171,18 +174,17 @@ def _own_name() -> str:
     return os.path.basename(file) if file else "python"
 
 
-def _end_as_the_program(live: LiveSpan) -> None:
-    error, code = uncaught(), getattr(sys.exit, "told", lambda: None)()
-    if error is None and code not in (None, 0):
-        error = SystemExit(code)
+def _end_as_the_program(live: LiveSpan, by: BaseException | None) -> None:
+    error = by or uncaught() or SystemExit(getattr(sys.exit, "told", lambda: None)())
+    code = error.code if isinstance(error, SystemExit) else 1
     if isinstance(error, KeyboardInterrupt):
         live.status = "cancelled"
         live.end()
-    elif error is not None:
-        live.set({EXIT_CODE: code if isinstance(code, int) and isinstance(error, SystemExit) else 1})
-        live.fail(error)
-    else:
+    elif code in (None, 0):
         live.end()
+    else:
+        live.set({EXIT_CODE: code if isinstance(code, int) else 1})
+        live.fail(error)
 
 
 def uncaught() -> BaseException | None:

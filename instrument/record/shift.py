@@ -11,6 +11,9 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
 
 from instrument.signals import leave_to_others, left_to_others
 
@@ -19,6 +22,12 @@ GONE_SECONDS = 0.02
 
 HANDLER_SECONDS = 0.05
 """So long, at most, is waited for who begins or leaves: it is this very thread where a handler of signals forks."""
+
+OURS = "instrument"
+"""What the names of our threads begin with."""
+
+WAITS = "S"
+"""The state of a thread that waits and has nothing to do."""
 
 
 class Shift:
@@ -64,6 +73,7 @@ class Shift:
     def _enter(self) -> None:
         """Work, unless Ctrl-C kept who began this thread from knowing it and another one was begun."""
         me = threading.current_thread()
+        name_for_the_system(self._name)
         leave_to_others(self._left)
         with self._changing:
             if self.thread not in (None, me):
@@ -105,10 +115,40 @@ class Shift:
 
 def threads_of_the_system(process: int | str = "self") -> int:
     """How many threads the system knows in a process; 0 where it does not say."""
+    return len(_threads(process))
+
+
+def _threads(process: int | str) -> list[str]:
     try:
-        return len(os.listdir(f"/proc/{process}/task"))
+        return os.listdir(f"/proc/{process}/task")
     except OSError:
-        return 0
+        return []
+
+
+class Seen(NamedTuple):
+    """What the system shows of a thread; `waits` counts how often it has begun to wait."""
+
+    thread: str
+    state: str
+    waits: str
+
+
+def seen_of_ours(process: int) -> list[Seen]:
+    """Our threads in a process, of which other processes know nothing but what the system shows."""
+    seen = []
+    for thread in _threads(process):
+        with suppress(OSError):  # it has ended
+            lines = Path(f"/proc/{process}/task/{thread}/status").read_text("utf-8", "replace").splitlines()
+            told = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+            if told["Name"].startswith(OURS):
+                seen.append(Seen(thread, told["State"][0], told["voluntary_ctxt_switches"]))
+    return seen
+
+
+def name_for_the_system(name: str) -> None:
+    """Said by a thread of ours, of which Python 3.14 and newer tell it by themselves."""
+    with suppress(OSError):
+        Path("/proc/thread-self/comm").write_text(name, "utf-8")
 
 
 def wait_until_gone(most: int) -> None:

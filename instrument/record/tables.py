@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from instrument import pricing, tokens
+from instrument.record.shift import name_for_the_system
 from instrument.signals import leave_to_others
 
 
@@ -44,6 +45,7 @@ class Tables:
         return thread is None or not thread.is_alive()
 
     def _load(self) -> None:
+        name_for_the_system("instrument-tables")
         leave_to_others()
         with self.busy:
             while self._wanted:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from instrument.record import headers, pools
+from instrument.record import headers
 from instrument.record.context import call_at, current
 from instrument.record.headers import extract, inject
 from instrument.record.launched import record_as_told
@@ -28,14 +28,13 @@ carrying = True
 
 
 def attach(threads: bool = True) -> None:
-    """Patch `Popen`, `Pool` and the executors' `submit` (when they are imported), each once in a process.
+    """Patch `Popen` and the executors' `submit` (when they are imported), each once in a process.
 
     `threads` says whether threads and thread pools keep their parent from now on; `Thread.start` is patched for that.
     """
     global carrying
     carrying = threads
     patch(subprocess.Popen, "__init__", _popen)
-    pools.attach()
     for module in _PROCESS_POOLS:
         patch_later(module, "ProcessPoolExecutor", "submit", _submit_across)
     if threads:

@@ -118,8 +118,59 @@ def test_workers_that_are_recycled_after_one_task(tmp_path: Path, method: str) -
     assert ("[0, 1, 2, 3]\n", list(range(4))) == (done.stdout, worked(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        ("os._exit(7)", 7),
+        ("os._exit(status=True)", 1),
+        ("signal.raise_signal(signal.SIGTERM)", -signal.SIGTERM),
+        ("signal.raise_signal(1)", -signal.SIGHUP),
+    ],
+)
+@pytest.mark.parametrize("place", ["program", "child of a fork"])
+def test_ends_without_atexit(tmp_path: Path, place: str, ending: str, code: int) -> None:
+    """Before the process ends by `os._exit`, or a signal that it sends itself to die of, all is written, once.
+
+    So do workers of RQ and `multiprocessing` end, and uvicorn, which raises the SIGTERM again that it was sent.
+    """
+    program = FIVE + ending
+    if place != "program":
+        program = f"if pid := os.fork(): sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) % 256)\n{program}"
+        code %= 256
+    done = run(tmp_path, program)
+    assert (code, "", list(range(5))) == (done.returncode, done.stderr, worked(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "spared",
+    [
+        "try: os._exit('7')\nexcept TypeError: pass",
+        "try: signal.raise_signal(-1)\nexcept OSError: pass",
+        "signal.signal(signal.SIGTERM, lambda *_: None)\nsignal.raise_signal(signal.SIGTERM)",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [15])\nsignal.raise_signal(15)\nsignal.sigwait([15])",
+    ],
+)
+def test_recording_goes_on_where_the_process_does(tmp_path: Path, spared: str) -> None:
+    """A signal that is handled or blocked ends nothing, and neither do arguments that are refused."""
+    run(tmp_path, f"work(0)\n{spared}\nwork(1)\n")
+    assert [0, 1] == worked(tmp_path)
+
+
+def test_ways_to_end_are_pickled_as_ever(tmp_path: Path) -> None:
+    """A pool may be given `os._exit`, also one whose workers do not record."""
+    program = """
+    import multiprocessing, pickle
+    plain = os._exit, signal.raise_signal
+    work(1)
+    for one, before in zip((os._exit, signal.raise_signal), plain):
+        print(one is not before, pickle.loads(pickle.dumps(one)) is one, pickle.dumps(one) == pickle.dumps(one))
+        print(one.__name__, one.__module__ == before.__module__, one.__doc__ == before.__doc__)
+    """
+    assert "True True True\n_exit True True\nTrue True True\nraise_signal True True\n" == run(tmp_path, program).stdout
+
+
 def test_workers_of_celery(tmp_path: Path) -> None:
-    """Children of Celery's pool end by `os._exit` when they have sent their last signal: with it all is written."""
+    """Children of Celery's pool are killed when they have sent their last signal: with it all is written."""
     program = """
     import types
 
@@ -130,7 +181,7 @@ def test_workers_of_celery(tmp_path: Path) -> None:
             work(n)
         for receiver in last.receivers:
             receiver(signal=last, sender="worker@host", pid=os.getpid(), exitcode=0)
-        os._exit(0)
+        os.kill(os.getpid(), signal.SIGKILL)
     os.wait()
     """
     run(tmp_path, program)
