@@ -280,6 +280,11 @@ def plain(record: Record) -> Record:
     return decode(encode(record))
 
 
+def opened(value: Any) -> Any:
+    """A value decoded where it is still encoded."""
+    return msgspec.json.decode(value) if isinstance(value, Raw) else value
+
+
 def _decode_raw(value: object) -> Any:
     if isinstance(value, Raw):
         return msgspec.json.decode(value)

@@ -8,15 +8,12 @@ from collections import OrderedDict
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-import msgspec
-from msgspec import Raw
-
 from instrument import forks
 from instrument.answer import answer
 from instrument.attributes import PROVIDER
 from instrument.foreign import at, text
 from instrument.integrations.openai_bodies import body_of
-from instrument.model import Update
+from instrument.model import Update, opened
 from instrument.pieces import ResponseSaid, Said
 from instrument.record import budgets
 from instrument.record.recorder import Recorder
@@ -63,13 +60,12 @@ def _expect(span: LiveSpan, response_id: str | None) -> None:
     if response_id is None:
         return
     recorder = span.recorder
-    provider = (span.attributes or {}).get(PROVIDER)
     expected = Expected(
         run=recorder.run.run,
         trace_id=span.trace_id,
         span_id=span.span_id,
         start_ns=recorder.wall(span.started),
-        provider=msgspec.json.decode(provider) if isinstance(provider, Raw) else provider,
+        provider=opened((span.attributes or {}).get(PROVIDER)),
         scopes=span.budgets,
     )
     with _lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from instrument.model import opened
 
 if TYPE_CHECKING:
     from instrument.redact import Redactor
@@ -16,7 +16,7 @@ Path = tuple[Any, ...]  # keys and positions
 def without_secrets_across(parts: list[Any], redactor: Redactor) -> list[Any]:
     """The parts, texts and objects alike: what lies at the same place of several objects belongs together as well."""
     cut = redactor.pieces(parts)
-    objects = {at: opened for at, part in enumerate(cut) if type(opened := _opened(part)) in (dict, list)}
+    objects = {at: node for at, part in enumerate(cut) if type(node := opened(part)) in (dict, list)}
     if len(objects) < 2:
         return cut
     places: dict[Path, list[tuple[int, str]]] = {}
@@ -31,10 +31,6 @@ def without_secrets_across(parts: list[Any], redactor: Redactor) -> list[Any]:
                 objects[at] = _with_text_at(objects[at], path, text)
                 cut = [*cut[:at], objects[at], *cut[at + 1 :]]
     return cut
-
-
-def _opened(part: Any) -> Any:
-    return msgspec.json.decode(part) if type(part) is msgspec.Raw else part
 
 
 def _texts_in(node: Any, path: Path) -> Iterator[tuple[Path, str]]:

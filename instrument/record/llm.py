@@ -22,7 +22,7 @@ from instrument.attributes import (
     RESPONSE_TIER,
 )
 from instrument.kinds import MODEL_KINDS
-from instrument.model import Cost, Usage
+from instrument.model import Cost, Usage, opened
 from instrument.pricing import Prices
 from instrument.record.capture import Large
 from instrument.record.spans import LiveSpan, add_unsaid, rare
@@ -196,9 +196,7 @@ _decode_apart = msgspec.json.Decoder(dict[str, Raw]).decode
 
 def _plain(captured: Any) -> Any:
     """What was captured, whole: also what is too long to be stored, or is not to be stored."""
-    if isinstance(captured, Large):
-        return captured.whole()
-    return msgspec.json.decode(captured) if isinstance(captured, Raw) else captured
+    return captured.whole() if isinstance(captured, Large) else opened(captured)
 
 
 def text_in(captured: Any) -> str | None:

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from msgspec import Raw
 from msgspec.structs import asdict, replace
 
 from instrument.analysis.in_words import many
@@ -29,7 +27,7 @@ from instrument.attributes import (
 )
 from instrument.errors import InstrumentError
 from instrument.kinds import MODEL_KINDS
-from instrument.model import Batch, Cost, Record, Span, Update, Usage
+from instrument.model import Batch, Cost, Record, Span, Update, Usage, opened
 from instrument.record.notices import notice
 from instrument.store import ledger
 from instrument.store.connection import Connection
@@ -219,7 +217,7 @@ def _described(attributes: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _text(value: Any) -> str | None:
-    plain = msgspec.json.decode(value) if isinstance(value, Raw) else value
+    plain = opened(value)
     return None if plain is None else str(plain).encode("utf-8", "replace").decode()
 
 

@@ -14,7 +14,7 @@ from instrument.analysis.totals import total
 from instrument.analysis.tree import Trace, ancestors, parents
 from instrument.attributes import REQUEST_MODEL, RESPONSE_MODEL
 from instrument.messages import messages_of
-from instrument.model import Event, Failure, Finding, Log, Span, Usage
+from instrument.model import Event, Failure, Finding, Log, Span, Usage, opened
 from instrument.statuses import OPEN, UNFINISHED
 from instrument.views.code import code, prose
 from instrument.views.outline import name_of, said, took
@@ -87,7 +87,7 @@ def _way(trace: Trace, span: Span, theme: Theme) -> str:
 
 
 def _contents(span: Span, theme: Theme) -> Iterator[list[str]]:
-    given, answer = plain(span.input), plain(span.output)
+    given, answer = opened(span.input), opened(span.output)
     spoken = given.get("messages") if isinstance(given, Mapping) else None
     replied = answer.get("messages") if isinstance(answer, Mapping) else None
     if isinstance(spoken, list | str):
@@ -102,7 +102,7 @@ def _contents(span: Span, theme: Theme) -> Iterator[list[str]]:
     elif answer is not None or (span.status == "ok" and span.input is not None):
         yield _section("output", _values(answer, theme), theme)
     if span.attributes:
-        yield _section("attributes", _values(plain(span.attributes), theme), theme)
+        yield _section("attributes", _values(opened(span.attributes), theme), theme)
 
 
 def _conversation(messages: Any, theme: Theme) -> Iterator[str]:
@@ -204,11 +204,6 @@ def _ends(value: Mapping[str, Any], theme: Theme, depth: int) -> Iterator[str]:
     told = f"{theme.ellipsis} {value['$cut']:,} letters, of which the beginning and the end were kept {theme.ellipsis}"
     yield theme.paint(told, "dim")
     yield from _values(value.get("tail", ""), theme, depth)
-
-
-def plain(value: Any) -> Any:
-    """The value decoded where it is still encoded."""
-    return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
 
 
 def _lines(text: str) -> list[str]:

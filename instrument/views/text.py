@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from msgspec import Raw
-from msgspec.json import decode, encode
+from msgspec.json import encode
 
 from instrument.analysis.facts import Whose, attribute, is_timed, retried_for, retries_of
 from instrument.analysis.in_words import amount, bill, count, duration, many
@@ -17,7 +16,7 @@ from instrument.analysis.overview import RowScore
 from instrument.analysis.totals import Total, total
 from instrument.analysis.tree import Trace
 from instrument.attributes import LABEL, OUTCOME, SESSION, USER
-from instrument.model import Finding, Log, Open, Score, Span
+from instrument.model import Finding, Log, Open, Score, Span, opened
 from instrument.money import money
 from instrument.statuses import OPEN, REFUSED, UNFINISHED
 from instrument.views.outline import name_of, said, took
@@ -153,8 +152,7 @@ def pairs(values: Mapping[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, Raw):
-        value = decode(value)
+    value = opened(value)
     text = value if isinstance(value, str) else as_json(value)
     if isinstance(value, str) and (not text or any(letter in ' "=' for letter in text)):
         text = '"' + text.replace('"', '\\"') + '"'
