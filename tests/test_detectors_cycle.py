@@ -18,7 +18,9 @@ def rounds(calls: str, times: int) -> Tape:
 def test_the_second_round_closes_a_cycle(calls: str) -> None:
     """A sequence of two to five calls that comes again is found with the last call of its second round."""
     tape = rounds(calls, 2)
-    assert ["cycle"] == [finding.detector for finding in feed(tape.spans) if finding.detector != "restart"]
+    (found,) = (finding for finding in feed(tape.spans) if finding.detector != "restart")
+    proof = [span.span_id for span in tape.spans]
+    assert ("cycle", [*calls], proof) == (found.detector, found.data["calls"], found.span_ids)
 
 
 @pytest.mark.parametrize("calls", ["AB", "ABC", "ABCDE"])
@@ -43,8 +45,8 @@ def test_a_round_with_other_results_is_progress() -> None:
 
 def test_the_calls_of_a_cycle_are_not_told_as_repeats_too() -> None:
     """One pattern, one finding: it doubles, it is told again."""
-    found = feed(rounds("AB", 8).spans)
-    assert [("cycle", 2), ("cycle", 4), ("cycle", 8)] == [(one.detector, one.data["times"]) for one in found]
+    found = [(one.detector, one.data["times"], one.data["calls"]) for one in feed(rounds("AB", 8).spans)]
+    assert [("cycle", times, ["A", "B"]) for times in (2, 4, 8)] == found
 
 
 def test_a_cycle_that_ended_is_told_anew() -> None:

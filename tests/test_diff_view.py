@@ -118,6 +118,13 @@ def test_every_cause_fits_the_width(cause: str, width: int) -> None:
     assert [] == [line for line in text.splitlines() if cells(line) > width and not line.startswith("    ")]
 
 
+@pytest.mark.parametrize(("cause", "sign"), [("added", "+"), ("removed", "-")])
+def test_a_call_that_one_run_alone_makes_is_told_by_its_arguments(cause: str, sign: str) -> None:
+    """With the sign of its side."""
+    text = difference(compare(simulate(PLAN), simulate(PLAN, Twist(cause), seed=2)), Theme(width=None))
+    assert f'\n    {sign} {{"what":' in text
+
+
 def test_values_that_read_alike_are_told_apart() -> None:
     """A number and the text of it: both at the first divergence and among what follows."""
     (a,), (b,) = (traces([span(1), span(2, 1, output=out), span(3, 1, output=out)]) for out in (22, "22"))

@@ -390,6 +390,15 @@ def test_a_file_that_is_no_ledger_is_set_aside(path: Path) -> None:
     assert (1, 1, b"this") == (total(path).calls, len(notices), aside.read_bytes()[:4])
 
 
+def test_what_is_set_aside_takes_no_place_that_is_taken(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that are damaged within a second are both kept."""
+    monkeypatch.setattr("instrument.store.ledger.time.strftime", lambda *_: "now")
+    for content in ("one", "two"):
+        path.write_text(content)
+        ledger.set_aside(path, ledger.identity(path))
+    assert ["one", "two"] == [aside.read_text() for aside in sorted(path.parent.iterdir())]
+
+
 def test_the_log_of_a_damaged_ledger_goes_with_it(path: Path) -> None:
     """Beside a new one it would be taken for that one's own."""
     for name in ("", "-wal", "-shm"):
@@ -594,11 +603,14 @@ print(totals(Path(sys.argv[1]))[0].calls)
 """
 
 
-def test_a_ledger_can_be_read_where_nothing_can_be_written() -> None:
+@pytest.mark.parametrize("has_empty_log", [False, True])
+def test_a_ledger_can_be_read_where_nothing_can_be_written(has_empty_log: bool) -> None:
     """A ledger in a read-only folder, as from a backup, is read without SQLite's companion files."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ledger.db"
         enter(path, span())
+        if has_empty_log:
+            Path(f"{path}-wal").touch()
         path.chmod(0o444)
         Path(folder).chmod(0o555)
         read = python("-c", READER, path)

@@ -268,7 +268,11 @@ def test_the_decision_travels() -> None:
 
 
 def undecided(folder: Path) -> Counter[str]:
-    return Counter(place.suffix or place.name for place in (folder / ".instrument/spool").rglob("*") if place.is_file())
+    """The files by their endings, and folders without any."""
+    places = [
+        place for place in (folder / ".instrument/spool").rglob("*") if place.is_file() or not any(place.iterdir())
+    ]
+    return Counter(place.suffix or place.name for place in places)
 
 
 IN_THE_SPOOL = """

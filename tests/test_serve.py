@@ -173,6 +173,12 @@ def test_of_all_runs_those_are_named_that_hold_a_text(address: str) -> None:
     assert [{"ids": ids, "share": 1.0} for ids in ([TRACE], [], [])] == told
 
 
+def test_of_a_run_those_calls_are_named_that_hold_a_text(address: str) -> None:
+    """Wherever it stands in them."""
+    told = [json.loads(asked(address, f"api/run/{TRACE}/search?q={text}")[2]) for text in ("exampels", "straw", "")]
+    assert [[f"{23:016x}"], [], []] == told
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
 def test_nothing_can_be_changed(address: str, method: str) -> None:
     """There is only reading."""

@@ -126,6 +126,7 @@ def test_a_process_that_was_killed_is_not_running() -> None:
         list(live.gone(WIDE)),
     )
     assert [] == live.running(NOON, WIDE, 5)
+    assert [] == list(taken(head(1), alive=False)[0].gone(WIDE))  # whose process is not known
 
 
 def test_an_end_that_was_read_before_its_beginning_is_an_end() -> None:

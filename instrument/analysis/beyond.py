@@ -52,15 +52,16 @@ def beyond(trace: Trace, most: AtMost) -> list[Finding]:
 def _money(trace: Trace, most: Decimal) -> Iterator[Finding]:
     calls = _calls(trace)
     spent, allowed = total(calls), f"{_dollars(most)} allowed"
-    if (spent.usd or 0) > most:
-        amount = f"{'~' if spent.estimated else ''}{_dollars(spent.usd or Decimal(0))}"
+    usd = spent.usd or Decimal(0)
+    if usd > most:
+        amount = f"{'~' if spent.estimated else ''}{_dollars(usd)}"
         amounts = {call.span_id: _usd(call) for call in calls if _usd(call)}
         yield _told(
             trace,
             f"{amount} spent, {allowed}",
             _dearest(amounts, _dollars),
             limit="usd",
-            reached=decimal_text(spent.usd or Decimal(0)),
+            reached=decimal_text(usd),
         )
     unknown = [call for call in calls if total([call]).unpriced or _is_silent(call)]
     if unknown:

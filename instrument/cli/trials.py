@@ -116,11 +116,8 @@ def _write_and_roll_back(path: Path) -> None:
             raise ValueError(f"{path} is of version {version}, written by a newer instrument: update this one")
         if not version and holds_tables(connection):
             raise ValueError(f"{path} is the database of something else: name another file for the ledger")
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            connection.execute(f"CREATE TABLE {_PROBE} (x)")
-        finally:
-            connection.execute("ROLLBACK")
+        connection.execute("BEGIN IMMEDIATE")  # closing rolls back
+        connection.execute(f"CREATE TABLE {_PROBE} (x)")
 
 
 def _memory(settings: Settings) -> str:
