@@ -160,6 +160,52 @@ def test_coroutines_at_the_limit_are_not_said_to_be_forgotten(decorate: Any) -> 
     assert [] == [str(warning.message) for warning in said]
 
 
+class Held:
+    """Notes on which thread it ends."""
+
+    made: int
+    ended: list[int]
+
+    def __init__(self) -> None:
+        Held.made += 1
+
+    def __del__(self) -> None:
+        Held.ended.append(threading.get_ident())
+
+
+@traced
+def holds() -> int:
+    held = Held()
+    return holds() + bool(held)
+
+
+@traced
+async def holds_later() -> int:
+    held = Held()
+    return await holds_later() + bool(held)
+
+
+@traced
+def holds_and_raises() -> None:
+    held = Held()
+    raise RecursionError(bool(held))
+
+
+@pytest.mark.parametrize("call", [holds, lambda: holds_later().send(None), holds_and_raises])
+def test_what_the_levels_held_ends_with_their_error(call: Callable[[], Any]) -> None:
+    """Who has forgotten the error has let go of all that its frames held, on the thread that held it."""
+    Held.made, Held.ended = 0, []
+
+    def run() -> tuple[int, set[int]]:
+        with pytest.raises(RecursionError):
+            call()
+        return threading.get_ident(), set(Held.ended)
+
+    with record():
+        here, where = on_a_thread(run)
+    assert ({here}, Held.made) == (where, len(Held.ended))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_outer_spans_are_recorded(kind: Any) -> None:
     """The trace survives: most of the levels are recorded, the outer ones without a gap, each as RecursionError."""

@@ -9,6 +9,8 @@ from instrument.record.texts import text_of
 from instrument.signals import is_of_signal
 
 MAX_FRAMES = 50
+MOST_SEEN = 2_000
+"""So many entries of a traceback are gone through: each level of a recursion of decorated calls does so."""
 MAX_CAUSES = 8
 """So many exceptions are described, with that which was raised."""
 _parts_of = BaseExceptionGroup.__dict__["exceptions"].__get__
@@ -81,12 +83,16 @@ def message_of(error: BaseException) -> str:
 
 
 def _frames(traceback: TracebackType | None) -> list[tuple[str, int, str]]:
-    frames: list[tuple[str, int, str]] = []
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        frames.append((code.co_filename, traceback.tb_lineno, code.co_qualname))
+    entries: list[TracebackType] = []
+    while traceback is not None and len(entries) < MOST_SEEN:
+        entries.append(traceback)
         traceback = traceback.tb_next
-    if len(frames) > MAX_FRAMES:
-        omitted = len(frames) - MAX_FRAMES
-        frames[10 : 10 + omitted] = [("", omitted, "")]
-    return frames
+    omitted = len(entries) - MAX_FRAMES
+    if omitted <= 0:
+        return list(map(_frame, entries))
+    return [*map(_frame, entries[:10]), ("", omitted, ""), *map(_frame, entries[10 + omitted :])]
+
+
+def _frame(entry: TracebackType) -> tuple[str, int, str]:
+    code = entry.tb_frame.f_code
+    return code.co_filename, entry.tb_lineno, code.co_qualname

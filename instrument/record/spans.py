@@ -277,9 +277,7 @@ class LiveSpan:
             if self.duration is None:
                 self.duration = recorder.clock() - self.started
             self.status = "cancelled" if is_cancellation(error) else REFUSED if self.refused else "error"
-            if isinstance(error, RecursionError):
-                self.unsettled = error  # the worker has the room to look at it
-            elif self.status != "cancelled":
+            if self.status != "cancelled":
                 self.error = describe(error)
         except Exception as fault:  # noqa: BLE001 - no fault of ours reaches the user's code
             amiss(recorder, "error", fault)

@@ -73,7 +73,8 @@ def plain(plan: Plan) -> Wrapper:
             except BaseException as fault:
                 if span.seldom is None:  # written out as well: no call has room
                     span.seldom = {}
-                span.seldom["unsettled"] = error
+                # without its frames, which hold what is the user's until the worker has looked at it
+                span.seldom["unsettled"] = RecursionError(*error.args) if type(error) is RecursionError else error
                 recorder.queue.append(span)
                 if not isinstance(fault, RecursionError):
                     raise  # as below
@@ -193,7 +194,7 @@ async def _run(
         except BaseException as fault:
             if span.seldom is None:
                 span.seldom = {}
-            span.seldom["unsettled"] = error
+            span.seldom["unsettled"] = RecursionError(*error.args) if type(error) is RecursionError else error
             recorder.queue.append(span)
             if not isinstance(fault, RecursionError):
                 raise
@@ -435,7 +436,7 @@ class Yields:
         except BaseException as fault:
             if span.seldom is None:
                 span.seldom = {}
-            span.seldom["unsettled"] = error
+            span.seldom["unsettled"] = RecursionError(*error.args) if type(error) is RecursionError else error
             span.recorder.queue.append(span)
             if not isinstance(fault, RecursionError):
                 raise
