@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 from msgspec import to_builtins
 from msgspec.structs import asdict
 
+from instrument.cli.over_all import as_they_are, overall_of, overview_of
 from instrument.cli.printing import json_document, say, tell
-from instrument.cli.source import find_trace, is_path, path_of, trace_ids
+from instrument.cli.source import find_trace, is_path, no_trace, path_of, tell_of_sampling, trace_ids
 from instrument.collecting import uncollected
 from instrument.errors import InstrumentError
 from instrument.views.theme import theme_for
 
 if TYPE_CHECKING:
     from instrument.analysis.diff import Diff
+    from instrument.analysis.sets import Sets
     from instrument.analysis.sides import Side
     from instrument.analysis.tree import Trace
 
@@ -26,8 +28,9 @@ def add(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "diff",
         help="compare two runs: the first divergence, its cause, what follows, time, tokens and money",
-        description="A and B are the first digits of a trace's or a run's id, `last`, `last~1` (the one before it), or "
-        "a file or folder, whose last trace is meant. Without them the last two are compared; "
+        description="Agents do not do the same twice: --all compares how all runs of two folders ended, what they took "
+        "and how they were judged. Else A and B are the first digits of a trace's or a run's id, `last`, `last~1` (the "
+        "one before it), or a file or folder, whose last trace is meant. Without them the last two are compared; "
         "a file or folder alone is where both are. Ids, times, folders and ports that differ in every run are no "
         "difference.",
     )
@@ -35,6 +38,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("b", nargs="?", metavar="B", help="the other run (default: last)")
     parser.add_argument("path", nargs="?", metavar="PATH", help="a file or folder with the runs (default: .instrument)")
     parser.add_argument("--path", dest="named_path", metavar="PATH", help=argparse.SUPPRESS)
+    parser.add_argument("--all", action="store_true", help="all runs of A against all of B, two files or folders")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -43,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the comparison."""
     from instrument.analysis.diff import compare
 
+    if args.all:
+        return _run_all(args)
     _place_path(args)
     notices: list[str] = []
     began: dict[str, int] = {}
@@ -64,6 +70,46 @@ def run(args: argparse.Namespace) -> int:
         say(difference(diff, theme_for(sys.stdout)))
     tell(dict.fromkeys(notices))
     return 0
+
+
+def _run_all(args: argparse.Namespace) -> int:
+    """Print how all runs of two places compare."""
+    from instrument.analysis.sets import sets
+    from instrument.detectors.calls import fingerprint
+    from instrument.store.roots import roots
+    from instrument.views.brief import brief_of_given
+
+    paths = [word for word in (args.a, args.b) if word is not None and is_path(word)]
+    if len(paths) < 2 or args.path is not None or args.named_path is not None:
+        raise InstrumentError("--all is of two files or folders: name both, as in `instrument diff before after --all`")
+    notices: list[str] = []
+    one, two = (as_they_are(overview_of(path, notices).rows, path) for path in paths)
+    for path, rows in zip(paths, (one, two), strict=True):
+        if not rows:
+            raise no_trace(path)
+    tasks = {
+        root.trace_id: (root.name, brief_of_given(root.input), fingerprint(root.input))
+        for path in paths
+        for root in roots(path)
+    }
+    scores = overall_of(paths[0], []).scores, overall_of(paths[1], []).scores
+    both = sets(one, two, scores, tasks)
+    if args.json:
+        say(json_document(_sets_told(both)))
+    else:
+        from instrument.views.sets import sets_compared
+
+        say(sets_compared(both, theme_for(sys.stdout)))
+    tell(dict.fromkeys(notices))
+    tell_of_sampling(*paths)
+    return 0
+
+
+def _sets_told(both: Sets) -> dict[str, Any]:
+    from instrument.views.plain import total_told
+
+    told: dict[str, Any] = to_builtins(both, enc_hook=str)
+    return {**told, **{side: {**told[side], "total": total_told(getattr(both, side).total)} for side in ("a", "b")}}
 
 
 def _place_path(args: argparse.Namespace) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from instrument.cli.over_all import overview_of
 from instrument.cli.printing import say
-from instrument.cli.source import overview_of
 from instrument.statuses import FAILED
 from instrument.views.theme import Theme, clean
 
@@ -24,7 +24,7 @@ def say_of_others(trace: Trace, path: str, verb: str, theme: Theme) -> None:
     if trace.root.status in FAILED:
         return
     began = min((run.start_ns for run in trace.runs), default=trace.start_ns)
-    rows = [row for row in overview_of(path).rows if row.start_ns >= began]
+    rows = [row for row in overview_of(path, []).rows if row.start_ns >= began]
     failed = [row for row in rows if row.status in FAILED]
     if not failed:
         return

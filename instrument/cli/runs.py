@@ -9,9 +9,10 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.moments import since
+from instrument.cli.over_all import add_engine, as_they_are, overview_of
 from instrument.cli.printing import json_document, say, tell
 from instrument.cli.sizes import whole
-from instrument.cli.source import add_engine, add_path, overview_of, path_of, tell_of_sampling
+from instrument.cli.source import add_path, path_of, tell_of_sampling
 from instrument.views.theme import STATUSES
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the table."""
     path = path_of(args)
     notices: list[str] = []
-    found = overview_of(path, args.engine, notices)
+    found = overview_of(path, notices, args.engine)
     rows = _chosen(found.rows, args, path)
     if args.json:
         say(json_document([told(row) for row in rows]))
@@ -57,8 +58,8 @@ def _chosen(rows: Sequence[Row], args: argparse.Namespace, path: str) -> list[Ro
     fitting = _holding(args.contains, [row for row in rows if _fits(row, args)], path)
     last = -args.last if args.last else None
     if args.status is None:
-        return _as_they_are(fitting[last:], path)
-    return [row for row in _as_they_are(fitting, path) if row.status == args.status][last:]
+        return as_they_are(fitting[last:], path)
+    return [row for row in as_they_are(fitting, path) if row.status == args.status][last:]
 
 
 def _fits(row: Row, args: argparse.Namespace) -> bool:
@@ -78,30 +79,6 @@ def _holding(text: str | None, rows: list[Row], path: str) -> list[Row]:
     search = Search(path, text)
     search.look()
     return [row for row in rows if row.trace_id in search.found]
-
-
-def _as_they_are(rows: list[Row], path: str) -> list[Row]:
-    """The rows; those without an end last until now, or are unfinished where their process is known to run no more."""
-    import time
-
-    from msgspec.structs import replace
-
-    from instrument.statuses import OPEN, UNFINISHED
-    from instrument.store.folder import processes_alive
-    from instrument.store.jsonl import files
-
-    if all(row.status != OPEN for row in rows):
-        return rows
-    lives = processes_alive(files(path))
-    now = time.time_ns()
-
-    def as_it_is(row: Row) -> Row:
-        lives_on = lives.get(row.run) if row.status == OPEN else None
-        if lives_on is None:
-            return row
-        return replace(row, duration_ns=max(0, now - row.start_ns)) if lives_on else replace(row, status=UNFINISHED)
-
-    return [as_it_is(row) for row in rows]
 
 
 def _print(found: Overview, rows: list[Row], path: str) -> None:

@@ -19,7 +19,6 @@ from instrument.statuses import OPEN, UNFINISHED
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from instrument.analysis.overview import Overview
     from instrument.analysis.tree import Trace
     from instrument.detectors import History
     from instrument.model import Finding, Span
@@ -70,39 +69,6 @@ def judge_of(args: argparse.Namespace, path: str, notices: list[str]) -> Callabl
 
     thresholds = limits(args)
     return lambda trace: findings_of(trace, thresholds, usual(path, notices))
-
-
-def add_engine(parser: argparse.ArgumentParser) -> None:
-    """Let the user say what reads the files."""
-    parser.add_argument(
-        "--engine",
-        choices=("auto", "duckdb", "python"),
-        default="auto",
-        help="what reads the files; the numbers are the same (default: DuckDB for large files where it is installed)",
-    )
-
-
-def engine_of(asked: str, path: str) -> str:
-    """`duckdb` or `python`, as was asked for or as suits the size of the files."""
-    from instrument.query.overview import worth
-
-    return ("duckdb" if worth(path) else "python") if asked == "auto" else asked
-
-
-def overview_of(path: str, engine: str = "auto", notices: list[str] | None = None) -> Overview:
-    """One row for each trace at a path; what cannot be read goes to the notices."""
-    from instrument.store.heads import heads
-
-    if engine_of(engine, path) == "duckdb":
-        from instrument.query.overview import overview as by_duckdb
-
-        found = by_duckdb(path)
-        if found is not None:
-            return found
-    from instrument.analysis.overview import overview
-
-    told = [] if notices is None else notices
-    return overview(lambda: heads(path, fresh(told)))
 
 
 def path_of(args: argparse.Namespace) -> str:

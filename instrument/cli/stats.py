@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from instrument.cli.moments import since
+from instrument.cli.over_all import add_engine, overall_of
 from instrument.cli.printing import json_document, say, tell
-from instrument.cli.source import add_engine, add_path, engine_of, fresh, path_of, tell_of_sampling
+from instrument.cli.source import add_path, path_of, tell_of_sampling
 
 if TYPE_CHECKING:
     from instrument.analysis.overview import Overall
@@ -36,9 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the numbers."""
     path = path_of(args)
     notices: list[str] = []
-    found = _by_duckdb(path, args.since) if engine_of(args.engine, path) == "duckdb" else None
-    if found is None:
-        found = _by_loop(path, args.since, notices)
+    found = overall_of(path, notices, args.engine, args.since)
     if args.json:
         say(json_document(_told(found, args.by)))
     else:
@@ -46,26 +44,6 @@ def run(args: argparse.Namespace) -> int:
     tell(notices)
     tell_of_sampling(path)
     return 0
-
-
-def _by_duckdb(path: str, since_ns: int | None) -> Overall | None:
-    from instrument.query.overview import overall
-
-    return overall(path, since_ns)
-
-
-def _by_loop(path: str, since_ns: int | None, notices: list[str]) -> Overall:
-    from instrument.analysis.overview import overall
-    from instrument.store.heads import heads
-
-    return overall(lambda: _begun_since(since_ns, heads(path, fresh(notices))))
-
-
-def _begun_since(moment: int | None, heads: Iterable[Any]) -> Iterable[Any]:
-    """Spans, logs and findings from then on; what was learned of a span later comes with it."""
-    if moment is None:
-        return heads
-    return (head for head in heads if getattr(head, "start_ns", getattr(head, "time_ns", moment)) >= moment)
 
 
 def _print(found: Overall, by: str | None, names: int | None) -> None:

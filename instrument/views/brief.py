@@ -26,8 +26,13 @@ def brief(span: Any) -> str:
     if span.kind in MODEL_KINDS:
         said = _SAID.search(_beginning(getattr(span, "output", None)))
         return "" if said is None else f"→ {said[2]}" if said[2] else _cut(_ESCAPED.sub(_letter, said[1]))
-    text = _beginning(span.input)
-    if text == "{}":
+    return brief_of_given(span.input)
+
+
+def brief_of_given(value: Any) -> str:
+    """What a call was given, in one line; `value` may be encoded."""
+    text = _beginning(value)
+    if text in ("{}", "null"):
         return ""
     if '{"$' in text:
         text = _UNTOLD.sub(_size, _SHORTENED.sub("", text))

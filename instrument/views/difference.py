@@ -89,11 +89,11 @@ def figures(a: Side, b: Side, theme: Theme) -> list[list[Cell]]:
     ]
 
 
-def times(one: int | None, two: int | None, theme: Theme) -> list[Cell]:
+def times(one: float | None, two: float | None, theme: Theme, name: str = "time") -> list[Cell]:
     """A row of two durations and their difference, as far as they are known."""
     change = 0 if one is None or two is None else two - one
     told = f"{'-' if change < 0 else '+'}{duration(abs(change), theme.unicode)}" if change else ""
-    return ["time", *(theme.unknown if ns is None else duration(ns, theme.unicode) for ns in (one, two)), told]
+    return [name, *(theme.unknown if ns is None else duration(ns, theme.unicode) for ns in (one, two)), told]
 
 
 def spendings(one: Total, two: Total) -> list[list[Cell]]:
@@ -101,7 +101,7 @@ def spendings(one: Total, two: Total) -> list[list[Cell]]:
     return [
         counts("tokens in", one.input, two.input),
         counts("tokens out", one.output, two.output),
-        ["money", bill(one), bill(two), _money(one.usd, two.usd)],
+        ["money", bill(one), bill(two), dollars(one.usd, two.usd)],
     ]
 
 
@@ -119,7 +119,8 @@ def counts(name: str, one: int, two: int) -> list[Cell]:
     return [name, count(one), count(two), f"{two - one:+,}" if one != two else ""]
 
 
-def _money(one: Decimal | None, two: Decimal | None) -> str:
+def dollars(one: Decimal | None, two: Decimal | None) -> str:
+    """The difference of two amounts, as far as they are known."""
     if one is None or two is None or one == two:
         return ""
     return f"{'-' if two < one else '+'}{money(abs(two - one))}"
