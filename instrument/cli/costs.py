@@ -16,6 +16,7 @@ from instrument.cli.printing import say
 from instrument.cli.reprice import repriced
 from instrument.cli.source import folder_of, looked, settings_of
 from instrument.errors import InstrumentError
+from instrument.store.folder import LEDGER
 from instrument.store.ledger import By, Total, added_up, in_folder
 from instrument.store.ledgers import Address, file_of, rows, told, totals
 from instrument.store.postgres import is_postgres
@@ -86,7 +87,7 @@ def _usual_ledger(args: argparse.Namespace) -> Address:
     folder = folder_of(args)
     if folder is None:
         raise InstrumentError(f"there is no recording folder {looked(args)}: run a decorated program, or name a ledger")
-    return folder / "ledger.db"
+    return folder / LEDGER
 
 
 def _is_unused(args: argparse.Namespace, path: Address) -> bool:

@@ -84,11 +84,12 @@ def _place(args: argparse.Namespace) -> Place:
     from instrument.cli.twice import Told
     from instrument.pricing import Prices
     from instrument.redact import redactor_of
+    from instrument.store.folder import LEDGER
 
     settings, named = settings_of(args), args.dir
     folder = named if named is not None else folder_of(args) or settings.folder
     own_ledger = None if named is not None else settings.ledger.url
-    ledger = own_ledger or str(folder / "ledger.db")
+    ledger = own_ledger or str(folder / LEDGER)
     return Place(folder, ledger, redactor_of(settings), Prices(settings.prices), Told(folder / "events"))
 
 

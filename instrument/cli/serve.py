@@ -104,8 +104,9 @@ def _receiver(folder: Path, settings: Settings) -> Receiver:
     from instrument.cli.receiving import Receiver
     from instrument.pricing import Prices
     from instrument.redact import redactor_of
+    from instrument.store.folder import LEDGER
 
-    ledger = settings.ledger_url if settings.ledger.url is not None else str(folder / "ledger.db")
+    ledger = settings.ledger_url if settings.ledger.url is not None else str(folder / LEDGER)
     return Receiver(folder, ledger, Prices(settings.prices), redactor_of(settings))
 
 

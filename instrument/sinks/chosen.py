@@ -20,6 +20,7 @@ from instrument.redact import redactor_of
 from instrument.settings import Settings
 from instrument.signals import is_of_signal
 from instrument.sinks.jsonl import JsonlSink
+from instrument.store.folder import LEDGER
 
 
 def sinks_of(settings: Settings, run: Run) -> list[Sink]:
@@ -89,7 +90,7 @@ def _jsonl(settings: Settings, run: Run, others: Sequence[Sink]) -> Sink:
 def _ledger(settings: Settings, run: Run, others: Sequence[Sink]) -> Sink:
     from instrument.sinks.postgres import ledger_sink
 
-    return ledger_sink(settings.ledger_url, settings.folder / "ledger.db")
+    return ledger_sink(settings.ledger_url, settings.folder / LEDGER)
 
 
 def _memory(settings: Settings, run: Run, others: Sequence[Sink]) -> Sink:

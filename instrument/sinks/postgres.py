@@ -10,13 +10,14 @@ from instrument.errors import InstrumentError
 from instrument.record.notices import notice
 from instrument.sinks.ledger import LedgerSink
 from instrument.store import ledger, postgres
+from instrument.store.folder import LEDGER
 from instrument.store.postgres import Database
 
 
 def ledger_sink(url: str, aside: Path | None = None) -> LedgerSink:
     """The sink for a ledger: of PostgreSQL, with the file for what does not get there, or of SQLite."""
     if postgres.is_postgres(url):
-        return PostgresLedgerSink(url, aside or Path("ledger.db"))
+        return PostgresLedgerSink(url, aside or Path(LEDGER))
     return LedgerSink(url)
 
 

@@ -49,9 +49,7 @@ class Blobs:
 
 def folder_for(path: str | os.PathLike[str]) -> Path:
     """Where the long values of the records at `path`, a file or a folder, lie: beside their events."""
-    place = Path(path)
-    around = place if place.is_dir() else place.parent
-    candidates = (around / "blobs", around.parent / "blobs", around / ".instrument" / "blobs")
+    candidates = [folder / "blobs" for folder in recording_folder.around(path)]
     return next((folder for folder in candidates if folder.is_dir()), candidates[0])
 
 

@@ -25,6 +25,7 @@ import msgspec
 from instrument.store.processes import is_running
 
 NAME = ".instrument"
+LEDGER = "ledger.db"
 TRIM_TO = 0.9
 """A folder over its cap is cut to this share of it, so that not every start of a process has to cut again."""
 BLOB_REST_SECONDS = 3600.0
@@ -34,6 +35,13 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MARK = b"sha256:"
 _DIGITS = 64
 _CHUNK = 1 << 20
+
+
+def around(path: str | os.PathLike[str]) -> tuple[Path, Path, Path]:
+    """Where the recording folder may be that the records at `path`, a file or a folder, belong to."""
+    place = Path(path)
+    nearest = place if place.is_dir() else place.parent
+    return nearest, nearest.parent, nearest / NAME
 
 
 class File(NamedTuple):
@@ -109,7 +117,7 @@ def contents(folder: str | os.PathLike[str]) -> Contents:
     place = Path(folder)
     undecided = [file for trace in _folders(place / "spool") for file in _files(trace)]
     events = [file for file in (*_files(place / "events"), *undecided) if _EVENTS.fullmatch(file.path.name)]
-    ledger = [file for file in _files(place) if file.path.name.startswith("ledger.db")]
+    ledger = [file for file in _files(place) if file.path.name.startswith(LEDGER)]
     return Contents(sorted(events, key=lambda file: (file.modified, file.path.name)), _blobs(place), ledger)
 
 

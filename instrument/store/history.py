@@ -10,6 +10,7 @@ from pathlib import Path
 
 from instrument.detectors.history import History, Saved
 from instrument.errors import InstrumentError
+from instrument.store.folder import around
 from instrument.store.turns import turn_in
 
 NAME = "history.json"
@@ -33,10 +34,7 @@ def known(folder: Path, tell: Callable[[str], object]) -> History:
 
 def near(path: str | os.PathLike[str], tell: Callable[[str], object]) -> History:
     """What was saved in the folder that the records at `path`, a file or a folder, belong to."""
-    place = Path(path)
-    around = place if place.is_dir() else place.parent
-    candidates = (around, around.parent, around / ".instrument")
-    return next((known(folder, tell) for folder in candidates if (folder / NAME).exists()), History())
+    return next((known(folder, tell) for folder in around(path) if (folder / NAME).exists()), History())
 
 
 def save(folder: Path, learned: Saved) -> None:

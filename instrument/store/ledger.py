@@ -186,7 +186,7 @@ _KEYS: dict[str | None, str] = {
 
 def in_folder(place: Path) -> Path:
     """The ledger of a recording folder, or of a project with a recording folder in it."""
-    places = (place / "ledger.db", place / folder.NAME / "ledger.db")
+    places = (place / folder.LEDGER, place / folder.NAME / folder.LEDGER)
     return next((file for file in places if file.is_file()), places[0])
 
 
