@@ -62,13 +62,14 @@ def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
 def _watched(send: Send, live: LiveSpan) -> Send:
     async def watched(message: Message) -> None:
         if message.get("type") == "http.response.start":
-            _note_status(live, message.get("status"))
+            note_status(live, message.get("status"))
         await send(message)
 
     return watched
 
 
-def _note_status(live: LiveSpan, status: Any) -> None:
+def note_status(live: LiveSpan, status: Any) -> None:
+    """What the request is answered with, and whether that is an error."""
     live.set({STATUS_CODE: status})
     if isinstance(status, int) and status >= 500:
         live.set({ERROR_TYPE: str(status)})
@@ -80,10 +81,13 @@ def _name(scope: Mapping[str, Any]) -> str:
 
 
 def _name_by_route(live: LiveSpan, scope: Mapping[str, Any]) -> None:
+    name_by_route(live, scope.get("method", "WEBSOCKET"), getattr(scope.get("route"), "path", None))
+
+
+def name_by_route(live: LiveSpan, method: object, route: object) -> None:
     """By the route's pattern where the framework tells it: `GET /users/{id}` is one name, `GET /users/7` is many."""
-    route = getattr(scope.get("route"), "path", None)
     if isinstance(route, str):
-        live.name = f"{scope.get('method', 'WEBSOCKET')} {route}"
+        live.name = f"{method} {route}"
         live.set({"http.route": route})
 
 

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
-from instrument.attributes import ERROR_TYPE, SERVER_ADDRESS, SERVER_PORT, STATUS_CODE
+from instrument.attributes import SERVER_ADDRESS, SERVER_PORT
+from instrument.integrations.asgi import name_by_route, note_status
 from instrument.record.blocks import span
 from instrument.record.context import current
 from instrument.record.headers import BAGGAGE, TRACEPARENT, TRACESTATE, extract
@@ -98,18 +99,12 @@ class _Request:
         return self._stack.enter_context(span(name, attributes=safely(_asked, self._environ) or {}))
 
     def _note_status(self, status: str) -> None:
-        code = int(status.split(" ", 1)[0])
-        self._live.set({STATUS_CODE: code})
-        if code >= 500:
-            self._live.set({ERROR_TYPE: str(code)})
-            self._live.status = "error"
+        note_status(self._live, int(status.split(" ", 1)[0]))
 
     def _name_by_route(self) -> None:
-        """By the route's pattern where Flask tells it: `GET /users/<id>` is one name, `GET /users/7` is many."""
+        """Flask tells the route; it writes `<id>` where others write `{id}`."""
         route = getattr(getattr(self._environ.get("werkzeug.request"), "url_rule", None), "rule", None)
-        if isinstance(route, str):
-            self._live.name = f"{self._environ.get('REQUEST_METHOD')} {route}"
-            self._live.set({"http.route": route})
+        name_by_route(self._live, self._environ.get("REQUEST_METHOD"), route)
 
 
 class _Answer:
