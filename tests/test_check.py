@@ -196,6 +196,7 @@ REFUSAL = {"status": "refused", "error": BROKE}
     [
         ("--max-usd 0.61 --max-tokens 1100 --max-seconds 0.9 --max-errors 0", []),
         ("--max-usd 0.6", ["$0.61 spent, $0.60 allowed"]),
+        ("--max-usd 0", ["$0.61 spent, $0.00 allowed"]),
         ("--max-tokens 1099", ["1,100 tokens taken, 1,099 allowed"]),
         ("--max-seconds 0.8999", ["it took 0.9 s, 0.8999 s allowed"]),
     ],

@@ -92,10 +92,14 @@ def test_hints_are_no_findings() -> None:
     assert [["findings", "1", "0", "-1"]] == [row for row in rows if row[0] == "findings"]
 
 
-def test_what_lies_below_a_call_that_is_gone_is_counted() -> None:
-    """It went with it."""
-    whole = next(traces([span(1), span(2, 1), span(3, 2), span(4, 3)]))
-    assert 2 == told(whole, next(traces([span(1)])))["first"]["below"]
+def test_a_call_of_one_run_alone_is_told_with_what_lies_below_it() -> None:
+    """By what it was given, and how many went or came with it."""
+    alone, whole = (
+        next(traces(records)) for records in ([span(1)], [span(1), span(2, 1, input=7), span(3, 2), span(4, 3)])
+    )
+    for a, b, kind in ((alone, whole, "new"), (whole, alone, "gone")):
+        first = told(a, b)["first"]
+        assert (2, [[(kind, "7")]]) == (first["below"], first["lines"])
 
 
 def test_of_a_call_alone_its_figures_and_what_it_was_given_are_told() -> None:

@@ -229,6 +229,14 @@ def test_errors_that_are_given_back_as_results_are_failures(told: Any) -> None:
     assert "3 calls in a row gave errors as results (run_sql)" in found.message
 
 
+def test_failures_of_both_kinds_are_one_storm() -> None:
+    """And it is said so."""
+    tape = Tape()
+    for n, failed in enumerate((None, "away", None)):
+        tape.tool(f"tool{n}", f"Error: no {n}", failed=failed, number=n)
+    assert "3 calls in a row failed or gave errors as results" in feed(tape.spans)[0].message
+
+
 NO_ERRORS = [
     "error rates fell by {n} percent",
     "Errors and how to handle them, chapter {n}",

@@ -125,6 +125,12 @@ def test_a_call_that_one_run_alone_makes_is_told_by_its_arguments(cause: str, si
     assert f'\n    {sign} {{"what":' in text
 
 
+def test_a_status_that_differs_is_said_to() -> None:
+    """It has no other difference."""
+    a, b = (next(traces([span(1, status=status)])) for status in ("ok", "error"))
+    assert re.search(r"^status +ok +error +differs$", difference(compare(a, b), Theme(None)), re.MULTILINE)
+
+
 def test_values_that_read_alike_are_told_apart() -> None:
     """A number and the text of it: both at the first divergence and among what follows."""
     (a,), (b,) = (traces([span(1), span(2, 1, output=out), span(3, 1, output=out)]) for out in (22, "22"))
@@ -147,12 +153,12 @@ def test_a_name_that_did_not_occur_has_no_time() -> None:
     ]
 
 
-@pytest.mark.parametrize(("one", "two", "more"), [("1", "3.5", "+$2.50"), ("3.5", "1", "-$2.50")])
-def test_more_money_has_a_plus_and_less_a_minus(one: str, two: str, more: str) -> None:
+@pytest.mark.parametrize(("one", "two", "sign"), [(1, 3, "+"), (3, 1, "-")])
+def test_more_time_and_money_have_a_plus_and_less_a_minus(one: int, two: int, sign: str) -> None:
     """As all other figures have."""
-    a, b = (next(traces([span(1), call(2, 1, usd=usd)])) for usd in (one, two))
-    row = re.search(r"^money .*", difference(compare(a, b), Theme(None)), re.MULTILINE)
-    assert more == (row and row[0].split()[-1])
+    a, b = (next(traces([span(1, duration_ns=n * 10**9), call(2, 1, usd=f"{n}")])) for n in (one, two))
+    text = difference(compare(a, b), Theme(None))
+    assert [f"{sign}2 s", f"{sign}$2.00"] == re.findall(r"^(?:time|money) .*  (\S.*)", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("width", [40, 60])

@@ -189,13 +189,18 @@ def test_metrics_are_refused_politely(endpoint: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "kind"),
-    [(b"{", "application/json"), (b"\xff\xff", "application/x-protobuf"), (b"hi", "text/plain")],
+    ("body", "kind", "packed", "expected"),
+    [
+        (b"{", "application/json", "", "the request is no JSON"),
+        (b"{}", "application/json", "gzip", "the request cannot be unpacked"),
+        (b"\xff\xff", "application/x-protobuf", "", "the request is no OTLP"),
+        (b"hi", "text/plain", "", "content type 'text/plain' is not understood"),
+    ],
 )
-def test_what_cannot_be_read_is_refused(body: bytes, kind: str, endpoint: str) -> None:
+def test_what_cannot_be_read_is_refused(body: bytes, kind: str, packed: str, expected: str, endpoint: str) -> None:
     """One sentence, and status 400, so that it is not sent again."""
-    status, told = send(f"{endpoint}/v1/traces", body, kind)
-    assert (400, True) == (status, "request" in told or "content type" in told)
+    status, told = send(f"{endpoint}/v1/traces", body, kind, **{"content-encoding": packed})
+    assert (400, True) == (status, expected in told)
 
 
 def test_without_the_token_nothing_is_taken(endpoint: str, folder: Path) -> None:
@@ -254,6 +259,7 @@ def test_a_folder_that_cannot_be_written_is_no_fault_of_the_sender(
     [
         ("application/json; charset=utf-8", spans("x"), "application/json"),
         ("application/x-protobuf", b"", "application/x-protobuf"),
+        ("application/x-protobuf; proto=traces", b"", "application/x-protobuf"),
     ],
 )
 def test_an_answer_is_as_the_request_is(client: TestClient, kind: str, content: bytes, answered: str) -> None:

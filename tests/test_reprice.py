@@ -102,7 +102,9 @@ def test_a_call_costs_what_it_would_at_another_time(shown: Shown) -> None:
 def test_prices_of_a_file_win(shown: Shown, ledger: Path) -> None:
     """A model of the file is priced by it: 1,000 times 2 and 10 times 5 USD a million."""
     file = prices(ledger.parent, "[prices.mine]\ninput = 2\noutput = 5\n")
-    assert {"o3": "0.05", "mine": "0.00205", "gpt-4.1": "0"} == usd(shown("--prices", file)["groups"], "new")
+    groups = shown("--prices", file)["groups"]
+    assert {"o3": "0.05", "mine": "0.00205", "gpt-4.1": "0"} == usd(groups, "new")
+    assert {"o3": "0", "mine": None, "gpt-4.1": "0"} == {group["key"]: group["difference"] for group in groups}
 
 
 def test_prices_of_the_settings_are_known(shown: Shown, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:

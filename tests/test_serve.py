@@ -289,7 +289,8 @@ def test_it_ends_when_it_is_interrupted(tmp_path: Path) -> None:
     with begun("-m", "instrument", "serve", tmp_path) as server:
         try:
             assert server.stdout is not None
-            parts = urlsplit(server.stdout.readline().strip())
+            parts = urlsplit(address := server.stdout.readline().strip())
+            assert 403 == asked(address, "v1/traces", "POST")[0]  # without --otlp nothing is taken
             with socket.create_connection((parts.hostname, parts.port)) as watching:
                 watching.sendall(f"GET {parts.path}api/events HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
                 watching.recv(100)

@@ -308,9 +308,19 @@ def test_other_tools_in_each_prompt_are_why_nothing_was_cached() -> None:
     assert "in the tools on offer, which come first" in found
 
 
-def test_prompts_that_go_on_do_not_differ() -> None:
-    """Each begins with all of the one before: a service without a cache is then the reason."""
-    calls = [sent(n, text_message("system", GUIDE), WISH, *map(result, PAGES[: n - 1])) for n in (2, 3, 4)]
+@pytest.mark.parametrize("last", ["", "Now: 12:0{}."])
+def test_prompts_that_go_on_do_not_differ(last: str) -> None:
+    """Each begins with all of the one before, or nearly: a service without a cache is then the reason."""
+    calls = [
+        sent(
+            n,
+            text_message("system", GUIDE),
+            WISH,
+            *map(result, PAGES[: n - 1]),
+            *([text_message("user", last.format(n))] if last else []),
+        )
+        for n in (2, 3, 4)
+    ]
     assert [] == told(*calls, begins="prompts of think differ")
 
 

@@ -21,12 +21,12 @@ def in_bytes(text: str) -> int:
 
 def in_words(size: int) -> str:
     """Bytes with three digits and a unit: `812 B`, `1.23 MB`."""
-    number, unit = float(size), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if number < 999.5 or unit == "TB":
-            break
+    number = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 999.5:
+            return f"{number:.3g} {unit}"
         number /= 1000
-    return f"{size} B" if unit == "B" else f"{number:.3g} {unit}"
+    return f"{number:.3g} TB"
 
 
 def from_zero_up(text: str) -> float | None:
