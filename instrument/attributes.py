@@ -97,6 +97,8 @@ FINISH_REASONS = RESPONSE["finish_reasons"]
 
 AGENT_ID = "gen_ai.agent.id"
 AGENT_NAME = "gen_ai.agent.name"
+TOOL_NAME = "gen_ai.tool.name"
+TOOL_CALL_ID = "gen_ai.tool.call.id"
 LEDGER_OPERATION = "instrument.operation"
 SESSION = "session.id"
 USER = "user.id"
@@ -114,12 +116,18 @@ TELLS_NO_CONTENT = frozenset(
         *(STREAM, FIRST_CHUNK, FIRST_TOKEN, CHUNKS, TOKENS_PER_SECOND, CLOSED_EARLY, BROKEN_OFF),
         *(RETRIES, RETRIED_FOR, CACHE_HIT, UNREAD_BODY, NO_ITERATION),
         *(AGENT_ID, AGENT_NAME, LEDGER_OPERATION, SESSION, USER, TAGS, TIMES, MESSAGES),
-        *("gen_ai.tool.name", "gen_ai.tool.call.id", "gen_ai.tool.type", "exception.type", "otel.scope.name"),
+        *(TOOL_NAME, TOOL_CALL_ID, "gen_ai.tool.type", "exception.type", "otel.scope.name"),
     }
 )
 """Attributes that are recorded where contents are not: none of them tells what was asked or answered."""
 
 # What exporters make of a record
+
+INSTRUCTIONS = "gen_ai.system_instructions"
+INPUT_MESSAGES = "gen_ai.input.messages"
+OUTPUT_MESSAGES = "gen_ai.output.messages"
+TOOL_DEFINITIONS = "gen_ai.tool.definitions"
+SETTINGS = "instrument.settings"
 
 KINDS = {
     "llm": Names("chat", "LLM"),

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
-from instrument.attributes import FINISH_REASONS, REQUEST_MODEL, RESPONSE_MODEL
+from instrument.attributes import FINISH_REASONS, REQUEST_MODEL, RESPONSE_MODEL, TOOL_DEFINITIONS
 from instrument.detectors.calls import encoded, plain
 from instrument.model import Span
 
@@ -68,7 +68,7 @@ def offered_tools(span: Span) -> Raw | None:
         tools = _offer.decode(raw).tools if raw[:1] == b"{" else Raw(b"null")
     except msgspec.DecodeError:
         return None
-    found = bytes(tools) if bytes(tools) != b"null" else encoded(span.attributes.get("gen_ai.tool.definitions"))
+    found = bytes(tools) if bytes(tools) != b"null" else encoded(span.attributes.get(TOOL_DEFINITIONS))
     return Raw(found) if found not in (b"", b"null", b"[]") else None
 
 

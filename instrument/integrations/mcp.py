@@ -19,7 +19,7 @@ import wrapt
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from pydantic import BaseModel
 
-from instrument.attributes import NO_ITERATION
+from instrument.attributes import NO_ITERATION, TOOL_NAME
 from instrument.record.context import Place, current, leave
 from instrument.record.headers import extract, inject, place_of
 from instrument.record.plan import Plan
@@ -91,7 +91,7 @@ def _begin(method: str, params: Mapping[str, Any], outer: LiveSpan | Place | Non
     if kind == "step":
         attributes[NO_ITERATION] = True
     if method == CALL and target:
-        attributes["gen_ai.tool.name"] = str(target)
+        attributes[TOOL_NAME] = str(target)
     given = params.get("arguments") if method == CALL else {key: params[key] for key in params if key != "_meta"}
     captured = recorder.arguments(dict(given)) if given else None
     return begin(recorder, Plan(name, kind, attributes=attributes), outer, None, captured)

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from instrument.attributes import INPUT_MESSAGES, INSTRUCTIONS, OUTPUT_MESSAGES, SETTINGS, TOOL_DEFINITIONS
 from instrument.kinds import MODEL_KINDS
 from instrument.model import Span, encode
 from instrument.views.genai import Attributes, plain_content, plain_sides
@@ -79,7 +80,7 @@ def content(span: Span) -> Attributes:
         if answered is not None:
             said = _conversation(answered).messages
             _messages(said)
-            told["gen_ai.output.messages"] = said
+            told[OUTPUT_MESSAGES] = said
         return told
     except msgspec.ValidationError:
         return plain_content(replace(span, input=_decoded(asked), output=_decoded(answered)))
@@ -96,14 +97,14 @@ def _asked(side: Raw) -> Attributes:
     told: Attributes = {}
     if messages and messages[0].role == "system":
         first, *rest = _items(whole.messages)
-        told["gen_ai.system_instructions"] = _instructions(first).parts
-        told["gen_ai.input.messages"] = Raw(b"[" + b",".join(rest) + b"]")
+        told[INSTRUCTIONS] = _instructions(first).parts
+        told[INPUT_MESSAGES] = Raw(b"[" + b",".join(rest) + b"]")
     else:
-        told["gen_ai.input.messages"] = whole.messages
+        told[INPUT_MESSAGES] = whole.messages
     if bytes(whole.tools) not in _NOTHING:
-        told["gen_ai.tool.definitions"] = whole.tools
+        told[TOOL_DEFINITIONS] = whole.tools
     if bytes(whole.settings) not in _NOTHING:
-        told["instrument.settings"] = whole.settings
+        told[SETTINGS] = whole.settings
     return told
 
 

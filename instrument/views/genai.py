@@ -12,7 +12,21 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from instrument.attributes import AGENT_NAME, KINDS, OPERATION, REQUEST, REQUEST_MODEL, SESSION, TOKENS
+from instrument.attributes import (
+    AGENT_NAME,
+    INPUT_MESSAGES,
+    INSTRUCTIONS,
+    KINDS,
+    OPERATION,
+    OUTPUT_MESSAGES,
+    REQUEST,
+    REQUEST_MODEL,
+    SESSION,
+    SETTINGS,
+    TOKENS,
+    TOOL_DEFINITIONS,
+    TOOL_NAME,
+)
 from instrument.kinds import MODEL_KINDS
 from instrument.messages import messages_of
 from instrument.model import Span, Usage
@@ -22,7 +36,7 @@ Attributes = dict[str, Any]
 OPERATIONS = {kind: names.genai for kind, names in KINDS.items() if names.genai is not None}
 """Our kinds as `gen_ai.operation.name`; the others have none."""
 
-NAMED = {"agent": AGENT_NAME, "tool": "gen_ai.tool.name", "workflow": "gen_ai.workflow.name"}
+NAMED = {"agent": AGENT_NAME, "tool": TOOL_NAME, "workflow": "gen_ai.workflow.name"}
 """Kinds that have an attribute for the name of the span."""
 
 _TARGETS = {**NAMED, "llm": REQUEST_MODEL, "embedding": REQUEST_MODEL, "retrieval": "gen_ai.data_source.id"}
@@ -81,7 +95,7 @@ def plain_content(span: Span) -> Attributes:
     request = conversation(asked)
     reply = conversation(answered)
     told = _asked(request) if request is not None else {**_plain("input", asked), **_recognised(span)}
-    said = {"gen_ai.output.messages": reply["messages"]} if reply is not None else _plain("output", answered)
+    said = {OUTPUT_MESSAGES: reply["messages"]} if reply is not None else _plain("output", answered)
     return _texts({**told, **said})
 
 
@@ -133,10 +147,10 @@ def _asked(request: Attributes) -> Attributes:
     messages = request["messages"]
     first = messages[0] if messages and messages[0].get("role") == "system" else None
     return {
-        "gen_ai.system_instructions": first["parts"] if first is not None else None,
-        "gen_ai.input.messages": messages[1:] if first is not None else messages,
-        "gen_ai.tool.definitions": request.get("tools") or None,
-        "instrument.settings": request.get("settings") or None,
+        INSTRUCTIONS: first["parts"] if first is not None else None,
+        INPUT_MESSAGES: messages[1:] if first is not None else messages,
+        TOOL_DEFINITIONS: request.get("tools") or None,
+        SETTINGS: request.get("settings") or None,
     }
 
 

@@ -9,7 +9,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from instrument.analysis.totals import dollars_in_float
-from instrument.attributes import AGENT_NAME, KINDS, PROVIDER, REQUEST_MODEL, RESPONSE, RESPONSE_MODEL, TAGS, TOKENS
+from instrument.attributes import (
+    AGENT_NAME,
+    KINDS,
+    PROVIDER,
+    REQUEST_MODEL,
+    RESPONSE,
+    RESPONSE_MODEL,
+    TAGS,
+    TOKENS,
+    TOOL_CALL_ID,
+    TOOL_NAME,
+)
 from instrument.model import Cost, Span, Usage
 from instrument.views.genai import both_sides, conversation, request_in, text
 
@@ -20,9 +31,9 @@ RENAMED = {
     RESPONSE_MODEL: ("llm.response.model_name",),
     PROVIDER: ("llm.provider", "llm.system"),
     AGENT_NAME: ("agent.name",),
-    "gen_ai.tool.name": ("tool.name",),
+    TOOL_NAME: ("tool.name",),
     "gen_ai.tool.description": ("tool.description",),
-    "gen_ai.tool.call.id": ("tool.id",),
+    TOOL_CALL_ID: ("tool.id",),
     TAGS: ("tag.tags",),
 }
 """Our attributes and their names here."""
@@ -59,7 +70,7 @@ def _named(span: Span) -> Attributes:
         case "embedding":
             return {"embedding.model_name": model}
         case "tool":
-            return {"tool.name": told.get("gen_ai.tool.name", span.name)}
+            return {"tool.name": told.get(TOOL_NAME, span.name)}
         case "agent":
             return {"agent.name": told.get(AGENT_NAME, span.name)}
     return {}

@@ -19,6 +19,7 @@ from instrument.attributes import (
     REQUEST_MODEL,
     RESPONSE_MODEL,
     RESPONSE_TIER,
+    TOOL_NAME,
 )
 from instrument.foreign import DEEPEST
 from instrument.kinds import MODEL_KINDS
@@ -55,7 +56,7 @@ def span_of(bare: Bare) -> Span:
     kind = "llm" if kind == "span" and usage is not None else kind
     described = _renamed(rest)
     asked, answered = (_model_content if kind in MODEL_KINDS else _plain_content)(rest)
-    name = words(described.get("gen_ai.tool.name")) if kind == "tool" else None
+    name = words(described.get(TOOL_NAME)) if kind == "tool" else None
     if name is not None and name != bare.name:
         described["instrument.imported_name"] = bare.name
     failure, events = _failure(bare)

@@ -18,6 +18,7 @@ from instrument.attributes import (
     RESPONSE_MODEL,
     SESSION,
     TIMES,
+    TOOL_CALL_ID,
     USER,
 )
 from instrument.cutting import beginning
@@ -212,7 +213,7 @@ def _tool_span(
     about: Fields | None = None,
 ) -> Span:
     call_id, arguments = words(call.part.get("id")), call.part.get("arguments")
-    named = {**(about or {}), **({"gen_ai.tool.call.id": call_id} if call_id else {})}
+    named = {**(about or {}), **({TOOL_CALL_ID: call_id} if call_id else {})}
     return _span(
         conversation,
         span_id=call_span_id(conversation.trace_id, agent) if agent else call.span_id,

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from instrument.attributes import ERROR_TYPE
+from instrument.attributes import ERROR_TYPE, SETTINGS
 from instrument.model import Cost, Failure, Span, Usage
 from instrument.store.foreign.shape import Fields, fields, parsed, words
 
@@ -68,7 +68,7 @@ def _dollars(value: Any) -> str | None:
 
 
 def _asked(span: Span, rest: Fields) -> Any:
-    settings = fields(parsed(rest.pop("instrument.settings", None)))
+    settings = fields(parsed(rest.pop(SETTINGS, None)))
     asked = _content(span.input, rest, "input.value")
     return {**asked, "settings": settings} if settings and isinstance(asked, dict) else asked
 
