@@ -453,6 +453,15 @@ def test_the_calls_of_a_cycle_are_refused(name: str, arguments: dict[str, Any]) 
     assert fed(run(cycling, 1)[:5]).check(name, "tool", fingerprint(arguments)) is not None
 
 
+def test_rounds_with_other_results_are_not_refused() -> None:
+    """Looking and working in turns gets on."""
+    tape = Tape()
+    for n in range(6):
+        tape.tool("look", f"{n} done", at="door")
+        tape.tool("turn", f"turned {n}", by=90)
+    assert fed(tape.spans).check("look", "tool", fingerprint({"at": "door"})) is None
+
+
 def test_something_new_allows_another_try() -> None:
     """After other work that succeeded the call may have another result: it is free again."""
     tape = Tape()

@@ -24,6 +24,14 @@ def test_words_in_another_order_are_the_same_question() -> None:
     assert {"near_repeat"} == alarms(feed(tape.spans))
 
 
+def test_what_another_tool_was_asked_does_not_count() -> None:
+    """Though it had the same answer."""
+    tape = Tape()
+    for n, tool in enumerate(("ask", "search", "ask")):
+        tape.tool(tool, "high at noon", question=" ".join(WORDS[n:] + WORDS[:n]))
+    assert [] == feed(tape.spans)
+
+
 def test_words_dropped_and_added_are_the_same_question() -> None:
     """Three of four words in common are enough."""
     tape = Tape()

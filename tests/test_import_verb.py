@@ -123,6 +123,16 @@ def test_a_folder_that_is_named_has_its_own_ledger(
     assert (True, False) == ((folder / "ledger.db").exists(), (tmp_path / "team.db").exists())
 
 
+def test_without_a_named_folder_the_ledger_is_that_of_the_settings(
+    alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`costs` looks there."""
+    monkeypatch.setenv("INSTRUMENT_LEDGER__URL", f"sqlite:///{alone}/team.db")
+    (alone / "a.json").write_text(json.dumps(request(span(PRICED))))
+    assert 0 == main(["import", "a.json"])
+    assert (False, True) == ((alone / ".instrument/ledger.db").exists(), (alone / "team.db").exists())
+
+
 def test_what_was_recorded_here_is_not_told_twice(tmp_path: Path, folder: Path) -> None:
     """An export of our own, imported where it came from, adds no log, score or finding."""
     (folder / "events").mkdir(parents=True)

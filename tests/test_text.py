@@ -317,6 +317,14 @@ def test_an_error_that_spans_pass_on_stands_where_it_began() -> None:
     assert expected == [text.split("  span")[0].strip() for text in outline(passed_on, Theme(None)).splitlines()]
 
 
+def test_an_error_that_another_one_became_is_told_too() -> None:
+    """At the span that failed with it."""
+    errors = (Failure("ValueError", "no row"), Failure("KeyError", "x"))
+    spans = (span(n, n - 1, status="error", error=error) for n, error in enumerate(errors, 2))
+    shown = outline(fold(span(1), *spans), Theme(None))
+    assert [True, True] == [told in shown for told in ("ValueError: no row", "KeyError: x")]
+
+
 def test_a_group_of_exceptions_is_told_with_what_it_holds() -> None:
     """The first three of them; its own message says only how many they are."""
     causes = [Failure("ExceptionGroup", "inner"), *(Failure("ValueError", f"{n}") for n in range(5))]

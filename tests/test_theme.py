@@ -121,6 +121,12 @@ def test_painted_text_is_cut_like_plain_text(text: str, width: int) -> None:
     assert cut(text, width) == re.sub(r"\x1b\[[0-9;]*m", "", cut_painted(painted, width))
 
 
+def test_what_is_cut_keeps_its_colours() -> None:
+    """And ends with none."""
+    red, green, none = "\x1b[31m", "\x1b[32m", "\x1b[0m"
+    assert f"{red}ab{none}{green}c…{none}" == cut_painted(f"{red}ab{none}{green}cde{none}", 4)
+
+
 @given(st.text("ab ,", max_size=60), st.integers(5, 20))
 def test_wrapped_text_loses_no_word(text: str, width: int) -> None:
     """For all text the words are the same, in lines that fit unless a word alone does not."""

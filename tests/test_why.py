@@ -399,7 +399,8 @@ def test_where_no_model_answered_no_tool_was_left_alone() -> None:
 def test_retrievals_that_found_nothing_are_told() -> None:
     """The model answers all the same, of what it was never given."""
     found = [span(n, 1, kind="retrieval", name="look", output=output) for n, output in ((2, []), (3, []), (4, ["a"]))]
-    assert ["look found nothing, 2 times"] == told(*found, begins="look")
+    acted = span(5, 1, kind="tool", name="look", output=[])
+    assert ["look found nothing, 2 times"] == told(*found, acted, begins="look")
 
 
 @pytest.mark.parametrize("text", ["", " \n"])

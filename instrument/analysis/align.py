@@ -307,7 +307,7 @@ def _canonical(siblings: Sequence[Span]) -> list[Span]:
     group: list[Span] = []
     end = -1
     for span in siblings:
-        if group and span.start_ns >= end:
+        if span.start_ns >= end:
             row += _sorted(group)
             group, end = [], -1
         group.append(span)
