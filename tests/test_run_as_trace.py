@@ -197,6 +197,13 @@ def test_calls_of_a_server_stay_apart(tmp_path: Path) -> None:
     assert [[("program.py", [CALL])], [CALL], [CALL]] == [shape(trace) for trace in traces]
 
 
+@pytest.mark.parametrize("module", program.QUEUES)
+def test_calls_of_a_worker_stay_apart(module: str, tmp_path: Path) -> None:
+    """So do those of a process that a queue's own command has started to work for many."""
+    _, traces = run(tmp_path, f"import sys\nsys.modules[{module!r}] = sys" + ASK + "ask('y')")
+    assert [[CALL], [CALL]] == [shape(trace) for trace in traces]
+
+
 def test_apart(tmp_path: Path) -> None:
     """`--apart` does the same for a program of which that cannot be seen."""
     _, traces = run(tmp_path, ASK + "ask('y')", "--apart")

@@ -26,7 +26,7 @@ from instrument.record.plan import Plan
 from instrument.record.recorder import Recorder
 from instrument.record.spans import LiveSpan, begin
 
-QUEUES = ("celery.apps.worker",)
+QUEUES = "celery.apps.worker", "rq.cli", "huey.bin.huey_consumer", "dramatiq.cli", "arq.cli"
 """Modules that are loaded only where a process waits for work; those that wait for connections are known by that."""
 
 EXIT_CODE = "process.exit.code"
