@@ -15,7 +15,8 @@ from instrument import forks
 from instrument.record.switch import switch
 from instrument.store import ledger
 from instrument.store.connection import Connection
-from instrument.store.ledger import Row, open_ledger, rows, write
+from instrument.store.entries import Row
+from instrument.store.ledger import open_ledger, rows, write
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 

@@ -15,8 +15,9 @@ from instrument.cli.intake import entered
 from instrument.cli.main import main
 from instrument.model import Score, encode
 from instrument.store import foreign
+from instrument.store.entries import added_up
 from instrument.store.jsonl import files
-from instrument.store.ledger import added_up, totals
+from instrument.store.ledger import totals
 from tests.recorded import NOON, TRACE, log, review, write
 from tests.test_import_claude_code import SESSION as CLAUDE
 from tests.test_import_codex import SESSION as CODEX

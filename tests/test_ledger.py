@@ -26,7 +26,8 @@ from instrument.model import Batch, Cost, Log, Record, Span, Update, Usage
 from instrument.sinks import ledger as sink_module
 from instrument.sinks.ledger import LedgerSink
 from instrument.store import ledger
-from instrument.store.ledger import Row, Total, added_up, rows, totals
+from instrument.store.entries import COLUMNS, Row, Total, added_up
+from instrument.store.ledger import rows, totals
 from instrument.store.ledgers import file_of
 from tests.programs import begun, python
 
@@ -518,7 +519,7 @@ def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.
     with closing(sqlite3.connect(path)) as connection:
         columns = [column[1] for column in connection.execute("PRAGMA table_info(calls)")]
     copies = list(path.parent.glob("ledger.db.version-*"))
-    assert (set(ledger.COLUMNS), 1, []) == (set(columns), total(path).calls, copies)
+    assert (set(COLUMNS), 1, []) == (set(columns), total(path).calls, copies)
 
 
 def test_an_older_ledger_is_read_as_it_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

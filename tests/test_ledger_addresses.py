@@ -22,7 +22,7 @@ from instrument.model import Batch, Cost, Span, Update, Usage
 from instrument.sinks.ledger import LedgerSink
 from instrument.sinks.postgres import PostgresLedgerSink
 from instrument.store import ledgers
-from instrument.store.ledger import By, Row, added_up
+from instrument.store.entries import By, Row, added_up
 from instrument.store.processes import Process
 from instrument.store.reservations import Account, Claim, Standing, accounts_at
 from tests.engines.postgres import Postgres, missing, postgres

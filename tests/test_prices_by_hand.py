@@ -20,7 +20,8 @@ from instrument.pricing import Prices
 from instrument.reading import read
 from instrument.sinks.jsonl import JsonlSink
 from instrument.sinks.ledger import LedgerSink
-from instrument.store.ledger import By, Row, rows
+from instrument.store.entries import By, Row
+from instrument.store.ledger import rows
 from instrument.testing import record
 
 LISTED = f"genai-prices {genai_prices.__version__}"

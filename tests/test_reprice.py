@@ -18,7 +18,8 @@ from instrument.cli.main import main
 from instrument.model import Batch, Cost, Span, Usage
 from instrument.pricing import Prices
 from instrument.sinks.ledger import LedgerSink
-from instrument.store.ledger import By, Row, added_up, rows, totals
+from instrument.store.entries import By, Row, added_up
+from instrument.store.ledger import rows, totals
 from tests.recorded import span, write
 
 DAY = 86_400 * 10**9

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from instrument.model import BASES, Usage
 from instrument.money import EXACT
 from instrument.pricing import Prices
-from instrument.store.ledger import SUMMED, By, Row, Total, order
+from instrument.store.entries import SUMMED, By, Row, Total, order
 
 ZERO = Decimal(0)
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from instrument.money import decimal_text
-from instrument.store.ledger import Total
+from instrument.store.entries import Total
 from instrument.views.theme import clean
 
 WITHOUT_TOKENS = "calls whose tokens nobody told, as of failed ones, have no row in the ledger and are not counted here"

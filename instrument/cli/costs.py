@@ -16,8 +16,9 @@ from instrument.cli.printing import say
 from instrument.cli.reprice import repriced
 from instrument.cli.source import folder_of, looked, settings_of
 from instrument.errors import InstrumentError
+from instrument.store.entries import By, Total, added_up
 from instrument.store.folder import LEDGER
-from instrument.store.ledger import By, Total, added_up, in_folder
+from instrument.store.ledger import in_folder
 from instrument.store.ledgers import Address, file_of, rows, told, totals
 from instrument.store.postgres import is_postgres
 from instrument.views.tables import Column, table

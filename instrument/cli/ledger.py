@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from instrument.cli.costs import ledger_at
 from instrument.cli.printing import say
 from instrument.store import ledgers
-from instrument.store.ledger import Row
+from instrument.store.entries import Row
 from instrument.store.ledgers import told
 
 AT_ONCE = 1_000

@@ -14,7 +14,7 @@ from instrument.analysis.reprice import Compared, compared
 from instrument.cli.amounts import WITHOUT_TOKENS, doubts, in_places, name_of, places, plain
 from instrument.money import decimal_text
 from instrument.pricing import Prices
-from instrument.store.ledger import By, Row, added_up
+from instrument.store.entries import By, Row, added_up
 from instrument.store.ledgers import Address, told
 from instrument.views.tables import Column, table
 from instrument.views.theme import Theme, clean, theme_for, wrapped

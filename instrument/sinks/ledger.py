@@ -31,7 +31,7 @@ from instrument.model import Batch, Cost, Record, Span, Update, Usage, opened
 from instrument.record.notices import notice
 from instrument.store import ledger
 from instrument.store.connection import Connection
-from instrument.store.ledger import Row
+from instrument.store.entries import Row
 from instrument.store.ledgers import file_of
 
 MOST_WAITING = 10_000

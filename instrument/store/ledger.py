@@ -1,108 +1,25 @@
-"""The ledger: one SQLite table with a row for each priced model call, shared by any number of processes.
-
-Money is kept as decimal text and added up exactly. Writing the same call again changes its row, it never adds one.
-"""
+"""The ledger in SQLite: a file that any number of processes share."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from decimal import Decimal
-from functools import reduce
 from pathlib import Path
-from typing import Any, Literal
 
-from msgspec import Struct
-from msgspec.structs import astuple, fields
+from msgspec.structs import astuple
 
 from instrument.errors import InstrumentError
-from instrument.model import BASES
 from instrument.money import EXACT, decimal_text
 from instrument.store import folder
+from instrument.store.entries import COLUMNS, COUNTED, LATER_COUNTS, By, Row, Total, conditions, in_order, upsert
 from instrument.store.turns import turn_in
-
-By = Literal["model", "operation", "agent", "session", "user", "day"]
 
 WAIT_SECONDS = 2.0
 """How long a writer waits for another process before it puts its rows by."""
-
-
-class Row(Struct, frozen=True, kw_only=True):
-    """One priced call. `time_ns` is the start of the call, money is USD as decimal text, None is unknown.
-
-    `source` says whether the tokens were `reported` or `estimated`, `basis` what the money rests on (see `Cost`).
-    """
-
-    time_ns: int
-    run: str
-    trace_id: str
-    span_id: str
-    agent_id: str | None = None
-    operation: str | None = None
-    model_requested: str | None = None
-    model_answered: str | None = None
-    provider: str | None = None
-    input: int | None = None
-    cached: int | None = None
-    cache_write: int | None = None
-    output: int | None = None
-    reasoning: int | None = None
-    audio: int | None = None
-    cache_write_1h: int | None = None
-    web_searches: int | None = None
-    file_searches: int | None = None
-    source: str = "reported"
-    usd: str | None = None
-    usd_input: str | None = None
-    usd_cached: str | None = None
-    usd_cache_write: str | None = None
-    usd_output: str | None = None
-    basis: str = "unpriced"
-    price_date: str | None = None
-    status: str = "ok"
-    service_tier: str | None = None
-    session: str | None = None
-    user: str | None = None
-
-
-class Total(Struct, frozen=True, kw_only=True):
-    """Calls of one model, operation, agent, session, user or day (`key`), or of all, added up.
-
-    `usd` is what is known: unpriced calls are not in it, estimated ones are. It is None when no price is known.
-    """
-
-    key: str | None
-    calls: int
-    input: int
-    cached: int
-    cache_write: int
-    output: int
-    reasoning: int
-    priced: int
-    estimated: int
-    unpriced: int
-    free: int
-    usd: Decimal | None
-
-
-COLUMNS = tuple(field.name for field in fields(Row))
-SUMMED = ("input", "cached", "cache_write", "output", "reasoning")
-COUNTED = ", ".join(
-    (
-        "count(*)",
-        *(f"coalesce(sum({name}), 0)" for name in SUMMED),
-        *(f"count(*) FILTER (WHERE basis = '{name}')" for name in BASES),
-    )
-)
-"""What every total counts, as SQL."""
-
-_MEASURED = COLUMNS[COLUMNS.index("input") : COLUMNS.index("status")]
-_DESCRIBED = (
-    "agent_id", "operation", "model_requested", "model_answered", "provider", "service_tier", "session", "user",
-)  # fmt: skip
 
 _STRICT = " STRICT" if sqlite3.sqlite_version_info >= (3, 37) else ""
 
@@ -140,10 +57,6 @@ def _create_budgets(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX reservations_by_budget ON reservations (name, window)")
 
 
-LATER_COUNTS = ("cache_write_1h", "web_searches", "file_searches")
-"""Columns that calls have only since the third version."""
-
-
 def _add_counts(connection: sqlite3.Connection) -> None:
     for name in LATER_COUNTS:
         connection.execute(f"ALTER TABLE calls ADD COLUMN {name} INTEGER")
@@ -151,21 +64,6 @@ def _add_counts(connection: sqlite3.Connection) -> None:
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create_calls, _create_budgets, _add_counts)
 """Each brings a ledger from the version of its index to the next one."""
-
-
-def upsert(table: str, mark: str, columns: Sequence[str] = COLUMNS) -> str:
-    """The statement that enters one row, or brings it up to date where it is there.
-
-    Tokens and money change together, and an estimate never replaces what was reported.
-    """
-    names = dict(zip(COLUMNS, columns, strict=True))
-    measured = [f"{names[name]} = excluded.{names[name]}" for name in _MEASURED]
-    described = [f"{names[name]} = coalesce(excluded.{names[name]}, {table}.{names[name]})" for name in _DESCRIBED]
-    return f"""
-        INSERT INTO {table} ({", ".join(columns)}) VALUES ({", ".join([mark] * len(columns))})
-        ON CONFLICT (run, span_id) DO UPDATE SET {", ".join((*measured, *described))}
-        WHERE {table}.source = 'estimated' OR excluded.source = 'reported'
-    """
 
 
 _WRITE = upsert("calls", "?")
@@ -374,14 +272,6 @@ def totals(path: Path, by: By | None = None, since_ns: int | None = None, until_
     return in_order(found, by)
 
 
-def added_up(groups: Iterable[Total]) -> Total:
-    """The groups in one total, exact like they are."""
-    listed = list(groups)
-    counts = {name: sum(getattr(one, name) for one in listed) for name in ("calls", *SUMMED, *BASES)}
-    known = [one.usd for one in listed if one.usd is not None]
-    return Total(key=None, **counts, usd=None if listed and not known else reduce(EXACT.add, known, Decimal(0)))
-
-
 class _Money:
     """An SQL aggregate that adds up decimal text exactly; NULL where there is none."""
 
@@ -394,32 +284,6 @@ class _Money:
 
     def finalize(self) -> str | None:
         return None if self.sum is None else decimal_text(self.sum)
-
-
-def in_order(found: Iterable[tuple[Any, ...]], by: By | None) -> list[Total]:
-    """Totals from rows of a key, what `COUNTED` says, and money."""
-    return sorted(map(_total, found), key=order(by))
-
-
-def order(by: By | None) -> Callable[[Total], tuple[Decimal, str]]:
-    """What totals by this are sorted by: days in their order, of others the dearest first."""
-    return lambda total: (Decimal(0) if by == "day" else -(total.usd or Decimal(0)), total.key or "")
-
-
-def _total(found: tuple[Any, ...]) -> Total:
-    *counted, money = found
-    usd = Decimal(money) if money is not None else Decimal(0) if not counted[1] else None
-    names = (field.name for field in fields(Total))
-    return Total(**dict(zip(names, (*counted, usd), strict=True)))
-
-
-def conditions(
-    since_ns: int | None, until_ns: int | None, run: str | None = None, trace_id: str | None = None
-) -> tuple[str, list[Any]]:
-    """The WHERE of a query and its values; each stands as `?`."""
-    known = {"time_ns >= ?": since_ns, "time_ns < ?": until_ns, "run = ?": run, "trace_id = ?": trace_id}
-    given = {condition: value for condition, value in known.items() if value is not None}
-    return ("WHERE " + " AND ".join(given) if given else ""), list(given.values())
 
 
 @contextmanager

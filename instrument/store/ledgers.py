@@ -9,7 +9,7 @@ from pathlib import Path
 
 from instrument.errors import InstrumentError
 from instrument.store import ledger, postgres
-from instrument.store.ledger import By, Row, Total
+from instrument.store.entries import By, Row, Total
 from instrument.store.postgres import is_postgres, shown
 
 Address = Path | str

@@ -18,7 +18,7 @@ from instrument import forks
 from instrument.allowed import DATABASES
 from instrument.errors import InstrumentError
 from instrument.money import decimal_text
-from instrument.store.ledger import COLUMNS, COUNTED, LATER_COUNTS, By, Row, Total, conditions, in_order, upsert
+from instrument.store.entries import COLUMNS, COUNTED, LATER_COUNTS, By, Row, Total, conditions, in_order, upsert
 
 if TYPE_CHECKING:
     import psycopg
