@@ -269,31 +269,35 @@ def test_what_is_not_known_passes_no_limit(tmp_path: Path, capsys: Capture, opti
     assert (1, "warning", True, [silent.span_id]) == (code, one["severity"], *seen)
 
 
+ONE = "1 error, 0 allowed"
+
+
 @pytest.mark.parametrize(
-    ("records", "errors"),
+    ("records", "expected"),
     [
-        ([span(1)], 0),
-        ([span(1), span(2, 1, **FAILED)], 1),
-        ([span(1, **FAILED), span(2, 1, **FAILED)], 1),
-        ([span(1), span(2, 1, **REFUSAL)], 0),
-        ([span(1, **FAILED), span(2, 1, **REFUSAL)], 1),
-        ([run(pid=2**22 + 1), head(1), span(2, 1)], 1),
+        ([span(1)], []),
+        ([span(1), span(2, 1, **FAILED)], [ONE]),
+        ([span(1), span(2, 1, **FAILED), span(3, 1, status="error")], ["2 errors, 0 allowed"]),
+        ([span(1, **FAILED), span(2, 1, **FAILED)], [ONE]),
+        ([span(1), span(2, 1, **REFUSAL)], []),
+        ([span(1, **FAILED), span(2, 1, **REFUSAL)], [ONE]),
+        ([run(pid=2**22 + 1), head(1), span(2, 1)], [f"{ONE}; its process was ended from outside"]),
         (
             [
                 span(1, **{**FAILED, "error": Failure("ExceptionGroup", "tasks", causes=[FAILED["error"]])}),
                 span(2, 1, **FAILED),
             ],
-            1,
+            [ONE],
         ),
     ],
-    ids=["none", "survived", "passed on", "refused", "ended by a refusal", "killed", "passed on in a group"],
+    ids=["none", "survived", "two", "passed on", "refused", "ended by a refusal", "killed", "passed on in a group"],
 )
 def test_errors_are_counted_where_they_began(
-    tmp_path: Path, capsys: Capture, records: list[Record], errors: int
+    tmp_path: Path, capsys: Capture, records: list[Record], expected: list[str]
 ) -> None:
     """As in `runs` and `stats`; a run that did not come to its end counts, whatever ended it."""
     out = checked(capsys, written(tmp_path, *records), "--max-errors", "0", "--json")[1]
-    assert [errors][: bool(errors)] == [one["data"]["reached"] for one in json.loads(out)["findings"]]
+    assert expected == [one["message"] for one in json.loads(out)["findings"]]
 
 
 @pytest.mark.parametrize(

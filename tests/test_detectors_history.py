@@ -6,6 +6,7 @@ import json
 import random
 import statistics
 import sys
+from typing import Any
 
 import msgspec
 import pytest
@@ -211,16 +212,17 @@ def test_an_expensive_call_is_spending() -> None:
     for n in range(30):
         tape.model(said(f"{n}"), usd=f"0.0{100 + n}")
     tape.model(said("dear"), usd="0.90")
-    assert "cost $0.9000, 76.4 times what is usual ($0.0118)" in feed(tape.spans)[0].message
+    assert "chat cost $0.9000, 76.4 times what is usual ($0.0118)" in feed(tape.spans)[0].message
 
 
-def test_an_expensive_run_is_spending() -> None:
+@pytest.mark.parametrize(("measure", "spent"), [("run_usd", {"usd": "0.02"}), ("run_tokens", {"prompt": 20_000})])
+def test_an_expensive_run_is_spending(measure: str, spent: dict[str, Any]) -> None:
     """Each call is ordinary, their sum is not: from the first to the one that was too much."""
     tape = Tape("9" * 32)
     for n in range(30):
-        tape.model(said(f"{n}"), usd="0.02")
-    found = [one for one in feed([*runs(6, 1, usd="0.02"), *tape.spans]) if one.detector == "spending"]
-    assert {("run_usd", tape.spans[0].span_id)} == {(one.data["measure"], one.span_ids[0]) for one in found}
+        tape.model(said(f"{n}"), **spent)
+    found = [one for one in feed([*runs(6, 1, **spent), *tape.spans]) if one.detector == "spending"]
+    assert {(measure, tape.spans[0].span_id)} == {(one.data["measure"], one.span_ids[0]) for one in found}
 
 
 @pytest.mark.parametrize(("agent", "expected"), [("classifier", {"run_usd"}), ("researcher", set())])
@@ -251,6 +253,11 @@ def team(agents: int, calls: int) -> list[Span]:
             tape.tool("search", f"{n} {call}", agent=n, number=call)
             tape.spans[-1] = msgspec.structs.replace(tape.spans[-1], attributes={"gen_ai.agent.id": f"worker-{n}"})
     return tape.spans
+
+
+def test_what_earlier_runs_needed_counts_for_all_agents_together() -> None:
+    """They share the work that one did then."""
+    assert [("tool_abuse", 13)] == [(one.detector, one.data["times"]) for one in feed([*runs(6, 4), *team(2, 10)])]
 
 
 def test_of_several_agents_each_has_the_limit_to_itself() -> None:

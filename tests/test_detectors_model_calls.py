@@ -74,9 +74,11 @@ def test_programs_that_name_their_tools_otherwise_are_left_alone() -> None:
     assert [] == feed(tape.spans)
 
 
-@pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "incomplete", "content_filter", "SAFETY"])
+@pytest.mark.parametrize(
+    "reason", ["length", "max_tokens", "MAX_TOKENS", "incomplete", "content_filter", "SAFETY", "refusal"]
+)
 def test_an_answer_that_was_cut_is_found(reason: str) -> None:
-    """Length limits and content filters, by the finish reason."""
+    """Length limits, content filters and refusals, by the finish reason."""
     tape = Tape()
     tape.model(said("and so"), attributes={"gen_ai.response.finish_reasons": [reason]})
     assert {"cut_answer"} == alarms(feed(tape.spans))

@@ -51,6 +51,16 @@ def test_news_end_the_silence() -> None:
     assert [] == feed(tape.spans)
 
 
+def test_other_work_ends_the_silence() -> None:
+    """What is asked again after it may be found now."""
+    tape = Tape()
+    for n, silence in enumerate([*permutations(("nothing", "was", "found"))] * 2):
+        search(tape, n, " ".join(silence))
+        if n % 2:
+            tape.tool("read", f"line {n}", line=n)
+    assert [] == feed(tape.spans)
+
+
 def test_a_count_is_news() -> None:
     """Short answers that are numbers are answers."""
     tape = Tape()

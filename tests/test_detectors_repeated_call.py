@@ -62,11 +62,18 @@ def test_a_result_that_changed_starts_the_count_anew() -> None:
     assert [] == feed(tape.spans)
 
 
-@pytest.mark.parametrize("other", [b'{"to": "Rome",  "from":"Oslo"}', b'{"to":" Rome ","from":"Oslo"}'])
+@pytest.mark.parametrize(
+    "other",
+    [
+        b'{"to": "New York",  "from":"Oslo"}',
+        b'{"to":" New York ","from":"Oslo"}',
+        b'{"from":"Oslo","to":"New  York"}',
+    ],
+)
 def test_order_of_keys_and_blanks_make_no_difference(other: bytes) -> None:
     """Arguments that mean the same are the same."""
     tape = Tape()
-    for raw in (b'{"from":"Oslo","to":"Rome"}', other, b'{"from":"Oslo","to":"Rome"}'):
+    for raw in (b'{"from":"Oslo","to":"New York"}', other, b'{"from":"Oslo","to":"New York"}'):
         tape.span("route", "tool", input=Raw(raw), output=Raw(b'"by sea"'))
     assert {"repeated_call"} == alarms(feed(tape.spans))
 

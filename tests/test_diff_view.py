@@ -100,7 +100,7 @@ def test_equal_runs_say_so(here: Path, capsys: Capture) -> None:
     ("words", "sentence"),
     [
         (["abc"], "no trace"),
-        (["last~7"], "there is no last~7: "),
+        (["last~3"], "there is no last~3: "),
         (["last"], "last is the last trace itself: name another one"),
         (["missing.jsonl"], "missing.jsonl"),
     ],
