@@ -26,7 +26,7 @@ ROWS = {
     ],
     4: [
         "analysis.report", "analysis.reprice", "analysis.why", "analysis.diff", "reading", "query", "record.llm", "record.sampling", "record.settling", "record.recorder", "record.wrappers", "record.budgets", "record.scopes", "record.shared", "record.joint", "record.later", "record.tables", "record.loops",
-        "record.decorators", "record.logs", "record.guards", "record", "sinks",
+        "record.decorators", "record.proxies", "record.logs", "record.guards", "record", "sinks",
     ],
     5: ["views.answers", "views.chat", "views.columns", "views.catalog", "views.compared", "views.html", "views.server", "record.bridges", "record.threads", "integrations", "building"],
     6: ["wiring"],

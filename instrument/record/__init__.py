@@ -1,6 +1,6 @@
 """The recording half: from a decorated call to batches of records in sinks. All state of the library is here.
 
-decorating: decorators wrappers plan classes blocks pickling
+decorating: decorators proxies wrappers plan classes blocks pickling
 the live span: spans context switch program
 its content: capture snapshot plain held texts objects showers failures logs
 model calls: llm streams chunks http_bodies tools tables later

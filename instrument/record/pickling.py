@@ -11,15 +11,7 @@ from typing import Any
 
 import wrapt
 
-from instrument.record.decorators import (
-    Called,
-    CalledDescriptor,
-    Decorated,
-    Descriptor,
-    Object,
-    decorated_as,
-    global_of,
-)
+from instrument.record.proxies import Called, CalledDescriptor, Decorated, Descriptor, Object, global_of
 
 
 def attach_dill(dill: Any) -> None:
@@ -36,7 +28,8 @@ def _save(pickler: Any, ours: Any) -> None:
     elif ours._self_recipe is None:
         pickler.save(ours._self_target)
     else:
-        pickler.save_reduce(decorated_as, (ours._self_target, *ours._self_recipe), obj=ours)
+        again, *given = ours._self_recipe
+        pickler.save_reduce(again, (ours._self_target, *given), obj=ours)
 
 
 def attach_cloudpickle(cloudpickle: Any) -> None:
@@ -50,7 +43,7 @@ def _reduce(wrapped: Callable[..., Any], pickler: Any, args: tuple[Any, ...], kw
     ours = args[0] if args else None
     if type(ours) is not Decorated:
         return wrapped(*args, **kwargs)
-    return _again, (ours._self_target, ours._self_recipe)
+    return _again, (ours._self_target, ours._self_recipe[1:])
 
 
 def _made_again() -> Callable[..., Any]:
