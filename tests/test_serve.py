@@ -83,6 +83,14 @@ def test_a_run_is_judged_as_check_judges_it(address: str) -> None:
     assert b'"slow"' in asked(address, f"api/run/{SLOW}/findings")[2]
 
 
+@pytest.mark.parametrize(("status", "is_told"), [("ok", False), ("error", True)])
+def test_why_a_run_failed_stands_beside_its_findings(tmp_path: Path, status: str, is_told: bool) -> None:
+    """Of one that did not fail it is only told where it is asked for."""
+    write(tmp_path / "a.jsonl", span(1, status=status))
+    client = TestClient(application(tmp_path, "token", 8080), base_url="http://127.0.0.1:8080")
+    assert is_told == ("why" in client.get(f"/token/api/run/{TRACE}/findings").json())
+
+
 def test_why_is_what_the_verb_tells(tmp_path: Path, capsys: Capture) -> None:
     """Word for word, with the spans that prove each line."""
     write(file := tmp_path / "a.jsonl", *review())

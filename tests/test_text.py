@@ -434,6 +434,13 @@ def test_ids_are_as_long_as_it_takes_to_tell_them_apart() -> None:
     assert {"a" * 10 + "b", "a" * 10 + "c"} <= set(runs_table(rows, Theme(None)).split())
 
 
+def test_refused_calls_have_a_column_of_their_own() -> None:
+    """They are no errors."""
+    rows = overview(lambda: [span(1), *(span(n, 1, status="refused") for n in (2, 3, 4))]).rows
+    titles, row = runs_table(rows, Theme(None)).splitlines()
+    assert ("refused", "3") == (titles.split()[-1], row.split()[-1])
+
+
 def test_columns_give_way_in_their_order() -> None:
     """In a narrow terminal the least important column goes first, and the flexible one is cut last."""
     columns = (Column("name", flexible=True), Column("a", gives_way=1), Column("b", gives_way=2))
