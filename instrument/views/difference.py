@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -91,9 +91,16 @@ def figures(a: Side, b: Side, theme: Theme) -> list[list[Cell]]:
 
 def times(one: float | None, two: float | None, theme: Theme, name: str = "time") -> list[Cell]:
     """A row of two durations and their difference, as far as they are known."""
+    return measured(name, one, two, theme, lambda ns: duration(ns, theme.unicode))
+
+
+def measured(
+    name: str, one: float | None, two: float | None, theme: Theme, in_words: Callable[[float], str]
+) -> list[Cell]:
+    """A row of two measures and their difference, as far as they are known."""
     change = 0 if one is None or two is None else two - one
-    told = f"{'-' if change < 0 else '+'}{duration(abs(change), theme.unicode)}" if change else ""
-    return [name, *(theme.unknown if ns is None else duration(ns, theme.unicode) for ns in (one, two)), told]
+    told = f"{'-' if change < 0 else '+'}{in_words(abs(change))}" if change else ""
+    return [name, *(theme.unknown if value is None else in_words(value) for value in (one, two)), told]
 
 
 def spendings(one: Total, two: Total) -> list[list[Cell]]:

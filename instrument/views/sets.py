@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from instrument.analysis.in_words import amount, bill, count
 from instrument.money import EXACT
-from instrument.views.difference import counts, dollars, times
+from instrument.views.difference import counts, dollars, measured, times
 from instrument.views.tables import Cell, Column, table
 from instrument.views.theme import Theme, clean
 
@@ -42,19 +42,12 @@ def _figures(a: Runs, b: Runs, theme: Theme) -> list[list[Cell]]:
         counts("errors", a.errors, b.errors),
         *([counts("refused", a.refused, b.refused)] if a.refused or b.refused else []),
         counts("findings", a.findings, b.findings),
-        *(_mean(f"score {clean(name, 40)}", _score(a, name), _score(b, name), theme) for name in names),
+        *(measured(f"score {clean(name, 40)}", _score(a, name), _score(b, name), theme, amount) for name in names),
         times(a.median_ns, b.median_ns, theme, "time of one, median"),
-        _mean("model calls in one", _each(a.total.calls, a), _each(b.total.calls, b), theme),
-        _mean("tokens of one", _each(a.total.tokens, a), _each(b.total.tokens, b), theme),
+        measured("model calls in one", _each(a.total.calls, a), _each(b.total.calls, b), theme, amount),
+        measured("tokens of one", _each(a.total.tokens, a), _each(b.total.tokens, b), theme, amount),
         ["money of one", bill(one), bill(two), dollars(one.usd, two.usd)],
     ]
-
-
-def _mean(name: str, one: float | None, two: float | None, theme: Theme) -> list[Cell]:
-    """A row of two means and their difference, as far as they are known."""
-    change = 0.0 if one is None or two is None else two - one
-    told = f"{'-' if change < 0 else '+'}{amount(abs(change))}" if change else ""
-    return [name, *(theme.unknown if mean is None else amount(mean) for mean in (one, two)), told]
 
 
 def _each(number: int, side: Runs) -> float | None:
