@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instrument.store import ledger, reservations
-from instrument.store.processes import Process, is_dead, this_process
+from instrument.store.processes import Process, is_dead, is_running, this_process
 from instrument.store.reservations import Account, Claim, Reservations, Standing, accounts_at
 from tests.programs import begun
 
@@ -262,16 +263,23 @@ def test_a_process_whose_name_is_cut_within_a_character_lives() -> None:
         name.write_bytes(before)
 
 
+ENDED = """
+import os
+from instrument.store.processes import this_process
+
+print(this_process().started, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
 def test_a_zombie_is_dead() -> None:
-    """A killed process that nobody has waited for is dead."""
-    pid = os.fork()
-    if pid == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    try:
-        assert True is is_dead(Process(pid, "whenever", this_process().machine))
-    finally:
-        os.waitpid(pid, 0)
+    """A killed process that nobody has waited for, as in a container without an init, runs no more."""
+    with begun("-c", ENDED) as process:
+        assert process.stdout is not None
+        zombie = this_process()._replace(pid=process.pid, started=process.stdout.readline().strip())
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        now = time.time_ns()
+        assert (True, True, False) == (bool(zombie.started), is_dead(zombie), is_running(zombie.pid, now, "run"))
 
 
 def test_the_place_of_the_accounts_is_the_ledger(path: Path) -> None:

@@ -52,9 +52,10 @@ def is_running(pid: int, since_ns: int, run: str) -> bool:
 
     Where the clock was set forward since, every process seems to have started later: it is the same if it has the file.
     """
-    if not is_there(pid):
+    told = _started(pid)
+    if told is None:
         return False
-    started = _started_ns(pid)
+    started = _in_ns(told)
     return started is None or started <= since_ns + _START_SLACK_NS or _has_open(pid, run)
 
 
@@ -89,22 +90,17 @@ def is_there(pid: int) -> bool:
 def _started(pid: int) -> str | None:
     """When the process started; empty where the system does not say, None when it runs no more."""
     try:
-        fields = _stat(pid)
-    except OSError:
+        told = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")  # its name may be cut within a character
+        fields = told.rpartition(")")[2].split()
+        return None if fields[_STATE] in "ZX" else fields[_STARTED]
+    except (OSError, IndexError):
         return "" if is_there(pid) else None
-    return None if fields[_STATE] in "ZX" else fields[_STARTED]
 
 
-def _started_ns(pid: int) -> int | None:
-    """When the process was started, in nanoseconds since the epoch; None where the system does not say."""
+def _in_ns(started: str) -> int | None:
+    """When that was in nanoseconds since the epoch; None where the system does not say."""
     try:
-        ticks = int(_stat(pid)[_STARTED])
         up = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    except (OSError, AttributeError, ValueError, IndexError):
+        return time.time_ns() - up + int(started) * 10**9 // os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError):
         return None
-    return time.time_ns() - up + ticks * 10**9 // os.sysconf("SC_CLK_TCK")
-
-
-def _stat(pid: int) -> list[str]:
-    """What the system says of a process, behind its name, which may be cut within a character. Raises `OSError`."""
-    return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
