@@ -127,6 +127,14 @@ def test_function_of_the_main_program_goes_by_value(monkeypatch: pytest.MonkeyPa
     assert (False, 6) == (arrived is decorated, arrived(3))
 
 
+def test_what_dill_teaches_the_pickler_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes local functions as dill does where dill has taught it to, decorated or not."""
+    taught = {**pickle._Pickler.dispatch, types.FunctionType: AsDill.dispatch[types.FunctionType]}
+    monkeypatch.setattr(pickle._Pickler, "dispatch", taught)
+    pickling.attach_dill(types.SimpleNamespace(register=AsDill.register, Pickler=AsDill))
+    assert [6, 6] == [pickle.loads(dumped(pickle._Pickler, local(each)))(3) for each in (plain, traced)]
+
+
 def test_without_us_the_plain_function_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where instrument is not installed, the plain function runs, as it would have undecorated."""
     carried = dumped(AsCloudpickle, local(traced))

@@ -6,7 +6,9 @@ take the plain one alone, and what it does in another process would not be recor
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import wrapt
@@ -15,10 +17,18 @@ from instrument.record.proxies import Called, CalledDescriptor, Decorated, Descr
 
 
 def attach_dill(dill: Any) -> None:
-    """By value what a plain callable in its place is by value: all of the main program, and what has no global name."""
-    if hasattr(dill, "register"):  # a module of the user's own may be called so as well
-        for kind in (Decorated, Called, CalledDescriptor, Descriptor, Object):
-            dill.register(kind)(_save)
+    """By value what a plain callable in its place is by value: all of the main program, and what has no global name.
+
+    So it is with the pickler in Python, too, which dill has taught all that it knows; joblib hashes with that one.
+    """
+    if not hasattr(dill, "register"):  # a module of the user's own may be called so as well
+        return
+    kinds = (Decorated, Called, CalledDescriptor, Descriptor, Object)
+    for kind in kinds:
+        dill.register(kind)(_save)
+    taught: dict[Any, Any] = pickle._Pickler.dispatch
+    if taught[FunctionType] is getattr(getattr(dill, "Pickler", None), "dispatch", {}).get(FunctionType):
+        taught.update(dict.fromkeys(kinds, _save))
 
 
 def _save(pickler: Any, ours: Any) -> None:
