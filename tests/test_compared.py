@@ -40,6 +40,7 @@ def test_what_is_told_of_two_values_is_where_they_differ(before: str, one: str, 
     [
         (f"{'x' * 50} in shop.py (63 lines)", f"{'x' * 50} in shop.py (66 lines)", ["…xxx in shop.py (", "63", "66"]),
         ("short", "other", ["", "short", "other"]),
+        (f"one {'y ' * 300}z", f"two {'y ' * 300}z", ["", "one", "two"]),
         ("y" * 500 + "1", "y" * 500 + "2", [f"…{'y' * 16}", f"{'y' * 40}1", f"{'y' * 40}2"]),
         ("short", None, ["", "short", "(nothing)"]),
     ],

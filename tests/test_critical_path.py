@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instrument.analysis.critical_path import CriticalPath, critical_path, shortest_without
+from instrument.analysis.critical_path import CriticalPath, critical_path, shortest_without, waited_for
 from instrument.analysis.tree import Trace, traces
 from instrument.model import Record, Span
 from tests.recorded import MS, NOON, span
@@ -190,6 +190,13 @@ def test_self_times_begin_with_the_longest() -> None:
     """What to shorten first stands first."""
     path = critical_path(fold([at(1, None, 0, 20), at(2, 1, 2, 5), at(3, 1, 5, 15)]))
     assert [10, 7, 3] == [took // MS for took in path.self_times().values()]
+
+
+def test_the_spans_that_were_waited_for_are_those_of_the_path() -> None:
+    """As far as times are known."""
+    for known, expected in (({}, [3, 1, 2]), ({"instrument.times": "order"}, [])):
+        trace = fold([at(1, None, 0, 20, attributes=known), at(2, 1, 2, 5), at(3, 1, 5, 15)])
+        assert [f"{number:016x}" for number in expected] == waited_for(trace)
 
 
 def test_what_was_left_running_is_not_waited_for() -> None:

@@ -125,6 +125,15 @@ def test_a_call_that_one_run_alone_makes_is_told_by_its_arguments(cause: str, si
     assert f'\n    {sign} {{"what":' in text
 
 
+@pytest.mark.parametrize(("turned", "run"), [(False, "B"), (True, "A")])
+def test_among_what_follows_such_a_call_is_told_by_its_arguments_too(turned: bool, run: str) -> None:
+    """Whichever run makes it."""
+    calls = call(2, 1, output="x"), span(9, 1, name="read", input={"p": 7})
+    runs = [next(traces(spans)) for spans in ([span(1), *calls], [span(1), call(2, 1, output="y")])]
+    text = difference(compare(*(reversed(runs) if turned else runs)), Theme(None))
+    assert f'read: a call that {run} does not make  {{"p":7}}' in text
+
+
 def test_a_status_that_differs_is_said_to() -> None:
     """It has no other difference."""
     a, b = (next(traces([span(1, status=status)])) for status in ("ok", "error"))
