@@ -1061,10 +1061,11 @@ def test_below_a_decorator_of_wrapt(decorate: Any) -> Any:
     return Holder().method(1), Holder.method(Holder(), 1)
 
 
-def test_tests_that_fail_do_not_show_our_frames() -> None:
+@pytest.mark.parametrize("target", [lambda: 1 / 0, functools.partial(lambda: 1 / 0)], ids=["function", "partial"])
+def test_tests_that_fail_do_not_show_our_frames(target: Any) -> None:
     """pytest shows the test and what it called, as it would without us."""
     with pytest.raises(ZeroDivisionError) as raised, record():
-        traced(lambda: 1 / 0)()
+        traced(target)()
     assert {__file__} == {str(entry.path) for entry in raised.traceback.filter(raised)}
 
 

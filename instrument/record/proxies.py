@@ -16,6 +16,8 @@ import wrapt
 from instrument.record import wrappers
 from instrument.record.plan import Plan
 
+__tracebackhide__ = True  # as in `wrappers`
+
 Recipe = tuple[Callable[..., Any], str | None, str, dict[str, Any]]
 """What makes it again from the plain callable, and the name, kind and options that the decorator was given."""
 
