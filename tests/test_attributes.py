@@ -19,8 +19,6 @@ SPELLED = {
     "attributes.py",
     "__init__.py",  # instrument.settings is a module as well
     "store/foreign/names.py",  # a table of names, ours beside those of others
-    "views/catalog.py",  # to be mended, and the next
-    "analysis/why/failed.py",
 }
 
 

@@ -19,7 +19,7 @@ from instrument.detectors.similarity import (
     question,
 )
 from instrument.detectors.words import Vocabulary, distinct_words, folded, letters, some_words
-from instrument.kinds import TOOL_KINDS as TOOL_KINDS
+from instrument.kinds import TOOL_KINDS
 from instrument.model import Failure, Span
 
 UNKNOWN = 0

@@ -19,7 +19,7 @@ from instrument.analysis.metrics import ALARMING
 from instrument.analysis.overview import Updated, both
 from instrument.analysis.totals import Sum, call_of, carries
 from instrument.analysis.tree import NOT_RECORDED, Trace, last_sign, left_unfinished, traces
-from instrument.attributes import SESSION, USER
+from instrument.attributes import AGENT_ID, AGENT_NAME, LABEL, OUTCOME, SESSION, USER
 from instrument.kinds import MODEL_KINDS
 from instrument.model import Finding, Log, Open, Record, Run, Score, Span, Update, decode, is_counted
 from instrument.statuses import OPEN, UNFINISHED
@@ -336,7 +336,7 @@ class _Run:
         _keep(self.kinds, span.kind)
         if span.kind == "tool":
             _keep(self.tools, span.name)
-        agent = attribute(span, "gen_ai.agent.id", "gen_ai.agent.name")
+        agent = attribute(span, AGENT_ID, AGENT_NAME)
         if agent is not None:
             _keep(self.agents, agent)
         # the earliest span without a parent; before one has come the earliest of all stands for it
@@ -347,13 +347,13 @@ class _Run:
 
     def _describe(self, root: Any) -> None:
         self.name, self.is_timed = root.name, is_timed(root)
-        label = attribute(root, "instrument.label")
+        label = attribute(root, LABEL)
         self.brief = label[:BRIEF] if label is not None else brief(root)
         self.session, self.user = attribute(root, SESSION), attribute(root, USER)
         # the root of a part that another process began is not here: it is over when its process is
         self.top_status = getattr(root, "status", OPEN)
         self.status = self.top_status if root.parent_id is None else OPEN
-        self.outcome = attribute(root, "instrument.agent.outcome") if self.status != OPEN else None
+        self.outcome = attribute(root, OUTCOME) if self.status != OPEN else None
 
     def spend(self, span: Any) -> None:
         """Count a span's tokens and money if it is a model call."""

@@ -12,9 +12,11 @@ from instrument.analysis.failures import exception_of, held_by, identity, is_gro
 from instrument.analysis.in_words import many, often
 from instrument.analysis.tree import Trace
 from instrument.analysis.why.reason import MOST_CAUSES, Reason, among, ids
-from instrument.detectors.calls import TOOL_KINDS, plain
+from instrument.attributes import OUTCOME
+from instrument.detectors.calls import plain
 from instrument.detectors.error_text import error_text
 from instrument.detectors.told import listed
+from instrument.kinds import TOOL_KINDS
 from instrument.model import Span
 from instrument.statuses import FAILED, OPEN, REFUSED, UNENDED, UNFINISHED
 
@@ -36,7 +38,7 @@ def reasons(trace: Trace) -> Iterator[Reason]:
     """How it ended and what came before that."""
     root = trace.root
     yield from _how_it_ended(trace, root)
-    outcome = attribute(root, "instrument.agent.outcome")
+    outcome = attribute(root, OUTCOME)
     if outcome:
         yield Reason(f"its outcome: {outcome}", ids(trace))
     yield from _survived(trace)
