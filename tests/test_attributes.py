@@ -97,6 +97,15 @@ def test_session_is_a_conversation() -> None:
     assert ("a", "b") == (alone["gen_ai.conversation.id"], beside["gen_ai.conversation.id"])
 
 
+@pytest.mark.parametrize(
+    ("status", "dialect", "expected"),
+    [("ok", "1.41", 0), ("ok", "openinference", 1), ("cancelled", "openinference", 0), ("error", "1.41", 2)],
+)
+def test_that_all_went_well_is_left_to_the_application(status: str, dialect: str, expected: int) -> None:
+    """By the GenAI conventions; OpenInference has it said."""
+    assert expected == told(replace(a_span(), status=status), dialect).status
+
+
 def test_error_has_a_type() -> None:
     """A span that failed says with what."""
     assert "ValueError" == told_of(a_span(error=Failure("ValueError")))["error.type"]

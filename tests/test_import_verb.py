@@ -134,6 +134,16 @@ def test_without_a_named_folder_the_ledger_is_that_of_the_settings(
     assert (False, True) == ((alone / ".instrument/ledger.db").exists(), (alone / "team.db").exists())
 
 
+def test_without_a_named_folder_the_nearest_above_is_meant(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for all verbs."""
+    for folder in (".instrument", "sub"):
+        (alone / folder).mkdir()
+    (alone / "sub/a.json").write_text(json.dumps(request(span(PRICED))))
+    monkeypatch.chdir(alone / "sub")
+    assert 0 == main(["import", "a.json"])
+    assert [True, False] == [(place / ".instrument/ledger.db").exists() for place in (alone, alone / "sub")]
+
+
 def test_what_was_recorded_here_is_not_told_twice(tmp_path: Path, folder: Path) -> None:
     """An export of our own, imported where it came from, adds no log, score or finding."""
     (folder / "events").mkdir(parents=True)

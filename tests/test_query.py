@@ -193,6 +193,7 @@ def test_a_table_for_people(tmp_path: Path, capsys: Capture) -> None:
         "name                      n       usd\nresponses my-local-model  1\nresponses gpt-4.1-mini    3  0.002397\n"
     )
     assert expected == out
+    assert ["0.125", "7,000,000"] == told(capsys, "select 0.125::double a, 7e6::double b", str(path))[0].split()[-2:]
 
 
 def test_of_more_columns_than_there_is_room_for_the_first_are_shown(

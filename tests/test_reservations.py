@@ -184,10 +184,12 @@ def test_a_dead_process_is_settled_once(accounts: Reservations, path: Path) -> N
 
 def test_what_a_dead_process_took_is_an_estimate(accounts: Reservations, path: Path) -> None:
     """The account says how much of it is not known but assumed."""
+    accounts.reserve(TEAM, claim("known"), allow)
+    accounts.settle(TEAM, claim("known", "0.01", 5), no_share)
     end(dying(path, "sent"), signal.SIGKILL)
     accounts.standing(TEAM)
     with closing(ledger.open_ledger(path)) as connection:
-        assert [("0.09", "0.09")] == connection.execute("SELECT usd, estimated FROM budgets").fetchall()
+        assert [("0.1", "0.09")] == connection.execute("SELECT usd, estimated FROM budgets").fetchall()
 
 
 def test_a_process_that_lives_keeps_its_reservation(accounts: Reservations, path: Path) -> None:
