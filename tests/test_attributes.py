@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from instrument import attributes
 from instrument.attributes import KINDS, TOKENS
