@@ -145,16 +145,16 @@ class _Held:
 
     __slots__ = ("coroutine",)
 
-    def __init__(self) -> None:
-        self.coroutine: Coroutine[Any, Any, Any] | None = None
+    coroutine: Coroutine[Any, Any, Any] | None
 
     def take(self) -> Coroutine[Any, Any, Any] | None:
         coroutine, self.coroutine = self.coroutine, None
         return coroutine
 
     def __del__(self) -> None:
-        if self.coroutine is not None:
-            self.coroutine.close()
+        coroutine = getattr(self, "coroutine", None)  # no call came of it where its arguments were wrong
+        if coroutine is not None:
+            coroutine.close()
 
 
 async def _run(
