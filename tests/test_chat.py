@@ -105,9 +105,8 @@ def test_a_line_asks_the_same_again(alone: Path) -> None:
         "max_completion_tokens": 9,
         "stop": ["\n"],
     }
-    instrument.patch_openai()
     instrument.configure(dir=alone, sinks=["jsonl"])
-    with endpoint() as served:
+    with endpoint() as served, instrument.patch_openai():
         client = openai.OpenAI(base_url=served.base_url, api_key="none")
         client.chat.completions.create(**body)
         instrument.flush()
