@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from instrument import llm_call, tool, traced
+from instrument.collecting import uncollected
 from instrument.record.context import current
 from instrument.record.recorder import Recorder
 from instrument.record.switch import switch
@@ -193,7 +194,10 @@ def holds_and_raises() -> None:
 
 @pytest.mark.parametrize("call", [holds, lambda: holds_later().send(None), holds_and_raises])
 def test_what_the_levels_held_ends_with_their_error(call: Callable[[], Any]) -> None:
-    """Who has forgotten the error has let go of all that its frames held, on the thread that held it."""
+    """Who has forgotten the error has let go of all that its frames held, on the thread that held it.
+
+    The collector, which may come as late as it likes, is not needed for that.
+    """
     Held.made, Held.ended = 0, []
 
     def run() -> tuple[int, set[int]]:
@@ -201,7 +205,7 @@ def test_what_the_levels_held_ends_with_their_error(call: Callable[[], Any]) -> 
             call()
         return threading.get_ident(), set(Held.ended)
 
-    with record():
+    with record(), uncollected():
         here, where = on_a_thread(run)
     assert ({here}, Held.made) == (where, len(Held.ended))
 

@@ -324,7 +324,10 @@ def amiss(recorder: Recorder, where: str, fault: Exception) -> None:
         recorder.fault(where, fault)  # nothing more: anything takes memory
         return
     if isinstance(fault, RecursionError) or is_of_signal(fault):
-        raise fault
+        try:
+            raise fault
+        finally:
+            del fault  # else it would hold itself by this frame, and with it what the program's frames hold
     with suppress(Exception):
         recorder.fault(where, fault)
 
