@@ -106,8 +106,8 @@ def run(args: argparse.Namespace) -> int:
         asked = {"scores": dict(args.min_score), "too_low": low} if args.min_score else {}
         say(json_document({**told, **({"allowed": most} if most else {}), **asked}))
     else:
-        _print_scores(low)
         _print(checked, args.fail_on, failing, are_counted=most is not None and most.errors is not None)
+        _print_scores(low)
     tell(notices)
     return FOUND if failing or low else 0
 
