@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from instrument.attributes import ERROR_TYPE, SERVER_ADDRESS, SERVER_PORT, STATUS_CODE
+from instrument.integrations.served import asked, name_by_route, note_status
 from instrument.record.blocks import span
 from instrument.record.headers import extract
 from instrument.record.safely import safely
@@ -42,8 +42,7 @@ class TraceMiddleware:
         if scope["type"] not in TRACED:
             return await self.app(scope, receive, send)
         headers = (safely(headers_of, scope) or {}) if self._trusts_callers else {}
-        asked = safely(_asked, scope) or {}
-        with extract(headers), span(_name(scope), attributes=asked) as live:
+        with extract(headers), span(_name(scope), attributes=safely(_asked, scope) or {}) as live:
             try:
                 await self.app(scope, receive, _watched(send, live))
             finally:
@@ -68,14 +67,6 @@ def _watched(send: Send, live: LiveSpan) -> Send:
     return watched
 
 
-def note_status(live: LiveSpan, status: Any) -> None:
-    """What the request is answered with, and whether that is an error."""
-    live.set({STATUS_CODE: status})
-    if isinstance(status, int) and status >= 500:
-        live.set({ERROR_TYPE: str(status)})
-        live.status = "error"
-
-
 def _name(scope: Mapping[str, Any]) -> str:
     return f"{scope.get('method', 'WEBSOCKET')} {scope.get('path', '')}"
 
@@ -84,23 +75,15 @@ def _name_by_route(live: LiveSpan, scope: Mapping[str, Any]) -> None:
     name_by_route(live, scope.get("method", "WEBSOCKET"), getattr(scope.get("route"), "path", None))
 
 
-def name_by_route(live: LiveSpan, method: object, route: object) -> None:
-    """By the route's pattern where the framework tells it: `GET /users/{id}` is one name, `GET /users/7` is many."""
-    if isinstance(route, str):
-        live.name = f"{method} {route}"
-        live.set({"http.route": route})
-
-
 def _asked(scope: Mapping[str, Any]) -> dict[str, Any]:
     server, client = scope.get("server") or (None, None), scope.get("client") or (None, None)
-    told = {
-        "http.request.method": scope.get("method"),
-        "url.scheme": scope.get("scheme"),
-        "url.path": scope.get("path"),
-        "url.query": scope.get("query_string", b"").decode("latin-1") or None,
-        SERVER_ADDRESS: server[0],
-        SERVER_PORT: server[1],
-        "client.address": client[0],
-        "network.protocol.version": scope.get("http_version"),
-    }
-    return {name: value for name, value in told.items() if value is not None}
+    return asked(
+        method=scope.get("method"),
+        scheme=scope.get("scheme"),
+        path=scope.get("path"),
+        query=scope.get("query_string", b"").decode("latin-1"),
+        address=server[0],
+        port=server[1],
+        client=client[0],
+        version=scope.get("http_version"),
+    )

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
-from instrument.attributes import SERVER_ADDRESS, SERVER_PORT
-from instrument.integrations.asgi import name_by_route, note_status
+from instrument.integrations.served import asked, name_by_route, note_status
 from instrument.record.blocks import span
 from instrument.record.context import current
 from instrument.record.headers import BAGGAGE, TRACEPARENT, TRACESTATE, extract
@@ -163,14 +162,13 @@ def _path(environ: Mapping[str, Any]) -> str:
 
 def _asked(environ: Mapping[str, Any]) -> dict[str, Any]:
     port, version = environ.get("SERVER_PORT"), environ.get("SERVER_PROTOCOL")
-    told = {
-        "http.request.method": environ.get("REQUEST_METHOD"),
-        "url.scheme": environ.get("wsgi.url_scheme"),
-        "url.path": _path(environ),
-        "url.query": environ.get("QUERY_STRING") or None,
-        SERVER_ADDRESS: environ.get("SERVER_NAME"),
-        SERVER_PORT: int(port) if port else None,
-        "client.address": environ.get("REMOTE_ADDR"),
-        "network.protocol.version": version.removeprefix("HTTP/") if version else None,
-    }
-    return {name: value for name, value in told.items() if value is not None}
+    return asked(
+        method=environ.get("REQUEST_METHOD"),
+        scheme=environ.get("wsgi.url_scheme"),
+        path=_path(environ),
+        query=environ.get("QUERY_STRING"),
+        address=environ.get("SERVER_NAME"),
+        port=int(port) if port else None,
+        client=environ.get("REMOTE_ADDR"),
+        version=version.removeprefix("HTTP/") if version else None,
+    )
