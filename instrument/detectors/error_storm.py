@@ -45,7 +45,7 @@ class ErrorStorm:
             self._begin = row[0]
         if len(row) < self._in_a_row:
             return None
-        whole = [self._begin, *row]  # the window holds only the last of many
+        whole = row if self._begin is row[0] else [self._begin, *row]  # the window holds only the last of many
         return self._told(whole, f"{self._straight} calls in a row {_how(row)} ({names(row)})")
 
     def _tool(self, call: Call, calls: list[Call]) -> Finding | None:
