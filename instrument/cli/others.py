@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from instrument.cli.over_all import overview_of
@@ -13,18 +14,18 @@ if TYPE_CHECKING:
     from instrument.analysis.tree import Trace
 
 
-def say_of_others(trace: Trace, path: str, verb: str, theme: Theme) -> None:
+def say_of_others(trace: Trace, path: str, began: Mapping[str, int], verb: str, theme: Theme) -> None:
     """Print `2 of 7 runs failed since its process began, the last: instrument why 3fa2bc91 (ask)`, where any did.
 
-    Those of earlier processes may have been mended since.
+    `began` is when each trace at the path did. Those of earlier processes may have been mended since.
     """
     from instrument.analysis.in_words import count, many
     from instrument.views.tables import telling_digits
 
-    if trace.root.status in FAILED:
+    since = min((run.start_ns for run in trace.runs), default=trace.start_ns)
+    if trace.root.status in FAILED or sum(start >= since for start in began.values()) < 2:
         return
-    began = min((run.start_ns for run in trace.runs), default=trace.start_ns)
-    rows = [row for row in overview_of(path, []).rows if row.start_ns >= began]
+    rows = [row for row in overview_of(path, []).rows if row.start_ns >= since]
     failed = [row for row in rows if row.status in FAILED]
     if not failed:
         return

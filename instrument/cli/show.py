@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from instrument.cli.others import say_of_others
 from instrument.cli.printing import json_document, say, tell
 from instrument.cli.sizes import any_number, whole
-from instrument.cli.source import add_trace, find_trace, limits, path_of, place_trace, span_named, usual
+from instrument.cli.source import add_trace, find_trace, limits, path_of, place_trace, span_named, trace_ids, usual
 from instrument.errors import InstrumentError
 from instrument.statuses import FAILED, UNFINISHED
 from instrument.views.theme import Theme, theme_for
@@ -61,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
     span_id = span_named(path, args.trace)
     if span_id is not None:
         args.trace = span_id[0]
-    trace = find_trace(path, args.trace, notices)
+    began = trace_ids(path)
+    trace = find_trace(path, args.trace, notices, began)
     if span_id is not None:
         _print_span(trace, span_id[1], path, args, notices)
     elif args.json:
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         theme = theme_for(sys.stdout)
         _print_tree(trace, args, usual(path, notices), theme)
         if args.trace is None:
-            say_of_others(trace, path, "show", theme)
+            say_of_others(trace, path, began, "show", theme)
     tell(notices)
     return 0
 

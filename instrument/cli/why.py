@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from instrument.cli.others import say_of_others
 from instrument.cli.printing import json_document, say, tell
-from instrument.cli.source import add_trace, find_trace, judge_of, path_of, place_trace
+from instrument.cli.source import add_trace, find_trace, judge_of, path_of, place_trace, trace_ids
 
 if TYPE_CHECKING:
     from instrument.analysis.why import Reason, Why
@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
     place_trace(args)
     notices: list[str] = []
     path = path_of(args)
-    trace = find_trace(path, args.trace, notices)
+    began = trace_ids(path)
+    trace = find_trace(path, args.trace, notices, began)
     stored = blobs.folder_for(path)
     found = judge_of(args, path, notices)(trace)
     answers = why(trace, found, lambda value: blobs.whole(value, stored))
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         theme = theme_for(sys.stdout)
         _print(answers, theme)
         if args.trace is None:
-            say_of_others(trace, path, "why", theme)
+            say_of_others(trace, path, began, "why", theme)
     tell(notices)
     return 0
 
