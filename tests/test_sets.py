@@ -89,3 +89,13 @@ def test_a_place_without_runs_is_one_sentence(tmp_path: Path, capsys: Capture) -
     a, b = write(tmp_path / "a", case(1)), write(tmp_path / "b")
     assert 2 == main(["diff", a, b, "--all"])
     assert f"there is no trace in {b}" in capsys.readouterr().err
+
+
+def test_what_cannot_be_read_is_said_of_both(tmp_path: Path, capsys: Capture) -> None:
+    """Figures of what is left must not pass for those of all."""
+    places = [write(tmp_path / name, case(number)) for number, name in enumerate("ab", 1)]
+    for place in places:
+        (Path(place) / "b.jsonl").write_bytes(b"no record\n")
+    main(["diff", *places, "--all"])
+    said = capsys.readouterr().err
+    assert [True, True] == [place in said for place in places]

@@ -71,10 +71,11 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 class Overview(Struct, frozen=True):
-    """The traces in order of their start, and how many logs belong to none."""
+    """The traces in order of their start, how many logs belong to none, and how all were judged."""
 
     rows: list[Row]
     stray_logs: int
+    scores: dict[str, Judged] = {}
 
 
 class Overall(Struct, frozen=True):
@@ -89,7 +90,8 @@ def overview(heads: Heads) -> Overview:
     """One row a trace."""
     folded = _folded(_Rows, heads)
     rows = [trace.row(row_scores(folded.scores.get(trace.trace_id, ()))) for trace in folded.traces.values()]
-    return Overview(sorted(rows, key=lambda row: (row.start_ns, row.trace_id)), folded.stray_logs)
+    ordered = sorted(rows, key=lambda row: (row.start_ns, row.trace_id))
+    return Overview(ordered, folded.stray_logs, told(folded.judgements))
 
 
 def overall(heads: Heads) -> Overall:
@@ -119,6 +121,7 @@ class _Fold:
         self.open: dict[int, Any] = {}
         self.counted: set[int] = set()
         self.last_signs: dict[str, int] = {}
+        self.judgements: dict[str, Judgements] = {}
         self.takers: dict[type, Callable[[Any], None] | None] = {}
         self.by_tag: dict[object, Callable[[Any], None]] = {
             "open": self._open,
@@ -175,7 +178,8 @@ class _Fold:
         raise NotImplementedError
 
     def score(self, score: Any) -> None:
-        raise NotImplementedError
+        name = score.name if score.name in self.judgements or len(self.judgements) < MOST_GROUPS else OTHERS
+        self.judgements.setdefault(name, Judgements()).add(score)
 
     def _open(self, head: Any) -> None:
         key = hash((head.trace_id, head.span_id))
@@ -225,7 +229,6 @@ class _Numbers(_Fold):
         self.tally = Tally()
         self.extents: dict[str, tuple[int, int]] = {}
         self.mentioned: set[str | None] = {None}
-        self.judgements: dict[str, Judgements] = {}
 
     def span(self, span: Any, end: int) -> None:
         self.tally.count(span)
@@ -243,10 +246,6 @@ class _Numbers(_Fold):
     def finding(self, finding: Any) -> None:
         self.tally.add_finding(finding)
         self.mentioned.add(finding.trace_id)
-
-    def score(self, score: Any) -> None:
-        name = score.name if score.name in self.judgements or len(self.judgements) < MOST_GROUPS else OTHERS
-        self.judgements.setdefault(name, Judgements()).add(score)
 
     def traces(self) -> int:
         """How many there are; of one whose process was killed early there may be logs only."""
@@ -276,6 +275,7 @@ class _Rows(_Fold):
             self._trace(finding.trace_id).findings += is_counted(finding)
 
     def score(self, score: Any) -> None:
+        super().score(score)
         if score.trace_id is not None:
             self.scores.setdefault(score.trace_id, []).append(score)
 

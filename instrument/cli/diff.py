@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from msgspec import to_builtins
 from msgspec.structs import asdict
 
-from instrument.cli.over_all import as_they_are, overall_of, overview_of
+from instrument.cli.over_all import as_they_are, overview_of
 from instrument.cli.printing import json_document, say, tell
 from instrument.cli.source import find_trace, is_path, no_trace, path_of, tell_of_sampling, trace_ids
 from instrument.collecting import uncollected
@@ -45,10 +46,10 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the comparison."""
-    from instrument.analysis.diff import compare
-
     if args.all:
         return _run_all(args)
+    from instrument.analysis.diff import compare
+
     _place_path(args)
     notices: list[str] = []
     began: dict[str, int] = {}
@@ -82,25 +83,25 @@ def _run_all(args: argparse.Namespace) -> int:
     paths = [word for word in (args.a, args.b) if word is not None and is_path(word)]
     if len(paths) < 2 or args.path is not None or args.named_path is not None:
         raise InstrumentError("--all is of two files or folders: name both, as in `instrument diff before after --all`")
-    notices: list[str] = []
-    one, two = (as_they_are(overview_of(path, notices).rows, path) for path in paths)
-    for path, rows in zip(paths, (one, two), strict=True):
-        if not rows:
+    unread: tuple[list[str], list[str]] = [], []
+    one, two = (overview_of(path, notices) for path, notices in zip(paths, unread, strict=True))
+    for path, found in zip(paths, (one, two), strict=True):
+        if not found.rows:
             raise no_trace(path)
     tasks = {
         root.trace_id: (root.name, brief_of_given(root.input), fingerprint(root.input))
         for path in paths
         for root in roots(path)
     }
-    scores = overall_of(paths[0], []).scores, overall_of(paths[1], []).scores
-    both = sets(one, two, scores, tasks)
+    a, b = (as_they_are(found.rows, path) for path, found in zip(paths, (one, two), strict=True))
+    both = sets(a, b, (one.scores, two.scores), tasks)
     if args.json:
         say(json_document(_sets_told(both)))
     else:
         from instrument.views.sets import sets_compared
 
         say(sets_compared(both, theme_for(sys.stdout)))
-    tell(dict.fromkeys(notices))
+    tell(dict.fromkeys(chain(*unread)))
     tell_of_sampling(*paths)
     return 0
 

@@ -228,7 +228,7 @@ def _overview(heads: Heads) -> Overview:
     )
     scores = _scores(heads)
     found = [_row(row, errors.get(row[0], 0), spent.get(row[0], Sum()), scores.get(row[0], [])) for row in rows]
-    return Overview(sorted(found, key=lambda row: (row.start_ns, row.trace_id)), stray)
+    return Overview(sorted(found, key=lambda row: (row.start_ns, row.trace_id)), stray, _judged(heads))
 
 
 def _named(name: str) -> str:
