@@ -29,6 +29,11 @@ def messages_of(value: Any) -> list[Message]:
     return [message_of(item) for item in items if is_text(item) or fields_of(item) is not None]
 
 
+def in_parts(recorded: Message, role: str = "user") -> Message:
+    """A recorded message: in parts already, or as a function of the program's own was given it."""
+    return recorded if isinstance(recorded.get("parts"), list) else message_of(recorded, role)
+
+
 def message_of(item: Any, role: str = "user") -> Message:
     """One message, or one item of a Responses conversation; `role` is whose it is where it does not say so."""
     fields = fields_of(item)

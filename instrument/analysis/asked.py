@@ -16,7 +16,7 @@ from instrument.detectors.answers import functions, offered_tools, wishes
 from instrument.detectors.calls import encoded, plain
 from instrument.detectors.prompts import ONLY_WHAT_IS_NEW
 from instrument.detectors.similarity import common_start
-from instrument.messages import message_of
+from instrument.messages import in_parts
 from instrument.model import Span
 
 AROUND = 24
@@ -63,8 +63,7 @@ def spoken(sent: Sequence[Any]) -> list[Said]:
     """Recorded messages in words, also those that a function was given in the dialect of its service."""
     tools: dict[str, str] = {}
     sent = [message for message in sent if isinstance(message, dict)]
-    known = [message if isinstance(message.get("parts"), list) else message_of(message) for message in sent]
-    return [_said(message, tools) for message in known]
+    return [_said(in_parts(message), tools) for message in sent]
 
 
 def _said(message: dict[str, Any], tools: dict[str, str]) -> Said:

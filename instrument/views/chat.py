@@ -21,9 +21,10 @@ from instrument.analysis.tree import Trace
 from instrument.attributes import MESSAGES, REQUEST, RESPONSE
 from instrument.detectors.calls import plain
 from instrument.foreign import fields_of, listed, text
-from instrument.messages import Message, Part, message_of, said
+from instrument.messages import Message, Part, in_parts, said
 from instrument.model import Span
 from instrument.store import blobs
+from instrument.views.text import as_text
 
 Fields = dict[str, Any]
 
@@ -76,8 +77,8 @@ def _messages(value: Any, role: str) -> list[Message]:
     held = value.get("messages") if isinstance(value, dict) else None
     if isinstance(held, list):
         found = [message for message in held if isinstance(message, dict)]
-        return [one if isinstance(one.get("parts"), list) else message_of(one, role) for one in found]
-    return [] if value in (None, {}) else [said(role, [{"type": "text", "content": _text(value)}])]
+        return [in_parts(one, role) for one in found]
+    return [] if value in (None, {}) else [said(role, [{"type": "text", "content": as_text(value)}])]
 
 
 def _question(asked: Any) -> Any:
@@ -152,7 +153,7 @@ def _role(message: Message) -> str:
 
 
 def _result(part: Part) -> Fields:
-    return {"role": "tool", "tool_call_id": part.get("id"), "content": _text(part.get("response"))}
+    return {"role": "tool", "tool_call_id": part.get("id"), "content": as_text(part.get("response"))}
 
 
 def _by_model(parts: Sequence[Part]) -> Fields:
@@ -167,7 +168,7 @@ def _by_model(parts: Sequence[Part]) -> Fields:
 
 
 def _call(part: Part) -> Fields:
-    function = {"name": part.get("name"), "arguments": _text(part.get("arguments"))}
+    function = {"name": part.get("name"), "arguments": as_text(part.get("arguments"))}
     return {"id": part.get("id"), "type": "function", "function": function}
 
 
@@ -192,7 +193,3 @@ def _block(part: Part) -> Fields | None:
         case {"type": "blob", "bytes": size}:
             return {"type": "text", "text": f"[{part.get('mime_type') or part.get('modality')}, {size} bytes]"}
     return None
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -28,7 +28,6 @@ from instrument.views.difference import (
     SAID,
     SAID_LATER,
     are_long,
-    as_text,
     as_texts,
     counts,
     figures,
@@ -38,6 +37,7 @@ from instrument.views.difference import (
     times,
 )
 from instrument.views.html import Judge
+from instrument.views.text import as_text
 from instrument.views.theme import UNBOUNDED, clean
 
 AROUND, SHORT, MOST_TOLD = 16, 40, 120

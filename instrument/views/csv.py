@@ -11,13 +11,12 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from instrument.analysis.facts import agent_of, model_of, operation_of
 from instrument.analysis.in_words import iso
 from instrument.analysis.totals import carries, dollars
 from instrument.analysis.tree import Trace, walk
 from instrument.model import Cost, Span, Usage
+from instrument.views.text import as_text
 
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """What a formula begins with, in some spreadsheet; blanks and controls in front of it are skipped by some."""
@@ -94,6 +93,4 @@ def _amount(usd: str | None) -> str | float | None:
 
 
 def _told(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return msgspec.json.encode(value).decode()
+    return None if value is None else as_text(value)

@@ -13,6 +13,7 @@ from instrument.analysis.volatile import steady_text
 from instrument.money import money
 from instrument.views.changed_words import changed_words
 from instrument.views.tables import Cell, Column, table
+from instrument.views.text import as_text
 from instrument.views.theme import Theme, broken, cells, clean, cut, wrapped
 
 if TYPE_CHECKING:
@@ -186,11 +187,6 @@ def _values(change: Change, theme: Theme) -> Iterator[str]:
 def are_long(before: Any, after: Any) -> bool:
     """Whether two values are compared word by word rather than beside each other."""
     return isinstance(before, str) and isinstance(after, str) and min(len(before), len(after)) > 20
-
-
-def as_text(value: Any) -> str:
-    """A recorded value as text: itself if it is one, else JSON."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def as_texts(before: Any, after: Any) -> tuple[str, str]:

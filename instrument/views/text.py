@@ -160,6 +160,11 @@ def _value(value: Any) -> str:
     return text if len(text) <= VALUE_WIDTH else f"{text[: VALUE_WIDTH - 1]}…"
 
 
+def as_text(value: Any) -> str:
+    """A recorded value as text: itself if it is one, else JSON."""
+    return value if isinstance(value, str) else encode(value).decode()
+
+
 def as_json(value: Any) -> str:
     """A value as JSON, as far as it can be."""
     try:
